@@ -1,0 +1,97 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// SubprotocolCBOR is the WebSocket subprotocol of this codec: one binary
+// message, one envelope.
+const SubprotocolCBOR = "fieldgate.v1.cbor"
+
+// ErrMalformed is a message that is not a well-formed envelope of this
+// protocol: it counts against the sender.
+var ErrMalformed = errors.New("malformed message")
+
+// An UnknownTypeError is a well-formed message of a type that this version
+// does not know: it is answered with an error and ignored.
+type UnknownTypeError struct{ Type Type }
+
+func (e *UnknownTypeError) Error() string { return fmt.Sprintf("unknown message type %d", e.Type) }
+
+var (
+	encMode = must(cbor.EncOptions{Sort: cbor.SortCoreDeterministic}.EncMode())
+	decMode = must(cbor.DecOptions{
+		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
+		IndefLength:      cbor.IndefLengthForbidden,
+		TagsMd:           cbor.TagsForbidden,
+		MaxNestedLevels:  8,
+		MaxArrayElements: 4096,
+		MaxMapPairs:      64,
+		UTF8:             cbor.UTF8RejectInvalid,
+	}.DecMode())
+)
+
+func must[M any](m M, err error) M {
+	if err != nil {
+		panic(err) // constants above are wrong; every test of this package sees it
+	}
+	return m
+}
+
+// Encode gives the envelope of m: one CBOR map with the type under key 0.
+func Encode(m Message) ([]byte, error) {
+	body, err := encMode.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode message type %d: %w", m.messageType(), err)
+	}
+	// body is a map of fewer than 23 pairs whose keys are all above 0, and a
+	// type is below 24: so one pair more in the head, and the pair itself
+	// before the others, is again a map in deterministic order.
+	out := make([]byte, 0, len(body)+2)
+	out = append(out, body[0]+1, 0, byte(m.messageType()))
+	return append(out, body[1:]...), nil
+}
+
+// Decode reads one envelope. The error is ErrMalformed, or an
+// *UnknownTypeError. Byte strings of the result are copies.
+func Decode(b []byte) (Message, error) {
+	var head struct {
+		Type Type `cbor:"0,keyasint"`
+	}
+	if err := decMode.Unmarshal(b, &head); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	m := newMessage(head.Type)
+	if m == nil {
+		return nil, &UnknownTypeError{head.Type}
+	}
+	if err := decMode.Unmarshal(b, m); err != nil {
+		return nil, fmt.Errorf("%w: type %d: %w", ErrMalformed, head.Type, err)
+	}
+	return m, nil
+}
+
+func newMessage(t Type) Message {
+	switch t {
+	case TypeHello:
+		return new(Hello)
+	case TypeWelcome:
+		return new(Welcome)
+	case TypeUpdate:
+		return new(Update)
+	case TypeAck:
+		return new(Ack)
+	case TypeNack:
+		return new(Nack)
+	case TypePing:
+		return new(Ping)
+	case TypePong:
+		return new(Pong)
+	case TypeError:
+		return new(Error)
+	}
+	return nil
+}

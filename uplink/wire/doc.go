@@ -1,0 +1,3 @@
+// Package wire is the protocol between a gateway and its cloud as a document
+// that compiles: messages, codec, limits and close codes of fieldgate.v1.
+package wire
