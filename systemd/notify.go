@@ -1,0 +1,43 @@
+// Package systemd tells the service manager how far the daemon is (sd_notify(3)) and writes its log the way
+// the manager's journal wants it (sd-daemon(3)). Without a service manager both fall back to what a person at
+// a terminal expects: notifications go nowhere, the log is plain text.
+package systemd
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+// Ready says that the daemon samples and stores: the unit becomes active. status is one line for people, shown
+// by `systemctl status`. It is nil without a service manager; an error means that the manager did not hear it
+// and will end the unit when its start timeout runs out.
+func Ready(status string) error {
+	return notify(daemon.SdNotifyReady + "\n" + statusLine(status))
+}
+
+// Status replaces the line that `systemctl status` shows. The line is for people only and the next one replaces
+// it, so a failure to deliver it is not reported.
+func Status(status string) {
+	_ = notify(statusLine(status))
+}
+
+// Stopping says that an orderly stop has begun. The manager sees the end of the process anyway, so a failure to
+// deliver it is not reported.
+func Stopping() {
+	_ = notify(daemon.SdNotifyStopping)
+}
+
+// notify keeps NOTIFY_SOCKET in the environment: whoever unsets it at READY has no watchdog and no status later.
+func notify(state string) error {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		return fmt.Errorf("notify the service manager: %w", err)
+	}
+	return nil
+}
+
+// statusLine keeps a line break in s from starting an assignment of its own, such as MAINPID=.
+func statusLine(s string) string {
+	return "STATUS=" + strings.Join(strings.Fields(s), " ")
+}
