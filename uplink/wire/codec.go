@@ -11,8 +11,8 @@ import (
 // message, one envelope.
 const SubprotocolCBOR = "fieldgate.v1.cbor"
 
-// ErrMalformed is a message that is not a well-formed envelope of this
-// protocol: it counts against the sender.
+// ErrMalformed is a message that is not an envelope of this protocol, or one
+// that cannot be true: it counts against the sender.
 var ErrMalformed = errors.New("malformed message")
 
 // An UnknownTypeError is a well-formed message of a type that this version
@@ -28,7 +28,7 @@ var (
 		IndefLength:      cbor.IndefLengthForbidden,
 		TagsMd:           cbor.TagsForbidden,
 		MaxNestedLevels:  8,
-		MaxArrayElements: 4096,
+		MaxArrayElements: MaxHelloEpochs, // the longest array of any message; checked before it is allocated
 		MaxMapPairs:      64,
 		UTF8:             cbor.UTF8RejectInvalid,
 	}.DecMode())
@@ -55,9 +55,13 @@ func Encode(m Message) ([]byte, error) {
 	return append(out, body[1:]...), nil
 }
 
-// Decode reads one envelope. The error is ErrMalformed, or an
-// *UnknownTypeError. Byte strings of the result are copies.
+// Decode reads one envelope of at most MaxMessage bytes and checks that it can
+// be true. The error is ErrMalformed, or an *UnknownTypeError. Byte strings of
+// the result are copies.
 func Decode(b []byte) (Message, error) {
+	if len(b) > MaxMessage {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrMalformed, len(b), MaxMessage)
+	}
 	var head struct {
 		Type Type `cbor:"0,keyasint"`
 	}
@@ -69,6 +73,9 @@ func Decode(b []byte) (Message, error) {
 		return nil, &UnknownTypeError{head.Type}
 	}
 	if err := decMode.Unmarshal(b, m); err != nil {
+		return nil, fmt.Errorf("%w: type %d: %w", ErrMalformed, head.Type, err)
+	}
+	if err := m.validate(); err != nil {
 		return nil, fmt.Errorf("%w: type %d: %w", ErrMalformed, head.Type, err)
 	}
 	return m, nil

@@ -18,7 +18,10 @@ const (
 )
 
 // A Message is one of the pointer types below.
-type Message interface{ messageType() Type }
+type Message interface {
+	messageType() Type
+	validate() error // nonsense in a well-formed envelope
+}
 
 // HelloEpoch is what a gateway says of one epoch: what it still holds, how
 // the epoch ended, and up to where it believes the cloud to hold it.

@@ -1,33 +1,286 @@
 package wire
 
 import (
+	"encoding/hex"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
 
 	"github.com/fieldgate/fieldgate/gateway"
 )
 
-func TestRoundTrip(t *testing.T) {
-	e := gateway.NewEpochID()
-	n := uint64(7)
+var update = flag.Bool("update", false, "write the golden frames anew")
+
+var (
+	e1   = gateway.EpochID{0x9f, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+	e2   = gateway.EpochID{0xaa, 1: 0xbb, 15: 0xcc}
+	boot = gateway.BootID{0xb0, 15: 7}
+)
+
+func ptr[T any](v T) *T { return &v }
+
+// golden holds one message of every kind and shape, named as its file.
+func golden() map[string]Message {
+	anchor := Anchor{Boot: boot, From: 12, Offset: 1_700_000_000_000_000, Quality: gateway.ClockNTP, ErrUS: 900}
+	return map[string]Message{
+		"hello": &Hello{
+			GatewayID: "plant-7", InstallID: [16]byte{1, 15: 2}, BootID: boot,
+			Epochs:   []HelloEpoch{{Epoch: e1, Oldest: 900, Last: 4800, Growth: gateway.OpenEnded, Acked: 1200}, {Epoch: e2, Oldest: 1}},
+			Clock:    ClockState{Quality: gateway.ClockSession, Offset: 1_700_000_000_000_000, ErrMS: 40},
+			Software: "fieldgate/0.1.0", Backlog: Backlog{N: 3600, Bytes: 5000, OldestTS: 1_700_000_000_000_000}, All: true,
+		},
+		"hello_first_ever": &Hello{GatewayID: "g", BootID: boot, Epochs: []HelloEpoch{{Epoch: e1, Oldest: 1}}, Software: "x/1", All: true},
+		"welcome": &Welcome{
+			Session: "s-1", Gen: 77120, Time: 1_700_000_000_000_000, Level: LevelFsynced,
+			Epochs: []EpochAck{{Epoch: e1, Upto: 1180}, {Epoch: e2}},
+			HB:     Heartbeat{PingS: 30, Miss: 2}, Lim: Limits{Msg: DefaultMessage, BlockN: MaxBlockN, BlockRaw: MaxBlockRaw},
+			SpreadS: 20, RetainS: 600,
+		},
+		"update_live":       &Update{Lane: LaneLive, Epoch: e2, First: 1, N: 5, Blocks: [][]byte{{1, 2, 3}, {4}}},
+		"update_gap":        &Update{Lane: LaneBacklog, Epoch: e1, First: 10, N: 90, Gap: &Gap{Why: gateway.WhyCardFailed, T0: 5, T1: 9, Anchor: anchor}},
+		"update_closed":     &Update{Lane: LaneBacklog, Epoch: e1, First: 8, End: &End{Closed: ptr(uint64(7))}},
+		"update_closed_at0": &Update{Lane: LaneBacklog, Epoch: e1, First: 1, End: &End{Closed: ptr(uint64(0))}},
+		"update_with_end":   &Update{Lane: LaneBacklog, Epoch: e1, First: 8, N: 2, Blocks: [][]byte{{9}}, End: &End{Closed: ptr(uint64(9))}},
+		"update_open_end":   &Update{Lane: LaneBacklog, Epoch: e1, First: 4801, End: &End{Why: gateway.WhyUncleanStop, AtMost: 100, T0: 3, T1: 4, Anchor: &anchor}},
+		"ack":               &Ack{Epochs: []EpochAck{{Epoch: e1, Upto: 4700}, {Epoch: e2, Upto: 400, Done: true}}},
+		"ack_nothing":       &Ack{Epochs: []EpochAck{}},
+		"nack_seq":          &Nack{Epoch: e1, First: 1300, N: 20, Code: NackSeq, Retry: true, Expected: 1181},
+		"nack_block":        &Nack{Epoch: e1, First: 1300, N: 20, Code: NackBlock},
+		"nack_later":        &Nack{Epoch: e1, First: 1300, N: 20, Code: "storage", Retry: true, AfterMS: 5000},
+		"ping":              &Ping{T0: 1},
+		"pong":              &Pong{T0: 1, T1: -2, T2: 3},
+		"error":             &Error{Code: "unknown_type", Message: "type 99", Ref: "r"},
+	}
+}
+
+// The frames in testdata are the protocol: gateways in the field speak them.
+func TestGoldenFrames(t *testing.T) {
+	for name, m := range golden() {
+		file := filepath.Join("testdata", name+".hex")
+		b, err := Encode(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if *update {
+			if err := os.WriteFile(file, []byte(hex.EncodeToString(b)+"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := hex.DecodeString(strings.TrimSpace(string(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(b, want) {
+			t.Errorf("%s: encoded\n%x, the golden frame is\n%x", name, b, want)
+		}
+		got, err := Decode(want)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if !reflect.DeepEqual(got, m) {
+			t.Errorf("%s: decoded %+v, want %+v", name, got, m)
+		}
+	}
+	files, err := filepath.Glob("testdata/*.hex")
+	if err != nil || len(files) != len(golden()) {
+		t.Errorf("%d golden files for %d messages (%v)", len(files), len(golden()), err)
+	}
+}
+
+func TestDecodeRefusesNonsense(t *testing.T) {
+	bad := map[string]Message{
+		"gateway id with a dot":    &Hello{GatewayID: "a.b"},
+		"gateway id missing":       &Hello{},
+		"epoch named twice":        &Hello{GatewayID: "g", Epochs: []HelloEpoch{{Epoch: e1, Oldest: 1}, {Epoch: e1, Oldest: 1}}},
+		"oldest 0":                 &Hello{GatewayID: "g", Epochs: []HelloEpoch{{Epoch: e1}}},
+		"oldest far behind last":   &Hello{GatewayID: "g", Epochs: []HelloEpoch{{Epoch: e1, Oldest: 9, Last: 7}}},
+		"growth 3":                 &Hello{GatewayID: "g", Epochs: []HelloEpoch{{Epoch: e1, Oldest: 1, Growth: 3}}},
+		"acked beyond 2^63":        &Hello{GatewayID: "g", Epochs: []HelloEpoch{{Epoch: e1, Oldest: 1, Acked: 1 << 63}}},
+		"hello with 257 epochs":    &Hello{GatewayID: "g", Epochs: manyEpochs(257)},
+		"clock quality 9":          &Hello{GatewayID: "g", Clock: ClockState{Quality: 9}},
+		"sw of 200 bytes":          &Hello{GatewayID: "g", Software: strings.Repeat("x", 200)},
+		"welcome without level":    &Welcome{Session: "s"},
+		"welcome without session":  &Welcome{Level: LevelFsynced},
+		"limit of 10 bytes":        &Welcome{Session: "s", Level: LevelFsynced, Lim: Limits{Msg: 10}},
+		"limit of 2 MiB":           &Welcome{Session: "s", Level: LevelFsynced, Lim: Limits{Msg: 2 << 20}},
+		"ping every -1 s":          &Welcome{Session: "s", Level: LevelFsynced, HB: Heartbeat{PingS: -1}},
+		"spread of a year":         &Welcome{Session: "s", Level: LevelFsynced, SpreadS: 365 * 86400},
+		"welcome upto beyond 2^63": &Welcome{Session: "s", Level: LevelFsynced, Epochs: []EpochAck{{Epoch: e1, Upto: 1 << 63}}},
+		"no lane":                  &Update{Epoch: e1, First: 1, N: 1, Blocks: [][]byte{{1}}},
+		"first 0":                  &Update{Lane: LaneLive, First: 0, N: 1, Blocks: [][]byte{{1}}},
+		"first+n wraps":            &Update{Lane: LaneLive, First: 9, N: 1<<64 - 4, Blocks: [][]byte{{1}}},
+		"blocks and gap":           &Update{Lane: LaneLive, First: 1, N: 1, Blocks: [][]byte{{1}}, Gap: &Gap{Why: "x"}},
+		"blocks without readings":  &Update{Lane: LaneLive, First: 1, N: 0, Blocks: [][]byte{{1}}},
+		"more readings than fit":   &Update{Lane: LaneLive, First: 1, N: MaxBlockN + 1, Blocks: [][]byte{{1}}},
+		"empty block":              &Update{Lane: LaneLive, First: 1, N: 1, Blocks: [][]byte{{}}},
+		"257 blocks":               &Update{Lane: LaneLive, First: 1, N: 257, Blocks: manyBlocks(257)},
+		"gap of nothing":           &Update{Lane: LaneLive, First: 1, Gap: &Gap{Why: "x"}},
+		"gap for no reason":        &Update{Lane: LaneLive, First: 1, N: 1, Gap: &Gap{}},
+		"update of nothing":        &Update{Lane: LaneLive, First: 1},
+		"readings without blocks":  &Update{Lane: LaneLive, First: 1, N: 4, End: &End{Closed: ptr(uint64(4))}},
+		"closed before its last":   &Update{Lane: LaneLive, First: 5, End: &End{Closed: ptr(uint64(3))}},
+		"open end without anchor":  &Update{Lane: LaneLive, First: 5, End: &End{Why: "x"}},
+		"open end without reason":  &Update{Lane: LaneLive, First: 5, End: &End{Anchor: &Anchor{}}},
+		"ack beyond 2^63":          &Ack{Epochs: []EpochAck{{Upto: 1 << 63}}},
+		"nack without code":        &Nack{},
+		"nack seq, expected none":  &Nack{Code: NackSeq},
+		"nack into the past":       &Nack{Code: NackBlock, AfterMS: -1},
+		"error of 2 KiB":           &Error{Code: "x", Message: strings.Repeat("m", 2048)},
+	}
+	for name, m := range bad {
+		b, err := Encode(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Decode(b); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
+}
+
+func manyEpochs(n int) []HelloEpoch {
+	es := make([]HelloEpoch, n)
+	for i := range es {
+		es[i] = HelloEpoch{Epoch: gateway.EpochID{byte(i), byte(i >> 8)}, Oldest: 1}
+	}
+	return es
+}
+
+func manyBlocks(n int) [][]byte {
+	bs := make([][]byte, n)
+	for i := range bs {
+		bs[i] = []byte{1}
+	}
+	return bs
+}
+
+func TestDecodeTakesFullLists(t *testing.T) {
 	for _, m := range []Message{
-		&Hello{GatewayID: "g", Epochs: []HelloEpoch{{Epoch: e, Oldest: 1, Last: 9, Growth: gateway.OpenEnded, Acked: 3}}, All: true},
-		&Welcome{Session: "s", Level: LevelFsynced, Epochs: []EpochAck{{Epoch: e, Upto: 3, Done: true}}},
-		&Update{Lane: LaneLive, Epoch: e, First: 1, N: 2, Blocks: [][]byte{{1}, {2}}, End: &End{Closed: &n}},
-		&Ack{Epochs: []EpochAck{{Epoch: e, Upto: 4}}},
-		&Nack{Epoch: e, Code: NackSeq, Retry: true, Expected: 4},
-		&Ping{T0: 1}, &Pong{T0: 1, T1: 2, T2: 3}, &Error{Code: "x", Message: "y"},
+		&Hello{GatewayID: "g", Epochs: manyEpochs(MaxHelloEpochs)},
+		&Update{Lane: LaneLive, First: 1, N: MaxBlocks, Blocks: manyBlocks(MaxBlocks)},
 	} {
 		b, err := Encode(m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Decode(b)
-		if err != nil {
-			t.Fatalf("%T: %v (% x)", m, err, b)
-		}
-		if !reflect.DeepEqual(got, m) {
-			t.Errorf("got %+v, want %+v", got, m)
+		if _, err := Decode(b); err != nil {
+			t.Errorf("%T: %v", m, err)
 		}
 	}
+}
+
+func TestDecodeRefusesBadCBOR(t *testing.T) {
+	deep := any(1)
+	for range 12 {
+		deep = []any{deep}
+	}
+	for name, v := range map[string]any{
+		"nested too deep":      map[int]any{0: 12, 10: 1, 99: deep},
+		"text for a number":    map[int]any{0: 12, 10: "x"},
+		"short epoch":          map[int]any{0: 3, 10: 1, 11: []byte{1, 2, 3}, 12: 1, 13: 1, 14: [][]byte{{1}}},
+		"no map":               []int{1},
+		"type is text":         map[int]any{0: "ping"},
+		"short ack":            map[int]any{0: 5, 10: []any{[]any{e1[:], 3}}},
+		"bytes beyond a limit": make([]byte, MaxMessage+1),
+	} {
+		b, err := cbor.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := Decode(b); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: got %+v, %v", name, m, err)
+		}
+	}
+	for name, frame := range map[string]string{
+		"empty":            "",
+		"duplicate key":    "a3000c0a010a02",
+		"indefinite map":   "bf000c0a01ff",
+		"tagged":           "a2000c0ac101",
+		"trailing byte":    "a2000c0a0100",
+		"claims 2^32 keys": "ba ff ff ff ff 00 0c",
+	} {
+		b, err := hex.DecodeString(strings.ReplaceAll(frame, " ", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := Decode(b); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: got %+v, %v", name, m, err)
+		}
+	}
+}
+
+// v1 can grow: what is new in a message is ignored, a new message is named.
+func TestDecodeOfALaterVersion(t *testing.T) {
+	b, _ := cbor.Marshal(map[int]any{0: 12, 10: 7, 77: "new", 78: []int{1}})
+	if m, err := Decode(b); err != nil || *m.(*Ping) != (Ping{T0: 7}) {
+		t.Errorf("unknown fields: %+v, %v", m, err)
+	}
+	b, _ = cbor.Marshal(map[int]any{0: 99, 10: 7})
+	var unknown *UnknownTypeError
+	if _, err := Decode(b); !errors.As(err, &unknown) || unknown.Type != 99 || errors.Is(err, ErrMalformed) {
+		t.Errorf("unknown type: %v", err)
+	}
+}
+
+func TestReactions(t *testing.T) {
+	for code, want := range map[int]Reaction{
+		1009: {Halve: true}, 1011: {}, 1008: {Wait: WaitSlow}, 4321: {},
+		CloseUnauthorised: {Wait: WaitAuth}, CloseForbidden: {Wait: WaitAuth},
+		CloseSuperseded: {Wait: WaitTakeover}, CloseConflict: {Wait: WaitAuth, Alarm: true},
+		CloseVersion: {Wait: WaitSlow, Alarm: true}, CloseTooMuch: {}, CloseUndecodable: {},
+	} {
+		got := ReactionTo(code)
+		if got.Say == "" {
+			t.Errorf("%d has no words", code)
+		}
+		if got.Say = ""; got != want {
+			t.Errorf("%d: %+v, want %+v", code, got, want)
+		}
+	}
+	for reason, want := range map[string]time.Duration{
+		`{"after":30}`: 30 * time.Second, `{"after":0.5}`: 500 * time.Millisecond,
+		"": 0, "busy": 0, `{"after":-3}`: 0, `{"after":1e99}`: 0, `{"after":"x"}`: 0,
+	} {
+		if got := RetryHint(reason); got != want {
+			t.Errorf("%q: %v, want %v", reason, got, want)
+		}
+	}
+}
+
+// FuzzDecode: no input brings Decode down, and whatever it takes is encoded
+// to a frame that it takes again with the same meaning.
+func FuzzDecode(f *testing.F) {
+	for _, m := range golden() {
+		b, _ := Encode(m)
+		f.Add(b)
+	}
+	f.Add([]byte{0xba, 0xff, 0xff, 0xff, 0xff, 0, 0x0c})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := Decode(b)
+		if err != nil {
+			var unknown *UnknownTypeError
+			if !errors.Is(err, ErrMalformed) && !errors.As(err, &unknown) {
+				t.Fatalf("unclassified error %v", err)
+			}
+			return
+		}
+		again, err := Encode(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m2, err := Decode(again)
+		if err != nil || !reflect.DeepEqual(m, m2) {
+			t.Fatalf("%+v became %+v (%v)", m, m2, err)
+		}
+	})
 }
