@@ -40,6 +40,21 @@ func (b BootID) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 // UnmarshalText takes 32 hex digits.
 func (b *BootID) UnmarshalText(t []byte) error { return parseHex16((*[16]byte)(b), t, "boot id") }
 
+// UnmarshalBinary takes 16 bytes and no other number: a short id padded with
+// zeros would be another epoch.
+func (e *EpochID) UnmarshalBinary(b []byte) error { return copy16((*[16]byte)(e), b, "epoch") }
+
+// UnmarshalBinary takes 16 bytes and no other number.
+func (b *BootID) UnmarshalBinary(d []byte) error { return copy16((*[16]byte)(b), d, "boot id") }
+
+func copy16(dst *[16]byte, b []byte, what string) error {
+	if len(b) != 16 {
+		return fmt.Errorf("%s has %d bytes, want 16", what, len(b))
+	}
+	copy(dst[:], b)
+	return nil
+}
+
 func parseHex16(dst *[16]byte, text []byte, what string) error {
 	if len(text) != 32 {
 		return fmt.Errorf("%s has %d characters, want 32 hex digits", what, len(text))
