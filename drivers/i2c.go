@@ -1,0 +1,52 @@
+package drivers
+
+import (
+	"context"
+	"fmt"
+
+	"periph.io/x/conn/v3/i2c"
+)
+
+// Transfer does one transfer with a chip: w is written, then r is filled. It
+// does not begin once ctx is done, and an answer that came after ctx was done
+// is an error: nobody can cut a transfer short, so it may have waited long.
+func Transfer(ctx context.Context, dev i2c.Dev, w, r []byte) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("transfer with %s: %w", where(dev), err)
+	}
+	if err := dev.Tx(w, r); err != nil {
+		return fmt.Errorf("transfer with %s: %w", where(dev), err)
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("late answer from %s: %w", where(dev), err)
+	}
+	return nil
+}
+
+func where(dev i2c.Dev) string { return fmt.Sprintf("0x%02x on %s", dev.Addr, dev.Bus) }
+
+// A Sequencer is a bus that can be held over several transfers.
+type Sequencer interface {
+	// Sequence runs f while nobody else can use the bus. f uses held only,
+	// and held only until it returns.
+	Sequence(f func(held i2c.Bus) error) error
+}
+
+// Sequence runs f with the bus held, so that no other driver's transfer falls
+// between those of f. A bus that cannot be held is used as it is.
+func Sequence(bus i2c.Bus, f func(held i2c.Bus) error) error {
+	if s, ok := bus.(Sequencer); ok {
+		return s.Sequence(f)
+	}
+	return f(bus)
+}
+
+// Defaults gives every option of the table with its default, as Open wants
+// them in Target.Options when nobody set any.
+func (d Driver) Defaults() map[string]any {
+	all := make(map[string]any, len(d.Options))
+	for _, o := range d.Options {
+		all[o.Name] = o.Default
+	}
+	return all
+}

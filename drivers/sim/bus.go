@@ -1,0 +1,188 @@
+// Package sim is hardware without hardware: chips at register level on a
+// simulated I2C bus, an input line, and the faults that real ones have. The
+// drivers above cannot tell; `fieldgate demo` and the tests of drivers run on
+// it.
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"periph.io/x/conn/v3/i2c"
+	"periph.io/x/conn/v3/physic"
+
+	"github.com/fieldgate/fieldgate/drivers"
+)
+
+// What a simulated bus says when a chip or the bus itself fails.
+var (
+	ErrNACK    = fmt.Errorf("%w: simulated chip does not acknowledge", drivers.ErrAbsent)
+	ErrGone    = fmt.Errorf("%w: simulated bus taken away", drivers.ErrBus)
+	ErrTimeout = errors.New("simulated transfer timed out")
+)
+
+// A Chip is a chip at register level: what it answers depends on what was
+// written to it since its last reset, and on its clock. The bus calls it from
+// one goroutine at a time.
+type Chip interface {
+	// Tx is one transfer from start to stop condition: w, then a repeated
+	// start, then r. An error is a byte that the chip did not acknowledge.
+	Tx(w, r []byte) error
+	// Reset is a power cycle: every register goes to its reset state.
+	Reset()
+}
+
+// A Fault is what befalls transfers with one address.
+type Fault struct {
+	After int           // so many transfers pass first
+	Times int           // then so many are struck; 0 means until Mend
+	Delay time.Duration // the bus is busy for so long before anything else happens
+	Short bool          // only half of the answer arrives, with an error
+	Err   error         // instead of an answer: ErrNACK, ErrTimeout, …; nil with Delay is a late answer
+}
+
+// A Bus is a simulated I2C bus. It may be used by several goroutines; a
+// transfer that is delayed holds up all others, as on a real one.
+type Bus struct {
+	name string
+	turn chan struct{} // holds one token; who has it has the wires
+
+	mu     sync.Mutex // guards what follows
+	chips  map[uint16]Chip
+	faults map[uint16]*Fault
+	gone   bool
+}
+
+// NewBus gives a bus without chips. The name is what String says, "sim-1".
+func NewBus(name string) *Bus {
+	b := &Bus{
+		name:   name,
+		turn:   make(chan struct{}, 1),
+		chips:  make(map[uint16]Chip),
+		faults: make(map[uint16]*Fault),
+	}
+	b.turn <- struct{}{}
+	return b
+}
+
+// Attach joins a chip to the bus, in the place of any that was at addr.
+func (b *Bus) Attach(addr uint16, c Chip) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.chips[addr] = c
+}
+
+// Detach takes the chip at addr off the bus: nobody acknowledges there.
+func (b *Bus) Detach(addr uint16) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.chips, addr)
+}
+
+// PowerCycle resets the chip at addr, between two transfers.
+func (b *Bus) PowerCycle(addr uint16) {
+	<-b.turn
+	defer func() { b.turn <- struct{}{} }()
+	if c, _ := b.at(addr); c != nil {
+		c.Reset()
+	}
+}
+
+// Inject makes transfers with addr fail as f says, instead of what an earlier
+// Inject said.
+func (b *Bus) Inject(addr uint16, f Fault) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.faults[addr] = &f
+}
+
+// Mend ends what Inject began.
+func (b *Bus) Mend(addr uint16) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.faults, addr)
+}
+
+// SetGone takes the whole bus away, or gives it back.
+func (b *Bus) SetGone(gone bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.gone = gone
+}
+
+// String gives the name of the bus.
+func (b *Bus) String() string { return b.name }
+
+// SetSpeed accepts every speed: the simulation knows none.
+func (b *Bus) SetSpeed(physic.Frequency) error { return nil }
+
+// Close has nothing to close; the bus can still be used.
+func (b *Bus) Close() error { return nil }
+
+// Tx does one transfer.
+func (b *Bus) Tx(addr uint16, w, r []byte) error {
+	return b.Sequence(func(held i2c.Bus) error { return held.Tx(addr, w, r) })
+}
+
+// Sequence holds the bus while f runs.
+func (b *Bus) Sequence(f func(held i2c.Bus) error) error {
+	<-b.turn
+	defer func() { b.turn <- struct{}{} }()
+	return f(held{b})
+}
+
+// held is the bus in the hands of who has the turn.
+type held struct{ *Bus }
+
+// Sequence of a held bus: it is held already.
+func (h held) Sequence(f func(held i2c.Bus) error) error { return f(h) }
+
+// Tx does one transfer without asking for the turn.
+func (h held) Tx(addr uint16, w, r []byte) error {
+	fault := h.strike(addr)
+	time.Sleep(fault.Delay)
+	chip, gone := h.at(addr) // now, not before: it may have been unplugged meanwhile
+	switch {
+	case gone:
+		return ErrGone
+	case fault.Err != nil:
+		return fault.Err
+	case chip == nil:
+		return ErrNACK
+	case !fault.Short:
+		return chip.Tx(w, r)
+	}
+	half := r[:len(r)/2]
+	if err := chip.Tx(w, half); err != nil {
+		return err
+	}
+	return fmt.Errorf("%d of %d bytes: %w", len(half), len(r), io.ErrUnexpectedEOF)
+}
+
+func (b *Bus) at(addr uint16) (c Chip, gone bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.chips[addr], b.gone
+}
+
+// strike gives the fault that befalls this transfer, if any. Each call counts
+// as one transfer.
+func (b *Bus) strike(addr uint16) Fault {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := b.faults[addr]
+	if f == nil {
+		return Fault{}
+	}
+	if f.After > 0 {
+		f.After--
+		return Fault{}
+	}
+	if f.Times--; f.Times == 0 {
+		delete(b.faults, addr)
+	}
+	return *f
+}

@@ -1,0 +1,111 @@
+package sim_test
+
+import (
+	"bytes"
+	"math"
+	"testing"
+	"time"
+
+	"periph.io/x/conn/v3/gpio"
+
+	"github.com/fieldgate/fieldgate/drivers/sim"
+)
+
+// step is a transfer and what shall be read.
+type step struct{ w, r string }
+
+func play(t *testing.T, c sim.Chip, steps []step) {
+	t.Helper()
+	for _, s := range steps {
+		r := make([]byte, len(s.r))
+		if err := c.Tx([]byte(s.w), r); err != nil || string(r) != s.r {
+			t.Errorf("after % x: read % x, %v, want % x", s.w, r, err, s.r)
+		}
+	}
+}
+
+func TestLM75Registers(t *testing.T) {
+	for _, c := range []struct {
+		kind  string
+		temp  float64
+		steps []step
+	}{
+		{"tmp105", 23.456, []step{
+			{"\x01", "\x00"}, {"\x02", "\x4b\x00"}, {"\x03", "\x50\x00"},
+			{"\x00", "\x17\x00"},                   // 9 bits: 23.0
+			{"\x01\x20", ""}, {"\x00", "\x17\x40"}, // 10 bits: 23.25
+			{"\x01\x40", ""}, {"\x00", "\x17\x60"}, // 11 bits: 23.375
+			{"\x01\x60", ""}, {"\x00", "\x17\x70"}, // 12 bits: 23.4375
+			{"", "\x17\x70"}, {"\x01", "\x60"}, // the pointer stays
+			{"\x03\x21\x80", ""}, {"\x03", "\x21\x80"}, // a limit
+			{"\x00", "\x17\x70\x17\x70"}, // read on
+		}},
+		{"tmp105", -5.25, []step{{"\x00", "\xfa\x80"}, {"\x01\x60", ""}, {"\x00", "\xfa\xc0"}}},
+		{"tmp105", -0.0625, []step{{"\x00", "\xff\x80"}, {"\x01\x60", ""}, {"\x00", "\xff\xf0"}}},
+		{"lm75", 23.456, []step{{"\x01\xff", ""}, {"\x01", "\x1f"}, {"\x01\x00", ""}, {"\x00", "\x17\x00"}}},
+		{"tmp102", 23.456, []step{{"\x01", "\x60\xa0"}, {"\x00", "\x17\x70"}, {"\x01\x00\x00", ""}, {"\x01", "\x60\x20"}}},
+		{"tmp105", 1000, []step{{"\x00", "\x7f\x80"}}},
+		{"tmp105", -1000, []step{{"\x00", "\x80\x00"}}},
+	} {
+		now := time.Duration(0)
+		chip := sim.NewLM75(c.kind, func() time.Duration { return now }, sim.Steady(c.temp))
+		play(t, chip, []step{{"\x00", "\x00\x00"}}) // before the first conversion
+		now = time.Second
+		play(t, chip, c.steps)
+		chip.Reset()
+		play(t, chip, []step{{"", "\x00\x00"}})
+	}
+}
+
+func TestLM75ShutdownKeepsTheLastTemperature(t *testing.T) {
+	now, temp := time.Second, 20.0
+	chip := sim.NewLM75("tmp105", func() time.Duration { return now }, func(time.Duration) float64 { return temp })
+	now = 2 * time.Second
+	play(t, chip, []step{{"\x00", "\x14\x00"}, {"\x01\x01", ""}})
+	temp = 30
+	play(t, chip, []step{{"\x00", "\x14\x00"}, {"\x01\x00", ""}, {"\x00", "\x1e\x00"}})
+}
+
+func TestWanderIsBelievable(t *testing.T) {
+	room := sim.Wander(21, 2, 10*time.Minute)
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for at := time.Duration(0); at < time.Hour; at += time.Second {
+		v := room(at)
+		lo, hi = min(lo, v), max(hi, v)
+		if step := math.Abs(room(at+time.Second) - v); step > 0.2 {
+			t.Fatalf("jumps by %v within a second at %v", step, at)
+		}
+		if v != room(at) {
+			t.Fatalf("not the same at %v", at)
+		}
+	}
+	if lo < 21-2.6 || hi > 21+2.6 || hi-lo < 3 {
+		t.Errorf("moves between %v and %v", lo, hi)
+	}
+}
+
+func TestPin(t *testing.T) {
+	now := time.Duration(0)
+	p := sim.NewPin("door", func() gpio.Level { return now >= time.Minute })
+	if _, err := p.ReadLevel(); err == nil {
+		t.Error("read before In")
+	}
+	if err := p.In(gpio.PullUp, gpio.BothEdges); err == nil {
+		t.Error("edges accepted")
+	}
+	if err := p.In(gpio.PullUp, gpio.NoEdge); err != nil || p.Pull() != gpio.PullUp || p.Read() != gpio.Low {
+		t.Errorf("In: %v, pull %v, level %v", err, p.Pull(), p.Read())
+	}
+	now = time.Hour
+	if p.Read() != gpio.High {
+		t.Error("the level does not follow the function")
+	}
+	p.Set(gpio.Low)
+	if p.Read() != gpio.Low {
+		t.Error("the level does not follow Set")
+	}
+	p.Fail(bytes.ErrTooLarge)
+	if _, err := p.ReadLevel(); err != bytes.ErrTooLarge {
+		t.Errorf("error = %v", err)
+	}
+}
