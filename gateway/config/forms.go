@@ -1,0 +1,78 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/fieldgate/fieldgate/gateway"
+)
+
+// forms are the checks of single strings, by the name in the form tag.
+var forms = map[string]func(string) error{
+	"id": checkID, "wss": checkURL, "path": checkPath, "listen": checkListen, "host": checkHost, "bus": checkBus,
+}
+
+func checkID(s string) error {
+	if !gateway.ValidID(s) {
+		return fmt.Errorf("%q cannot be a name: use 1 to 64 of A-Z a-z 0-9 _ -", s)
+	}
+	return nil
+}
+
+// checkURL repeats nothing of the URL: it may hold a password.
+func checkURL(s string) error {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Hostname() == "" && u.Scheme == "wss":
+		return errors.New("this is not a URL of the form wss://HOST[:PORT]/PATH")
+	case u.Scheme == "ws" || u.Scheme == "http":
+		return fmt.Errorf("%s:// is refused, because readings and the token would cross the network unencrypted: use wss://", u.Scheme)
+	case u.Scheme != "wss":
+		return errors.New("this must begin with wss://")
+	case u.User != nil:
+		return errors.New("a URL with a user name or password is refused, because URLs end up in logs: use token_file")
+	case u.RawQuery != "" || u.Fragment != "":
+		return errors.New("a URL with ? or # is refused, because URLs end up in logs: a token belongs into token_file")
+	}
+	return nil
+}
+
+func checkPath(s string) error {
+	if !filepath.IsAbs(s) {
+		return fmt.Errorf("%q must be an absolute path, beginning with /", s)
+	}
+	return nil
+}
+
+func checkListen(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return fmt.Errorf(`%q is not an address to listen on: write [HOST]:PORT, such as ":8080" or "127.0.0.1:8080"`, s)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && port != "0" {
+		return fmt.Errorf("%q is not a port number", port)
+	}
+	return nil
+}
+
+func checkHost(s string) error {
+	if s == "" || strings.ContainsAny(s, "/: \t@?#") {
+		return fmt.Errorf("%q is not a host name: write it without https://, port and path", s)
+	}
+	return nil
+}
+
+var busName = regexp.MustCompile(`^(i2c|sim)-(0|[1-9][0-9]{0,2})$`)
+
+func checkBus(s string) error {
+	if !busName.MatchString(s) {
+		return fmt.Errorf("there is no bus %q: write i2c-N for /dev/i2c-N, or sim-N for a simulated one", s)
+	}
+	return nil
+}
