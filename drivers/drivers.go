@@ -85,15 +85,16 @@ type Target struct {
 
 // A Driver is one row of the table of drivers.
 type Driver struct {
-	Name       string // as in the configuration
-	Doc        string // one sentence: which chips or what for
-	Bus        BusKind
-	Addresses  []uint16 // I2C addresses that the chip can have
-	Address    uint16   // the one it has unless told otherwise
-	Interval   time.Duration
-	Timeout    time.Duration // for one visit
-	Quantities []Quantity    // nil: only known after Open, by Quantities() of the Sensor
-	Options    []Option
+	Name           string // as in the configuration
+	Doc            string // one sentence: which chips or what for
+	Bus            BusKind
+	Addresses      []uint16 // I2C addresses that the chip can have
+	Address        uint16   // the one it has unless told otherwise
+	Interval       time.Duration
+	Timeout        time.Duration // for one visit
+	Quantities     []Quantity    // nil: only known after Open, by Quantities() of the Sensor
+	MostQuantities int           // when Quantities is nil: how many there can be at most
+	Options        []Option
 	// Open checks that the device is there and prepares it. It is called
 	// again after the device was lost: a sensor that lost power forgot its
 	// settings. It returns soon after ctx is done.
