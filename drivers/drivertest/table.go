@@ -1,0 +1,94 @@
+package drivertest
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/fieldgate/fieldgate/drivers"
+)
+
+var (
+	validName   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	validOption = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+)
+
+// senML holds the units of the IANA SenML units registry (RFC 8428 §12.1, RFC
+// 8798 §2) that new senders may use.
+var senML = []string{
+	"m", "kg", "s", "A", "K", "cd", "mol", "Hz", "rad", "sr", "N", "Pa", "J", "W", "C", "V", "F", "Ohm", "S", "Wb",
+	"T", "H", "Cel", "lm", "lx", "Bq", "Gy", "Sv", "kat", "m2", "m3", "m/s", "m/s2", "m3/s", "W/m2", "cd/m2", "bit",
+	"bit/s", "lat", "lon", "pH", "dB", "dBW", "count", "/", "%RH", "%EL", "EL", "1/s", "S/m", "B", "VA", "VAs",
+	"var", "vars", "J/m", "kg/m3",
+}
+
+// checkTable: the driver's row says everything, and says it validly.
+func checkTable(c Case) error {
+	d := c.Driver
+	switch {
+	case !validName.MatchString(d.Name):
+		return fmt.Errorf("name %q is not [A-Za-z0-9_-]{1,64}", d.Name)
+	case d.Doc == "":
+		return fmt.Errorf("says nothing about itself")
+	case d.Interval <= 0 || d.Timeout <= 0 || d.Open == nil:
+		return fmt.Errorf("lacks an interval, a timeout or Open")
+	case d.Bus == drivers.BusI2C && !slices.Contains(d.Addresses, d.Address):
+		return fmt.Errorf("its own address %#x is not among its addresses", d.Address)
+	}
+	if err := validQuantities(d.Quantities); d.Quantities != nil && err != nil {
+		return err
+	}
+	for i, o := range d.Options {
+		if err := validTableOption(o); err != nil {
+			return fmt.Errorf("option %q: %w", o.Name, err)
+		}
+		if slices.ContainsFunc(d.Options[:i], func(p drivers.Option) bool { return p.Name == o.Name }) {
+			return fmt.Errorf("option %q is there twice", o.Name)
+		}
+	}
+	return nil
+}
+
+func validTableOption(o drivers.Option) error {
+	if !validOption.MatchString(o.Name) || o.Doc == "" {
+		return fmt.Errorf("not a name for a configuration key, or without explanation")
+	}
+	for _, v := range append([]any{o.Default}, o.OneOf...) {
+		if kindOf(v) != o.Kind {
+			return fmt.Errorf("%v is not of kind %s", v, o.Kind)
+		}
+	}
+	if o.OneOf != nil && !slices.Contains(o.OneOf, o.Default) {
+		return fmt.Errorf("default %v is not one of %v", o.Default, o.OneOf)
+	}
+	return nil
+}
+
+func kindOf(v any) drivers.OptionKind {
+	switch v.(type) {
+	case bool:
+		return drivers.OptionBool
+	case int64:
+		return drivers.OptionInt
+	case string:
+		return drivers.OptionString
+	}
+	return ""
+}
+
+func validQuantities(qs []drivers.Quantity) error {
+	seen := make(map[string]bool)
+	for _, q := range qs {
+		if !validName.MatchString(q.Name) || seen[q.Name] {
+			return fmt.Errorf("quantity %q is not [A-Za-z0-9_-]{1,64}, or there twice", q.Name)
+		}
+		if !slices.Contains(senML, q.Unit) {
+			return fmt.Errorf("quantity %q: unit %q is not in the SenML registry", q.Name, q.Unit)
+		}
+		seen[q.Name] = true
+	}
+	if len(qs) == 0 {
+		return fmt.Errorf("no quantities")
+	}
+	return nil
+}

@@ -1,0 +1,168 @@
+// Package lm75 reads temperature chips of the LM75 family: LM75 (TI SNIS153),
+// TMP102 (TI SBOS397) and TMP105 (TI SBOS648). They share addresses, registers
+// and the form of the temperature; they differ in resolution.
+package lm75
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"periph.io/x/conn/v3/i2c"
+
+	"github.com/fieldgate/fieldgate/drivers"
+)
+
+// Registers (SBOS648 table 2; the same in all three).
+const (
+	regTemp   = 0
+	regConfig = 1
+)
+
+// firstConversion is the longest time until a chip that was just powered up
+// has measured: until then it says 0 °C (SBOS648 "Temperature Register", max.
+// 300 ms at 12 bits; SNIS153 300 ms; SBOS397 35 ms).
+const firstConversion = 300 * time.Millisecond
+
+// A variant is what sets a chip of the family apart. The configuration
+// register stands in the upper byte where the chip has only one.
+type variant struct {
+	configLen  int
+	set, clear uint16 // what the configuration must have, must not have
+	check      uint16 // the bits of both that can be read back
+	mask       uint16 // the bits of the temperature; the others are always 0
+	zeroes     bool   // … and documented to be, so that one set is a garbled answer
+}
+
+const (
+	oneShot  = 0x8000
+	twelve   = 0x6000 // R1, R0
+	shutdown = 0x0100
+	extended = 0x0010 // EM: 13 bits
+)
+
+var variants = map[string]variant{
+	// Bits 7-5 of the configuration are for the maker's tests and must stay 0 (SNIS153 "Configuration
+	// Register"); the lower seven bits of the temperature are undefined.
+	"lm75": {configLen: 1, clear: 0xe000 | shutdown, check: shutdown, mask: 0xff80},
+	// R1 and R0 are read-only and say 12 bits (SBOS397 table 8).
+	"tmp102": {configLen: 2, clear: oneShot | shutdown | extended, check: twelve | shutdown | extended, set: twelve, mask: 0xfff0, zeroes: true},
+	"tmp105": {configLen: 1, clear: oneShot | shutdown, check: twelve | shutdown, set: twelve, mask: 0xfff0, zeroes: true},
+}
+
+// Driver is the row for the table.
+func Driver() drivers.Driver {
+	return drivers.Driver{
+		Name:       "lm75",
+		Doc:        "LM75, TMP102, TMP105 temperature sensors",
+		Bus:        drivers.BusI2C,
+		Addresses:  []uint16{0x48, 0x49, 0x4a, 0x4b, 0x4c, 0x4d, 0x4e, 0x4f},
+		Address:    0x48,
+		Interval:   time.Second,
+		Timeout:    time.Second,
+		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel"}},
+		Options: []drivers.Option{{
+			Name: "chip", Kind: drivers.OptionString, Default: "lm75", OneOf: []any{"lm75", "tmp102", "tmp105"},
+			Doc: "Which chip it is: lm75 gives steps of 0.5 Cel and suits them all, tmp102 and tmp105 give steps of 0.0625.",
+		}},
+		Open: open,
+	}
+}
+
+type sensor struct {
+	variant
+	dev   i2c.Dev
+	fresh bool // not read since Open: may never have measured
+	value [1]drivers.Value
+}
+
+func open(ctx context.Context, t drivers.Target) (drivers.Sensor, error) {
+	chip := t.Options["chip"].(string)
+	s := &sensor{variant: variants[chip], dev: i2c.Dev{Bus: t.I2C, Addr: t.Address}, fresh: true}
+	err := drivers.Sequence(t.I2C, func(held i2c.Bus) error {
+		return s.configure(ctx, i2c.Dev{Bus: held, Addr: t.Address})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configure %s: %w", chip, err)
+	}
+	return s, nil
+}
+
+// configure sets resolution and continuous conversion, and leaves everything
+// else (the alert output) as somebody may have set it. A chip that is right
+// already is not written to.
+func (s *sensor) configure(ctx context.Context, dev i2c.Dev) error {
+	config, err := s.readConfig(ctx, dev)
+	if err != nil {
+		return err
+	}
+	want := config&^s.clear | s.set
+	if want == config {
+		return nil
+	}
+	w := binary.BigEndian.AppendUint16([]byte{regConfig}, want)
+	if err := drivers.Transfer(ctx, dev, w[:1+s.configLen], nil); err != nil {
+		return err
+	}
+	got, err := s.readConfig(ctx, dev)
+	if err != nil {
+		return err
+	}
+	if (got^want)&s.check != 0 {
+		return fmt.Errorf("configuration is %04x after writing %04x: another chip? (option \"chip\")", got, want)
+	}
+	return nil
+}
+
+func (s *sensor) readConfig(ctx context.Context, dev i2c.Dev) (uint16, error) {
+	var r [2]byte
+	err := drivers.Transfer(ctx, dev, []byte{regConfig}, r[:s.configLen])
+	return binary.BigEndian.Uint16(r[:]), err
+}
+
+// Read gives the temperature of the last conversion.
+func (s *sensor) Read(ctx context.Context) ([]drivers.Value, error) {
+	raw, err := s.readTemp(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.fresh && raw == 0 {
+		if raw, err = s.readFirst(ctx); err != nil {
+			return nil, err
+		}
+	}
+	s.fresh = false
+	s.value[0] = drivers.Value{Quantity: "temperature", Value: float64(int16(raw)) / 256}
+	return s.value[:], nil
+}
+
+// readFirst reads again when even a chip that came up together with Open has
+// measured: 0 may mean that it had not.
+func (s *sensor) readFirst(ctx context.Context) (uint16, error) {
+	wait := time.NewTimer(firstConversion)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
+		return 0, fmt.Errorf("wait for the first conversion: %w", ctx.Err())
+	}
+	return s.readTemp(ctx)
+}
+
+// readTemp gives the temperature in 1/256 Cel, two's complement.
+func (s *sensor) readTemp(ctx context.Context) (uint16, error) {
+	var r [2]byte
+	if err := drivers.Transfer(ctx, s.dev, []byte{regTemp}, r[:]); err != nil {
+		return 0, fmt.Errorf("read temperature: %w", err)
+	}
+	raw := binary.BigEndian.Uint16(r[:])
+	if s.zeroes && raw&^s.mask != 0 {
+		return 0, fmt.Errorf("temperature register is %04x, where the low bits are always 0: garbled, or another chip (option \"chip\")", raw)
+	}
+	return raw & s.mask, nil
+}
+
+// Halt has nothing to do: the chip takes 50 µA and drives nothing that the
+// driver switched on.
+func (s *sensor) Halt() error { return nil }
