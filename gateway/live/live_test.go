@@ -146,6 +146,7 @@ func TestClientThatCatchesUpIsForgiven(t *testing.T) {
 			}
 			<-sub.Ready()
 			take(t, sub)
+			<-sub.Ready()
 			take(t, sub) // nothing waits: caught up
 			time.Sleep(20 * time.Second)
 		}

@@ -29,14 +29,17 @@ func (s *Subscription) Ready() <-chan struct{} { return s.ready }
 
 // Take appends to buf what has come since the last Take, oldest first, and
 // says how many readings were left out since then. The newest reading of a
-// channel is left out only if more than 256 channels are waiting. After Ready,
-// call Take until it gives nothing: a Take without losses shows that the
-// client keeps up. The error is ErrSlow when it has been dropped.
+// channel is left out only if more than 256 channels are waiting. After a Take
+// that gave something Ready delivers once more: whoever then finds no losses
+// keeps up. The error is ErrSlow when the client has been dropped.
 func (s *Subscription) Take(buf []Update) (updates []Update, lost uint64, err error) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	for _, q := range s.queue {
 		buf = append(buf, q.Update)
+	}
+	if len(s.queue) > 0 {
+		s.wakeLocked()
 	}
 	s.queue = s.queue[:0]
 	clear(s.counts)

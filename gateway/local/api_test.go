@@ -1,0 +1,171 @@
+package local
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+)
+
+func getJSON(t *testing.T, url string) map[string]any {
+	t.Helper()
+	status, h, body := request(t, url)
+	if status != http.StatusOK || h.Get("Content-Type") != "application/json; charset=utf-8" || h.Get("Cache-Control") != "no-store" {
+		t.Fatalf("%s: %d %v", url, status, h)
+	}
+	var m map[string]any
+	if err := json.Unmarshal([]byte(body), &m); err != nil {
+		t.Fatalf("%s: %v in %s", url, err, body)
+	}
+	return m
+}
+
+func TestStatusOverHTTP(t *testing.T) {
+	o, _ := options()
+	_, addr := start(t, o)
+	m := getJSON(t, "http://"+addr+"/api/v1/status")
+	want := map[string]string{
+		"type":       "status",
+		"gateway_id": "plant-7",
+		"time":       "2026-11-23T06:00:00.123Z",
+		"clock":      "map[quality:ntp time:2026-11-23T06:00:00.123Z]",
+		"uplink":     "map[endpoint:wss://cloud.example.com/v1/gateway state:online]",
+		"health":     "[]",
+	}
+	for key, w := range want {
+		if got := fmt.Sprint(m[key]); got != w {
+			t.Errorf("%s is %s, want %s", key, got, w)
+		}
+	}
+}
+
+func TestChannelsOverHTTP(t *testing.T) {
+	o, _ := options()
+	_, addr := start(t, o)
+	load := &gateway.Channel{Device: "board", Quantity: "load"}
+	o.Hub.Publish(gateway.Name{Seq: 1}, []gateway.Reading{
+		{Channel: boiler, Value: 61.5, At: testStamp.Add(-1500 * time.Millisecond), Quality: gateway.Simulated},
+		{Channel: load, Value: 0.25, At: testStamp},
+	})
+	rows, _ := getJSON(t, "http://"+addr+"/api/v1/channels")["channels"].([]any)
+	want := []string{
+		"map[age_s:0 device_id:board epoch:00000000000000000000000000000000 quality:good quantity:load seq:2 stamp:3.6e+09 time:ntp timestamp:2026-11-23T06:00:00.123Z unit: value:0.25]",
+		"map[device_id:boiler quantity:humidity unit:%RH value:<nil>]",
+		"map[age_s:1.5 device_id:boiler epoch:00000000000000000000000000000000 quality:simulated quantity:temperature seq:1 stamp:3.5985e+09 time:ntp timestamp:2026-11-23T05:59:58.623Z unit:Cel value:61.5]",
+	}
+	if len(rows) != len(want) {
+		t.Fatalf("%d channels, want %d: %v", len(rows), len(want), rows)
+	}
+	for i, row := range rows {
+		if got := fmt.Sprint(row); got != want[i] {
+			t.Errorf("channel %d is\n%s, want\n%s", i, got, want[i])
+		}
+	}
+}
+
+func TestStatusThatJSONCannotHoldIsAnErrorNotACrash(t *testing.T) {
+	o, _ := options()
+	o.Status = func() Status { return Status{Uptime: nan()} }
+	_, addr := start(t, o)
+	if _, _, body := request(t, "http://"+addr+"/api/v1/status"); code(body) != "internal" {
+		t.Errorf("got %s, want an error", body)
+	}
+	if m := read(t, dial(t, "ws://"+addr+"/ws")); m["code"] != "internal" {
+		t.Errorf("got %v, want an error", m)
+	}
+}
+
+func nan() float64 {
+	zero := 0.0
+	return zero / zero
+}
+
+func TestHealthzShowsNoData(t *testing.T) {
+	o, _ := options()
+	o.View = "login"
+	_, addr := start(t, o)
+	if m := getJSON(t, "http://"+addr+"/healthz"); fmt.Sprint(m) != "map[status:ok]" {
+		t.Errorf("healthz says %v", m)
+	}
+}
+
+func TestErrorsOverHTTPHaveCodeAndSentence(t *testing.T) {
+	o, _ := options()
+	_, addr := start(t, o)
+	cases := []struct {
+		path, code string
+		status     int
+		headers    []string
+	}{
+		{"/api/v1/nothing", "not_found", http.StatusNotFound, nil},
+		{"/assets/nothing.js", "not_found", http.StatusNotFound, nil},
+		{"/ws", "upgrade_required", http.StatusUpgradeRequired, nil},
+		{"/ws", "not_a_websocket", http.StatusBadRequest, []string{"Connection", "Upgrade", "Upgrade", "websocket"}},
+	}
+	for _, c := range cases {
+		status, _, body := request(t, "http://"+addr+c.path, c.headers...)
+		var f fault
+		_ = json.Unmarshal([]byte(body), &f) // not JSON: no code
+		if status != c.status || f.Type != "error" || f.Code != c.code || !strings.HasSuffix(f.Message, ".") && f.Code != "not_a_websocket" {
+			t.Errorf("%s: %d %s, want %d %s", c.path, status, body, c.status, c.code)
+		}
+	}
+}
+
+func TestPortInUseNamesTheAddressAndTheSetting(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	o, _ := options()
+	o.Listen = l.Addr().String()
+	_, err = New(o)
+	if err == nil || !strings.Contains(err.Error(), o.Listen) || !strings.Contains(err.Error(), "[local] listen") || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("New: %v, want a sentence with the address and the setting", err)
+	}
+	o.Listen = "256.0.0.1:80"
+	if _, err = New(o); err == nil || !strings.Contains(err.Error(), "[local] listen") {
+		t.Errorf("New: %v, want a sentence with the setting", err)
+	}
+}
+
+func TestMoreConnectionsWaitInsteadOfUsingUpDescriptors(t *testing.T) {
+	inner := newPipeListener()
+	l := limitListener(inner, 1)
+	offer := func() net.Conn {
+		here, there := net.Pipe()
+		go func() { inner.conns <- there }()
+		return here
+	}
+	offer()
+	first, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	offer()
+	accepted := make(chan net.Conn)
+	go func() {
+		c, _ := l.Accept() // an error shows as nil below
+		accepted <- c
+	}()
+	select {
+	case <-accepted:
+		t.Fatal("a second connection was accepted beside the first")
+	default:
+	}
+	_ = first.Close()
+	_ = first.Close() // frees its place once
+	if c := <-accepted; c == nil {
+		t.Fatal("no connection after the first was closed")
+	}
+	_ = l.Close()
+	if _, err := l.Accept(); err == nil {
+		t.Fatal("a closed listener accepts")
+	}
+}

@@ -1,0 +1,121 @@
+package local
+
+import (
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway/health"
+)
+
+// A Status is what the gateway says about itself: the status message of /ws
+// and the answer of /api/v1/status. The server fills Type, GatewayID, Time
+// and Clock; the daemon the rest. Times that are not known are left out.
+type Status struct {
+	Type      string             `json:"type"` // "status"
+	GatewayID string             `json:"gateway_id"`
+	Version   string             `json:"version"`
+	Time      time.Time          `json:"time"`     // the gateway's wall time when it said this
+	Uptime    float64            `json:"uptime_s"` // of the daemon
+	Uplink    Uplink             `json:"uplink"`
+	Store     Store              `json:"store"`
+	Clock     ClockStatus        `json:"clock"`
+	Devices   []Device           `json:"devices"`
+	Health    []health.Condition `json:"health"` // what is wrong now, the worst first
+}
+
+// An UplinkState says what the line to the cloud is doing.
+type UplinkState string
+
+// The states of the uplink.
+const (
+	UplinkOnline       UplinkState = "online"
+	UplinkConnecting   UplinkState = "connecting"
+	UplinkWaiting      UplinkState = "waiting"       // between two attempts; see NextTry
+	UplinkNoCredential UplinkState = "no_credential" // nobody enrolled this gateway yet
+	UplinkRefused      UplinkState = "refused"       // the cloud refuses the credential; tried again, slowly
+	UplinkOff          UplinkState = "off"           // none is configured
+)
+
+// An Uplink is the state of the line to the cloud.
+type Uplink struct {
+	State     UplinkState `json:"state"`
+	Endpoint  string      `json:"endpoint,omitempty"`
+	Since     time.Time   `json:"since,omitzero"`
+	NextTry   time.Time   `json:"next_try,omitzero"`
+	LastError string      `json:"last_error,omitempty"`
+	RTT       float64     `json:"rtt_ms,omitempty"`
+	Level     string      `json:"level,omitempty"` // how durable the cloud says its acks are: "fsynced", "replicated", "received"
+}
+
+// A Store is the state of the buffer. Counts are of readings.
+type Store struct {
+	Head          uint64  `json:"head"`             // in RAM, not yet committed
+	Stored        uint64  `json:"stored"`           // held on the card
+	Unacked       uint64  `json:"unacked"`          // not yet acknowledged by the cloud, head included
+	OldestUnacked float64 `json:"oldest_unacked_s"` // age of the oldest of these; 0 if there is none
+	Bytes         int64   `json:"bytes"`            // on the card
+	FlushInterval float64 `json:"flush_interval_s"`
+	LossWindow    float64 `json:"loss_window_s"` // what a power cut costs at most: flush_interval + one commit
+	Commits       uint64  `json:"commits"`       // since the start
+	Gaps          uint64  `json:"gaps"`          // gap records held
+}
+
+// A ClockStatus says how far the gateway's wall time may be believed.
+type ClockStatus struct {
+	Quality string    `json:"quality"` // none, rtc, session, ntp
+	Time    time.Time `json:"time"`
+}
+
+// A DeviceState says whether a device answers.
+type DeviceState string
+
+// The states of a device.
+const (
+	DeviceStarting DeviceState = "starting" // not visited yet
+	DeviceOK       DeviceState = "ok"
+	DeviceAbsent   DeviceState = "absent"  // does not answer at all
+	DeviceFailing  DeviceState = "failing" // answers, but not as it should
+)
+
+// A Device is the state of one configured device.
+type Device struct {
+	ID       string      `json:"id"`
+	Driver   string      `json:"driver"`
+	Bus      string      `json:"bus,omitempty"`
+	State    DeviceState `json:"state"`
+	Error    string      `json:"error,omitempty"`
+	Since    time.Time   `json:"since,omitzero"`
+	Interval float64     `json:"interval_s,omitempty"` // how often it is read; 0 if it speaks up by itself
+	Channels []Channel   `json:"channels"`
+}
+
+// A Channel is one quantity of a device.
+type Channel struct {
+	Quantity string `json:"quantity"`
+	Unit     string `json:"unit"`
+}
+
+// status asks the daemon and adds what the server itself knows.
+func (s *Server) status() Status {
+	st := s.o.Status()
+	anchor := s.o.Clock.Anchor()
+	now := anchor.Wall(s.o.Clock.Now()).Truncate(time.Millisecond)
+	st.Type, st.GatewayID, st.Time = "status", s.o.GatewayID, now
+	st.Clock = ClockStatus{Quality: anchor.Quality.String(), Time: now}
+	if st.Devices == nil {
+		st.Devices = []Device{}
+	}
+	if st.Health == nil {
+		st.Health = []health.Condition{}
+	}
+	return st
+}
+
+// steady is the status without what moves all the time: two statuses that
+// differ in it are worth a message at once.
+func (st Status) steady() Status {
+	st.Time, st.Clock.Time = time.Time{}, time.Time{}
+	st.Uptime, st.Uplink.RTT = 0, 0
+	st.Store.Head, st.Store.Stored, st.Store.Bytes, st.Store.Commits = 0, 0, 0, 0
+	st.Store.OldestUnacked = 0
+	return st
+}

@@ -1,0 +1,240 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
+
+	"github.com/fieldgate/fieldgate/gateway/live"
+)
+
+const (
+	pingEvery  = 20 * time.Second
+	silence    = 50 * time.Second // a client that says nothing for so long, not even pong, has gone
+	writeGrace = 10 * time.Second // for one message to be taken
+	maxInbound = 16 << 10         // bytes of a message from a client
+	inboundPS  = 10               // messages per second from a client; more wait
+	inboundTop = 20               // … after so many at once
+	closeSlow  = 4408
+)
+
+var errServerEnds = errors.New("the gateway stops serving")
+
+// A client is one WebSocket. Its reader and its writer are one goroutine each.
+type client struct {
+	conn    *websocket.Conn
+	sub     *live.Subscription
+	status  chan []byte   // the latest status, if the writer has not sent it yet
+	answers chan *fault   // from the reader to the writer
+	gone    chan struct{} // closed by the reader when the client has gone
+}
+
+// serveWS serves one client until it goes, is too slow, or the server ends.
+func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
+	if !websocket.IsWebSocketUpgrade(r) {
+		w.Header().Set("Upgrade", "websocket")
+		refuse(w, http.StatusUpgradeRequired, newFault("upgrade_required",
+			"This is the address for WebSocket clients; the dashboard is at /, the API under /api/v1/."))
+		return
+	}
+	c := &client{status: make(chan []byte, 1), answers: make(chan *fault), gone: make(chan struct{})}
+	if !s.admit(c) {
+		w.Header().Set("Retry-After", "10")
+		refuse(w, http.StatusServiceUnavailable, newFault("too_many_clients",
+			"This gateway serves as many live clients as it can. Close another one or try again later."))
+		return
+	}
+	defer s.dismiss(c)
+	var err error
+	if c.conn, err = s.upgrader.Upgrade(w, r, nil); err != nil {
+		return // the upgrader has answered
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go c.read(ctx) // joined below: it ends when the connection is closed
+	err = s.write(c)
+	cancel()
+	c.bye(err)
+	<-c.gone
+}
+
+// admit counts c in, unless there are too many clients or the server ends.
+func (s *Server) admit(c *client) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.leave:
+		return false
+	default:
+	}
+	if len(s.clients) >= maxClients {
+		return false
+	}
+	s.serving.Add(1)
+	s.clients[c] = struct{}{}
+	return true
+}
+
+func (s *Server) dismiss(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, c)
+	s.serving.Done()
+}
+
+// write sends a status, the last reading of every channel, then what comes. It
+// is the only writer of messages; it returns why it ended.
+func (s *Server) write(c *client) error {
+	var snapshot []live.Update
+	c.sub, snapshot = s.o.Hub.Subscribe()
+	defer c.sub.Close()
+	if err := c.send(encode(s.status())); err != nil {
+		return err
+	}
+	if err := s.sendUpdates(c, snapshot, 0); err != nil {
+		return err
+	}
+	ping := time.NewTicker(pingEvery)
+	defer ping.Stop()
+	buf := snapshot[:0]
+	for {
+		var err error
+		select {
+		case <-c.sub.Ready():
+			buf, err = s.sendWaiting(c, buf[:0])
+		case status := <-c.status:
+			err = c.send(status)
+		case f := <-c.answers:
+			err = c.send(encode(f))
+		case <-ping.C:
+			err = c.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeGrace))
+		case <-s.leave:
+			err = errServerEnds
+		case <-c.gone:
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// sendWaiting sends what waits in the subscription and gives buf back for the
+// next time.
+func (s *Server) sendWaiting(c *client, buf []live.Update) ([]live.Update, error) {
+	updates, lost, err := c.sub.Take(buf)
+	if err != nil {
+		return updates, err
+	}
+	return updates, s.sendUpdates(c, updates, lost)
+}
+
+func (s *Server) sendUpdates(c *client, updates []live.Update, lost uint64) error {
+	anchor := s.o.Clock.Anchor()
+	for _, u := range updates {
+		if err := c.send(encode(update{Type: "update", row: rowOf(u, anchor), Lost: lost})); err != nil {
+			return err
+		}
+		lost = 0
+	}
+	return nil
+}
+
+func (c *client) send(message []byte) error {
+	if err := c.conn.SetWriteDeadline(time.Now().Add(writeGrace)); err != nil {
+		return err
+	}
+	return c.conn.WriteMessage(websocket.TextMessage, message)
+}
+
+// bye tells the client why it ends, as far as it still listens, and closes.
+func (c *client) bye(why error) {
+	switch {
+	case errors.Is(why, live.ErrSlow):
+		c.refuse(closeSlow, why.Error())
+	case errors.Is(why, errServerEnds):
+		c.refuse(websocket.CloseGoingAway, why.Error())
+	}
+	_ = c.conn.Close()
+}
+
+// refuse sends a close frame, if the client takes it within a second.
+func (c *client) refuse(code int, why string) {
+	frame := websocket.FormatCloseMessage(code, why)
+	_ = c.conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(time.Second))
+}
+
+// read takes what the client says and hands the answers to the writer. It ends
+// when the connection does or ctx is done.
+func (c *client) read(ctx context.Context) {
+	defer close(c.gone)
+	c.conn.SetReadLimit(maxInbound)
+	alive := func(string) error { return c.conn.SetReadDeadline(time.Now().Add(silence)) }
+	c.conn.SetPongHandler(alive)
+	limit := rate.NewLimiter(inboundPS, inboundTop)
+	for alive("") == nil {
+		kind, message, err := c.conn.ReadMessage()
+		if err != nil {
+			return
+		}
+		if kind != websocket.TextMessage {
+			c.refuse(websocket.CloseUnsupportedData, "text messages only")
+			return
+		}
+		if limit.Wait(ctx) != nil {
+			return
+		}
+		select {
+		case c.answers <- answer(message):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tellStatus gives the status to all clients when it has changed and at least
+// every five seconds, until ended is closed.
+func (s *Server) tellStatus(ended <-chan struct{}) {
+	tick := time.NewTicker(statusCheck)
+	defer tick.Stop()
+	var last Status
+	var told time.Time
+	for {
+		select {
+		case <-tick.C:
+		case <-ended:
+			return
+		}
+		if !s.anyClients() {
+			continue
+		}
+		st := s.status()
+		if time.Since(told) < statusEvery && reflect.DeepEqual(st.steady(), last) {
+			continue
+		}
+		last, told = st.steady(), time.Now()
+		s.broadcast(encode(st))
+	}
+}
+
+func (s *Server) anyClients() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.clients) > 0
+}
+
+func (s *Server) broadcast(status []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
+		select {
+		case <-c.status: // an older one that was not sent
+		default:
+		}
+		c.status <- status // room for one, and nobody else fills it
+	}
+}
