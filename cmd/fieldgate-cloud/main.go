@@ -1,0 +1,90 @@
+// Command fieldgate-cloud is the reference server for gateways: it keeps what
+// they send in a log on its own disk and serves it to operators.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// The exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// cli is the command line.
+type cli struct {
+	Run     runCmd     `cmd:"" help:"Serve gateways and operators until SIGTERM."`
+	Gateway gatewayCmd `cmd:"" help:"Add, list and remove gateways; also while the server runs."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the whole program; tests call it too.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var c cli
+	code := -1
+	parser, err := kong.New(&c,
+		kong.Name("fieldgate-cloud"),
+		kong.Description("The server at the other end of the uplink of fieldgate gateways."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(n int) { code = n }), // --help
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(&output{stdout, stderr}),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "fieldgate-cloud:", err)
+		return exitFailed
+	}
+	k, err := parser.Parse(args)
+	if code >= 0 {
+		return code
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "fieldgate-cloud: %v (try fieldgate-cloud --help)\n", err)
+		return exitUsage
+	}
+	if err := k.Run(); err != nil {
+		fmt.Fprintln(stderr, "fieldgate-cloud:", err)
+		if errors.Is(err, errUsage) {
+			return exitUsage
+		}
+		return exitFailed
+	}
+	return 0
+}
+
+// errUsage marks a mistake on the command line that only a command can see.
+var errUsage = errors.New("wrong use")
+
+// output is where a command writes: results, and what people should know.
+type output struct{ stdout, stderr io.Writer }
+
+// version is set when a release is built.
+var version = ""
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run(out *output) error {
+	v := version
+	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
+		v = info.Main.Version
+	}
+	_, err := fmt.Fprintln(out.stdout, "fieldgate-cloud", v)
+	return err
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+)
+
+const healthEvery = 5 * time.Second
+
+// runCmd serves.
+type runCmd struct {
+	stateFlag `embed:""`
+	Listen    string     `required:"" placeholder:"ADDR" help:"Address to serve on, always with TLS: \"host:port\" or \":port\"."`
+	Cert      string     `type:"path" placeholder:"FILE" and:"cert,key" xor:"certificate" help:"Certificate chain, PEM. Without it a CA and a certificate are made in the state directory."`
+	Key       string     `type:"path" placeholder:"FILE" and:"cert,key" help:"Key of the certificate, PEM."`
+	Name      []string   `placeholder:"NAME" sep:"," xor:"certificate" help:"DNS name or IP address that the made certificate is valid for, beside localhost, 127.0.0.1 and ::1. May be repeated."`
+	LogLevel  slog.Level `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
+}
+
+// Run serves until ctx is done, or until the log can no longer be written.
+func (c runCmd) Run(ctx context.Context, out *output) error {
+	log := slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	release, err := cloud.LockState(c.State)
+	if err != nil {
+		return err
+	}
+	defer release()
+	ln, err := c.bind()
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	cert, err := c.certificate()
+	if err != nil {
+		return err
+	}
+	token, tokenFile, err := cloud.OperatorToken(c.State)
+	if err != nil {
+		return err
+	}
+	records, err := jetstream.Open(ctx, jetstream.Options{Dir: filepath.Join(c.State, "log"), Logger: log})
+	if err != nil {
+		return err
+	}
+	defer records.Close()
+	server := cloud.New(cloud.Options{
+		Log: records, Credentials: c.credentials(), OperatorToken: token, Health: records.Health, Logger: log,
+	})
+	log.Info(fmt.Sprintf("listening on %s", ln.Addr()), "version", version,
+		"ca_file", c.caFile(), "operator_token_file", tokenFile)
+	err = serve(ctx, records, func(ctx context.Context) error { return server.Serve(ctx, ln, cert) })
+	log.Info("stopped")
+	return err
+}
+
+// serve ends when ctx is done, when serving fails, or when the log can no
+// longer be written. After a failed write the log refuses all others until it
+// is opened anew: so the process ends, and its supervisor starts it again.
+func serve(ctx context.Context, records *jetstream.Log, server func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var sick error
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		defer stop()
+		sick = watch(ctx, records)
+	})
+	err := server(ctx)
+	stop()
+	watching.Wait()
+	return errors.Join(err, sick)
+}
+
+// watch gives the log's first failure, or nil when ctx is done.
+func watch(ctx context.Context, records *jetstream.Log) error {
+	tick := time.NewTicker(healthEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := records.Health(); err != nil {
+				return fmt.Errorf("the log must be opened anew: %w", err)
+			}
+		}
+	}
+}
+
+func (c runCmd) bind() (net.Listener, error) {
+	ln, err := net.Listen("tcp", c.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("address %s is in use by another program: stop that one, or choose another address with --listen", c.Listen)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on the address given with --listen: %w", err)
+	}
+	return ln, nil
+}
+
+func (c runCmd) certificate() (tls.Certificate, error) {
+	if c.Cert == "" {
+		return cloud.Certificate(c.State, c.Name)
+	}
+	cert, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+	if err != nil {
+		return cert, fmt.Errorf("certificate given with --cert and --key: %w", err)
+	}
+	return cert, nil
+}
+
+// caFile is what gateways must trust; "" if the certificate was given.
+func (c runCmd) caFile() string {
+	if c.Cert != "" {
+		return ""
+	}
+	return filepath.Join(c.State, cloud.CAFile)
+}

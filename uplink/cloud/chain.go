@@ -1,0 +1,150 @@
+package cloud
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// errSuperseded ends a session whose place in the chain another has taken.
+var errSuperseded = errors.New("a newer session of this gateway has taken over")
+
+const (
+	openTries    = 5                // against other sessions opening at the same time
+	retryAtFirst = time.Second      // after an append that failed, doubling
+	retryAtMost  = 30 * time.Second // up to here
+)
+
+// A chain is where a session stands in its gateway's records. Owned by one
+// goroutine: so there is never more than one record in flight.
+type chain struct {
+	log       Log
+	gatewayID string
+	gen       uint64
+	known     place       // newest record that is not void: the predecessor of the next
+	end       place       // newest record of all: the next goes behind it, and only there
+	trouble   func(error) // told once each time that appending begins to fail
+}
+
+// A place is one record in a chain; the zero place is before the first.
+type place struct {
+	seq uint64
+	id  string
+}
+
+func placeOf(r Record) place { return place{r.Seq, r.ID} }
+
+// openChain appends the record that opens a session. From then on no older
+// session can append.
+func openChain(ctx context.Context, c *chain, h *wire.Hello) (state, error) {
+	for range openTries {
+		tail, err := c.findTail(ctx)
+		if err != nil {
+			return nil, err
+		}
+		held, err := parseState(tail.State)
+		if err != nil {
+			return nil, fmt.Errorf("record %d of %s: %w", tail.Seq, c.gatewayID, err)
+		}
+		opened := held.opened(h)
+		c.gen = genOf(tail) + 1
+		err = c.append(ctx, Record{Kind: KindOpen, State: opened.String()})
+		if err == nil {
+			c.gen = max(c.gen, c.known.seq)
+			return opened, nil
+		}
+		if !errors.Is(err, errSuperseded) {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("open session: %w, %d times", errSuperseded, openTries)
+}
+
+// genOf gives the number of the session that wrote r. An open record cannot
+// hold its own sequence, from which its session's number is taken.
+func genOf(r Record) uint64 {
+	if r.Kind == KindOpen {
+		return max(r.Gen, r.Seq)
+	}
+	return r.Gen
+}
+
+// findTail sets where the chain ends and gives the newest record that is not
+// void; the zero record if there is none.
+func (c *chain) findTail(ctx context.Context) (Record, error) {
+	r, err := c.log.Last(ctx, c.gatewayID)
+	c.end = placeOf(r)
+	for err == nil && r.PrevSeq != 0 {
+		prev, perr := c.at(ctx, r.PrevSeq)
+		if errors.Is(perr, ErrNoRecord) || perr == nil && prev.ID == r.Prev {
+			break
+		}
+		r, err = prev, perr // r was meant to follow a record that the log has lost
+	}
+	if errors.Is(err, ErrNoRecord) {
+		r, err = Record{}, nil
+	}
+	c.known = placeOf(r)
+	return r, err
+}
+
+func (c *chain) at(ctx context.Context, seq uint64) (Record, error) {
+	for r, err := range c.log.Read(ctx, c.gatewayID, seq) {
+		if err != nil {
+			return r, err
+		}
+		if r.Seq == seq {
+			return r, nil
+		}
+		break
+	}
+	return Record{}, ErrNoRecord
+}
+
+// append stores r as the chain's next record. It returns when r is durable, or
+// errSuperseded, or when ctx is done; while the log is in trouble it waits and
+// tries again. An append under way is always finished.
+func (c *chain) append(ctx context.Context, r Record) error {
+	r.ID, r.Prev, r.PrevSeq, r.Gen = rand.Text(), c.known.id, c.known.seq, c.gen
+	for wait := retryAtFirst; ; wait = min(2*wait, retryAtMost) {
+		seq, err := c.log.Append(context.WithoutCancel(ctx), c.gatewayID, c.end.seq, r)
+		if err != nil {
+			seq, err = c.settle(ctx, r, err)
+		}
+		if err == nil {
+			c.known = place{seq, r.ID}
+			c.end = c.known
+			return nil
+		}
+		if errors.Is(err, errSuperseded) {
+			return err
+		}
+		if wait == retryAtFirst && c.trouble != nil {
+			c.trouble(err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (%w)", context.Cause(ctx), err)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// settle finds out what became of an append that did not succeed, by reading:
+// stored, not stored (the error that append gave), or superseded.
+func (c *chain) settle(ctx context.Context, r Record, failed error) (uint64, error) {
+	last, err := c.log.Last(context.WithoutCancel(ctx), c.gatewayID)
+	switch {
+	case err != nil && !errors.Is(err, ErrNoRecord):
+		return 0, err
+	case last.ID == r.ID:
+		return last.Seq, nil
+	case placeOf(last) == c.end:
+		return 0, failed
+	}
+	return 0, fmt.Errorf("%w (%w)", errSuperseded, failed)
+}

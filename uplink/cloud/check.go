@@ -1,0 +1,86 @@
+package cloud
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// Wall times outside of these are wrong, whatever the gateway's clock claims.
+var (
+	earliest = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	ahead    = 24 * time.Hour
+)
+
+// decoders are shared, because one keeps large buffers and most sessions are
+// idle most of the time.
+var decoders = sync.Pool{New: func() any { return block.NewDecoder() }}
+
+// A flaw is what is wrong with an update, and the code of its nack.
+type flaw struct {
+	code wire.NackCode
+	err  error
+}
+
+func (f *flaw) Error() string { return f.err.Error() }
+func (f *flaw) Unwrap() error { return f.err }
+
+// checkShape says what is wrong with an update regardless of its content:
+// exactly one of blocks and gap for its range, or an end alone.
+func checkShape(u *wire.Update) error {
+	switch {
+	case u.First == 0 || u.N > math.MaxInt64 || u.First > math.MaxInt64-u.N:
+		return fmt.Errorf("range first %d n %d cannot be", u.First, u.N)
+	case u.N == 0 && (u.End == nil || len(u.Blocks) > 0 || u.Gap != nil):
+		return errors.New("n is 0, so there must be an end and nothing else")
+	case u.N > 0 && (len(u.Blocks) > 0) == (u.Gap != nil):
+		return errors.New("there must be either blocks or a gap")
+	case u.End != nil && u.End.Closed != nil && *u.End.Closed != u.First+u.N-1:
+		return fmt.Errorf("closed at %d, but the last seq is %d", *u.End.Closed, u.First+u.N-1)
+	case u.End != nil && u.End.Closed == nil && u.End.Why == "":
+		return errors.New("an open gap needs a why")
+	}
+	return nil
+}
+
+// checkBlocks decodes every block of an update: what is acknowledged can be
+// read by all who come later.
+func checkBlocks(u *wire.Update, now time.Time) *flaw {
+	d := decoders.Get().(*block.Decoder)
+	defer decoders.Put(d)
+	next := u.First
+	for i, b := range u.Blocks {
+		h, rs, err := d.Decode(b)
+		if err != nil {
+			return &flaw{wire.NackBlock, fmt.Errorf("block %d: %w", i, err)}
+		}
+		if h.Epoch != u.Epoch || h.First != next || h.N != uint64(len(rs)) || h.N == 0 || h.N > wire.MaxBlockN {
+			return &flaw{wire.NackBlock, fmt.Errorf("block %d holds %d readings from %d of epoch %s, not what comes at %d", i, h.N, h.First, h.Epoch, next)}
+		}
+		if err := checkTimes(h, now); err != nil {
+			return &flaw{wire.NackTime, fmt.Errorf("block %d: %w", i, err)}
+		}
+		next += h.N
+	}
+	if u.Gap == nil && next != u.First+u.N {
+		return &flaw{wire.NackBlock, fmt.Errorf("the blocks hold %d readings, the update says %d", next-u.First, u.N)}
+	}
+	return nil
+}
+
+func checkTimes(h gateway.BlockHeader, now time.Time) error {
+	if h.Anchor.Quality == gateway.ClockNone {
+		return nil
+	}
+	t0, t1 := h.Anchor.Wall(h.T0), h.Anchor.Wall(h.T1)
+	if t0.Before(earliest) || t1.After(now.Add(ahead)) {
+		return fmt.Errorf("times from %s to %s with clock quality %s", t0, t1, h.Anchor.Quality)
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+package cloud
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// writeFile puts data at path whole or not at all, also when power fails: a
+// temporary file beside it, made durable, then renamed, then the folder made
+// durable.
+func writeFile(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "*.tmp")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("make %s durable: %w", dir, err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("make %s durable: %w", dir, err)
+	}
+	return nil
+}
+
+// LockState makes the state directory and takes its lock, so that no two
+// servers write one log. The lock is held until release, or until the process
+// dies. The directory itself is readable, for ca.pem; what is secret in it has
+// its own mode.
+func LockState(dir string) (release func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make state directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open lock: %w", err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = errors.New("in use by another fieldgate-cloud")
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("lock state directory %s: %w", dir, err)
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// OperatorToken gives the token that opens the operator's API, from
+// operator.token in dir; it is made (mode 0600) if there is none.
+func OperatorToken(dir string) (token, path string, err error) {
+	path = filepath.Join(dir, "operator.token")
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		b = []byte(randomHex() + "\n")
+		err = writeFile(path, b, 0o600)
+	}
+	if err != nil {
+		return "", path, fmt.Errorf("operator token: %w", err)
+	}
+	token = strings.TrimSpace(string(b))
+	if len(token) < 32 {
+		return "", path, fmt.Errorf("operator token in %s is shorter than 32 characters: remove the file to have a new one made", path)
+	}
+	return token, path, nil
+}
+
+// randomHex gives 256 random bits in hex.
+func randomHex() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // ends the process rather than fail
+	return hex.EncodeToString(b[:])
+}

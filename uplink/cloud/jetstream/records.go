@@ -1,0 +1,155 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+var _ cloud.Log = (*Log)(nil)
+
+// The headers of a record. The record's id is also its Nats-Msg-Id, so that
+// the server knows a record that was published twice; a name made of epoch
+// and range would take two different ends of one epoch for the same.
+const (
+	headerID      = nats.MsgIdHdr
+	headerPrev    = "Fg-Prev"
+	headerPrevSeq = "Fg-Prev-Seq"
+	headerKind    = "Fg-Kind"
+	headerGen     = "Fg-Gen"
+	headerState   = "Fg-State"
+	headerEpoch   = "Fg-Epoch"
+	headerFirst   = "Fg-First"
+	headerN       = "Fg-N"
+	headerLane    = "Fg-Lane"
+)
+
+// JetStream's error codes that the client library has no names for.
+const (
+	codeClusterConflict jetstream.ErrorCode = 10163 // like "wrong last sequence", from a cluster
+	codeStoreFailed     jetstream.ErrorCode = 10077 // "maximum bytes exceeded" among others
+	codeNoResources     jetstream.ErrorCode = 10023
+	codeNoStorage       jetstream.ErrorCode = 10047
+)
+
+// Last implements cloud.Log.
+func (l *Log) Last(ctx context.Context, gatewayID string) (cloud.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.opt.Timeout)
+	defer cancel()
+	m, err := l.stream.GetLastMsgForSubject(ctx, subjectPrefix+gatewayID)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return cloud.Record{}, cloud.ErrNoRecord
+	}
+	if err != nil {
+		return cloud.Record{}, fmt.Errorf("%w: read newest record of %s: %w", cloud.ErrUnavailable, gatewayID, err)
+	}
+	return recordOf(m)
+}
+
+// Append implements cloud.Log.
+func (l *Log) Append(ctx context.Context, gatewayID string, after uint64, r cloud.Record) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.opt.Timeout)
+	defer cancel()
+	m := &nats.Msg{Subject: subjectPrefix + gatewayID, Header: headerOf(r), Data: r.Body}
+	ack, err := l.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(after), jetstream.WithRetryAttempts(0))
+	if err != nil {
+		return 0, fmt.Errorf("append record of %s: %w", gatewayID, classify(err))
+	}
+	if ack.Duplicate {
+		return 0, fmt.Errorf("append record of %s: %w: it was published before", gatewayID, cloud.ErrFenced)
+	}
+	return ack.Sequence, nil
+}
+
+// classify tells by JetStream's error codes what a failed publish means.
+func classify(err error) error {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return fmt.Errorf("%w: %w", cloud.ErrUnavailable, err)
+	}
+	switch api.ErrorCode {
+	case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant, codeClusterConflict:
+		return fmt.Errorf("%w: %w", cloud.ErrFenced, err)
+	case codeStoreFailed, codeNoResources, codeNoStorage:
+		return fmt.Errorf("%w: %w", cloud.ErrFull, err)
+	}
+	return fmt.Errorf("%w: %w", cloud.ErrUnavailable, err)
+}
+
+// Read implements cloud.Log.
+func (l *Log) Read(ctx context.Context, gatewayID string, from uint64) iter.Seq2[cloud.Record, error] {
+	return func(yield func(cloud.Record, error) bool) {
+		for next := max(from, 1); ; {
+			m, err := l.stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(subjectPrefix+gatewayID))
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				return
+			}
+			var r cloud.Record
+			if err == nil {
+				r, err = recordOf(m)
+			}
+			if err != nil {
+				yield(cloud.Record{}, fmt.Errorf("read records of %s: %w", gatewayID, err))
+				return
+			}
+			if !yield(r, nil) {
+				return
+			}
+			next = r.Seq + 1
+		}
+	}
+}
+
+func headerOf(r cloud.Record) nats.Header {
+	h := nats.Header{}
+	h.Set(headerID, r.ID)
+	h.Set(headerPrev, r.Prev)
+	h.Set(headerPrevSeq, strconv.FormatUint(r.PrevSeq, 10))
+	h.Set(headerKind, string(r.Kind))
+	h.Set(headerGen, strconv.FormatUint(r.Gen, 10))
+	h.Set(headerState, r.State)
+	if r.Kind != cloud.KindOpen {
+		h.Set(headerEpoch, r.Epoch.String())
+		h.Set(headerFirst, strconv.FormatUint(r.First, 10))
+		h.Set(headerN, strconv.FormatUint(r.N, 10))
+		h.Set(headerLane, strconv.Itoa(int(r.Lane)))
+	}
+	return h
+}
+
+func recordOf(m *jetstream.RawStreamMsg) (cloud.Record, error) {
+	r := cloud.Record{
+		Seq:   m.Sequence,
+		At:    m.Time,
+		ID:    m.Header.Get(headerID),
+		Prev:  m.Header.Get(headerPrev),
+		Kind:  cloud.Kind(m.Header.Get(headerKind)),
+		State: m.Header.Get(headerState),
+		Body:  m.Data,
+	}
+	var errs []error
+	number := func(name string) uint64 {
+		n, err := strconv.ParseUint(m.Header.Get(name), 10, 64)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+		return n
+	}
+	r.PrevSeq, r.Gen = number(headerPrevSeq), number(headerGen)
+	if r.Kind != cloud.KindOpen {
+		r.First, r.N, r.Lane = number(headerFirst), number(headerN), wire.Lane(number(headerLane))
+		errs = append(errs, r.Epoch.UnmarshalText([]byte(m.Header.Get(headerEpoch))))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return r, fmt.Errorf("record %d is damaged: %w", m.Sequence, err)
+	}
+	return r, nil
+}

@@ -1,0 +1,313 @@
+package cloud
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
+
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+const (
+	retain           = 10 * time.Minute // gateways keep what was acked this long
+	upgradesPerMin   = 20               // of one gateway
+	acceptPerSecond  = 200              // gateways that may come back together
+	headerBytes      = 8 << 10
+	headerWithin     = 10 * time.Second
+	recheckEvery     = 2 * time.Second // are the credentials of open sessions still there?
+	shutdownWithin   = 15 * time.Second
+	defaultPingS     = 30
+	defaultMissPings = 2
+)
+
+// Options says what a Server works with. Log, Credentials and OperatorToken
+// are required.
+type Options struct {
+	Log           Log // stays the caller's to close, after the server has ended
+	Credentials   Credentials
+	OperatorToken string         // opens the operator's API
+	Health        func() error   // why the server cannot take readings; nil: it always can
+	Heartbeat     wire.Heartbeat // zero: a ping every 30 s, 2 may miss
+	Logger        *slog.Logger   // nil: slog.Default()
+}
+
+// A Server serves gateways and operators. It is an http.Handler; Serve does
+// what belongs around it.
+type Server struct {
+	opt     Options
+	mux     *http.ServeMux
+	upgrade websocket.Upgrader
+
+	ctx     context.Context // of all sessions
+	stop    context.CancelCauseFunc
+	serving sync.WaitGroup // sessions
+
+	mu       sync.Mutex
+	gateways map[string]*line
+	stopping bool
+}
+
+// A line is what a server knows of one gateway beside the log.
+type line struct {
+	upgrades *rate.Limiter
+	session  *session  // nil when it is not connected
+	seen     time.Time // when it was heard last, before this session
+}
+
+// New makes a server. It does nothing until requests come.
+func New(opt Options) *Server {
+	if opt.Logger == nil {
+		opt.Logger = slog.Default()
+	}
+	if opt.Heartbeat.PingS == 0 {
+		opt.Heartbeat = wire.Heartbeat{PingS: defaultPingS, Miss: defaultMissPings}
+	}
+	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*line)}
+	s.upgrade = websocket.Upgrader{
+		HandshakeTimeout: headerWithin,
+		WriteBufferPool:  &sync.Pool{},
+		Subprotocols:     []string{wire.SubprotocolCBOR},
+		// Blocks are compressed already, and the read limit counts compressed
+		// bytes: a small frame could inflate past it.
+		EnableCompression: false,
+	}
+	s.ctx, s.stop = context.WithCancelCause(context.Background())
+	s.mux.HandleFunc("GET /v1/gateway", s.serveGateway)
+	s.mux.HandleFunc("GET /v1/gateways", s.operator(s.listGateways))
+	s.mux.HandleFunc("GET /v1/gateways/{id}/readings", s.operator(s.serveReadings))
+	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	s.mux.HandleFunc("GET /readyz", s.serveReady)
+	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// Serve answers requests on ln with TLS, which it closes, until ctx is done:
+// then it takes no more connections, finishes what is being stored, and closes
+// every session with 1012 (service restart). It returns when all have ended.
+func (s *Server) Serve(ctx context.Context, ln net.Listener, cert tls.Certificate) error {
+	hs := &http.Server{
+		Handler:           s,
+		MaxHeaderBytes:    headerBytes,
+		ReadHeaderTimeout: headerWithin,
+		IdleTimeout:       time.Minute,
+		ErrorLog:          slog.NewLogLogger(s.opt.Logger.Handler(), slog.LevelDebug),
+	}
+	// HTTP/2 is not offered: it has no upgrade to WebSocket that gateways speak.
+	ln = tls.NewListener(ln, &tls.Config{
+		Certificates: []tls.Certificate{cert},
+		MinVersion:   tls.VersionTLS12,
+		NextProtos:   []string{"http/1.1"},
+	})
+	var watching sync.WaitGroup
+	watching.Go(s.recheck)
+	unblock := context.AfterFunc(ctx, func() { _ = ln.Close() })
+	defer unblock()
+	err := hs.Serve(ln)
+	if ctx.Err() != nil {
+		err = nil
+	}
+	over, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWithin)
+	defer cancel()
+	s.Close()
+	watching.Wait()
+	_ = hs.Shutdown(over) // readers of the API may finish
+	_ = hs.Close()
+	if err != nil {
+		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
+	}
+	return nil
+}
+
+// Close ends every session with 1012 after the record under way is stored and
+// acknowledged, and waits for them. New ones are refused.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.stopping = true
+	s.mu.Unlock()
+	s.stop(&closing{websocket.CloseServiceRestart, "the server restarts"})
+	s.serving.Wait()
+}
+
+// serveGateway answers GET /v1/gateway: everything that can be refused is
+// refused before the upgrade.
+func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
+	log := s.opt.Logger.With("remote", r.RemoteAddr)
+	id, hash, err := s.opt.Credentials.verify(bearer(r))
+	if errors.Is(err, ErrCredential) {
+		log.Warn("gateway refused", "error", err)
+		w.Header().Set("WWW-Authenticate", `Bearer realm="fieldgate"`)
+		deny(w, http.StatusUnauthorized, "unauthorised", "the credential is not valid")
+		return
+	}
+	if err != nil {
+		log.Error("cannot check a credential", "error", err)
+		deny(w, http.StatusInternalServerError, "internal", "the credential cannot be checked at the moment")
+		return
+	}
+	log = log.With("gateway", id)
+	if wait := s.admit(id); wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		deny(w, http.StatusTooManyRequests, "too_many", fmt.Sprintf("more than %d connections a minute", upgradesPerMin))
+		return
+	}
+	if gw := r.URL.Query().Get("gw"); gw != "" && gw != id {
+		deny(w, http.StatusForbidden, "forbidden", "gw is not the gateway of the credential")
+		return
+	}
+	if !slices.Contains(websocket.Subprotocols(r), wire.SubprotocolCBOR) {
+		deny(w, http.StatusBadRequest, "subprotocol", "supported subprotocols: "+wire.SubprotocolCBOR)
+		return
+	}
+	if !s.begin() {
+		w.Header().Set("Retry-After", "5")
+		deny(w, http.StatusServiceUnavailable, "restarting", "the server restarts")
+		return
+	}
+	defer s.serving.Done()
+	conn, err := s.upgrade.Upgrade(w, r, nil)
+	if err != nil {
+		log.Info("no upgrade to WebSocket", "error", err) // gorilla has answered
+		return
+	}
+	x := &session{server: s, gatewayID: id, secret: hash, conn: conn, log: log, since: time.Now()}
+	x.ctx, x.stop = context.WithCancelCause(s.ctx)
+	x.run()
+}
+
+// begin counts a session in, unless the server is stopping.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return false
+	}
+	s.serving.Add(1)
+	return true
+}
+
+// admit gives how long a gateway must wait before it may connect.
+func (s *Server) admit(id string) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	res := s.lineLocked(id).upgrades.Reserve()
+	wait := res.Delay()
+	if wait > 0 {
+		res.Cancel()
+	}
+	return wait
+}
+
+func (s *Server) lineLocked(id string) *line {
+	l := s.gateways[id]
+	if l == nil {
+		l = &line{upgrades: rate.NewLimiter(rate.Every(time.Minute/upgradesPerMin), upgradesPerMin)}
+		s.gateways[id] = l
+	}
+	return l
+}
+
+// register makes x its gateway's session and ends the one before it. It is
+// false if that one is newer: it opened later and was registered first.
+func (s *Server) register(x *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lineLocked(x.gatewayID)
+	if l.session != nil && l.session.gen > x.gen {
+		return false
+	}
+	if l.session != nil {
+		l.session.stop(errSuperseded)
+	}
+	l.session = x
+	return true
+}
+
+// unregister forgets x, unless another has taken its place.
+func (s *Server) unregister(x *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lineLocked(x.gatewayID)
+	l.seen = time.UnixMilli(x.seen.Load())
+	if l.session == x {
+		l.session = nil
+	}
+}
+
+// spread gives over how many seconds the gateways come back after a restart.
+func (s *Server) spread() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return 1 + len(s.gateways)/acceptPerSecond
+}
+
+// recheck ends the sessions of gateways whose credential is gone or another.
+func (s *Server) recheck() {
+	tick := time.NewTicker(recheckEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, x := range s.sessions() {
+			if errors.Is(s.opt.Credentials.check(x.gatewayID, x.secret), ErrCredential) {
+				x.stop(&closing{wire.CloseForbidden, "the credential was removed"})
+			}
+		}
+	}
+}
+
+func (s *Server) sessions() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var xs []*session
+	for _, l := range s.gateways {
+		if l.session != nil {
+			xs = append(xs, l.session)
+		}
+	}
+	return xs
+}
+
+func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
+	if s.opt.Health != nil {
+		if err := s.opt.Health(); err != nil {
+			deny(w, http.StatusServiceUnavailable, "storage", err.Error())
+			return
+		}
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+func bearer(r *http.Request) string {
+	kind, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(kind, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// deny answers with an error in JSON: a code for programs, a sentence for
+// people.
+func deny(w http.ResponseWriter, status int, code, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"code": code, "message": message})
+}

@@ -1,0 +1,324 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+const (
+	helloWithin = 10 * time.Second
+	openWithin  = 10 * time.Second // the log may be in trouble
+	writeWithin = 10 * time.Second // a slower reader is not served
+	closeWithin = time.Second
+	queueLen    = 16 // updates that wait for the log; more at once break the window
+	strikes     = 3  // undecodable messages …
+	strikeSpan  = time.Minute
+)
+
+// A closing is why a session ends: the close code and reason that the gateway
+// is told.
+type closing struct {
+	code   int
+	reason string
+}
+
+func (c *closing) Error() string { return fmt.Sprintf("closed with %d: %s", c.code, c.reason) }
+
+// A session is one connection of one gateway. The goroutine that made it
+// reads from the connection; a second one stores updates and acknowledges.
+type session struct {
+	server    *Server
+	gatewayID string
+	secret    [32]byte // hash of the credential it came with
+	conn      *websocket.Conn
+	log       *slog.Logger
+	since     time.Time
+	seen      atomic.Int64 // when something last came, ms since 1970
+
+	ctx  context.Context         // done when the session must end
+	stop context.CancelCauseFunc // with a *closing, or the error of the connection
+
+	writing sync.Mutex // one data frame at a time
+
+	gen     uint64      // set before the session is registered
+	updates chan update // from the reading to the storing goroutine
+
+	chain  *chain      // owned by the storing goroutine after open
+	state  state       // likewise
+	struck []time.Time // owned by the reading goroutine
+}
+
+// An update is a wire.Update with its envelope as it came.
+type update struct {
+	*wire.Update
+	raw []byte
+}
+
+// run lives as long as the connection.
+func (x *session) run() {
+	defer x.conn.Close()
+	unblock := context.AfterFunc(x.ctx, func() { _ = x.conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer unblock()
+	x.conn.SetReadLimit(wire.DefaultMessage)
+	err := x.open()
+	if err == nil {
+		err = x.serve()
+	}
+	x.stop(err)
+	x.bye(context.Cause(x.ctx))
+}
+
+// bye tells the gateway why, if that is ours to tell.
+func (x *session) bye(cause error) {
+	var c *closing
+	switch {
+	case errors.As(cause, &c):
+	case errors.Is(cause, errSuperseded):
+		c = &closing{wire.CloseSuperseded, errSuperseded.Error()}
+	default:
+		x.log.Info("session ended", "cause", cause)
+		return
+	}
+	x.log.Info("session closed", "code", c.code, "reason", c.reason)
+	msg := websocket.FormatCloseMessage(c.code, c.reason)
+	_ = x.conn.WriteControl(websocket.CloseMessage, msg, time.Now().Add(closeWithin))
+}
+
+// open takes the hello, appends the open record, takes the place of an older
+// session and welcomes.
+func (x *session) open() error {
+	x.waitFor(helloWithin)
+	m, _, err := x.read()
+	if isTimeout(err) {
+		return &closing{wire.CloseNoHello, "no hello in time"}
+	}
+	if err != nil {
+		return err
+	}
+	hello, ok := m.(*wire.Hello)
+	switch {
+	case !ok:
+		return &closing{wire.CloseUndecodable, "the first message must be hello"}
+	case hello.GatewayID != x.gatewayID:
+		return &closing{wire.CloseForbidden, "gateway_id is not that of the credential"}
+	case len(hello.Epochs) > wire.MaxHelloEpochs:
+		return &closing{wire.CloseUndecodable, fmt.Sprintf("hello names more than %d epochs", wire.MaxHelloEpochs)}
+	}
+	ctx, cancel := context.WithTimeout(x.ctx, openWithin)
+	defer cancel()
+	x.chain = &chain{log: x.server.opt.Log, gatewayID: x.gatewayID, trouble: x.trouble}
+	if x.state, err = openChain(ctx, x.chain, hello); err != nil {
+		x.log.Error("cannot open a session", "error", err)
+		return &closing{websocket.CloseTryAgainLater, `{"after":30}`}
+	}
+	x.gen = x.chain.gen
+	if !x.server.register(x) {
+		return errSuperseded
+	}
+	x.log.Info("session opened", "gen", x.gen, "software", hello.Software, "epochs", len(hello.Epochs), "backlog", hello.Backlog.N)
+	return x.send(x.welcome(hello))
+}
+
+func (x *session) welcome(h *wire.Hello) *wire.Welcome {
+	w := &wire.Welcome{
+		Session: fmt.Sprintf("%s-%d", x.gatewayID, x.gen),
+		Gen:     x.gen,
+		Time:    time.Now().UnixMicro(),
+		Level:   wire.LevelFsynced,
+		HB:      x.server.opt.Heartbeat,
+		Lim:     wire.Limits{Msg: wire.DefaultMessage, BlockN: wire.MaxBlockN, BlockRaw: wire.MaxBlockRaw},
+		SpreadS: x.server.spread(),
+		RetainS: int(retain.Seconds()),
+	}
+	for _, e := range h.Epochs {
+		w.Epochs = append(w.Epochs, x.state.get(e.Epoch).ack())
+	}
+	return w
+}
+
+// serve reads until the session ends. What was taken from the connection is
+// stored and acknowledged before it returns, unless the log is in trouble.
+func (x *session) serve() error {
+	defer x.server.unregister(x)
+	x.updates = make(chan update, queueLen)
+	var storing sync.WaitGroup
+	storing.Go(x.storeUpdates)
+	err := x.readAll()
+	x.stop(err)
+	close(x.updates)
+	storing.Wait()
+	return err
+}
+
+func (x *session) readAll() error {
+	hb := x.server.opt.Heartbeat
+	silence := time.Duration(hb.PingS*(hb.Miss+1)) * time.Second
+	x.conn.SetPingHandler(func(data string) error {
+		x.waitFor(silence)
+		return x.conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(closeWithin))
+	})
+	for {
+		x.waitFor(silence)
+		m, raw, err := x.read()
+		if err != nil {
+			return err
+		}
+		if err := x.handle(m, raw); err != nil {
+			return err
+		}
+	}
+}
+
+func (x *session) handle(m wire.Message, raw []byte) error {
+	switch m := m.(type) {
+	case *wire.Update:
+		if err := checkShape(m); err != nil {
+			return x.strike(err)
+		}
+		select {
+		case x.updates <- update{m, raw}:
+			return nil
+		default:
+			return &closing{wire.CloseTooMuch, fmt.Sprintf("more than %d updates without an ack", queueLen)}
+		}
+	case *wire.Ping:
+		now := time.Now().UnixMicro()
+		return x.send(&wire.Pong{T0: m.T0, T1: now, T2: time.Now().UnixMicro()})
+	case *wire.Hello:
+		return &closing{wire.CloseUndecodable, "a second hello"}
+	case *wire.Error:
+		x.log.Warn("the gateway reports an error", "code", m.Code, "message", m.Message)
+		return nil
+	case *wire.Pong:
+		return nil
+	}
+	return x.strike(fmt.Errorf("a %T is not for the cloud", m))
+}
+
+// read gives the next message of a known type. Unknown and malformed ones are
+// answered here.
+func (x *session) read() (wire.Message, []byte, error) {
+	for {
+		kind, raw, err := x.conn.ReadMessage()
+		if err != nil {
+			return nil, nil, fmt.Errorf("read from gateway: %w", err)
+		}
+		x.seen.Store(time.Now().UnixMilli())
+		if kind != websocket.BinaryMessage {
+			return nil, nil, &closing{websocket.CloseUnsupportedData, wire.SubprotocolCBOR + " uses binary frames"}
+		}
+		m, err := wire.Decode(raw)
+		if err == nil {
+			return m, raw, nil
+		}
+		var unknown *wire.UnknownTypeError
+		if errors.As(err, &unknown) {
+			err = x.send(&wire.Error{Code: "unknown_type", Message: unknown.Error()})
+		} else {
+			err = x.strike(err)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// strike answers a message that makes no sense; too many of them end the
+// session.
+func (x *session) strike(err error) error {
+	now := time.Now()
+	x.struck = append(x.struck, now)
+	x.struck = x.struck[max(0, len(x.struck)-strikes):]
+	x.log.Warn("message refused", "error", err)
+	if len(x.struck) == strikes && now.Sub(x.struck[0]) < strikeSpan {
+		return &closing{wire.CloseUndecodable, "too many undecodable messages"}
+	}
+	return x.send(&wire.Error{Code: "malformed", Message: err.Error()})
+}
+
+// waitFor bounds the wait for the next message, but never undoes the end of
+// the session.
+func (x *session) waitFor(d time.Duration) {
+	_ = x.conn.SetReadDeadline(time.Now().Add(d))
+	if x.ctx.Err() != nil {
+		_ = x.conn.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+func (x *session) send(m wire.Message) error {
+	b, err := wire.Encode(m)
+	if err != nil {
+		return err
+	}
+	x.writing.Lock()
+	defer x.writing.Unlock()
+	_ = x.conn.SetWriteDeadline(time.Now().Add(writeWithin))
+	if err := x.conn.WriteMessage(websocket.BinaryMessage, b); err != nil {
+		return fmt.Errorf("write to gateway: %w", err)
+	}
+	return nil
+}
+
+// trouble tells both sides that the log takes nothing for now. The gateway
+// keeps what is not acknowledged.
+func (x *session) trouble(err error) {
+	x.log.Error("the log does not take records; nothing is acknowledged until it does", "error", err)
+	_ = x.send(&wire.Error{Code: "storage", Message: "the cloud cannot store readings at the moment; keep them"})
+}
+
+// storeUpdates is the storing goroutine. After the session's end it finishes
+// the append under way and drops the rest, which is not acknowledged.
+func (x *session) storeUpdates() {
+	for u := range x.updates {
+		if x.ctx.Err() != nil {
+			continue
+		}
+		if err := x.take(u); err != nil {
+			x.stop(err)
+		}
+	}
+}
+
+// take stores one update and acknowledges it, or says why not.
+func (x *session) take(u update) error {
+	before := x.state.get(u.Epoch)
+	what, after := x.state.judge(u.Update)
+	switch what {
+	case refuse:
+		return x.send(&wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Retry: true, Expected: before.upto + 1})
+	case final:
+		x.log.Error("update behind the orderly end of its epoch", "epoch", u.Epoch, "first", u.First, "end", before.upto)
+		return x.send(&wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq})
+	case store:
+		if f := checkBlocks(u.Update, time.Now()); f != nil {
+			x.log.Warn("update refused", "epoch", u.Epoch, "first", u.First, "n", u.N, "error", f)
+			return x.send(&wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: f.code})
+		}
+		r := Record{
+			Kind: KindUpdate, State: x.state.with(after).String(), Epoch: u.Epoch,
+			First: before.upto + 1, N: after.upto - before.upto, Lane: u.Lane, Body: u.raw,
+		}
+		if u.Gap != nil {
+			r.Kind = KindGap
+		}
+		if err := x.chain.append(x.ctx, r); err != nil {
+			return err
+		}
+	}
+	x.state = x.state.with(after)
+	return x.send(&wire.Ack{Epochs: []wire.EpochAck{after.ack()}})
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
