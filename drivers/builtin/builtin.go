@@ -1,0 +1,18 @@
+// Package builtin is the one list of the drivers that are compiled in.
+package builtin
+
+import (
+	"github.com/fieldgate/fieldgate/drivers"
+	"github.com/fieldgate/fieldgate/drivers/gpioin"
+	"github.com/fieldgate/fieldgate/drivers/hostsys"
+	"github.com/fieldgate/fieldgate/drivers/lm75"
+)
+
+// Drivers gives the table, by name.
+func Drivers() []drivers.Driver {
+	return []drivers.Driver{
+		gpioin.Driver(),
+		hostsys.Driver(),
+		lm75.Driver(),
+	}
+}
