@@ -1,9 +1,7 @@
 package cloud
 
 import (
-	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -30,24 +28,6 @@ type flaw struct {
 
 func (f *flaw) Error() string { return f.err.Error() }
 func (f *flaw) Unwrap() error { return f.err }
-
-// checkShape says what is wrong with an update regardless of its content:
-// exactly one of blocks and gap for its range, or an end alone.
-func checkShape(u *wire.Update) error {
-	switch {
-	case u.First == 0 || u.N > math.MaxInt64 || u.First > math.MaxInt64-u.N:
-		return fmt.Errorf("range first %d n %d cannot be", u.First, u.N)
-	case u.N == 0 && (u.End == nil || len(u.Blocks) > 0 || u.Gap != nil):
-		return errors.New("n is 0, so there must be an end and nothing else")
-	case u.N > 0 && (len(u.Blocks) > 0) == (u.Gap != nil):
-		return errors.New("there must be either blocks or a gap")
-	case u.End != nil && u.End.Closed != nil && *u.End.Closed != u.First+u.N-1:
-		return fmt.Errorf("closed at %d, but the last seq is %d", *u.End.Closed, u.First+u.N-1)
-	case u.End != nil && u.End.Closed == nil && u.End.Why == "":
-		return errors.New("an open gap needs a why")
-	}
-	return nil
-}
 
 // checkBlocks decodes every block of an update: what is acknowledged can be
 // read by all who come later.

@@ -34,7 +34,8 @@ type site struct {
 	t      testing.TB
 	dir    string
 	creds  cloud.Credentials
-	token  string
+	id     string // the gateway at hand
+	token  string // its credential
 	log    *jetstream.Log
 	server *cloud.Server
 	http   *httptest.Server
@@ -44,13 +45,20 @@ type site struct {
 func newSite(t testing.TB, wrap func(cloud.Log) cloud.Log) *site {
 	s := &site{t: t, dir: t.TempDir()}
 	s.creds = cloud.Credentials{Dir: s.dir + "/gateways"}
-	var err error
-	if s.token, err = s.creds.Add("plant_7"); err != nil {
-		t.Fatal(err)
-	}
+	s.add("plant_7")
 	s.start(wrap)
 	t.Cleanup(s.stop)
 	return s
+}
+
+// add makes a gateway, the one at hand from now on.
+func (s *site) add(id string) {
+	s.t.Helper()
+	token, err := s.creds.Add(id)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.id, s.token = id, token
 }
 
 func (s *site) start(wrap func(cloud.Log) cloud.Log) {
@@ -122,7 +130,7 @@ func (s *site) dial() *peer {
 func (s *site) open(epochs ...gateway.EpochID) (*peer, *wire.Welcome) {
 	s.t.Helper()
 	p := s.dial()
-	h := &wire.Hello{GatewayID: "plant_7", All: true, Software: "test"}
+	h := &wire.Hello{GatewayID: s.id, All: true, Software: "test"}
 	for _, e := range epochs {
 		h.Epochs = append(h.Epochs, wire.HelloEpoch{Epoch: e, Oldest: 1})
 	}
@@ -195,6 +203,8 @@ var anchor = gateway.Anchor{
 	Boot: gateway.BootID{1}, Offset: time.Date(2026, 4, 27, 0, 0, 0, 0, time.UTC).UnixMicro(), Quality: gateway.ClockNTP,
 }
 
+var wireAnchor = wire.Anchor{Boot: anchor.Boot, Offset: anchor.Offset, Quality: anchor.Quality}
+
 var channel = &gateway.Channel{Device: "boiler", Quantity: "temperature", Unit: "Cel"}
 
 // readings gives an update of n readings whose values are their seq, in
@@ -218,7 +228,7 @@ func readings(t testing.TB, e gateway.EpochID, first, n, size uint64) *wire.Upda
 }
 
 func gap(e gateway.EpochID, first, n uint64) *wire.Update {
-	return &wire.Update{Lane: wire.LaneLive, Epoch: e, First: first, N: n, Gap: &wire.Gap{Why: gateway.WhyCardFailed, T0: 1e6, T1: 2e6}}
+	return &wire.Update{Lane: wire.LaneLive, Epoch: e, First: first, N: n, Gap: &wire.Gap{Why: gateway.WhyCardFailed, T0: 1e6, T1: 2e6, Anchor: wireAnchor}}
 }
 
 func closedEnd(e gateway.EpochID, last uint64) *wire.Update {
@@ -226,7 +236,7 @@ func closedEnd(e gateway.EpochID, last uint64) *wire.Update {
 }
 
 func openEnd(e gateway.EpochID, last uint64) *wire.Update {
-	return &wire.Update{Lane: wire.LaneLive, Epoch: e, First: last + 1, End: &wire.End{Why: gateway.WhyUncleanStop, AtMost: 100, T0: 5e6, T1: 9e6}}
+	return &wire.Update{Lane: wire.LaneLive, Epoch: e, First: last + 1, End: &wire.End{Why: gateway.WhyUncleanStop, AtMost: 100, T0: 5e6, T1: 9e6, Anchor: &wireAnchor}}
 }
 
 // A line is any line of the readings API.
@@ -272,7 +282,7 @@ func (s *site) get(path, token string) *http.Response {
 // lines gives what the log holds, as an operator sees it.
 func (s *site) lines(query string) []line {
 	s.t.Helper()
-	resp := s.get("/v1/gateways/plant_7/readings"+query, operatorToken)
+	resp := s.get("/v1/gateways/"+s.id+"/readings"+query, operatorToken)
 	if resp.StatusCode != http.StatusOK {
 		s.t.Fatalf("status %s", resp.Status)
 	}
@@ -308,4 +318,17 @@ func (s *site) wantSeqs(e gateway.EpochID, n uint64) {
 	if next != n+1 {
 		s.t.Fatalf("the log holds %d readings, want %d", next-1, n)
 	}
+}
+
+// readingsIn2099 gives four readings whose clock claims to be right.
+func readingsIn2099(t testing.TB, e gateway.EpochID) *wire.Update {
+	t.Helper()
+	a := anchor
+	a.Offset = time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+	rs := []gateway.Reading{{Channel: channel}, {Channel: channel}, {Channel: channel}, {Channel: channel}}
+	b, err := block.NewEncoder().Append(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: 1}, Anchor: a}, rs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &wire.Update{Lane: wire.LaneLive, Epoch: e, First: 1, N: 4, Blocks: [][]byte{b}}
 }

@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -185,7 +186,7 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		log.Info("no upgrade to WebSocket", "error", err) // gorilla has answered
 		return
 	}
-	x := &session{server: s, gatewayID: id, secret: hash, conn: conn, log: log, since: time.Now()}
+	x := &session{server: s, gatewayID: id, id: rand.Text(), secret: hash, conn: conn, log: log, since: time.Now()}
 	x.ctx, x.stop = context.WithCancelCause(s.ctx)
 	x.run()
 }
