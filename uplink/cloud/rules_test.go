@@ -320,12 +320,12 @@ func TestRandomUpdatesAgainstModel(t *testing.T) {
 		p := m.hello(rt, s)
 		sessions := 1
 		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
-			switch step := rapid.IntRange(0, 99).Draw(rt, "step"); {
+			switch step := rapid.IntRange(0, 199).Draw(rt, "step"); {
 			case step == 0:
 				s.stop()
 				s.start(nil)
 				p, sessions = m.hello(rt, s), 1
-			case step < 8 && sessions < 20:
+			case step < 16 && sessions < 20:
 				p = m.hello(rt, s)
 				sessions++
 			default:

@@ -67,6 +67,7 @@ type update struct {
 // run lives as long as the connection.
 func (x *session) run() {
 	defer x.conn.Close()
+	defer x.server.unregister(x)
 	unblock := context.AfterFunc(x.ctx, func() { _ = x.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer unblock()
 	x.conn.SetReadLimit(wire.DefaultMessage)
@@ -147,7 +148,6 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 // serve reads until the session ends. What was taken from the connection is
 // stored and acknowledged before it returns, unless the log is in trouble.
 func (x *session) serve() error {
-	defer x.server.unregister(x)
 	x.updates = make(chan update, queueLen)
 	var storing sync.WaitGroup
 	storing.Go(x.storeUpdates)
@@ -163,7 +163,8 @@ func (x *session) readAll() error {
 	silence := time.Duration(hb.PingS*(hb.Miss+1)) * time.Second
 	x.conn.SetPingHandler(func(data string) error {
 		x.waitFor(silence)
-		return x.conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(closeWithin))
+		_ = x.conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(closeWithin))
+		return nil
 	})
 	for {
 		x.waitFor(silence)
