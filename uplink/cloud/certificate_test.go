@@ -1,0 +1,162 @@
+package cloud_test
+
+import (
+	"bytes"
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud"
+)
+
+func read(t *testing.T, parts ...string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(parts...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestCertificate(t *testing.T) {
+	dir := t.TempDir()
+	cert, err := cloud.Certificate(dir, []string{"cloud.example.com", "10.0.2.2", "localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := read(t, dir, cloud.CAFile)
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(ca) {
+		t.Fatalf("no certificate in %s", ca)
+	}
+	for _, name := range []string{"localhost", "127.0.0.1", "::1", "cloud.example.com", "10.0.2.2"} {
+		// Also for boards whose clock is years behind.
+		for _, now := range []time.Time{time.Now(), time.Date(2026, 4, 27, 0, 0, 0, 0, time.UTC), time.Date(2020, 1, 2, 0, 0, 0, 0, time.UTC)} {
+			_, err := cert.Leaf.Verify(x509.VerifyOptions{DNSName: name, Roots: roots, CurrentTime: now})
+			if err != nil {
+				t.Errorf("%s at %s: %v", name, now, err)
+			}
+		}
+	}
+	for file, want := range map[string]os.FileMode{cloud.CAFile: 0o644, "ca.key": 0o600, "server.pem": 0o644, "server.key": 0o600} {
+		if fi, err := os.Stat(filepath.Join(dir, file)); err != nil || fi.Mode() != want {
+			t.Errorf("%s: %v, %v", file, fi.Mode(), err)
+		}
+	}
+	if again, err := cloud.Certificate(dir, []string{"10.0.2.2", "cloud.example.com"}); err != nil || !again.Leaf.Equal(cert.Leaf) {
+		t.Errorf("made anew for the same names (%v)", err)
+	}
+	other, err := cloud.Certificate(dir, []string{"other.example.com"})
+	if err != nil || other.Leaf.Equal(cert.Leaf) || other.Leaf.VerifyHostname("other.example.com") != nil || other.Leaf.VerifyHostname("10.0.2.2") == nil {
+		t.Errorf("not made anew for other names (%v)", err)
+	}
+	if !bytes.Equal(ca, read(t, dir, cloud.CAFile)) {
+		t.Error("the CA did not stay")
+	}
+}
+
+func TestCertificateIsRenewed(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		cert, err := cloud.Certificate(dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Until(cert.Leaf.NotAfter) - 300*24*time.Hour)
+		renewed, err := cloud.Certificate(dir, nil)
+		if err != nil || !renewed.Leaf.NotAfter.After(cert.Leaf.NotAfter) {
+			t.Errorf("valid until %s after %s (%v)", renewed.Leaf.NotAfter, cert.Leaf.NotAfter, err)
+		}
+	})
+}
+
+func TestHalfWrittenCertificate(t *testing.T) {
+	dir := t.TempDir()
+	first, err := cloud.Certificate(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Power went between writing a new key and its certificate.
+	if err := os.WriteFile(filepath.Join(dir, "server.key"), read(t, dir, "ca.key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := cloud.Certificate(dir, nil); err != nil || again.Leaf.Equal(first.Leaf) {
+		t.Errorf("not made anew (%v)", err)
+	}
+	// A CA is never replaced without being asked.
+	if err := os.WriteFile(filepath.Join(dir, "ca.key"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cloud.Certificate(dir, nil); err == nil {
+		t.Error("a damaged CA was replaced silently")
+	}
+}
+
+func TestStateIsLocked(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	release, err := cloud.LockState(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cloud.LockState(dir); err == nil {
+		t.Error("locked twice")
+	}
+	release()
+	again, err := cloud.LockState(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
+}
+
+func TestOperatorToken(t *testing.T) {
+	dir := t.TempDir()
+	token, file, err := cloud.OperatorToken(dir)
+	if err != nil || len(token) != 64 {
+		t.Fatalf("%q, %v", token, err)
+	}
+	if fi, err := os.Stat(file); err != nil || fi.Mode() != 0o600 || filepath.Dir(file) != dir {
+		t.Errorf("%s: %v, %v", file, fi.Mode(), err)
+	}
+	if again, _, err := cloud.OperatorToken(dir); err != nil || again != token {
+		t.Errorf("the second time %q, %v", again, err)
+	}
+	if err := os.WriteFile(file, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := cloud.OperatorToken(dir); err == nil {
+		t.Error("an empty token was taken")
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	c := cloud.Credentials{Dir: filepath.Join(t.TempDir(), "gateways")}
+	if list, err := c.List(); err != nil || len(list) != 0 {
+		t.Errorf("before the first: %v, %v", list, err)
+	}
+	for _, id := range []string{"b_1", "a", "c-2"} {
+		if _, err := c.Add(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"a", "", "../x", "a.b", "ä"} {
+		if token, err := c.Add(id); err == nil {
+			t.Errorf("added %q as %s", id, token)
+		}
+	}
+	if err := c.Remove("b_1"); err != nil {
+		t.Error(err)
+	}
+	for _, id := range []string{"b_1", "../gateways/a", ""} {
+		if err := c.Remove(id); err == nil {
+			t.Errorf("removed %q", id)
+		}
+	}
+	list, err := c.List()
+	if err != nil || len(list) != 2 || list[0].ID != "a" || list[1].ID != "c-2" {
+		t.Errorf("list %v, %v", list, err)
+	}
+}

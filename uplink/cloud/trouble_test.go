@@ -1,0 +1,166 @@
+package cloud_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+func TestNewestSessionWins(t *testing.T) {
+	s := newSite(t, nil)
+	e := gateway.NewEpochID()
+	older, w1 := s.open(e)
+	older.acked(readings(t, e, 1, 3, 3))
+	newer, w2 := s.open(e)
+	if w2.Gen <= w1.Gen || w2.Epochs[0].Upto != 3 {
+		t.Errorf("welcomed with gen %d after %d, %+v", w2.Gen, w1.Gen, w2.Epochs)
+	}
+	if code := older.closed(); code != wire.CloseSuperseded {
+		t.Errorf("the older session was closed with %d", code)
+	}
+	older.conn.Close()
+	newer.acked(readings(t, e, 4, 3, 3))
+	if g := s.gateways()[0]; !g.Connected || g.Gen != w2.Gen {
+		t.Errorf("after the older session ended: %+v", g)
+	}
+	s.wantSeqs(e, 6)
+}
+
+// A silentLog stores what it is given and then says nothing any more, like a
+// server that is killed between storing and acknowledging.
+type silentLog struct {
+	cloud.Log
+	dead chan struct{} // closed by the first update
+}
+
+func (l *silentLog) Append(ctx context.Context, id string, after uint64, r cloud.Record) (uint64, error) {
+	seq, err := l.Log.Append(ctx, id, after, r)
+	if r.Kind == cloud.KindOpen {
+		return seq, err
+	}
+	close(l.dead)
+	return 0, cloud.ErrUnavailable
+}
+
+func (l *silentLog) Last(ctx context.Context, id string) (cloud.Record, error) {
+	select {
+	case <-l.dead:
+		return cloud.Record{}, cloud.ErrUnavailable
+	default:
+		return l.Log.Last(ctx, id)
+	}
+}
+
+func TestCrashBetweenStoringAndAck(t *testing.T) {
+	s := newSite(t, func(l cloud.Log) cloud.Log { return &silentLog{Log: l, dead: make(chan struct{})} })
+	e := gateway.NewEpochID()
+	p, _ := s.open(e)
+	p.send(readings(t, e, 1, 5, 5))
+	if m := recv[*wire.Error](p); m.Code != "storage" {
+		t.Errorf("got %+v, want to be told of the trouble", m)
+	}
+	s.stop()
+	s.start(nil)
+	p, w := s.open(e)
+	if w.Epochs[0].Upto != 5 {
+		t.Errorf("welcomed with %+v", w.Epochs)
+	}
+	stored := s.lastSeq()
+	if a := p.acked(readings(t, e, 1, 5, 5)); a.Upto != 5 || s.lastSeq() != stored {
+		t.Errorf("the resent update: %+v, stored at %d", a, s.lastSeq())
+	}
+	p.acked(readings(t, e, 6, 1, 1))
+	s.wantSeqs(e, 6)
+}
+
+func TestFullLog(t *testing.T) {
+	s := newSite(t, nil)
+	e := gateway.NewEpochID()
+	const few = 64 << 10
+	s.stop()
+	s.log = openLog(t, s.dir+"/log", few)
+	s.serve(nil)
+	p, _ := s.open(e)
+	size := uint64(1000)
+	upto := uint64(0)
+	for full := false; !full; {
+		p.send(readings(t, e, upto+1, size, 1)) // one reading a block: large
+		switch m := recv[wire.Message](p).(type) {
+		case *wire.Ack:
+			upto = m.Epochs[0].Upto
+		case *wire.Error:
+			full = m.Code == "storage"
+		default:
+			t.Fatalf("%T", m)
+		}
+		size = 10
+	}
+	if upto < 100 {
+		t.Errorf("full after %d readings", upto)
+	}
+	p.send(&wire.Ping{T0: 1})
+	recv[*wire.Pong](p) // the session goes on
+
+	s.stop()
+	s.start(nil)
+	p, w := s.open(e)
+	if w.Epochs[0].Upto != upto {
+		t.Errorf("welcomed with %+v, acked was %d", w.Epochs, upto)
+	}
+	p.acked(readings(t, e, upto+1, 10, 10))
+	s.wantSeqs(e, upto+10)
+}
+
+func TestTooManyUnacknowledged(t *testing.T) {
+	release := make(chan struct{})
+	s := newSite(t, func(l cloud.Log) cloud.Log { return &slowLog{l, release} })
+	e := gateway.NewEpochID()
+	p, _ := s.open(e)
+	for range 20 {
+		p.send(readings(t, e, 1, 1, 1))
+	}
+	p.send(&wire.Ping{})
+	close(release)
+	if code := p.closed(); code != wire.CloseTooMuch {
+		t.Errorf("closed with %d", code)
+	}
+}
+
+// A slowLog stores updates when it is released.
+type slowLog struct {
+	cloud.Log
+	release chan struct{}
+}
+
+func (l *slowLog) Append(ctx context.Context, id string, after uint64, r cloud.Record) (uint64, error) {
+	if r.Kind != cloud.KindOpen {
+		<-l.release
+	}
+	return l.Log.Append(ctx, id, after, r)
+}
+
+func TestCloseFinishesWhatIsUnderWay(t *testing.T) {
+	release := make(chan struct{})
+	s := newSite(t, func(l cloud.Log) cloud.Log { return &slowLog{l, release} })
+	e := gateway.NewEpochID()
+	p, _ := s.open(e)
+	p.send(readings(t, e, 1, 3, 3))
+	p.send(&wire.Ping{})
+	recv[*wire.Pong](p) // so the update has been taken
+	closed := make(chan struct{})
+	go func() { s.server.Close(); close(closed) }()
+	close(release)
+	if a := recv[*wire.Ack](p); a.Epochs[0].Upto != 3 {
+		t.Errorf("ack %+v", a)
+	}
+	if code := p.closed(); code != 1012 {
+		t.Errorf("closed with %d", code)
+	}
+	<-closed
+	if _, resp, err := s.dialWith(auth(s.token), wire.SubprotocolCBOR); err == nil || resp.StatusCode != 503 {
+		t.Errorf("a stopping server answered %v, %v", resp, err)
+	}
+}
