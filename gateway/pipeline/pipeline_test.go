@@ -172,7 +172,7 @@ func TestNamesReachLiveInOrder(t *testing.T) {
 		wg.Go(func() {
 			mine := &gateway.Channel{Device: fmt.Sprint(g)}
 			for i := range 500 {
-				p.Take(make2(mine, i))
+				p.Take(pair(mine, i))
 			}
 		})
 	}
@@ -187,7 +187,7 @@ func TestNamesReachLiveInOrder(t *testing.T) {
 	}
 }
 
-func make2(c *gateway.Channel, i int) []gateway.Reading {
+func pair(c *gateway.Channel, i int) []gateway.Reading {
 	return []gateway.Reading{{Channel: c, Value: float64(i)}, {Channel: c, Value: float64(-i)}}
 }
 
