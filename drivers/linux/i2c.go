@@ -59,10 +59,11 @@ type kernel interface {
 
 // I2C is a bus behind /dev/i2c-N. It opens the device for each sequence of
 // transfers and closes it at once: an adapter cannot leave (driver unbind,
-// overlay removed, USB adapter pulled) while anybody has its device open, so
-// a daemon that kept it would hang whoever takes the bus away; and one that
-// comes back is simply there again. It costs some microseconds, a transfer
-// costs hundreds.
+// overlay removed, USB adapter pulled) while anybody has its device open. The
+// kernel's i2c_del_adapter waits for the last one, uninterruptibly, so a
+// daemon that kept it open would hang whoever takes the bus away (14 s on an
+// emulated Pi 3, until the holder ended; 0.09 s so). And an adapter that comes
+// back is simply there again. The price there is 0.5 ms for each sequence.
 type I2C struct {
 	name, path string
 	sys        kernel
