@@ -51,8 +51,14 @@ type process struct {
 
 func start(t *testing.T, state string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, state: state, ended: make(chan struct{})}
-	p.cmd = exec.CommandContext(t.Context(), os.Args[0], append([]string{"run", "--state", state, "--listen", "127.0.0.1:0"}, args...)...)
+	return launch(t, state, exec.CommandContext(t.Context(), os.Args[0]), args...)
+}
+
+// launch starts the program with a command that lacks its arguments.
+func launch(t *testing.T, state string, cmd *exec.Cmd, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, state: state, ended: make(chan struct{})}
+	p.cmd.Args = append(p.cmd.Args, append([]string{"run", "--state", state, "--listen", "127.0.0.1:0"}, args...)...)
 	p.cmd.Env = append(os.Environ(), asProgram+"=1")
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -348,5 +354,47 @@ func TestSecondServer(t *testing.T) {
 	if code := run(ctx, []string{"run", "--listen", "127.0.0.1:0", "--state", state}, &errs, &errs); code != 1 || !strings.Contains(errs.String(), "in use") {
 		t.Errorf("a second server on the same state: exit %d, %s", code, &errs)
 	}
+	p.end(syscall.SIGTERM)
+}
+
+// TestDiskThatFails lets the log's files grow to 256 KiB and no further: to
+// the server that is a write error, after which it must start anew.
+func TestDiskThatFails(t *testing.T) {
+	state := t.TempDir()
+	token := add(t, state, "g")
+	e := gateway.NewEpochID()
+	p := start(t, state)
+	p.end(syscall.SIGTERM)
+	p = launch(t, state, exec.CommandContext(t.Context(), "sh", "-c", `ulimit -f 512 && exec "$0" "$@"`, os.Args[0]))
+	conn, _ := p.open(token, "g", e)
+	acked := uint64(0)
+	told := false
+	for next := uint64(1); !told; next += 5 {
+		say(t, conn, five(t, e, next))
+		m, err := hear(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch m := m.(type) {
+		case *wire.Ack:
+			acked = m.Epochs[0].Upto
+		case *wire.Error:
+			told = m.Code == "storage"
+		}
+	}
+	if _, err := hear(conn); !websocket.IsCloseError(err, websocket.CloseServiceRestart) {
+		t.Errorf("the gateway got %v", err)
+	}
+	<-p.ended
+	_ = p.cmd.Wait()
+	if code := p.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(strings.Join(p.lines, "\n"), "must be opened anew") {
+		t.Errorf("ended with %d: %s", code, p.lines)
+	}
+	p = start(t, state)
+	_, w := p.open(token, "g", e)
+	if w.Epochs[0].Upto < acked || acked == 0 {
+		t.Errorf("the cloud has %d, %d were acknowledged", w.Epochs[0].Upto, acked)
+	}
+	p.wantSeqs(w.Epochs[0].Upto)
 	p.end(syscall.SIGTERM)
 }

@@ -27,7 +27,7 @@ type chain struct {
 	gen       uint64
 	known     place       // newest record that is not void: the predecessor of the next
 	end       place       // newest record of all: the next goes behind it, and only there
-	trouble   func(error) // told once each time that appending begins to fail
+	trouble   func(error) // may be nil; told when appending begins to fail, and (nil) when it works again
 }
 
 // A place is one record in a chain; the zero place is before the first.
@@ -110,21 +110,17 @@ func (c *chain) at(ctx context.Context, seq uint64) (Record, error) {
 // tries again. An append under way is always finished.
 func (c *chain) append(ctx context.Context, r Record) error {
 	r.ID, r.Prev, r.PrevSeq, r.Gen = rand.Text(), c.known.id, c.known.seq, c.gen
+	failing := false
 	for wait := retryAtFirst; ; wait = min(2*wait, retryAtMost) {
-		seq, err := c.log.Append(context.WithoutCancel(ctx), c.gatewayID, c.end.seq, r)
-		if err != nil {
-			seq, err = c.settle(ctx, r, err)
-		}
-		if err == nil {
-			c.known = place{seq, r.ID}
-			c.end = c.known
-			return nil
-		}
+		err := c.try(ctx, r)
 		if errors.Is(err, errSuperseded) {
 			return err
 		}
-		if wait == retryAtFirst && c.trouble != nil {
+		if failing != (err != nil) && c.trouble != nil {
 			c.trouble(err)
+		}
+		if failing = err != nil; !failing {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
@@ -132,6 +128,21 @@ func (c *chain) append(ctx context.Context, r Record) error {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// try appends r once and, whatever the answer, finds out what became of it.
+// To try again with the same record is safe: at most one can be the next.
+func (c *chain) try(ctx context.Context, r Record) error {
+	seq, err := c.log.Append(context.WithoutCancel(ctx), c.gatewayID, c.end.seq, r)
+	if err != nil {
+		seq, err = c.settle(ctx, r, err)
+	}
+	if err != nil {
+		return err
+	}
+	c.known = place{seq, r.ID}
+	c.end = c.known
+	return nil
 }
 
 // settle finds out what became of an append that did not succeed, by reading:

@@ -36,7 +36,7 @@ func TestAppendSettlesByReading(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault func() (bool, error)
 		deaf  func() (bool, error)
-		told  int // times that the session is told of trouble
+		told  int // 1: told once that it fails, then once that it works
 	}{
 		"no trouble":                {},
 		"stored, no reply":          {fault: times(1, true, ErrUnavailable)},
@@ -49,8 +49,14 @@ func TestAppendSettlesByReading(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := &memLog{}
 				ch := openOn(t, l)
-				told := 0
-				ch.trouble = func(error) { told++ }
+				began, ended := 0, 0
+				ch.trouble = func(err error) {
+					if err != nil {
+						began++
+					} else {
+						ended++
+					}
+				}
 				l.fault = c.fault
 				if c.deaf != nil {
 					l.deaf = func() error { _, err := c.deaf(); return err }
@@ -63,8 +69,8 @@ func TestAppendSettlesByReading(t *testing.T) {
 				if len(l.records) != 3 || l.records[1].First != 0 || l.records[2].First != 1 || l.records[2].Prev != l.records[1].ID {
 					t.Errorf("records %+v", l.records)
 				}
-				if told != c.told {
-					t.Errorf("told of trouble %d times, want %d", told, c.told)
+				if began != c.told || ended != c.told {
+					t.Errorf("told of trouble %d times, of its end %d times, want %d", began, ended, c.told)
 				}
 			})
 		})

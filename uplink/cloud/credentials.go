@@ -43,7 +43,12 @@ func (c Credentials) Add(id string) (token string, err error) {
 	if !gateway.ValidID(id) {
 		return "", fmt.Errorf("gateway id %q: want 1 to 64 of A-Z a-z 0-9 _ -", id)
 	}
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+	// The state directory around it is readable: see LockState.
+	err = os.MkdirAll(filepath.Dir(c.Dir), 0o755)
+	if err == nil {
+		err = os.MkdirAll(c.Dir, 0o700)
+	}
+	if err != nil {
 		return "", fmt.Errorf("make folder of credentials: %w", err)
 	}
 	if _, err := os.Lstat(c.path(id)); err == nil {

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-	"golang.org/x/time/rate"
 
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -57,16 +56,9 @@ type Server struct {
 	stop    context.CancelCauseFunc
 	serving sync.WaitGroup // sessions
 
-	mu       sync.Mutex
-	gateways map[string]*line
-	stopping bool
-}
-
-// A line is what a server knows of one gateway beside the log.
-type line struct {
-	upgrades *rate.Limiter
-	session  *session  // nil when it is not connected
-	seen     time.Time // when it was heard last, before this session
+	mu       sync.Mutex       // guards what follows
+	gateways map[string]*line // by gateway_id; every gateway that connected
+	stopping bool             // no more sessions are counted in
 }
 
 // New makes a server. It does nothing until requests come.
@@ -150,15 +142,8 @@ func (s *Server) Close() {
 func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 	log := s.opt.Logger.With("remote", r.RemoteAddr)
 	id, hash, err := s.opt.Credentials.verify(bearer(r))
-	if errors.Is(err, ErrCredential) {
-		log.Warn("gateway refused", "error", err)
-		w.Header().Set("WWW-Authenticate", `Bearer realm="fieldgate"`)
-		deny(w, http.StatusUnauthorized, "unauthorised", "the credential is not valid")
-		return
-	}
 	if err != nil {
-		log.Error("cannot check a credential", "error", err)
-		deny(w, http.StatusInternalServerError, "internal", "the credential cannot be checked at the moment")
+		denyCredential(w, log, err)
 		return
 	}
 	log = log.With("gateway", id)
@@ -167,6 +152,7 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		deny(w, http.StatusTooManyRequests, "too_many", fmt.Sprintf("more than %d connections a minute", upgradesPerMin))
 		return
 	}
+	// gw is for load balancers, which cannot read credentials.
 	if gw := r.URL.Query().Get("gw"); gw != "" && gw != id {
 		deny(w, http.StatusForbidden, "forbidden", "gw is not the gateway of the credential")
 		return
@@ -191,100 +177,17 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 	x.run()
 }
 
-// begin counts a session in, unless the server is stopping.
-func (s *Server) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopping {
-		return false
+// denyCredential tells apart what the gateway got wrong and what the server
+// cannot do.
+func denyCredential(w http.ResponseWriter, log *slog.Logger, err error) {
+	if !errors.Is(err, ErrCredential) {
+		log.Error("cannot check a credential", "error", err)
+		deny(w, http.StatusInternalServerError, "internal", "the credential cannot be checked at the moment")
+		return
 	}
-	s.serving.Add(1)
-	return true
-}
-
-// admit gives how long a gateway must wait before it may connect.
-func (s *Server) admit(id string) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	res := s.lineLocked(id).upgrades.Reserve()
-	wait := res.Delay()
-	if wait > 0 {
-		res.Cancel()
-	}
-	return wait
-}
-
-func (s *Server) lineLocked(id string) *line {
-	l := s.gateways[id]
-	if l == nil {
-		l = &line{upgrades: rate.NewLimiter(rate.Every(time.Minute/upgradesPerMin), upgradesPerMin)}
-		s.gateways[id] = l
-	}
-	return l
-}
-
-// register makes x its gateway's session and ends the one before it. It is
-// false if that one is newer: it opened later and was registered first.
-func (s *Server) register(x *session) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.lineLocked(x.gatewayID)
-	if l.session != nil && l.session.gen > x.gen {
-		return false
-	}
-	if l.session != nil {
-		l.session.stop(errSuperseded)
-	}
-	l.session = x
-	return true
-}
-
-// unregister forgets x, unless another has taken its place.
-func (s *Server) unregister(x *session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.lineLocked(x.gatewayID)
-	l.seen = time.UnixMilli(x.seen.Load())
-	if l.session == x {
-		l.session = nil
-	}
-}
-
-// spread gives over how many seconds the gateways come back after a restart.
-func (s *Server) spread() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return 1 + len(s.gateways)/acceptPerSecond
-}
-
-// recheck ends the sessions of gateways whose credential is gone or another.
-func (s *Server) recheck() {
-	tick := time.NewTicker(recheckEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		for _, x := range s.sessions() {
-			if errors.Is(s.opt.Credentials.check(x.gatewayID, x.secret), ErrCredential) {
-				x.stop(&closing{wire.CloseForbidden, "the credential was removed"})
-			}
-		}
-	}
-}
-
-func (s *Server) sessions() []*session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var xs []*session
-	for _, l := range s.gateways {
-		if l.session != nil {
-			xs = append(xs, l.session)
-		}
-	}
-	return xs
+	log.Warn("gateway refused", "error", err)
+	w.Header().Set("WWW-Authenticate", `Bearer realm="fieldgate"`)
+	deny(w, http.StatusUnauthorized, "unauthorised", "the credential is not valid")
 }
 
 func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {

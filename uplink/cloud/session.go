@@ -115,17 +115,29 @@ func (x *session) open() error {
 	}
 	ctx, cancel := context.WithTimeout(x.ctx, openWithin)
 	defer cancel()
-	x.chain = &chain{log: x.server.opt.Log, gatewayID: x.gatewayID, trouble: x.trouble}
+	x.chain = &chain{log: x.server.opt.Log, gatewayID: x.gatewayID}
 	if x.state, err = openChain(ctx, x.chain, hello); err != nil {
 		x.log.Error("cannot open a session", "error", err)
 		return &closing{websocket.CloseTryAgainLater, `{"after":30}`}
 	}
+	x.chain.trouble = x.trouble // from here on: nothing goes before the welcome
 	x.gen = x.chain.gen
+	x.compare(hello)
 	if !x.server.register(x) {
 		return errSuperseded
 	}
 	x.log.Info("session opened", "session", x.id, "gen", x.gen, "software", hello.Software, "epochs", len(hello.Epochs), "backlog", hello.Backlog.N)
 	return x.send(x.welcome(hello))
+}
+
+// compare notes what the gateway holds as acknowledged and the log does not
+// have: the log has lost it. The gateway goes back, as far as it can.
+func (x *session) compare(h *wire.Hello) {
+	for _, e := range h.Epochs {
+		if held := x.state.get(e.Epoch).upto; e.Acked > held {
+			x.log.Error("the log has lost readings that were acknowledged", "epoch", e.Epoch, "acknowledged", e.Acked, "held", held)
+		}
+	}
 }
 
 func (x *session) welcome(h *wire.Hello) *wire.Welcome {
@@ -263,56 +275,6 @@ func (x *session) send(m wire.Message) error {
 		return fmt.Errorf("write to gateway: %w", err)
 	}
 	return nil
-}
-
-// trouble tells both sides that the log takes nothing for now. The gateway
-// keeps what is not acknowledged.
-func (x *session) trouble(err error) {
-	x.log.Error("the log does not take records; nothing is acknowledged until it does", "error", err)
-	_ = x.send(&wire.Error{Code: "storage", Message: "the cloud cannot store readings at the moment; keep them"})
-}
-
-// storeUpdates is the storing goroutine. After the session's end it finishes
-// the append under way and drops the rest, which is not acknowledged.
-func (x *session) storeUpdates() {
-	for u := range x.updates {
-		if x.ctx.Err() != nil {
-			continue
-		}
-		if err := x.take(u); err != nil {
-			x.stop(err)
-		}
-	}
-}
-
-// take stores one update and acknowledges it, or says why not.
-func (x *session) take(u update) error {
-	before := x.state.get(u.Epoch)
-	what, after := x.state.judge(u.Update)
-	switch what {
-	case refuse:
-		return x.send(&wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Retry: true, Expected: before.upto + 1})
-	case final:
-		x.log.Error("update behind the orderly end of its epoch", "epoch", u.Epoch, "first", u.First, "end", before.upto)
-		return x.send(&wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Expected: before.upto + 1})
-	case store:
-		if f := checkBlocks(u.Update, time.Now()); f != nil {
-			x.log.Warn("update refused", "epoch", u.Epoch, "first", u.First, "n", u.N, "error", f)
-			return x.send(&wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: f.code})
-		}
-		r := Record{
-			Kind: KindUpdate, State: x.state.with(after).String(), Epoch: u.Epoch,
-			First: before.upto + 1, N: after.upto - before.upto, Lane: u.Lane, Body: u.raw,
-		}
-		if u.Gap != nil {
-			r.Kind = KindGap
-		}
-		if err := x.chain.append(x.ctx, r); err != nil {
-			return err
-		}
-	}
-	x.state = x.state.with(after)
-	return x.send(&wire.Ack{Epochs: []wire.EpochAck{after.ack()}})
 }
 
 func isTimeout(err error) bool {

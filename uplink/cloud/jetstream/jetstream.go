@@ -24,6 +24,7 @@ import (
 const (
 	streamName    = "FG_RAW"
 	subjectPrefix = "fg.v1.raw.default."
+	noLimit       = 1 << 60          // bytes
 	startWithin   = 30 * time.Second // opening a long log reads all of its block files
 )
 
@@ -66,21 +67,8 @@ func Open(ctx context.Context, opt Options) (*Log, error) {
 }
 
 func (l *Log) start(ctx context.Context) error {
-	size, free, err := space(l.opt.Dir)
-	if err != nil {
-		return err
-	}
-	l.server, err = server.NewServer(&server.Options{
-		ServerName:             "fieldgate-cloud",
-		DontListen:             true,
-		NoSigs:                 true,
-		JetStream:              true,
-		StoreDir:               l.opt.Dir,
-		JetStreamMaxStore:      size, // the stream's own limit is below it
-		JetStreamMaxMemory:     16 << 20,
-		SyncAlways:             true,
-		DisableJetStreamBanner: true,
-	})
+	var err error
+	l.server, err = server.NewServer(serverOptions(l.opt.Dir))
 	if err != nil {
 		return fmt.Errorf("set up nats-server: %w", err)
 	}
@@ -98,12 +86,32 @@ func (l *Log) start(ctx context.Context) error {
 	if l.js, err = jetstream.New(l.conn, jetstream.WithDefaultTimeout(l.opt.Timeout)); err != nil {
 		return fmt.Errorf("reach JetStream: %w", err)
 	}
-	return l.openStream(ctx, free)
+	return l.openStream(ctx)
 }
 
-func (l *Log) openStream(ctx context.Context, free int64) error {
+// serverOptions are what an ack rests on: every record is on the disk before
+// the server answers, and nobody else can reach the server.
+func serverOptions(dir string) *server.Options {
+	return &server.Options{
+		ServerName:             "fieldgate-cloud",
+		DontListen:             true,
+		NoSigs:                 true,
+		JetStream:              true,
+		StoreDir:               dir,
+		JetStreamMaxStore:      noLimit, // only the stream's own limit counts: one below it would hide the stream
+		JetStreamMaxMemory:     16 << 20,
+		SyncAlways:             true,
+		DisableJetStreamBanner: true,
+	}
+}
+
+func (l *Log) openStream(ctx context.Context) error {
 	limit := l.opt.MaxBytes
 	if limit == 0 {
+		free, err := free(l.opt.Dir)
+		if err != nil {
+			return err
+		}
 		limit = l.used(ctx) + free/10*9
 	}
 	// Full must mean that publishing fails: then the readings stay on the
@@ -161,14 +169,13 @@ func (l *Log) Health() error {
 	return nil
 }
 
-// space gives the size of the file system under dir and what is free on it,
-// in bytes.
-func space(dir string) (size, free int64, err error) {
+// free gives how many bytes are free on the file system under dir.
+func free(dir string) (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, 0, &fs.PathError{Op: "statfs", Path: filepath.Clean(dir), Err: err}
+		return 0, &fs.PathError{Op: "statfs", Path: filepath.Clean(dir), Err: err}
 	}
-	return int64(st.Blocks) * st.Bsize, int64(st.Bavail) * st.Bsize, nil
+	return int64(st.Bavail) * st.Bsize, nil
 }
 
 // logger passes the server's own lines on. What it calls notices are details

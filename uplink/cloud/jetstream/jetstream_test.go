@@ -178,4 +178,7 @@ func TestStream(t *testing.T) {
 		c.MaxMsgsPerSubject > 0 || c.MaxMsgs > 0 || c.Duplicates.Minutes() != 2 {
 		t.Errorf("stream %+v", c)
 	}
+	if o := jetstream.ServerOptions("dir"); !o.SyncAlways || !o.DontListen || !o.NoSigs || o.JetStreamMaxStore == 0 {
+		t.Errorf("server %+v", o)
+	}
 }
