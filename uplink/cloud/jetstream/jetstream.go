@@ -106,14 +106,19 @@ func serverOptions(dir string) *server.Options {
 }
 
 func (l *Log) openStream(ctx context.Context) error {
+	used, err := l.used(ctx)
+	if err != nil {
+		return err
+	}
 	limit := l.opt.MaxBytes
 	if limit == 0 {
 		free, err := free(l.opt.Dir)
 		if err != nil {
 			return err
 		}
-		limit = l.used(ctx) + free/10*9
+		limit = used + free/10*9
 	}
+	limit = max(limit, used) // a limit below it would delete records
 	// Full must mean that publishing fails: then the readings stay on the
 	// gateways. So nothing here ever deletes a record.
 	cfg := jetstream.StreamConfig{
@@ -128,21 +133,22 @@ func (l *Log) openStream(ctx context.Context) error {
 		Replicas:    1,
 		AllowDirect: false,
 	}
-	var err error
 	if l.stream, err = l.js.CreateOrUpdateStream(ctx, cfg); err != nil {
 		return fmt.Errorf("open stream %s: %w", streamName, err)
 	}
 	return nil
 }
 
-// used is how many bytes the stream holds. Lowering a stream's limit below it
-// would delete records.
-func (l *Log) used(ctx context.Context) int64 {
+// used is how many bytes the stream holds.
+func (l *Log) used(ctx context.Context) (int64, error) {
 	s, err := l.js.Stream(ctx, streamName)
-	if err != nil {
-		return 0
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, nil
 	}
-	return int64(s.CachedInfo().State.Bytes)
+	if err != nil {
+		return 0, fmt.Errorf("look at stream %s: %w", streamName, err)
+	}
+	return int64(s.CachedInfo().State.Bytes), nil
 }
 
 // Close stops the server, which writes its indexes. Nothing acknowledged

@@ -127,6 +127,8 @@ func TestFullLogKeepsWhatItHas(t *testing.T) {
 		t.Errorf("a full log is healthy, it says %v", l.Health())
 	}
 	l.Close()
+	l = open(t, jetstream.Options{Dir: dir, MaxBytes: 1 << 10})
+	l.Close() // a lower limit takes nothing away
 	l = open(t, jetstream.Options{Dir: dir})
 	if _, err := l.Append(t.Context(), "g", seq, r); err != nil {
 		t.Errorf("with room again: %v", err)
