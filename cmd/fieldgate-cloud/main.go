@@ -37,12 +37,12 @@ func main() {
 // run is the whole program; tests call it too.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var c cli
-	code := -1
+	code := -1 // what kong would exit with, for --help
 	parser, err := kong.New(&c,
 		kong.Name("fieldgate-cloud"),
 		kong.Description("The server at the other end of the uplink of fieldgate gateways."),
 		kong.Writers(stdout, stderr),
-		kong.Exit(func(n int) { code = n }), // --help
+		kong.Exit(func(n int) { code = n }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(&output{stdout, stderr}),
 	)
@@ -74,17 +74,21 @@ var errUsage = errors.New("wrong use")
 // output is where a command writes: results, and what people should know.
 type output struct{ stdout, stderr io.Writer }
 
-// version is set when a release is built.
+// version is set when a release is built: -ldflags "-X main.version=1.2.3".
 var version = ""
 
 type versionCmd struct{}
 
 // Run prints the version.
 func (versionCmd) Run(out *output) error {
-	v := version
-	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
-		v = info.Main.Version
-	}
-	_, err := fmt.Fprintln(out.stdout, "fieldgate-cloud", v)
+	_, err := fmt.Fprintln(out.stdout, "fieldgate-cloud", programVersion())
 	return err
+}
+
+// programVersion is the release's, else what the Go tool knows of the source.
+func programVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && version == "" {
+		return info.Main.Version
+	}
+	return version
 }

@@ -30,6 +30,8 @@ type runCmd struct {
 
 // Run serves until ctx is done, or until the log can no longer be written.
 func (c runCmd) Run(ctx context.Context, out *output) error {
+	// What can be refused is refused before anything is made: lock, address,
+	// certificate, then the log.
 	log := slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: c.LogLevel}))
 	release, err := cloud.LockState(c.State)
 	if err != nil {
@@ -57,7 +59,7 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 	server := cloud.New(cloud.Options{
 		Log: records, Credentials: c.credentials(), OperatorToken: token, Health: records.Health, Logger: log,
 	})
-	log.Info(fmt.Sprintf("listening on %s", ln.Addr()), "version", version,
+	log.Info(fmt.Sprintf("listening on %s", ln.Addr()), "version", programVersion(),
 		"ca_file", c.caFile(), "operator_token_file", tokenFile)
 	err = serve(ctx, records, func(ctx context.Context) error { return server.Serve(ctx, ln, cert) })
 	log.Info("stopped")

@@ -73,6 +73,7 @@ func (s *Server) describe(r *http.Request, id string) (gatewayInfo, error) {
 	for _, e := range held {
 		info.Epochs = append(info.Epochs, epochInfo{e.id, e.upto, e.done(), endNames[e.end]})
 	}
+	// While nothing came since this server began, the newest record tells.
 	seen := last.At
 	s.mu.Lock()
 	defer s.mu.Unlock()

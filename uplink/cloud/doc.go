@@ -4,5 +4,25 @@
 //
 // What is durable is only in the Log: a Server can be killed at any moment and
 // another started in its place; each session begins by reading the newest
-// record of its gateway.
+// record of its gateway. That record carries the whole resume state, so there
+// is nothing to recover and nothing that could contradict the log.
+//
+// The life of an update: the session's reading goroutine takes it off the
+// WebSocket and decodes the envelope; its storing goroutine judges the range
+// by the state (judge), decodes the blocks (checkBlocks), appends the envelope
+// as it came to the gateway's chain (chain.append), and acknowledges. What is
+// not contiguous or does not decode is refused before anything is stored.
+//
+// What a Server answers:
+//
+//	GET /v1/gateway                 WebSocket of gateways; bearer token fg1_<id>_<64 hex digits>
+//	GET /v1/gateways                operator: every gateway, its session and epochs, as JSON
+//	GET /v1/gateways/{id}/readings  operator: one JSON object per line, in the order of the log;
+//	                                ?epoch= one epoch only, ?from= readings with this seq and above
+//	GET /healthz, /readyz           the process runs; the log takes records
+//
+// Operators show their token as "Authorization: Bearer …". A line of readings
+// without a type is a reading; type gap stands for readings that will never
+// come; type end says how an epoch ended. A stream of lines that breaks off is
+// not ended properly (chunked encoding), so that it never looks complete.
 package cloud

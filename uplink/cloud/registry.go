@@ -28,7 +28,9 @@ func (s *Server) begin() bool {
 	return true
 }
 
-// admit gives how long a gateway must wait before it may connect.
+// admit gives how long a gateway must wait before it may connect; 0: it may.
+// Only those with a valid credential are counted, so that nobody can keep a
+// gateway out by using its name.
 func (s *Server) admit(id string) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -68,6 +68,7 @@ type update struct {
 func (x *session) run() {
 	defer x.conn.Close()
 	defer x.server.unregister(x)
+	// The end of the session must reach a reader that waits.
 	unblock := context.AfterFunc(x.ctx, func() { _ = x.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer unblock()
 	x.conn.SetReadLimit(wire.DefaultMessage)
@@ -157,14 +158,14 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 	return w
 }
 
-// serve reads until the session ends. What was taken from the connection is
-// stored and acknowledged before it returns, unless the log is in trouble.
+// serve is a session that is open, until it ends. An append under way is
+// finished and acknowledged before it returns.
 func (x *session) serve() error {
 	x.updates = make(chan update, queueLen)
 	var storing sync.WaitGroup
 	storing.Go(x.storeUpdates)
 	err := x.readAll()
-	x.stop(err)
+	x.stop(err) // first, so that what is still queued is dropped
 	close(x.updates)
 	storing.Wait()
 	return err
@@ -193,7 +194,7 @@ func (x *session) readAll() error {
 func (x *session) handle(m wire.Message, raw []byte) error {
 	switch m := m.(type) {
 	case *wire.Update:
-		select {
+		select { // the queue belongs on the gateway: here it is short
 		case x.updates <- update{m, raw}:
 			return nil
 		default:

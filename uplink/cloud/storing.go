@@ -37,7 +37,7 @@ func (x *session) take(u update) error {
 	switch what {
 	case refuse:
 		return x.send(&wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Retry: true, Expected: before.upto + 1})
-	case final:
+	case final: // cannot be: an epoch that ended orderly has no more readings
 		x.log.Error("update behind the orderly end of its epoch", "epoch", u.Epoch, "first", u.First, "end", before.upto)
 		return x.send(&wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Expected: before.upto + 1})
 	case store:
@@ -56,6 +56,7 @@ func (x *session) take(u update) error {
 			return err
 		}
 	}
+	// The state moves only now: an append that failed has changed nothing.
 	x.state = x.state.with(after)
 	return x.send(&wire.Ack{Epochs: []wire.EpochAck{after.ack()}})
 }
