@@ -113,7 +113,7 @@ func TestFullLogKeepsWhatItHas(t *testing.T) {
 	var seq uint64
 	var err error
 	n := 0
-	for ; err == nil; n++ {
+	for ; err == nil && n < 100; n++ {
 		r.ID = fmt.Sprint(n)
 		var next uint64
 		if next, err = l.Append(t.Context(), "g", seq, r); err == nil {
