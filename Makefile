@@ -1,0 +1,48 @@
+# fieldgate: every command a person or a machine needs.
+#   make run      build both programs and run the demo
+#   make test     every test, the browser's included
+#   make test-pi  install and drive the Debian package on an emulated Raspberry Pi
+#   make deb      dist/*.deb for amd64 and arm64
+#   make bench    one figure a line: <figure> <value> <unit> [peer=<value> ratio=<r>]
+
+VERSION ?= 0.1.0
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+export SOURCE_DATE_EPOCH
+export GOFLAGS := $(GOFLAGS) -trimpath
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.built=$(SOURCE_DATE_EPOCH)
+GO_BUILD := CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)'
+ARCHS := amd64 arm64
+# A CI run may not skip; elsewhere a tool that cannot be installed is a skip with its reason.
+TEST_TIMEOUT := 20m
+
+.PHONY: build run test test-pi deb bench fuzz soak dashboard clean
+
+build:
+	$(GO_BUILD) -o bin/ ./cmd/fieldgate ./cmd/fieldgate-cloud
+
+run: build
+	bin/fieldgate demo $(DEMO)
+
+test: build
+	packaging/tools/debian.sh gcc libc6-dev chromium python3-websocket npm
+	go vet ./...
+	go test -race -count=1 -timeout $(TEST_TIMEOUT) ./...
+
+test-pi: deb build
+	packaging/pi/build-image.sh
+	go test -tags pi -v -count=1 -timeout 60m ./packaging/pi
+
+deb: $(ARCHS:%=dist-%)
+
+dist-%:
+	GOOS=linux GOARCH=$* $(GO_BUILD) -o bin/linux-$*/ ./cmd/fieldgate
+	packaging/build-deb.sh $* $(VERSION)
+
+bench: build
+	go run ./packaging/bench
+
+dashboard:
+	go run -C packaging/tools ./dashboard
+
+clean:
+	rm -rf bin dist
