@@ -115,41 +115,42 @@ func TestFullLog(t *testing.T) {
 }
 
 func TestTooManyUnacknowledged(t *testing.T) {
-	release := make(chan struct{})
-	s := newSite(t, func(l cloud.Log) cloud.Log { return &slowLog{l, release} })
+	came, release := make(chan struct{}), make(chan struct{})
+	s := newSite(t, func(l cloud.Log) cloud.Log { return &slowLog{l, came, release} })
 	e := gateway.NewEpochID()
 	p, _ := s.open(e)
+	p.send(readings(t, e, 1, 1, 1))
+	<-came
 	for range 20 {
 		p.send(readings(t, e, 1, 1, 1))
 	}
-	p.send(&wire.Ping{})
 	close(release)
 	if code := p.closed(); code != wire.CloseTooMuch {
 		t.Errorf("closed with %d", code)
 	}
 }
 
-// A slowLog stores updates when it is released.
+// A slowLog stores updates when it is released, and says when one has come.
 type slowLog struct {
 	cloud.Log
-	release chan struct{}
+	came, release chan struct{}
 }
 
 func (l *slowLog) Append(ctx context.Context, id string, after uint64, r cloud.Record) (uint64, error) {
 	if r.Kind != cloud.KindOpen {
+		close(l.came)
 		<-l.release
 	}
 	return l.Log.Append(ctx, id, after, r)
 }
 
 func TestCloseFinishesWhatIsUnderWay(t *testing.T) {
-	release := make(chan struct{})
-	s := newSite(t, func(l cloud.Log) cloud.Log { return &slowLog{l, release} })
+	came, release := make(chan struct{}), make(chan struct{})
+	s := newSite(t, func(l cloud.Log) cloud.Log { return &slowLog{l, came, release} })
 	e := gateway.NewEpochID()
 	p, _ := s.open(e)
 	p.send(readings(t, e, 1, 3, 3))
-	p.send(&wire.Ping{})
-	recv[*wire.Pong](p) // so the update has been taken
+	<-came
 	closed := make(chan struct{})
 	go func() { s.server.Close(); close(closed) }()
 	close(release)

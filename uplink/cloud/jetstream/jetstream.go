@@ -106,21 +106,21 @@ func serverOptions(dir string) *server.Options {
 }
 
 func (l *Log) openStream(ctx context.Context) error {
-	used, err := l.used(ctx)
-	if err != nil {
-		return err
-	}
 	limit := l.opt.MaxBytes
 	if limit == 0 {
+		used, err := l.used(ctx)
+		if err != nil {
+			return err
+		}
 		free, err := free(l.opt.Dir)
 		if err != nil {
 			return err
 		}
 		limit = used + free/10*9
 	}
-	limit = max(limit, used) // a limit below it would delete records
 	// Full must mean that publishing fails: then the readings stay on the
-	// gateways. So nothing here ever deletes a record.
+	// gateways. So nothing here ever deletes a record; with DiscardNew a
+	// limit below what the stream holds does not either.
 	cfg := jetstream.StreamConfig{
 		Name:        streamName,
 		Subjects:    []string{subjectPrefix + "*"},
@@ -133,6 +133,7 @@ func (l *Log) openStream(ctx context.Context) error {
 		Replicas:    1,
 		AllowDirect: false,
 	}
+	var err error
 	if l.stream, err = l.js.CreateOrUpdateStream(ctx, cfg); err != nil {
 		return fmt.Errorf("open stream %s: %w", streamName, err)
 	}

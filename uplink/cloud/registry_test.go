@@ -1,0 +1,31 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"testing"
+)
+
+func sessionOf(s *Server, gen uint64) *session {
+	x := &session{server: s, gatewayID: "g", gen: gen}
+	x.ctx, x.stop = context.WithCancelCause(s.ctx)
+	return x
+}
+
+// TestRegisteringOutOfOrder opens 1, 2, 3 and registers 2, 1, 3.
+func TestRegisteringOutOfOrder(t *testing.T) {
+	s := New(Options{})
+	defer s.Close()
+	one, two, three := sessionOf(s, 1), sessionOf(s, 2), sessionOf(s, 3)
+	if !s.register(two) || s.register(one) || two.ctx.Err() != nil {
+		t.Error("an older session took the place of a newer one")
+	}
+	s.unregister(one)
+	if !s.register(three) || !errors.Is(context.Cause(two.ctx), errSuperseded) {
+		t.Errorf("the newest session did not take over: %v", context.Cause(two.ctx))
+	}
+	s.unregister(two)
+	if xs := s.sessions(); len(xs) != 1 || xs[0] != three {
+		t.Errorf("registered are %v", xs)
+	}
+}
