@@ -16,6 +16,7 @@ const (
 	WhyUncleanStop       Why = "unclean_stop"        // power cut or crash before the last readings reached the card
 	WhyForgottenAfterAck Why = "forgotten_after_ack" // the cloud had acknowledged them, then lost them; the gateway no longer has them
 	WhyCardFailed        Why = "card_failed"         // dropped from RAM while the card took no writes
+	WhyDropped           Why = "dropped"             // given up because the store was full, before the cloud had them
 	WhyRejected          Why = "rejected"            // the cloud refused the reading itself
 	WhyUnknown           Why = "unknown"             // found missing by the audit
 )

@@ -1,0 +1,164 @@
+package store
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/health"
+)
+
+const (
+	sweepEvery = time.Hour // how often age alone is looked at
+	minMaxSize = 4 << 20   // less than this does not hold a few volumes
+)
+
+// volumeLimit is how many bytes of blocks a volume gets: few enough that
+// giving up one of them makes room.
+func (s *Store) volumeLimit() int64 {
+	if s.o.MaxSize == 0 {
+		return volumeBytes
+	}
+	return min(volumeBytes, s.o.MaxSize/8)
+}
+
+// forgetWhatMay unlinks volumes whose readings the cloud has for certain and
+// which are older than the history kept, and the oldest ones where the limits
+// are exceeded. What was acknowledged, forgotten and dropped is durable before
+// the unlink: if power dies between, the next opening finds the volume again
+// and forgets it again. The caller holds writeMu.
+func (s *Store) forgetWhatMay() {
+	now := time.Since(s.start)
+	s.mu.Lock()
+	over := s.overLocked()
+	if !s.sweep && now-s.sweptAt < sweepEvery && over <= 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.sweep, s.sweptAt = false, now
+	doomed, dropped := s.doomLocked(over)
+	s.mu.Unlock()
+	if err := s.saveState(); err != nil {
+		s.cardFailed(err)
+		return // the volumes are out of the index; the next start deletes them
+	}
+	for _, v := range doomed {
+		if err := s.shelf.remove(v); err != nil {
+			s.o.Log.Warn("An old volume could not be deleted; the next start tries again.", "file", v.path, "error", err)
+		}
+	}
+	if dropped > 0 {
+		s.o.Conditions.Raise(ConditionDropped, s.o.Dir, health.Error,
+			"The store is full: the oldest readings were given up before the cloud had them, and are reported as a gap. Restore the uplink, or raise max_size in [store].")
+	} else if over <= 0 {
+		s.o.Conditions.Clear(ConditionDropped, s.o.Dir, "The store has room again.")
+	}
+}
+
+// overLocked is how many bytes the volumes have to give up, by max_size and
+// min_free; 0 or less: none.
+func (s *Store) overLocked() int64 {
+	var total int64
+	for _, v := range s.volumes {
+		total += v.bytes
+	}
+	over := int64(0)
+	if s.o.MaxSize > 0 {
+		over = total - s.o.MaxSize
+	}
+	var fs unix.Statfs_t
+	if s.o.MinFree > 0 && unix.Statfs(s.o.Dir, &fs) == nil {
+		over = max(over, s.o.MinFree-int64(fs.Bavail)*int64(fs.Bsize))
+	}
+	return over
+}
+
+// doomLocked takes volumes out of the index, oldest first and none behind one
+// that stays, so that what is left of an epoch has no hole in it.
+func (s *Store) doomLocked(over int64) (doomed []*volume, dropped uint64) {
+	now := s.o.Clock.Anchor()
+	for len(s.volumes) > 0 {
+		v := s.volumes[0]
+		if v == s.current {
+			break
+		}
+		acked := s.confirmedLocked(v)
+		if over <= 0 && !(acked && s.age(v, now) >= s.o.History) {
+			break
+		}
+		dropped += s.giveUpReadingsLocked(v)
+		s.dropVolumeLocked(v)
+		doomed = append(doomed, v)
+		over -= v.bytes
+	}
+	s.forgetEpochsLocked()
+	return doomed, dropped
+}
+
+// confirmedLocked tells whether the cloud holds for certain all that the
+// volume holds.
+func (s *Store) confirmedLocked(v *volume) bool {
+	for _, e := range s.order {
+		for _, sp := range e.spans {
+			if sp.volume == v && sp.last > e.confirmed {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// giveUpReadingsLocked notes what goes with a volume, and counts what the
+// cloud never had.
+func (s *Store) giveUpReadingsLocked(v *volume) (dropped uint64) {
+	for _, e := range s.order {
+		for _, sp := range e.spans {
+			if sp.volume != v {
+				continue
+			}
+			if sp.last <= e.Acked {
+				e.Forgotten = max(e.Forgotten, sp.last)
+				continue
+			}
+			e.Forgotten = max(e.Forgotten, min(e.Acked, sp.last))
+			dropped += sp.last - max(e.Acked, sp.first-1)
+			e.Dropped = max(e.Dropped, sp.last)
+		}
+	}
+	s.figures.dropped += dropped
+	return dropped
+}
+
+// forgetEpochsLocked removes the epochs that are over: the cloud has all of
+// them and their ends for certain, and nothing of them is held.
+func (s *Store) forgetEpochsLocked() {
+	kept := s.order[:0]
+	for _, e := range s.order {
+		if e != s.growing && e.Done && e.confirmedDone && len(e.spans) == 0 {
+			delete(s.epochs, e.ID)
+			continue
+		}
+		kept = append(kept, e)
+	}
+	s.order = kept
+}
+
+// age is how long ago a volume got its last reading; 0 if that is not known,
+// for nothing goes because of a clock that may be wrong.
+func (s *Store) age(v *volume, now gateway.Anchor) time.Duration {
+	return s.since(v.newest.T1, v.newest.Anchor, now)
+}
+
+// since is how long ago a stamp was. Across boots wall time tells, where both
+// boots knew it; else it is 0.
+func (s *Store) since(at gateway.Stamp, then, now gateway.Anchor) time.Duration {
+	stamp := s.o.Clock.Stamp()
+	if then.Boot == now.Boot {
+		return stamp.Sub(at)
+	}
+	if then.Quality == gateway.ClockNone || now.Quality == gateway.ClockNone {
+		return 0
+	}
+	return max(0, now.Wall(stamp).Sub(then.Wall(at)))
+}

@@ -1,0 +1,107 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
+)
+
+// errDamaged is a file that bbolt cannot make sense of.
+var errDamaged = errors.New("damaged file")
+
+// guarded runs fn, which uses bbolt, and turns panics and memory faults of
+// this goroutine into errDamaged.
+func guarded(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errDamaged, p)
+		}
+	}()
+	return fn()
+}
+
+// isDamage tells a file that makes no sense, or is not there, from one that
+// could not be read just now.
+func isDamage(err error) bool {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		return errno == unix.ENOENT
+	}
+	return err != nil && !errors.Is(err, berrors.ErrTimeout)
+}
+
+// openBolt opens an existing file.
+func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	err = guarded(func() error {
+		db, err = bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: readOnly, Timeout: time.Second, NoStatistics: true})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return db, nil
+}
+
+// createBolt makes a file that is there complete or not at all: under another
+// name, closed, synced, renamed, its folder synced. The handle returned may
+// write.
+func createBolt(path string, fill func(*bbolt.Tx) error) (*bbolt.DB, error) {
+	if err := fillBolt(path+".tmp", fill); err != nil {
+		return nil, fmt.Errorf("create %s: %w", path, err)
+	}
+	if err := os.Rename(path+".tmp", path); err != nil {
+		return nil, err
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	return openBolt(path, false)
+}
+
+func fillBolt(path string, fill func(*bbolt.Tx) error) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return guarded(func() error {
+		db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoStatistics: true})
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(db.Update(fill), db.Close()); err != nil {
+			return err
+		}
+		return syncFile(path)
+	})
+}
+
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// syncDir makes renames and removals in a folder durable.
+func syncDir(path string) error { return syncFile(path) }
+
+// removeTemporary deletes what an earlier process did not finish making.
+func removeTemporary(dir string) error {
+	names, err := filepath.Glob(filepath.Join(dir, "*.tmp"))
+	for _, name := range names {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}

@@ -1,0 +1,189 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/health"
+)
+
+// Next gives what stands at seq of an epoch: readings, the gap in their place
+// or, behind the last, the epoch's end. What it gives begins at seq, and
+// readings take at most maxBytes (0: no bound). A whole stored block is given
+// byte for byte; from the middle of one, and where it would be too big, a part
+// is encoded anew. From the head it gives what is there now. Only in the
+// growing epoch it waits, for the next reading. The error is ErrEpoch,
+// ErrTooSmall, ErrClosed, that of ctx, or that of the card.
+func (s *Store) Next(ctx context.Context, id gateway.EpochID, seq uint64, maxBytes int) (gateway.Block, error) {
+	for {
+		b, wait, err := s.look(id, max(seq, 1), maxBytes)
+		if err != nil {
+			return b, fmt.Errorf("next of epoch %v at %d: %w", id, seq, err)
+		}
+		if wait == nil {
+			return b, nil
+		}
+		select {
+		case <-ctx.Done():
+			return b, ctx.Err()
+		case <-s.closed:
+			return b, ErrClosed
+		case <-wait:
+		}
+	}
+}
+
+// look gives what stands at seq, or what to wait for.
+func (s *Store) look(id gateway.EpochID, seq uint64, maxBytes int) (b gateway.Block, wait chan struct{}, err error) {
+	anchor := s.o.Clock.Anchor()
+	s.mu.Lock()
+	e := s.epochs[id]
+	switch {
+	case s.ended:
+		err = ErrClosed
+	case e == nil:
+		err = ErrEpoch
+	case e.forgotten(seq).N > 0:
+		g := gateway.Gap{Why: gateway.WhyForgottenAfterAck, T0: e.Opened, T1: max(e.EndAt, e.LastAt), Anchor: e.Anchor}
+		b = gateway.Block{Range: e.forgotten(seq), Gap: &g}
+	case seq <= e.Dropped:
+		g := gateway.Gap{Why: gateway.WhyDropped, T0: e.Opened, T1: max(e.EndAt, e.LastAt), Anchor: e.Anchor}
+		b = gateway.Block{Range: gateway.Range{Epoch: id, First: seq, N: e.Dropped + 1 - seq}, Gap: &g}
+	case seq <= e.Last:
+		return s.lookOnCardLocked(e, seq, maxBytes)
+	case e == s.growing && seq <= s.head.last:
+		return s.lookInHeadLocked(seq, maxBytes, anchor)
+	case e == s.growing:
+		wait = make(chan struct{})
+		s.waiters = append(s.waiters, wait)
+	default:
+		e.locate(anchor)
+		b = gateway.Block{Range: gateway.Range{Epoch: id, First: e.end() + 1}, End: e.ending()}
+	}
+	s.mu.Unlock()
+	return b, wait, err
+}
+
+// lookInHeadLocked gives readings of the head, or the gap before them that is
+// not on the card yet. It unlocks mu.
+func (s *Store) lookInHeadLocked(seq uint64, maxBytes int, anchor gateway.Anchor) (gateway.Block, chan struct{}, error) {
+	r := gateway.Range{Epoch: s.growing.ID, First: seq}
+	if seq < s.head.first {
+		r.N = s.head.first - seq
+		g := gateway.Gap{Why: gateway.WhyCardFailed, T0: s.head.dropped0, T1: s.head.dropped1, Anchor: anchor}
+		s.mu.Unlock()
+		return gateway.Block{Range: r, Gap: &g}, nil, nil
+	}
+	rs := s.head.copy(make([]gateway.Reading, 0, min(blockReadings, s.head.last+1-seq)), seq, blockReadings)
+	s.mu.Unlock()
+	s.encMu.Lock()
+	defer s.encMu.Unlock()
+	data, n, err := fit(s.enc, gateway.BlockHeader{Range: r, Anchor: anchor}, rs, maxBytes)
+	r.N = uint64(n)
+	return gateway.Block{Range: r, Data: data}, nil, err
+}
+
+// lookOnCardLocked gives a block from a volume, or the gap where it should
+// be. It unlocks mu.
+func (s *Store) lookOnCardLocked(e *epoch, seq uint64, maxBytes int) (gateway.Block, chan struct{}, error) {
+	in, next := e.find(seq)
+	if next == 0 {
+		next = e.Last + 1
+	}
+	gap := gateway.Gap{Why: gateway.WhyUnknown, T0: e.Opened, T1: e.LastAt, Anchor: e.Anchor}
+	s.mu.Unlock()
+	for _, sp := range in {
+		r, behind, err := s.readRecord(sp.volume, e.ordinal, seq)
+		if err != nil && !isDamage(err) {
+			return gateway.Block{}, nil, err
+		}
+		if r.N > 0 {
+			b, err := s.part(r, seq, maxBytes)
+			return b, nil, err
+		}
+		if behind == 0 || behind > sp.last {
+			behind = sp.last + 1
+		}
+		if err == nil {
+			s.tellHole(sp.volume)
+			next = min(next, behind)
+		}
+	}
+	return gateway.Block{Range: gateway.Range{Epoch: e.ID, First: seq, N: next - seq}, Gap: &gap}, nil, nil
+}
+
+// readRecord reads what covers seq in a volume. A volume that turns out to be
+// damaged is given up.
+func (s *Store) readRecord(v *volume, ordinal, seq uint64) (r record, next uint64, err error) {
+	err = s.shelf.read(v, func(b *bbolt.Bucket) error {
+		if b == nil {
+			return fmt.Errorf("%w: no bucket of blocks", errDamaged)
+		}
+		r, next = lookup(b, ordinal, seq)
+		return nil
+	})
+	if isDamage(err) {
+		s.giveUpDamaged(v, err)
+	}
+	return r, next, err
+}
+
+// giveUpDamaged quarantines a volume that was readable at the opening.
+func (s *Store) giveUpDamaged(v *volume, err error) {
+	s.mu.Lock()
+	known := s.dropVolumeLocked(v)
+	s.mu.Unlock()
+	if !known {
+		return // another reader was first
+	}
+	s.shelf.retire(v)
+	s.quarantine(v.path, err)
+}
+
+// dropVolumeLocked takes a volume out of the index.
+func (s *Store) dropVolumeLocked(v *volume) (known bool) {
+	for i := range s.volumes {
+		if s.volumes[i] == v {
+			s.volumes = append(s.volumes[:i:i], s.volumes[i+1:]...)
+			known = true
+			break
+		}
+	}
+	for _, e := range s.order {
+		e.remove(v)
+	}
+	return known
+}
+
+func (s *Store) tellHole(v *volume) {
+	s.o.Conditions.Raise(ConditionDamage, filepath.Base(v.path), health.Error,
+		fmt.Sprintf("A block in %s is damaged or missing: its readings are lost and are reported as a gap.", v.path))
+}
+
+// part gives a record from seq on.
+func (s *Store) part(r record, seq uint64, maxBytes int) (gateway.Block, error) {
+	whole := r.Range
+	b := gateway.Block{Range: gateway.Range{Epoch: r.Epoch, First: seq, N: whole.Last() + 1 - seq}}
+	if r.gap != "" {
+		b.Gap = &gateway.Gap{Why: r.gap, T0: r.T0, T1: r.T1, Anchor: r.Anchor}
+		return b, nil
+	}
+	if whole.First == seq && (maxBytes <= 0 || len(r.value) <= maxBytes) {
+		b.Data = r.value
+		return b, nil
+	}
+	s.encMu.Lock()
+	defer s.encMu.Unlock()
+	h, rs, err := s.dec.Decode(r.value)
+	if err != nil {
+		return b, err
+	}
+	h.First = seq
+	data, n, err := fit(s.enc, h, rs[seq-whole.First:], maxBytes)
+	b.N, b.Data = uint64(n), data
+	return b, err
+}

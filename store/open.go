@@ -1,0 +1,239 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/health"
+	"github.com/fieldgate/fieldgate/store/block"
+)
+
+// Open opens the store in o.Dir, making it if it is not there, and begins a
+// new epoch. Damaged files are no error: they go to quarantine. The error is
+// ErrLocked, ErrVersion, or that of a directory that cannot be used at all.
+func Open(o Options) (*Store, error) {
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	log := filepath.Join(o.Dir, "log")
+	if err := os.MkdirAll(log, 0o700); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	lock, err := takeLock(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s := &Store{
+		o: o, lock: lock, start: time.Now(), epochs: map[gateway.EpochID]*epoch{},
+		state: state{path: filepath.Join(o.Dir, "state.db")}, shelf: shelf{dir: log},
+		enc: block.NewEncoder(), dec: block.NewDecoder(),
+		kick: make(chan struct{}, 1), closed: make(chan struct{}),
+	}
+	s.head.first = 1
+	if err := s.recover(); err != nil {
+		s.release()
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s.begin()
+	return s, nil
+}
+
+// recover reads what earlier openings left.
+func (s *Store) recover() error {
+	if err := errors.Join(removeTemporary(s.o.Dir), removeTemporary(s.shelf.dir)); err != nil {
+		s.o.Log.Warn("Half-made files of the last run could not be deleted.", "error", err)
+	}
+	if err := s.loadState(); err != nil {
+		return err
+	}
+	volumes, err := s.shelf.list()
+	if err != nil {
+		return err
+	}
+	stateLost := len(volumes) > 0 && len(s.order) == 0
+	for _, v := range volumes {
+		s.nextVolume = max(s.nextVolume, v.number)
+		s.takeIn(v)
+	}
+	s.nextVolume++
+	if stateLost {
+		s.o.Conditions.Raise(ConditionDamage, "state.db", health.Error,
+			"The store's list of epochs was lost and has been rebuilt from the readings; what the cloud has is learned again from it.")
+	}
+	now, opened := s.o.Clock.Anchor(), s.o.Clock.Stamp()
+	for _, e := range s.order {
+		if e.Growth == gateway.Growing {
+			e.interrupt(now, opened)
+		}
+		e.locate(now)
+	}
+	return nil
+}
+
+// loadState reads state.db, if there is one that can be read.
+func (s *Store) loadState() error {
+	f, entries, err := s.state.load()
+	switch {
+	case errors.Is(err, ErrVersion):
+		return err
+	case errors.Is(err, fs.ErrNotExist):
+	case isDamage(err):
+		s.quarantine(s.state.path, err)
+	case err != nil:
+		return err
+	}
+	if f.Install == "" {
+		f = facts{Version: stateVersion, Install: gateway.NewEpochID().String()}
+	}
+	s.facts = f
+	for ordinal, en := range entries {
+		e := &epoch{entry: en, ordinal: ordinal}
+		s.order = append(s.order, e)
+		s.epochs[e.ID] = e
+	}
+	slices.SortFunc(s.order, func(a, b *epoch) int { return compareOrdinal(a, b.ordinal) })
+	return nil
+}
+
+// takeIn learns what a volume found at the start holds.
+func (s *Store) takeIn(v *volume) {
+	var runs []held
+	err := s.shelf.read(v, func(b *bbolt.Bucket) (err error) {
+		runs, err = contents(b)
+		return err
+	})
+	if err != nil {
+		s.loseVolume(v, err)
+		return
+	}
+	s.shelf.retire(v)
+	if len(runs) == 0 {
+		_ = s.shelf.remove(v) // made, but nothing was ever put in
+		return
+	}
+	for _, r := range runs {
+		s.takeInRun(v, r)
+	}
+	s.volumes = append(s.volumes, v)
+}
+
+func (s *Store) takeInRun(v *volume, r held) {
+	i, known := slices.BinarySearchFunc(s.order, r.ordinal, compareOrdinal)
+	if !known {
+		// an epoch that state.db does not know: an older copy, or a new file
+		e := &epoch{ordinal: r.ordinal, entry: entry{ID: r.id, Volume: v.number, AtMost: s.o.risk(s.o.FlushInterval + assumedCommit)}}
+		s.order = slices.Insert(s.order, i, e)
+		s.epochs[e.ID] = e
+	}
+	e := s.order[i]
+	if r.damaged {
+		e.lose(block.MaxReadings)
+		s.o.Conditions.Raise(ConditionDamage, filepath.Base(v.path), health.Error,
+			fmt.Sprintf("A block in %s is damaged: its readings are lost and are reported as a gap.", v.path))
+	}
+	if r.last < r.first {
+		return
+	}
+	if !known {
+		e.Opened = r.newest.T0
+	}
+	e.Anchor = r.newest.Anchor
+	e.insert(span{r.first, r.last, v})
+	if r.last >= e.Last {
+		e.Last, e.LastAt = r.last, r.newest.T1
+	}
+	v.newest = r.newest
+}
+
+func compareOrdinal(e *epoch, ordinal uint64) int {
+	switch {
+	case e.ordinal < ordinal:
+		return -1
+	case e.ordinal > ordinal:
+		return 1
+	}
+	return 0
+}
+
+// lose notes that up to n readings behind the last known are lost, if the
+// epoch's end is not known.
+func (e *epoch) lose(n uint64) {
+	if e.Growth != gateway.Closed {
+		e.Lost += n
+	}
+}
+
+// loseVolume gives up a volume that cannot be read. What it held becomes a
+// gap; how much that was behind the last known reading is bounded by its size.
+func (s *Store) loseVolume(v *volume, err error) {
+	s.quarantine(v.path, err)
+	for _, e := range slices.Backward(s.order) {
+		if e.Volume <= v.number {
+			e.lose(uint64(v.bytes) / block.HeaderSize * blockReadings)
+			break
+		}
+	}
+}
+
+// quarantine moves a damaged file out of the way.
+func (s *Store) quarantine(path string, cause error) {
+	dir := filepath.Join(s.o.Dir, "quarantine")
+	name := filepath.Base(path)
+	to := filepath.Join(dir, fmt.Sprintf("%s.%s", name, time.Now().UTC().Format("20060102T150405.000")))
+	err := errors.Join(os.MkdirAll(dir, 0o700), os.Rename(path, to), syncDir(filepath.Dir(path)))
+	sentence := fmt.Sprintf("%s is damaged and was moved to %s; the readings it held are reported as a gap.", path, dir)
+	if err != nil {
+		sentence = fmt.Sprintf("%s is damaged and could not be moved away (%v); the readings it held are reported as a gap.", path, err)
+	}
+	s.o.Log.Error(sentence, "error", cause)
+	s.o.Conditions.Raise(ConditionDamage, name, health.Error, sentence)
+	s.limitQuarantine(dir)
+}
+
+// limitQuarantine keeps the newest files.
+func (s *Store) limitQuarantine(dir string) {
+	const keep = 8
+	files, _ := os.ReadDir(dir)
+	slices.SortFunc(files, func(a, b fs.DirEntry) int { return modified(a).Compare(modified(b)) })
+	for len(files) > keep {
+		_ = os.Remove(filepath.Join(dir, files[0].Name()))
+		files = files[1:]
+	}
+}
+
+func modified(f fs.DirEntry) time.Time {
+	info, err := f.Info()
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+// begin starts this opening's epoch. Its entry is committed before its first
+// reading is stored; if the card takes no writes now, the first flush tries
+// again.
+func (s *Store) begin() {
+	ordinal := uint64(1)
+	if n := len(s.order); n > 0 {
+		ordinal = s.order[n-1].ordinal + 1
+	}
+	e := &epoch{ordinal: ordinal, entry: entry{
+		ID: gateway.NewEpochID(), Opened: s.o.Clock.Stamp(), Anchor: s.o.Clock.Anchor(),
+		Volume: s.nextVolume, AtMost: s.o.risk(s.o.FlushInterval + assumedCommit),
+	}}
+	e.LastAt = e.Opened
+	s.growing = e
+	s.order = append(s.order, e)
+	s.epochs[e.ID] = e
+	if err := s.saveState(); err != nil {
+		s.cardFailed(err)
+	}
+}

@@ -1,0 +1,157 @@
+package store
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"go.etcd.io/bbolt"
+)
+
+// maxOpen is how many volumes are open at once, the one being written
+// included: each maps its file into memory.
+const maxOpen = 8
+
+// A shelf opens and closes the volumes of a log.
+type shelf struct {
+	dir string // log/
+
+	mu    sync.Mutex // held while a volume is read; never while one is written
+	open  []*volume
+	clock uint64
+}
+
+// list gives the volumes found in the log, lowest number first.
+func (s *shelf) list() ([]*volume, error) {
+	files, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list volumes: %w", err)
+	}
+	var all []*volume
+	for _, f := range files {
+		name, isDB := strings.CutSuffix(f.Name(), ".db")
+		number, err := strconv.ParseUint(name, 10, 64)
+		if !isDB || err != nil {
+			continue
+		}
+		v := &volume{number: number, path: filepath.Join(s.dir, f.Name())}
+		if info, err := f.Info(); err == nil {
+			v.bytes = info.Size()
+		}
+		all = append(all, v)
+	}
+	slices.SortFunc(all, func(a, b *volume) int { return cmp.Compare(a.number, b.number) })
+	return all, nil
+}
+
+// create makes a volume that may be written.
+func (s *shelf) create(number uint64) (*volume, error) {
+	v := &volume{number: number, path: filepath.Join(s.dir, fmt.Sprintf("%06d.db", number)), writable: true}
+	db, err := createBolt(v.path, func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucketIfNotExists(bucketBlocks)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v.db = db
+	s.open = append(s.open, v)
+	return v, nil
+}
+
+// put commits records to a volume that may be written. One goroutine at a
+// time. After an error the volume may not be written again.
+func (s *shelf) put(v *volume, records []record) error {
+	return guarded(func() error {
+		return v.db.Update(func(tx *bbolt.Tx) error {
+			b := tx.Bucket(bucketBlocks)
+			b.FillPercent = 1 // keys only grow
+			for i := range records {
+				if err := b.Put(records[i].key(), records[i].value); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// read runs fn on the blocks of a volume, opening it if need be. What fn is
+// given is valid only until it returns.
+func (s *shelf) read(v *volume, fn func(*bbolt.Bucket) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.openLocked(v); err != nil {
+		return err
+	}
+	return guarded(func() error {
+		return v.db.View(func(tx *bbolt.Tx) error { return fn(tx.Bucket(bucketBlocks)) })
+	})
+}
+
+func (s *shelf) openLocked(v *volume) error {
+	s.clock++
+	v.used = s.clock
+	if v.db != nil {
+		return nil
+	}
+	if len(s.open) >= maxOpen {
+		oldest := slices.MinFunc(s.open, func(a, b *volume) int { return cmp.Compare(a.rank(), b.rank()) })
+		s.closeLocked(oldest)
+	}
+	db, err := openBolt(v.path, true)
+	if err != nil {
+		return err
+	}
+	v.db = db
+	s.open = append(s.open, v)
+	return nil
+}
+
+// rank orders volumes by their last use, the one being written last.
+func (v *volume) rank() uint64 {
+	if v.writable {
+		return math.MaxUint64
+	}
+	return v.used
+}
+
+func (s *shelf) closeLocked(v *volume) {
+	if v.db == nil {
+		return
+	}
+	_ = guarded(v.db.Close)
+	v.db, v.writable = nil, false
+	s.open = slices.DeleteFunc(s.open, func(o *volume) bool { return o == v })
+}
+
+// retire closes a volume for writing; it can still be read.
+func (s *shelf) retire(v *volume) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeLocked(v)
+}
+
+// remove deletes a volume.
+func (s *shelf) remove(v *volume) error {
+	s.retire(v)
+	return errors.Join(os.Remove(v.path), syncDir(s.dir))
+}
+
+// closeAll closes every volume.
+func (s *shelf) closeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.open) > 0 {
+		s.closeLocked(s.open[0])
+	}
+}

@@ -1,0 +1,210 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
+
+	"github.com/fieldgate/fieldgate/gateway"
+)
+
+const stateVersion = 1
+
+var (
+	bucketMeta   = []byte("meta")
+	bucketEpochs = []byte("epochs") // ordinal (8 bytes) -> entry as JSON
+	keyFacts     = []byte("facts")
+)
+
+// facts are what state.db holds beside the epochs.
+type facts struct {
+	Version   int       `json:"version"`
+	Install   string    `json:"install_id"` // 32 hex digits
+	CloudTime time.Time `json:"cloud_time"` // the cloud's clock, when last heard
+}
+
+// entry is what state.db holds of one epoch.
+type entry struct {
+	ID        gateway.EpochID     `json:"id"`
+	Opened    gateway.Stamp       `json:"opened"`
+	Anchor    gateway.Anchor      `json:"anchor"` // boot id, and the best anchor known at the last save
+	Volume    uint64              `json:"volume"` // the lowest number that a volume of this epoch can have
+	Growth    gateway.EpochGrowth `json:"growth"`
+	Last      uint64              `json:"last"`      // last seq on the card, at the last save
+	LastAt    gateway.Stamp       `json:"last_at"`   // its stamp
+	Acked     uint64              `json:"acked"`     // as the cloud said last
+	Known     uint64              `json:"known"`     // the highest seq that the cloud ever had of an open-ended epoch
+	Done      bool                `json:"done"`      // the cloud has the end too
+	Forgotten uint64              `json:"forgotten"` // given up after ack, up to here
+	Dropped   uint64              `json:"dropped"`   // given up before the cloud had them, up to here (from Forgotten on)
+	AtMost    uint64              `json:"at_most"`   // readings that a power cut can cost
+	Lost      uint64              `json:"lost"`      // at most so many more were in a damaged file, behind Last
+	EndAt     gateway.Stamp       `json:"end_at"`    // an open-ended epoch's readings are older; 0: not known
+}
+
+// state is state.db. It is owned by whoever holds Store.writeMu.
+type state struct {
+	path  string
+	db    *bbolt.DB // nil: not there, or not to be written any more
+	saved map[uint64]string
+	facts string
+	known bool // saved and facts are what the file holds
+}
+
+// load opens state.db and reads it. The error is fs.ErrNotExist, ErrVersion,
+// or that of damage.
+func (st *state) load() (facts, map[uint64]entry, error) {
+	f, entries := facts{}, map[uint64]entry{}
+	db, err := openBolt(st.path, false)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
+		db, err = openBolt(st.path, true)
+	}
+	if err != nil {
+		return f, nil, err
+	}
+	err = guarded(func() error {
+		return db.View(func(tx *bbolt.Tx) error { return readState(tx, &f, entries) })
+	})
+	if err != nil {
+		_ = guarded(db.Close)
+		return f, nil, fmt.Errorf("read %s: %w", st.path, err)
+	}
+	st.db = db
+	return f, entries, nil
+}
+
+func readState(tx *bbolt.Tx, f *facts, entries map[uint64]entry) error {
+	meta, epochs := tx.Bucket(bucketMeta), tx.Bucket(bucketEpochs)
+	if meta == nil || epochs == nil {
+		return fmt.Errorf("%w: buckets missing", errDamaged)
+	}
+	if err := json.Unmarshal(meta.Get(keyFacts), f); err != nil {
+		return fmt.Errorf("%w: facts: %w", errDamaged, err)
+	}
+	if f.Version > stateVersion {
+		return fmt.Errorf("%w: version %d, this one knows %d", ErrVersion, f.Version, stateVersion)
+	}
+	return epochs.ForEach(func(k, v []byte) error {
+		var e entry
+		if err := json.Unmarshal(v, &e); err != nil || len(k) != 8 {
+			return fmt.Errorf("%w: epoch %x: %w", errDamaged, k, err)
+		}
+		entries[binary.BigEndian.Uint64(k)] = e
+		return nil
+	})
+}
+
+// save makes f and the entries durable in one commit, if they are not so
+// already; an epoch that has no entry any more is deleted. It reports whether
+// something was written.
+func (st *state) save(f facts, entries map[uint64]entry) (bool, error) {
+	next := make(map[uint64]string, len(entries))
+	changed := false
+	for ordinal, e := range entries {
+		b, err := json.Marshal(e)
+		if err != nil {
+			return false, fmt.Errorf("encode epoch entry: %w", err)
+		}
+		next[ordinal] = string(b)
+		changed = changed || st.saved[ordinal] != string(b)
+	}
+	b, err := json.Marshal(f)
+	if err != nil {
+		return false, fmt.Errorf("encode facts: %w", err)
+	}
+	if st.known && !changed && len(next) == len(st.saved) && st.facts == string(b) {
+		return false, nil
+	}
+	if err := st.write(string(b), next); err != nil {
+		return false, fmt.Errorf("save %s: %w", st.path, err)
+	}
+	st.saved, st.facts, st.known = next, string(b), true
+	return true, nil
+}
+
+// holds tells whether the entry of an epoch is durable.
+func (st *state) holds(ordinal uint64) bool {
+	_, saved := st.saved[ordinal]
+	return st.known && saved
+}
+
+// write commits what differs from what is saved. After an error the handle is
+// given up, and the next write begins with a new one and everything.
+func (st *state) write(f string, next map[uint64]string) error {
+	fill := func(tx *bbolt.Tx) error { return st.put(tx, f, next) }
+	if st.db != nil {
+		err := guarded(func() error { return st.db.Update(fill) })
+		if err != nil {
+			st.giveUp()
+		}
+		return err
+	}
+	db, err := openBolt(st.path, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		st.db, err = createBolt(st.path, fill)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	st.db = db
+	if err = guarded(func() error { return db.Update(fill) }); err != nil {
+		st.giveUp()
+	}
+	return err
+}
+
+func (st *state) put(tx *bbolt.Tx, f string, next map[uint64]string) error {
+	if !st.known {
+		if err := tx.DeleteBucket(bucketEpochs); err != nil && !errors.Is(err, berrors.ErrBucketNotFound) {
+			return err
+		}
+		st.saved = nil
+	}
+	meta, err := tx.CreateBucketIfNotExists(bucketMeta)
+	if err != nil {
+		return err
+	}
+	epochs, err := tx.CreateBucketIfNotExists(bucketEpochs)
+	if err != nil {
+		return err
+	}
+	for ordinal, e := range next {
+		if st.saved[ordinal] == e {
+			continue
+		}
+		if err := epochs.Put(binary.BigEndian.AppendUint64(nil, ordinal), []byte(e)); err != nil {
+			return err
+		}
+	}
+	for ordinal := range st.saved {
+		if _, kept := next[ordinal]; kept {
+			continue
+		}
+		if err := epochs.Delete(binary.BigEndian.AppendUint64(nil, ordinal)); err != nil {
+			return err
+		}
+	}
+	return meta.Put(keyFacts, []byte(f))
+}
+
+// giveUp closes the handle for good.
+func (st *state) giveUp() {
+	_ = guarded(st.db.Close)
+	st.db, st.known = nil, false
+}
+
+// close closes the file.
+func (st *state) close() error {
+	if st.db == nil {
+		return nil
+	}
+	return guarded(st.db.Close)
+}

@@ -1,0 +1,119 @@
+package store
+
+import (
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+)
+
+// Stats are figures about a store. Counts are of readings.
+type Stats struct {
+	Head             uint64        // in RAM, not yet committed
+	Stored           uint64        // on the card
+	Unacked          uint64        // not yet acknowledged by the cloud, head included
+	OldestUnackedAge time.Duration // of the oldest of these; 0 if there is none, or its time is not known
+	Bytes            int64         // of the volumes on the card
+	Written          uint64        // bytes of blocks written since the opening
+	Commits          uint64        // since the opening
+	LastCommit       time.Duration // how long the last one took
+	LossWindow       time.Duration // a power cut costs at most the unacknowledged readings of this time
+	Dropped          uint64        // given up since the opening, before the cloud had them
+	Gaps             uint64        // epochs that ended in an open gap the cloud does not know of yet
+	Failing          bool          // the card takes no writes at present
+}
+
+// Stats gives the present figures.
+func (s *Store) Stats() Stats {
+	s.mu.Lock()
+	f := s.figures
+	st := Stats{
+		Head: uint64(s.head.len()), Written: f.written, Commits: f.commits, LastCommit: f.lastCommit,
+		LossWindow: s.o.FlushInterval + f.lastCommit, Dropped: f.dropped, Failing: f.failing,
+	}
+	for _, v := range s.volumes {
+		st.Bytes += v.bytes
+	}
+	var oldest *epoch
+	for _, e := range s.order {
+		for _, sp := range e.spans {
+			st.Stored += sp.last + 1 - sp.first
+		}
+		last, waiting := s.lastLocked(e), s.unackedLocked(e)
+		st.Unacked += waiting
+		if waiting > 0 && oldest == nil && last > 0 {
+			oldest = e
+		}
+		if e.Growth == gateway.OpenEnded && !e.Done {
+			st.Gaps++
+		}
+	}
+	var id gateway.EpochID
+	var seq uint64
+	if oldest != nil {
+		id, seq = oldest.ID, max(oldest.Acked, oldest.Forgotten, oldest.Dropped)+1
+	}
+	s.mu.Unlock()
+	if seq > 0 {
+		st.OldestUnackedAge = s.ageOf(id, seq)
+	}
+	return st
+}
+
+func (s *Store) lastLocked(e *epoch) uint64 {
+	if e == s.growing {
+		return s.head.last
+	}
+	return e.Last
+}
+
+// unackedLocked is how many readings of an epoch the cloud still has to get.
+func (s *Store) unackedLocked(e *epoch) uint64 {
+	last, done := s.lastLocked(e), max(e.Acked, e.Forgotten, e.Dropped)
+	if last <= done {
+		return 0
+	}
+	return last - done
+}
+
+// ageOf is how long ago a reading was taken.
+func (s *Store) ageOf(id gateway.EpochID, seq uint64) time.Duration {
+	s.mu.Lock()
+	e := s.epochs[id]
+	if e == nil {
+		s.mu.Unlock()
+		return 0
+	}
+	if e == s.growing && seq >= s.head.first && seq <= s.head.last {
+		came := s.head.get(seq).came
+		s.mu.Unlock()
+		return time.Since(s.start) - came
+	}
+	if s.oldest.epoch == id && s.oldest.first <= seq && seq <= s.oldest.last {
+		at, then := s.oldest.at, s.oldest.anchor
+		s.mu.Unlock()
+		return s.since(at, then, s.o.Clock.Anchor())
+	}
+	in, _ := e.find(seq)
+	ordinal := e.ordinal
+	s.mu.Unlock()
+	if len(in) == 0 {
+		return 0
+	}
+	r, _, err := s.readRecord(in[0].volume, ordinal, seq)
+	if err != nil || r.N == 0 {
+		return 0
+	}
+	s.mu.Lock()
+	s.oldest = oldestBlock{epoch: id, first: r.First, last: r.Last(), at: r.T0, anchor: r.Anchor}
+	s.mu.Unlock()
+	return s.since(r.T0, r.Anchor, s.o.Clock.Anchor())
+}
+
+// oldestBlock remembers when the oldest unacknowledged block was taken, so
+// that looking at the figures does not read the card each time.
+type oldestBlock struct {
+	epoch       gateway.EpochID
+	first, last uint64
+	at          gateway.Stamp
+	anchor      gateway.Anchor
+}

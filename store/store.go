@@ -1,0 +1,202 @@
+package store
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/store/block"
+)
+
+// A Store keeps the readings of one gateway. Its methods may be called from
+// any goroutine; Run, once, by whoever owns it, before Close.
+type Store struct {
+	o     Options
+	lock  *os.File
+	start time.Time // times within the process are durations since then
+	shelf shelf
+	kick  chan struct{} // wakes Run: something is due, or due earlier
+
+	writeMu    sync.Mutex // held while the card is written; taken before mu
+	state      state
+	nextVolume uint64
+	retry      time.Duration // wait after a failed write; 0: the last one went well
+	savedAt    time.Duration // when state.db was last written
+
+	encMu   sync.Mutex // taken last
+	enc     *block.Encoder
+	dec     *block.Decoder
+	scratch []gateway.Reading
+
+	mu      sync.Mutex
+	facts   facts
+	order   []*epoch // by ordinal; the growing one last
+	epochs  map[gateway.EpochID]*epoch
+	growing *epoch
+	head    head
+	volumes []*volume // by number
+	current *volume   // being written; nil before the first commit and after an error
+	waiters []chan struct{}
+	closed  chan struct{}
+	ended   bool
+	session uint64        // counts sessions of this opening
+	fsynced bool          // the cloud's level, in this session
+	retain  time.Duration // what welcome asked for
+	retryAt time.Duration // no write before this
+	sweep   bool          // something may be forgotten
+	sweptAt time.Duration // when it was looked last
+	oldest  oldestBlock
+	atRisk  uint64 // the most unacknowledged readings that ever waited for one commit
+	figures figures
+}
+
+// figures are counted for Stats.
+type figures struct {
+	commits    uint64
+	written    uint64
+	lastCommit time.Duration
+	dropped    uint64
+	failing    bool
+}
+
+// Append numbers the readings and puts them into the head. It gives the name
+// of the last one and never waits for the card. If the card has taken no
+// writes for so long that the head is full, the oldest are dropped and leave
+// a gap. The slice is not kept.
+func (s *Store) Append(rs []gateway.Reading) (last gateway.Name, err error) {
+	came := time.Since(s.start)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return gateway.Name{}, fmt.Errorf("append: %w", ErrClosed)
+	}
+	idle := s.head.last <= s.growing.Acked // nothing was waiting for flush_interval
+	dropped := uint64(0)
+	for i := range rs {
+		if s.head.push(rs[i], came) {
+			dropped++
+		}
+	}
+	s.figures.dropped += dropped
+	if idle || s.head.len() >= blockReadings {
+		s.wakeRun()
+	}
+	s.wakeWaitersLocked()
+	return gateway.Name{Epoch: s.growing.ID, Seq: s.head.last}, nil
+}
+
+func (s *Store) wakeRun() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// wakeWaitersLocked wakes those in Next who found nothing.
+func (s *Store) wakeWaitersLocked() {
+	for _, w := range s.waiters {
+		close(w)
+	}
+	s.waiters = s.waiters[:0]
+}
+
+// InstallID names this installation: 16 random bytes made with state.db.
+func (s *Store) InstallID() [16]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var id [16]byte
+	_, _ = hex.Decode(id[:], []byte(s.facts.Install))
+	return id
+}
+
+// CloudTime is the latest time that the cloud ever told, as far as it was
+// saved; the zero time if it never did. A clock that shows less is wrong.
+func (s *Store) CloudTime() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.facts.CloudTime
+}
+
+// SetCloudTime notes the cloud's time. It is saved with the next write of
+// state.db that happens anyway.
+func (s *Store) SetCloudTime(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.After(s.facts.CloudTime) {
+		s.facts.CloudTime = t.UTC().Truncate(time.Millisecond)
+	}
+}
+
+// Epochs lists the epochs as hello does: those that the cloud does not have
+// to their end, oldest first; then those that it has but whose readings are
+// still held; the growing one last.
+func (s *Store) Epochs() []gateway.EpochState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]gateway.EpochState, 0, len(s.order))
+	for _, finished := range []bool{false, true} {
+		for _, e := range s.order[:len(s.order)-1] {
+			if e.Done == finished {
+				list = append(list, e.told())
+			}
+		}
+	}
+	growing := s.growing.told()
+	growing.Last = s.head.last
+	return append(list, growing)
+}
+
+// Run commits readings when they are due, until ctx is done.
+func (s *Store) Run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.kick:
+		case <-timer.C:
+		}
+		s.work()
+		timer.Reset(s.untilDue())
+	}
+}
+
+// Close ends the opening in good order: everything is committed and the epoch
+// closed at its last reading. Then a power cut costs nothing. If the card
+// does not take it, the error says so and the next opening finds a gap.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return nil
+	}
+	s.ended = true
+	close(s.closed)
+	s.mu.Unlock()
+
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	err := s.commitAll()
+	if err == nil {
+		s.mu.Lock()
+		s.growing.Growth = gateway.Closed
+		s.mu.Unlock()
+		err = s.saveState()
+	}
+	s.shelf.closeAll()
+	err = errors.Join(err, s.state.close())
+	s.release()
+	if err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
+	return nil
+}
+
+// release gives the directory free.
+func (s *Store) release() { _ = s.lock.Close() }

@@ -1,0 +1,183 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/store/block"
+)
+
+// bucketBlocks holds, under epoch ordinal and first seq (8 bytes each), blocks
+// and, as JSON, the gaps that stand between them.
+var bucketBlocks = []byte("blocks")
+
+// A volume is one file of the log.
+type volume struct {
+	number uint64
+	path   string
+
+	// set by the writer, and at the opening
+	bytes  int64               // size of the file
+	blocks int64               // bytes put into it by this process
+	made   time.Duration       // since the store's start
+	newest gateway.BlockHeader // of its last block, for its age
+
+	// guarded by shelf.mu
+	db       *bbolt.DB
+	writable bool
+	used     uint64
+}
+
+// A record is what a volume holds under one key: a block, or a gap's JSON.
+type record struct {
+	ordinal             uint64
+	gateway.BlockHeader             // of a gap: range, anchor and times alone
+	gap                 gateway.Why // "" for a block
+	value               []byte
+}
+
+// gapRecord is a gap in a volume.
+type gapRecord struct {
+	N uint64 `json:"n"`
+	gateway.Gap
+}
+
+func (r *record) key() []byte { return blockKey(r.ordinal, r.First) }
+
+func blockKey(ordinal, first uint64) []byte {
+	b := make([]byte, 16)
+	binary.BigEndian.PutUint64(b, ordinal)
+	binary.BigEndian.PutUint64(b[8:], first)
+	return b
+}
+
+func splitKey(k []byte) (ordinal, first uint64, err error) {
+	if len(k) != 16 {
+		return 0, 0, fmt.Errorf("%w: key of %d bytes", errDamaged, len(k))
+	}
+	return binary.BigEndian.Uint64(k), binary.BigEndian.Uint64(k[8:]), nil
+}
+
+// newGap makes the record of a gap.
+func newGap(ordinal uint64, r gateway.Range, g gateway.Gap) (record, error) {
+	value, err := json.Marshal(gapRecord{N: r.N, Gap: g})
+	if err != nil {
+		return record{}, fmt.Errorf("encode gap: %w", err)
+	}
+	h := gateway.BlockHeader{Range: r, Anchor: g.Anchor, T0: g.T0, T1: g.T1}
+	return record{ordinal: ordinal, BlockHeader: h, gap: g.Why, value: value}, nil
+}
+
+// parseRecord reads the header of what stands under a key and checks a
+// block's checksum. The record's value is that given.
+func parseRecord(key, value []byte) (record, error) {
+	ordinal, first, err := splitKey(key)
+	if err != nil {
+		return record{}, err
+	}
+	r := record{ordinal: ordinal, value: value}
+	if len(value) > 0 && value[0] == '{' {
+		var g gapRecord
+		err = json.Unmarshal(value, &g)
+		r.First, r.N, r.gap = first, g.N, g.Why
+		r.Anchor, r.T0, r.T1 = g.Anchor, g.T0, g.T1
+	} else {
+		r.BlockHeader, err = block.Parse(value)
+	}
+	if err != nil {
+		return r, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	if r.First != first || r.N == 0 {
+		return r, fmt.Errorf("%w: block %d under the key of %d", errDamaged, r.First, first)
+	}
+	return r, nil
+}
+
+// A held is a run of one epoch's readings in one volume.
+type held struct {
+	ordinal     uint64
+	id          gateway.EpochID // zero if all that was found of the epoch are gaps
+	first, last uint64
+	newest      gateway.BlockHeader // of the last of them
+	damaged     bool                // behind last stands a block that cannot be read
+}
+
+// contents walks along the epochs of a volume, not along its blocks.
+func contents(b *bbolt.Bucket) ([]held, error) {
+	if b == nil {
+		return nil, fmt.Errorf("%w: no bucket of blocks", errDamaged)
+	}
+	var all []held
+	c := b.Cursor()
+	for k, _ := c.First(); k != nil; {
+		ordinal, first, err := splitKey(k)
+		if err != nil {
+			return nil, err
+		}
+		h, err := run(c, held{ordinal: ordinal, first: first})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, h)
+		k, _ = c.Seek(blockKey(ordinal+1, 0))
+	}
+	return all, nil
+}
+
+// run finds the last readable block of an epoch.
+func run(c *bbolt.Cursor, h held) (held, error) {
+	k, v := c.Seek(blockKey(h.ordinal+1, 0))
+	if k == nil {
+		k, v = c.Last()
+	} else {
+		k, v = c.Prev()
+	}
+	for ; k != nil; k, v = c.Prev() {
+		ordinal, _, err := splitKey(k)
+		if err != nil {
+			return h, err
+		}
+		if ordinal != h.ordinal {
+			break
+		}
+		r, err := parseRecord(k, v)
+		if err != nil {
+			h.damaged = true
+			continue
+		}
+		h.last, h.newest, h.id = r.Last(), r.BlockHeader, r.Epoch
+		return h, nil
+	}
+	h.last = h.first - 1
+	return h, nil
+}
+
+// lookup finds what covers seq. If nothing does, or what does is damaged, the
+// record's N is 0; then next is the first seq behind that the volume may
+// cover, 0 if there is none. The record's value is a copy.
+func lookup(b *bbolt.Bucket, ordinal, seq uint64) (r record, next uint64) {
+	c := b.Cursor()
+	k, v := c.Seek(blockKey(ordinal, seq+1)) // what lies behind
+	if o, first, err := splitKey(k); k != nil && err == nil && o == ordinal {
+		next = first
+	}
+	if k == nil {
+		k, v = c.Last()
+	} else {
+		k, v = c.Prev()
+	}
+	if k == nil {
+		return record{}, next
+	}
+	r, err := parseRecord(k, v)
+	if err != nil || r.ordinal != ordinal || r.Last() < seq {
+		return record{}, next
+	}
+	r.value = append([]byte(nil), r.value...)
+	return r, next
+}
