@@ -63,7 +63,7 @@ func Driver() drivers.Driver {
 		Timeout:    time.Second,
 		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel"}},
 		Options: []drivers.Option{{
-			Name: "chip", Kind: drivers.OptionString, Default: "lm75", OneOf: []any{"lm75", "tmp102", "tmp105"},
+			Name: "model", Kind: drivers.OptionString, Default: "lm75", OneOf: []any{"lm75", "tmp102", "tmp105"},
 			Doc: "Which chip it is: lm75 gives steps of 0.5 Cel and suits them all, tmp102 and tmp105 give steps of 0.0625.",
 		}},
 		Open: open,
@@ -78,7 +78,7 @@ type sensor struct {
 }
 
 func open(ctx context.Context, t drivers.Target) (drivers.Sensor, error) {
-	chip := t.Options["chip"].(string)
+	chip := t.Options["model"].(string)
 	s := &sensor{variant: variants[chip], dev: i2c.Dev{Bus: t.I2C, Addr: t.Address}, fresh: true}
 	err := drivers.Sequence(t.I2C, func(held i2c.Bus) error {
 		return s.configure(ctx, i2c.Dev{Bus: held, Addr: t.Address})
@@ -110,7 +110,7 @@ func (s *sensor) configure(ctx context.Context, dev i2c.Dev) error {
 		return err
 	}
 	if (got^want)&s.check != 0 {
-		return fmt.Errorf("configuration is %04x after writing %04x: another chip? (option \"chip\")", got, want)
+		return fmt.Errorf("configuration is %04x after writing %04x: another chip? (option \"model\")", got, want)
 	}
 	return nil
 }
@@ -158,7 +158,7 @@ func (s *sensor) readTemp(ctx context.Context) (uint16, error) {
 	}
 	raw := binary.BigEndian.Uint16(r[:])
 	if s.zeroes && raw&^s.mask != 0 {
-		return 0, fmt.Errorf("temperature register is %04x, where the low bits are always 0: garbled, or another chip (option \"chip\")", raw)
+		return 0, fmt.Errorf("temperature register is %04x, where the low bits are always 0: garbled, or another chip (option \"model\")", raw)
 	}
 	return raw & s.mask, nil
 }

@@ -35,7 +35,7 @@ func TestSuite(t *testing.T) {
 		t.Run(c.chip, func(t *testing.T) {
 			drivertest.Run(t, drivertest.Case{
 				Driver:  lm75.Driver(),
-				Options: map[string]any{"chip": c.chip},
+				Options: map[string]any{"model": c.chip},
 				Want:    map[string]float64{"temperature": c.want},
 				Chip:    func(now sim.Clock) sim.Chip { return sim.NewLM75(c.chip, now, sim.Steady(c.temp)) },
 			})
@@ -45,7 +45,7 @@ func TestSuite(t *testing.T) {
 
 func open(bus i2c.Bus, chip string) (drivers.Sensor, error) {
 	return lm75.Driver().Open(context.Background(), drivers.Target{
-		I2C: bus, Address: 0x48, Options: map[string]any{"chip": chip},
+		I2C: bus, Address: 0x48, Options: map[string]any{"model": chip},
 	})
 }
 
@@ -92,8 +92,8 @@ func TestFirstValueAfterPowerUp(t *testing.T) {
 func TestWrongChip(t *testing.T) {
 	late := func() time.Duration { return time.Hour }
 	for _, c := range []struct{ is, told, says string }{
-		{"lm75", "tmp105", `option "chip"`},
-		{"lm75", "tmp102", `option "chip"`},
+		{"lm75", "tmp105", `option "model"`},
+		{"lm75", "tmp102", `option "model"`},
 	} {
 		bus := sim.NewBus("sim-1")
 		bus.Attach(0x48, sim.NewLM75(c.is, late, sim.Steady(20)))

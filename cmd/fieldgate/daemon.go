@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/fieldgate/fieldgate/drivers/sim"
+	"github.com/fieldgate/fieldgate/gateway/clock"
+	"github.com/fieldgate/fieldgate/gateway/config"
+	"github.com/fieldgate/fieldgate/gateway/health"
+	"github.com/fieldgate/fieldgate/gateway/live"
+	"github.com/fieldgate/fieldgate/gateway/local"
+	"github.com/fieldgate/fieldgate/gateway/pipeline"
+	"github.com/fieldgate/fieldgate/gateway/sample"
+	"github.com/fieldgate/fieldgate/store"
+	"github.com/fieldgate/fieldgate/systemd"
+	"github.com/fieldgate/fieldgate/uplink"
+)
+
+// stopWithin bounds an orderly stop; the unit's TimeoutStopSec is above it.
+const stopWithin = 10 * time.Second
+
+// A daemon is one gateway: every part, in the order in which a reading flows.
+// The fields above the empty line are set by the caller.
+type daemon struct {
+	cfg  *config.Config
+	dial func(ctx context.Context, network, addr string) (net.Conn, error) // how the uplink connects; nil: over the network
+	log  *slog.Logger
+
+	began   time.Time
+	id      string
+	health  *health.Table
+	clock   *clock.Clock
+	store   *store.Store
+	live    *live.Hub
+	pipe    *pipeline.Pipeline
+	sampler *sample.Sampler
+	uplink  *uplink.Uplink
+	local   *local.Server
+}
+
+// start builds every part. Nothing here waits for the network, and nothing
+// is read before run.
+func (d *daemon) start() (err error) {
+	cfg, table := d.cfg, driverTable()
+	d.began = time.Now()
+	if d.id = cfg.Gateway.ID; d.id == "" {
+		if d.id, err = config.DerivedID("/"); err != nil {
+			return err
+		}
+	}
+	d.health = health.New(d.log)
+	if d.clock, err = clock.New("/", d.log); err != nil {
+		return err
+	}
+	d.store, err = store.Open(store.Options{
+		Dir: cfg.Store.Dir, FlushInterval: cfg.Store.FlushInterval, HistoryFlush: cfg.Store.HistoryFlush,
+		History: cfg.Store.History, MaxSize: int64(cfg.Store.MaxSize), MinFree: int64(cfg.Store.MinFree),
+		Rate: cfg.Rate(table), Burst: cfg.Channels(table),
+		Clock: d.clock, Conditions: d.health, Log: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.store.Close())
+		}
+	}()
+	d.live = live.New()
+	d.pipe = pipeline.New(pipeline.Options{Outbox: d.store, Live: d.live, Health: d.health, Channels: treatments(cfg)})
+	devices := &rack{devices: cfg.Devices, clock: sim.SinceStart()}
+	d.sampler = sample.New(sample.Options{Devices: devices.plan(), OpenBus: devices.openBus, Sink: d.pipe, Stamp: d.clock.Stamp, Health: d.health})
+	d.uplink, err = uplink.New(uplink.Options{
+		URL: cfg.Uplink.URL, Token: secretFile(cfg.Uplink.TokenFile), Authorities: authorities(cfg.Uplink.CA),
+		GatewayID: d.id, InstallID: d.store.InstallID(), Software: "fieldgate/" + version,
+		Source: d.store, Clock: d.clock, Floor: d.floor, CloudTime: d.store.SetCloudTime,
+		Conditions: d.health, Log: d.log, Dial: d.dial,
+	})
+	if err != nil {
+		return err
+	}
+	d.local, err = local.New(local.Options{
+		Listen: cfg.Local.Listen, View: cfg.Local.View, Token: secretFile(cfg.Local.TokenFile), Hosts: cfg.Local.Hosts,
+		GatewayID: d.id, Hub: d.live, Clock: d.clock, Status: d.status, Log: d.log,
+	})
+	return err
+}
+
+// run does the gateway's work until ctx is done or a part fails. Stopping
+// follows the reading: what makes readings ends first, the store last.
+func (d *daemon) run(ctx context.Context) error {
+	failed := make(chan error, 4)
+	keeping := launch("store", d.store.Run, failed)
+	sampling := launch("sampling", d.sampler.Run, failed)
+	sending := launch("uplink", d.uplink.Run, failed)
+	serving := launch("local API", d.local.Run, failed)
+	d.log.Info("gateway is running", "id", d.id, "version", version, "devices", len(d.cfg.Devices),
+		"dashboard", "http://"+d.local.Addr().String()+"/", "store", filepath.Clean(d.cfg.Store.Dir))
+	err := systemd.Ready(d.summary())
+	if err == nil {
+		err = d.watch(ctx, failed)
+	}
+
+	systemd.Stopping()
+	deadline, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	for _, p := range []*part{sampling, sending, serving, keeping} {
+		err = errors.Join(err, p.stop(deadline))
+	}
+	err = errors.Join(err, d.store.Close())
+	d.log.Info("gateway has stopped", "readings not yet with the cloud", d.store.Stats().Unacked)
+	return err
+}
+
+// watch keeps the unit's status line true until ctx is done or a part fails.
+func (d *daemon) watch(ctx context.Context, failed <-chan error) error {
+	ticker := time.NewTicker(10 * time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			return err
+		case <-d.health.Changed():
+		case <-ticker.C:
+		}
+		systemd.Status(d.summary())
+	}
+}
+
+// floor is a time that is certainly past: no certificate is checked at an
+// earlier one, so that a board whose clock was never set can connect.
+func (d *daemon) floor() time.Time {
+	told := d.store.CloudTime()
+	if b := buildTime(); b.After(told) {
+		return b
+	}
+	return told
+}
+
+// A part is something that runs until it is told to stop.
+type part struct {
+	name   string
+	cancel context.CancelFunc
+	ended  chan error // gets the one result
+}
+
+// launch starts a part; an end that nobody asked for goes to failed.
+func launch(name string, run func(context.Context) error, failed chan<- error) *part {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &part{name: name, cancel: cancel, ended: make(chan error, 1)}
+	go func() {
+		err := run(ctx)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
+		}
+		if ctx.Err() == nil {
+			if err == nil {
+				err = fmt.Errorf("%s ended by itself", name)
+			}
+			failed <- err
+			err = nil // told already
+		}
+		p.ended <- err
+	}()
+	return p
+}
+
+// stop ends the part and waits for it until the deadline.
+func (p *part) stop(deadline context.Context) error {
+	p.cancel()
+	select {
+	case err := <-p.ended:
+		return err
+	case <-deadline.Done():
+		return fmt.Errorf("%s did not end in %v", p.name, stopWithin)
+	}
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"io"
+	"strings"
+	"time"
+
+	"periph.io/x/conn/v3/gpio"
+	"periph.io/x/conn/v3/i2c"
+
+	"github.com/fieldgate/fieldgate/drivers"
+	"github.com/fieldgate/fieldgate/drivers/builtin"
+	"github.com/fieldgate/fieldgate/drivers/linux"
+	"github.com/fieldgate/fieldgate/drivers/sim"
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/config"
+	"github.com/fieldgate/fieldgate/gateway/pipeline"
+	"github.com/fieldgate/fieldgate/gateway/sample"
+)
+
+// simChip is the GPIO chip whose lines are simulated; simulated I2C buses are
+// sim-0, sim-1, …
+const simChip = "sim"
+
+// A rack joins the configured devices to the buses of this board, or to
+// simulated ones.
+type rack struct {
+	devices []config.Device
+	clock   sim.Clock
+}
+
+// plan gives the sampler its devices. cfg has been checked against the same
+// table of drivers.
+func (r *rack) plan() []sample.Device {
+	table := map[string]drivers.Driver{}
+	for _, d := range builtin.Drivers() {
+		table[d.Name] = d
+	}
+	var all []sample.Device
+	for _, c := range r.devices {
+		all = append(all, r.device(c, table[c.Driver]))
+	}
+	return all
+}
+
+func (r *rack) device(c config.Device, drv drivers.Driver) sample.Device {
+	d := sample.Device{
+		ID: c.ID, Driver: c.Driver, Bus: busName(c, drv), Interval: c.Interval, Timeout: c.Timeout,
+		Quality: gateway.Good, Quantities: drv.Quantities,
+	}
+	if strings.HasPrefix(d.Bus, "sim") {
+		d.Quality = gateway.Simulated
+	}
+	d.Open = func(ctx context.Context, bus io.Closer) (drivers.Sensor, error) {
+		target := drivers.Target{Address: uint16(c.Address), ActiveLow: c.ActiveLow, SysRoot: "/", Options: c.Options}
+		var err error
+		switch drv.Bus {
+		case drivers.BusI2C:
+			target.I2C = bus.(i2c.Bus) // openBus gave it
+		case drivers.BusGPIO:
+			target.Pin, err = r.openPin(c)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return drv.Open(ctx, target)
+	}
+	return d
+}
+
+// busName groups what shares a bus: devices of one name are read one after
+// the other.
+func busName(c config.Device, drv drivers.Driver) string {
+	if drv.Bus != drivers.BusGPIO {
+		return c.Bus
+	}
+	if c.Chip == simChip {
+		return "sim-gpio"
+	}
+	return strings.TrimSuffix("gpio-"+c.Chip, "-")
+}
+
+// openBus opens an I2C bus by name. A GPIO chip needs no opening: each line
+// is taken by itself.
+func (r *rack) openBus(name string) (io.Closer, error) {
+	switch {
+	case strings.HasPrefix(name, "gpio"), name == "sim-gpio":
+		return io.NopCloser(nil), nil
+	case strings.HasPrefix(name, "sim-"):
+		return r.simBus(name), nil
+	}
+	return linux.OpenI2C(name)
+}
+
+func (r *rack) openPin(c config.Device) (gpio.PinIO, error) {
+	if c.Chip != simChip {
+		return linux.OpenPin(c.Chip, c.Line)
+	}
+	// A door: open for 20 s in every two minutes.
+	return sim.NewPin(c.Line, func() gpio.Level { return gpio.Level(r.clock()%(2*time.Minute) < 20*time.Second) }), nil
+}
+
+// simBus gives a simulated bus with a chip for every device that is
+// configured on it.
+func (r *rack) simBus(name string) *sim.Bus {
+	bus := sim.NewBus(name)
+	for _, c := range r.devices {
+		if c.Bus != name {
+			continue
+		}
+		// Each address has a temperature of its own: 0x48 a hot one, then ever colder.
+		mean := 61 - 17*float64(c.Address&7)
+		kind, _ := c.Options["model"].(string)
+		bus.Attach(uint16(c.Address), sim.NewLM75(kind, r.clock, sim.Wander(mean, 4, 10*time.Minute)))
+	}
+	return bus
+}
+
+// treatments are what the configuration says of single channels.
+func treatments(cfg *config.Config) []pipeline.Channel {
+	var all []pipeline.Channel
+	for _, d := range cfg.Devices {
+		for _, c := range d.Channels {
+			all = append(all, pipeline.Channel{
+				Device: d.ID, Quantity: c.Quantity, Scale: c.Scale, Offset: c.Offset,
+				Range: (*[2]float64)(c.Range), Deadband: c.Deadband, MaxSilence: c.MaxSilence,
+			})
+		}
+	}
+	return all
+}

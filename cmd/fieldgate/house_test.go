@@ -1,0 +1,213 @@
+package main
+
+import (
+	"go/build"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/fieldgate/fieldgate"
+
+// doors says which rooms of the house each room may open. A folder that is
+// missing here, or an import that is not listed, fails the test: the arrows
+// are a decision, not an accident.
+var doors = map[string][]string{
+	"cmd/fieldgate": {"drivers", "drivers/builtin", "drivers/linux", "drivers/sim", "gateway", "gateway/clock", "gateway/config",
+		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/pipeline", "gateway/sample", "store", "systemd", "uplink"},
+	"cmd/fieldgate-cloud":     {"gateway", "uplink/cloud", "uplink/cloud/jetstream"},
+	"drivers":                 {},
+	"drivers/builtin":         {"drivers", "drivers/gpioin", "drivers/hostsys", "drivers/lm75"},
+	"drivers/drivertest":      {"drivers", "drivers/sim"},
+	"drivers/gpioin":          {"drivers"},
+	"drivers/hostsys":         {"drivers"},
+	"drivers/linux":           {"drivers"},
+	"drivers/lm75":            {"drivers"},
+	"drivers/sim":             {"drivers"},
+	"gateway":                 {},
+	"gateway/clock":           {"gateway"},
+	"gateway/config":          {"gateway"},
+	"gateway/health":          {},
+	"gateway/live":            {"gateway"},
+	"gateway/local":           {"gateway", "gateway/health", "gateway/live"},
+	"gateway/local/dashboard": {},
+	"gateway/pipeline":        {"gateway", "gateway/health"},
+	"gateway/sample":          {"drivers", "gateway", "gateway/health"},
+	"packaging/pi":            {},
+	"store":                   {"gateway", "gateway/health", "store/block"},
+	"store/block":             {"gateway"},
+	"store/storetest":         {"gateway", "store/block"},
+	"systemd":                 {},
+	"uplink":                  {"gateway", "gateway/health", "store/block", "uplink/wire"},
+	"uplink/cloud":            {"gateway", "store/block", "uplink/wire"},
+	"uplink/cloud/jetstream":  {"gateway", "uplink/cloud"},
+	"uplink/uplinktest":       {"gateway", "uplink/wire"},
+	"uplink/wire":             {"gateway"},
+}
+
+// onlyIn names the rooms that alone may use a library.
+var onlyIn = map[string][]string{
+	"github.com/nats-io":                {"uplink/cloud/jetstream"},
+	"github.com/warthog618/go-gpiocdev": {"drivers/linux"},
+	"periph.io/x/host":                  {"drivers/linux"},
+	"go.etcd.io/bbolt":                  {"store"},
+	"github.com/pelletier/go-toml":      {"gateway/config"},
+	"github.com/fxamacker/cbor":         {"store/block", "store", "uplink/wire", "uplink/cloud"},
+	"github.com/klauspost/compress":     {"store/block"},
+	"github.com/gorilla/websocket":      {"gateway/local", "uplink", "uplink/cloud", "uplink/uplinktest"},
+	"github.com/coreos/go-systemd":      {"systemd"},
+}
+
+func TestOnlyTheDoorsThatAreMeantToBeOpenAreOpen(t *testing.T) {
+	for room, imports := range rooms(t) {
+		allowed, known := doors[room]
+		if !known {
+			t.Errorf("room %s has no entry in the table of doors", room)
+			continue
+		}
+		for _, path := range imports {
+			if inner, ok := strings.CutPrefix(path, module+"/"); ok && !slices.Contains(allowed, inner) {
+				t.Errorf("%s opens the door to %s", room, inner)
+			}
+			for library, users := range onlyIn {
+				if strings.HasPrefix(path, library) && !slices.Contains(users, room) {
+					t.Errorf("%s uses %s, which belongs to %v alone", room, path, users)
+				}
+			}
+		}
+	}
+}
+
+// rooms gives the imports of every package of this module, tests left out.
+func rooms(t *testing.T) map[string][]string {
+	t.Helper()
+	found := map[string][]string{}
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && path != "../.." {
+			return fs.SkipDir // a module of its own: tools
+		}
+		if name := d.Name(); name == "node_modules" || name == "testdata" || strings.HasPrefix(name, ".") && name != ".." {
+			return fs.SkipDir
+		}
+		p, err := build.ImportDir(absolute(t, path), 0)
+		if err != nil {
+			return nil // no Go files here
+		}
+		room, err := filepath.Rel("../..", path)
+		found[filepath.ToSlash(room)] = p.Imports
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) < 20 {
+		t.Fatalf("found only %d rooms; the walk does not see the house", len(found))
+	}
+	return found
+}
+
+func absolute(t *testing.T, path string) string {
+	t.Helper()
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return abs
+}
+
+// The device binary must not carry the cloud's engine nor test helpers. The
+// sources are followed here, in this process, through the module cache:
+// asking `go list` instead is answered from the test cache on a broken tree.
+func TestDeviceBinaryLinksNoServerEngineAndNoTestHelpers(t *testing.T) {
+	forbidden := []string{"github.com/nats-io/", "testing", "net/http/httptest", "github.com/jackc/pgx", module + "/uplink/cloud", module + "/uplink/uplinktest"}
+	finder := newFinder(t)
+	from := map[string]string{module + "/cmd/fieldgate": ""}
+	queue := []string{module + "/cmd/fieldgate"}
+	for len(queue) > 0 {
+		pkg := queue[0]
+		queue = queue[1:]
+		for _, bad := range forbidden {
+			if pkg == bad || strings.HasPrefix(pkg, strings.TrimSuffix(bad, "/")+"/") {
+				t.Errorf("the device binary links %s, through %s", pkg, from[pkg])
+			}
+		}
+		for _, next := range finder.imports(pkg) {
+			if _, seen := from[next]; !seen {
+				from[next] = pkg
+				queue = append(queue, next)
+			}
+		}
+	}
+	if len(from) < 50 {
+		t.Fatalf("followed only %d packages", len(from))
+	}
+}
+
+// A finder finds the folder of a package of this module or of one that go.mod
+// requires.
+type finder struct {
+	t     *testing.T
+	cache string
+	dirs  map[string]string // module path -> folder
+}
+
+func newFinder(t *testing.T) *finder {
+	t.Helper()
+	cache := os.Getenv("GOMODCACHE")
+	if cache == "" {
+		cache = filepath.Join(build.Default.GOPATH, "pkg", "mod")
+	}
+	f := &finder{t: t, cache: cache, dirs: map[string]string{module: absolute(t, "../..")}}
+	text, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "require "))
+		if len(words) >= 2 && strings.Contains(words[0], ".") && strings.HasPrefix(words[1], "v") {
+			f.dirs[words[0]] = filepath.Join(cache, escape(words[0])+"@"+escape(words[1]))
+		}
+	}
+	return f
+}
+
+// escape writes capitals as the module cache does: !c for C.
+func escape(path string) string {
+	var b strings.Builder
+	for _, r := range path {
+		if r >= 'A' && r <= 'Z' {
+			b.WriteByte('!')
+			r += 'a' - 'A'
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// imports gives what a package imports; nothing for the standard library,
+// which does not import what is forbidden here.
+func (f *finder) imports(pkg string) []string {
+	first, _, _ := strings.Cut(pkg, "/")
+	if !strings.Contains(first, ".") {
+		return nil
+	}
+	for prefix := pkg; prefix != "."; prefix = filepath.Dir(prefix) {
+		dir, ok := f.dirs[prefix]
+		if !ok {
+			continue
+		}
+		p, err := build.ImportDir(filepath.Join(dir, strings.TrimPrefix(pkg, prefix)), 0)
+		if err != nil {
+			f.t.Fatalf("read %s: %v", pkg, err)
+		}
+		return p.Imports
+	}
+	f.t.Fatalf("no module in go.mod provides %s", pkg)
+	return nil
+}

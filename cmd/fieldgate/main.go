@@ -1,0 +1,107 @@
+// Command fieldgate is the gateway daemon and its command line tools.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/fieldgate/fieldgate/gateway/config"
+)
+
+// Set by the linker; see the Makefile.
+var (
+	version = "dev"
+	built   = "" // seconds since 1970
+)
+
+// The exit codes of every subcommand (78 is EX_CONFIG of sysexits.h).
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+	exitConfig = 78
+)
+
+// commands is what stands on the command line, one field per subcommand; each
+// has a file of its own.
+type commands struct {
+	Run     runCommand     `cmd:"" help:"Run the gateway (this is what the systemd unit does)."`
+	Check   checkCommand   `cmd:"" help:"Check the configuration: every problem at once, with line and column."`
+	Demo    demoCommand    `cmd:"" help:"Run a gateway with simulated chips and a cloud beside it, on this machine."`
+	Version versionCommand `cmd:"" help:"Say which version this is."`
+}
+
+// console is what a subcommand may write to.
+type console struct {
+	out, err io.Writer
+}
+
+func main() {
+	os.Exit(mainExit(os.Args[1:], console{os.Stdout, os.Stderr}))
+}
+
+// mainExit runs one command line and gives its exit code.
+func mainExit(args []string, c console) int {
+	var cmds commands
+	exited := -1
+	parser, err := kong.New(&cmds, kong.Name("fieldgate"), kong.Description("Edge gateway for Raspberry Pi-class boards: accounts for every reading."),
+		kong.Writers(c.out, c.err), kong.Exit(func(code int) { exited = code }), kong.UsageOnError())
+	if err != nil {
+		fmt.Fprintln(c.err, "fieldgate:", err)
+		return exitFailed
+	}
+	line, err := parser.Parse(args)
+	if exited >= 0 { // --help
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(c.err, "fieldgate: %v\nSee: fieldgate --help\n", err)
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	line.BindTo(ctx, (*context.Context)(nil))
+	return exitCode(line.Run(c), c)
+}
+
+// exitCode tells an error on the console, once, and gives its exit code.
+func exitCode(err error, c console) int {
+	var problems config.Problems
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &problems):
+		fmt.Fprintln(c.err, err)
+		return exitConfig
+	default:
+		fmt.Fprintln(c.err, "fieldgate:", err)
+		return exitFailed
+	}
+}
+
+type versionCommand struct{}
+
+// Run prints the version.
+func (versionCommand) Run(c console) error {
+	_, err := fmt.Fprintln(c.out, "fieldgate", version)
+	return err
+}
+
+// buildTime is when this program was built: the clock cannot be earlier. It
+// is zero for a program built without the Makefile.
+func buildTime() time.Time {
+	s, err := strconv.ParseInt(built, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(s, 0)
+}

@@ -1,0 +1,27 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/fieldgate/fieldgate/gateway/config"
+	"github.com/fieldgate/fieldgate/systemd"
+)
+
+type runCommand struct {
+	Config string `default:"/etc/fieldgate/fieldgate.toml" help:"Configuration file; conf.d/*.toml beside it is read too."`
+}
+
+// Run runs the gateway until ctx is done.
+func (k runCommand) Run(ctx context.Context) error {
+	cfg, err := config.Load(k.Config, driverTable())
+	if err != nil {
+		return err
+	}
+	d := &daemon{cfg: cfg, log: slog.New(systemd.NewHandler(os.Stderr))}
+	if err := d.start(); err != nil {
+		return err
+	}
+	return d.run(ctx)
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway/local"
+	"github.com/fieldgate/fieldgate/gateway/sample"
+)
+
+// status gathers what the gateway says of itself.
+func (d *daemon) status() local.Status {
+	up, st := d.uplink.Status(), d.store.Stats()
+	s := local.Status{
+		Version: version,
+		Uptime:  time.Since(d.began).Seconds(),
+		Uplink: local.Uplink{
+			State: local.UplinkState(up.State), Endpoint: up.Endpoint, Since: up.Since, NextTry: up.NextTry,
+			LastError: up.LastError, RTT: up.RTTMS, Level: string(up.Level),
+		},
+		Store: local.Store{
+			Head: st.Head, Stored: st.Stored, Unacked: st.Unacked, OldestUnacked: st.OldestUnackedAge.Seconds(),
+			Bytes: st.Bytes, FlushInterval: d.cfg.Store.FlushInterval.Seconds(), LossWindow: st.LossWindow.Seconds(),
+			Commits: st.Commits, Gaps: st.Gaps,
+		},
+		Health: d.health.List(),
+	}
+	for _, dev := range d.sampler.States() {
+		s.Devices = append(s.Devices, deviceStatus(dev))
+	}
+	return s
+}
+
+func deviceStatus(dev sample.DeviceState) local.Device {
+	out := local.Device{
+		ID: dev.ID, Driver: dev.Driver, Bus: dev.Bus, State: local.DeviceState(dev.State), Error: dev.Error,
+		Since: dev.Since, Interval: dev.Interval.Seconds(), Channels: []local.Channel{},
+	}
+	for _, ch := range dev.Channels {
+		out.Channels = append(out.Channels, local.Channel{Quantity: ch.Quantity, Unit: ch.Unit})
+	}
+	return out
+}
+
+// summary is the status in one line, for `systemctl status`.
+func (d *daemon) summary() string {
+	answering := 0
+	devices := d.sampler.States()
+	for _, dev := range devices {
+		if dev.State == sample.OK {
+			answering++
+		}
+	}
+	line := fmt.Sprintf("%d of %d devices answer, uplink %s, %d readings wait for the cloud",
+		answering, len(devices), d.uplink.Status().State, d.store.Stats().Unacked)
+	if n := len(d.health.List()); n > 0 {
+		line += fmt.Sprintf(", %d conditions", n)
+	}
+	return line
+}

@@ -1,0 +1,104 @@
+package uplink
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// tooManyRefusals in a row, without an ack between, end a session: the cloud
+// and we do not mean the same, and trying on would only be fast.
+const tooManyRefusals = 10
+
+// take notes what the cloud says it holds, of a welcome or an ack.
+func (s *session) take(acks []wire.EpochAck) error {
+	states := s.u.o.Source.Epochs()
+	for _, a := range acks {
+		i := slices.IndexFunc(states, func(st gateway.EpochState) bool { return st.ID == a.Epoch })
+		if i < 0 {
+			continue // long forgotten here
+		}
+		if err := s.note(states[i], position{a.Upto, a.Done}); err != nil {
+			return err
+		}
+		s.answered(a)
+	}
+	return nil
+}
+
+// note takes the cloud's word for one epoch, also if it is less than before.
+func (s *session) note(st gateway.EpochState, p position) error {
+	if st.Growth == gateway.Growing && p.upto > st.Last {
+		return &protocolError{fmt.Sprintf("it claims reading %d of epoch %v, of which there are %d", p.upto, st.ID, st.Last)}
+	}
+	if err := s.u.o.Source.Ack(st.ID, p.upto, p.done); err != nil && !s.deaf {
+		s.deaf = true
+		s.u.o.Log.Warn("the store could not note an ack; it will be told again", "err", err)
+	}
+	if s.asked != nil && s.cloud[st.ID] != p {
+		s.asked.stale = true
+		s.asked.cancel()
+	}
+	s.cloud[st.ID] = p
+	return nil
+}
+
+// answered looks whether an ack is the answer to the update under way. One
+// that repeats what was known before is not.
+func (s *session) answered(a wire.EpochAck) {
+	f := s.flight
+	if f == nil || f.epoch != a.Epoch || a.Upto == f.pos-1 && !(f.end && a.Done) {
+		return
+	}
+	s.landed()
+	s.refusals = 0
+	s.acks++
+	delete(s.held, a.Epoch)
+	if s.u.stuck[a.Epoch] {
+		delete(s.u.stuck, a.Epoch)
+		s.u.o.Conditions.Clear(codeHeld, a.Epoch.String(), "the readings of this epoch are sent again")
+	}
+	s.u.set(func(st *Status) {
+		if upto := min(a.Upto, f.last); upto >= f.pos {
+			st.Acked += upto - f.pos + 1
+		}
+		st.Updates++
+		st.LastAck = time.Now()
+	})
+}
+
+// landed ends the flight.
+func (s *session) landed() {
+	s.flight = nil
+	s.late.Stop()
+}
+
+// nacked goes where the cloud wants to go on, or leaves the epoch alone.
+func (s *session) nacked(m *wire.Nack) error {
+	f := s.flight
+	if f == nil || f.epoch != m.Epoch {
+		return nil
+	}
+	s.landed()
+	if m.Code != wire.NackSeq && m.Retry {
+		after := min(max(time.Second, time.Duration(m.AfterMS)*time.Millisecond), hintMax)
+		s.held[f.epoch] = time.Now().Add(after)
+		return nil
+	}
+	if s.refusals++; s.refusals > tooManyRefusals {
+		return &protocolError{fmt.Sprintf("it refused %d updates in a row (%s)", s.refusals, m.Code)}
+	}
+	if m.Code != wire.NackSeq {
+		s.hold(f.epoch, refuseFor, fmt.Sprintf("the cloud refuses readings %d to %d of epoch %v (%s); they stay stored, and what follows them in this epoch waits", f.first, f.last, f.epoch, s.u.plain(string(m.Code))))
+		return nil
+	}
+	states := s.u.o.Source.Epochs()
+	i := slices.IndexFunc(states, func(st gateway.EpochState) bool { return st.ID == m.Epoch })
+	if i < 0 {
+		return nil
+	}
+	return s.note(states[i], position{upto: m.Expected - 1})
+}

@@ -1,0 +1,174 @@
+package uplink
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// A line is an open WebSocket that speaks fieldgate.v1, and the connection
+// under its TLS, which can be closed at any time without waiting.
+type line struct {
+	ws  *websocket.Conn
+	raw net.Conn
+}
+
+// credential reads the token. The token itself is in none of the errors.
+func (u *Uplink) credential() (string, error) {
+	token, err := u.o.Token()
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", errNoCredential
+	}
+	if err != nil {
+		return "", &credentialError{err}
+	}
+	token = strings.TrimSpace(token)
+	if token == "" || len(token) > 1024 || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", &credentialError{errors.New("what is there is not a token (one line, fg1_<id>_<secret>)")}
+	}
+	return token, nil
+}
+
+// now is the time that certificates are checked against. A board without a
+// battery boots in 1970; the floor is a time that has certainly passed.
+func (u *Uplink) now() time.Time {
+	now := time.Now()
+	if u.o.Floor == nil {
+		return now
+	}
+	if floor := u.o.Floor(); floor.After(now) {
+		return floor
+	}
+	return now
+}
+
+// connect dials, shakes hands and upgrades, each with its own time limit.
+func (u *Uplink) connect(ctx context.Context) (*line, error) {
+	raw, err := u.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	defer stop()
+	ws, err := u.upgrade(ctx, raw)
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return &line{ws, raw}, nil
+}
+
+func (u *Uplink) dial(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	raw, err := u.o.Dial(ctx, "tcp", u.host)
+	if err != nil {
+		return nil, &stageError{"dial", dialTimeout, err}
+	}
+	return raw, nil
+}
+
+func (u *Uplink) upgrade(ctx context.Context, raw net.Conn) (*websocket.Conn, error) {
+	var authorities *x509.CertPool
+	if u.o.Authorities != nil {
+		var err error
+		if authorities, err = u.o.Authorities(); err != nil {
+			return nil, &authorityError{err}
+		}
+	}
+	host, _, _ := net.SplitHostPort(u.host) // made by JoinHostPort
+	secure := tls.Client(raw, &tls.Config{ServerName: host, RootCAs: authorities, MinVersion: tls.VersionTLS12, Time: u.now})
+	tlsCtx, cancel := context.WithTimeout(ctx, tlsTimeout)
+	defer cancel()
+	if err := secure.HandshakeContext(tlsCtx); err != nil {
+		return nil, &stageError{"TLS", tlsTimeout, err}
+	}
+	dialer := websocket.Dialer{
+		NetDialTLSContext: func(context.Context, string, string) (net.Conn, error) { return secure, nil },
+		HandshakeTimeout:  upgradeTimeout,
+		Subprotocols:      []string{wire.SubprotocolCBOR},
+	}
+	ws, answer, err := dialer.DialContext(ctx, u.o.URL, http.Header{"Authorization": {"Bearer " + u.token}})
+	if err != nil && answer != nil {
+		return nil, refusal(answer)
+	}
+	if err != nil {
+		return nil, &stageError{"upgrade", upgradeTimeout, err}
+	}
+	// gorilla takes whatever the server chose, asked for or not.
+	if ws.Subprotocol() != wire.SubprotocolCBOR || answer.Header.Get("Sec-Websocket-Extensions") != "" {
+		return nil, &foreignError{"it accepts WebSockets but did not choose " + wire.SubprotocolCBOR}
+	}
+	ws.SetReadLimit(wire.DefaultMessage)
+	return ws, nil
+}
+
+// refusal is the error for an HTTP answer that is not an upgrade.
+func refusal(answer *http.Response) error {
+	if answer.StatusCode == http.StatusSwitchingProtocols {
+		return &foreignError{"its answer to the WebSocket upgrade is wrong"}
+	}
+	return &httpError{answer.StatusCode, retryAfter(answer.Header.Get("Retry-After"))}
+}
+
+// retryAfter reads the header in either of its forms (RFC 9110 section 10.2.3).
+func retryAfter(v string) time.Duration {
+	if seconds, err := strconv.Atoi(v); err == nil {
+		return min(max(0, time.Duration(seconds)), hintMax/time.Second) * time.Second
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(0, time.Until(at))
+	}
+	return 0
+}
+
+// write sends one message. Only the goroutine of Run may call it.
+func (l *line) write(m wire.Message) error {
+	data, err := wire.Encode(m)
+	if err != nil {
+		return err
+	}
+	return l.writeFrame(data)
+}
+
+func (l *line) writeFrame(data []byte) error {
+	_ = l.ws.SetWriteDeadline(time.Now().Add(writeTimeout)) // never fails in gorilla
+	if err := l.ws.WriteMessage(websocket.BinaryMessage, data); err != nil {
+		return &writeError{err}
+	}
+	return nil
+}
+
+// read waits for the next message at most for timeout. An error that is
+// wire.ErrMalformed or a *wire.UnknownTypeError leaves the line usable.
+func (l *line) read(timeout time.Duration) (wire.Message, error) {
+	if err := l.ws.SetReadDeadline(time.Now().Add(timeout)); err != nil {
+		return nil, fmt.Errorf("read: %w", err)
+	}
+	kind, data, err := l.ws.ReadMessage()
+	if err != nil {
+		return nil, fmt.Errorf("read: %w", err)
+	}
+	if kind != websocket.BinaryMessage {
+		return nil, &foreignError{"it sends text frames on " + wire.SubprotocolCBOR}
+	}
+	return wire.Decode(data)
+}
+
+// close tells the other side why; it does not wait.
+func (l *line) close(code int, reason string) {
+	frame := websocket.FormatCloseMessage(code, reason)
+	_ = l.ws.WriteControl(websocket.CloseMessage, frame, time.Now().Add(closeGrace)) // the line ends either way
+}

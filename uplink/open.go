@@ -1,0 +1,122 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// What holds where welcome leaves something out.
+const (
+	defaultPing   = 30 * time.Second
+	defaultMiss   = 2
+	defaultRetain = 10 * time.Minute
+)
+
+// hello says who we are and what we hold.
+func (u *Uplink) hello() *wire.Hello {
+	anchor := u.o.Clock.Anchor()
+	m := &wire.Hello{
+		GatewayID: u.o.GatewayID,
+		InstallID: u.o.InstallID,
+		BootID:    anchor.Boot,
+		Clock:     wire.ClockState{Quality: anchor.Quality, Offset: anchor.Offset, ErrMS: anchor.Error.Milliseconds()},
+		Software:  u.o.Software,
+		All:       true,
+	}
+	states := u.o.Source.Epochs()
+	for i, st := range states {
+		open := !finished(st, st.Acked, st.Done)
+		if open && st.Last > st.Acked {
+			m.Backlog.N += st.Last - st.Acked
+		}
+		// The growing epoch, which comes last, always has a place.
+		if i >= wire.MaxHelloEpochs-1 && i < len(states)-1 {
+			m.All = m.All && !open
+			continue
+		}
+		m.Epochs = append(m.Epochs, wire.HelloEpoch{Epoch: st.ID, Oldest: st.Oldest, Last: st.Last, Growth: st.Growth, Acked: st.Acked})
+	}
+	return m
+}
+
+// open exchanges hello for welcome and takes over what welcome says.
+func (u *Uplink) open(ctx context.Context, l *line) (*session, error) {
+	stop := context.AfterFunc(ctx, func() { l.raw.Close() })
+	defer stop()
+	hello := u.hello()
+	if err := l.write(hello); err != nil {
+		return nil, &stageError{"welcome", helloTimeout, err}
+	}
+	w, err := u.welcome(l)
+	if err != nil {
+		return nil, err
+	}
+	s := newSession(u, l, w)
+	if err := s.resume(hello, w); err != nil {
+		l.close(websocket.CloseProtocolError, "welcome contradicts hello")
+		return nil, err
+	}
+	u.tellOnline(w.Session, w.Level)
+	return s, nil
+}
+
+// welcome waits for the answer to hello. An error message before it explains
+// the close that follows.
+func (u *Uplink) welcome(l *line) (*wire.Welcome, error) {
+	until := time.Now().Add(helloTimeout)
+	for {
+		m, err := l.read(time.Until(until))
+		var unknown *wire.UnknownTypeError
+		switch {
+		case errors.As(err, &unknown):
+			continue // of a later version
+		case errors.Is(err, wire.ErrMalformed):
+			return nil, &protocolError{"its first message is not one of fieldgate.v1 (" + err.Error() + ")"}
+		case err != nil:
+			return nil, welcomeError(err)
+		}
+		switch m := m.(type) {
+		case *wire.Welcome:
+			return m, nil
+		case *wire.Error:
+			u.o.Log.Warn("the cloud answers hello with an error", "code", u.plain(m.Code), "message", u.plain(m.Message))
+		default:
+			return nil, &protocolError{fmt.Sprintf("it answers hello with %T", m)}
+		}
+	}
+}
+
+// welcomeError keeps what says more than the stage does.
+func welcomeError(err error) error {
+	var closed *websocket.CloseError
+	var foreign *foreignError
+	if errors.As(err, &closed) || errors.As(err, &foreign) {
+		return err
+	}
+	return &stageError{"welcome", helloTimeout, err}
+}
+
+// resume takes the cloud's word for every epoch of hello. An epoch that it
+// does not mention would be resent from 1, or never: so it must mention all.
+func (s *session) resume(hello *wire.Hello, w *wire.Welcome) error {
+	said := make(map[gateway.EpochID]wire.EpochAck, len(w.Epochs))
+	for _, a := range w.Epochs {
+		said[a.Epoch] = a
+	}
+	for _, e := range hello.Epochs {
+		if _, ok := said[e.Epoch]; !ok {
+			return &protocolError{fmt.Sprintf("its welcome leaves out epoch %v", e.Epoch)}
+		}
+	}
+	if source, ok := s.u.o.Source.(SessionSource); ok {
+		source.Session(w.Level == wire.LevelFsynced, s.retain)
+	}
+	return s.take(w.Epochs)
+}

@@ -1,0 +1,54 @@
+package uplink
+
+import (
+	"context"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/health"
+)
+
+// A Source is what the uplink needs from the store. Its methods are called
+// from two goroutines at a time.
+type Source interface {
+	// Next returns what the epoch has at seq: the block or gap that contains
+	// it, or the end of an epoch that has ended. It waits (until ctx is done)
+	// only where an epoch still grows and has nothing at seq yet. A block
+	// encoded for this call is at most maxBytes long; a stored one is given as
+	// it is. Block.Data is not written to, and may be shared.
+	Next(ctx context.Context, e gateway.EpochID, seq uint64, maxBytes int) (gateway.Block, error)
+	// Ack records that the cloud holds this epoch up to and including upto, and
+	// with done its end too. Acks repeat, may exceed what the store has, and
+	// may go back: the cloud's last word counts. It does not wait for the card.
+	Ack(e gateway.EpochID, upto uint64, done bool) error
+	// Epochs lists what is unfinished, oldest first, then what is finished but
+	// still held, and the growing epoch last.
+	Epochs() []gateway.EpochState
+}
+
+// A SessionSource also wants to know on what terms acks are given from now
+// on: fsynced says that an acknowledged reading is on the cloud's disk;
+// nothing may be forgotten before an ack at least retain later has come.
+type SessionSource interface {
+	Session(fsynced bool, retain time.Duration)
+}
+
+// A Clock is the board's own time.
+type Clock interface {
+	Stamp() gateway.Stamp   // now
+	Anchor() gateway.Anchor // of this boot, the best known now
+}
+
+// Conditions is where the uplink tells what is wrong; health.Table is one.
+// Telling what holds already must not be logged again.
+type Conditions interface {
+	Raise(code, subject string, severity health.Severity, sentence string)
+	Clear(code, subject, sentence string)
+}
+
+// finished reports whether nothing of the epoch is left to send, by what the
+// cloud said of it. The cloud's "done" ends an epoch only together with
+// everything in it.
+func finished(st gateway.EpochState, upto uint64, done bool) bool {
+	return st.Growth != gateway.Growing && done && upto >= st.Last
+}

@@ -1,0 +1,78 @@
+package uplink
+
+import (
+	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// A State is what the uplink is doing.
+type State string
+
+// The states of the uplink.
+const (
+	Off          State = "off"           // no address configured, or not running
+	NoCredential State = "no_credential" // waiting for a credential; nothing is dialled
+	Waiting      State = "waiting"       // for the next try
+	Connecting   State = "connecting"
+	Online       State = "online"
+	Refused      State = "refused" // the cloud does not accept the credential: slow tries
+)
+
+// Status is what people and metrics see of the uplink.
+type Status struct {
+	State     State      `json:"state"`
+	Endpoint  string     `json:"endpoint"`
+	Since     time.Time  `json:"since"`                // of State, "connecting" and "waiting" taken as one
+	NextTry   time.Time  `json:"next_try,omitzero"`    // when waiting
+	LastError string     `json:"last_error,omitempty"` // in words; stays after recovery
+	Tries     int        `json:"tries"`                // failed in a row
+	Session   string     `json:"session,omitempty"`
+	Level     wire.Level `json:"level,omitempty"` // what an ack stands for
+	RTTMS     float64    `json:"rtt_ms,omitempty"`
+	Acked     uint64     `json:"acked"`   // readings acknowledged since start
+	Updates   uint64     `json:"updates"` // updates acknowledged since start
+	LastAck   time.Time  `json:"last_ack,omitzero"`
+	Clock     *CloudTime `json:"clock,omitempty"` // by the session's time exchange
+}
+
+// CloudTime is the cloud's clock as seen through a session.
+type CloudTime struct {
+	Offset int64 `json:"offset_us"` // wall time = BOOTTIME + Offset
+	Error  int64 `json:"error_us"`  // bound on the error of Offset
+}
+
+// Status gives the present status. It may be called from any goroutine.
+func (u *Uplink) Status() Status {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s := u.status
+	if s.Clock != nil {
+		clock := *s.Clock
+		s.Clock = &clock
+	}
+	return s
+}
+
+// set changes the status, and keeps what depends on the state in step.
+func (u *Uplink) set(change func(*Status)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	before := u.status.State
+	change(&u.status)
+	s := &u.status
+	if s.State == before {
+		return
+	}
+	if !trying(s.State) || !trying(before) {
+		s.Since = time.Now()
+	}
+	if s.State != Online {
+		s.Session, s.Level, s.RTTMS, s.Clock = "", "", 0, nil
+	}
+	if s.State == Connecting || s.State == Online || s.State == Off {
+		s.NextTry = time.Time{}
+	}
+}
+
+func trying(s State) bool { return s == Waiting || s == Connecting }

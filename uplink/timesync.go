@@ -1,0 +1,95 @@
+package uplink
+
+import (
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+const (
+	burstPings = 4
+	syncKept   = 8
+	driftPPM   = 100 // of a board's oscillator, at most
+)
+
+// A timesync learns the cloud's clock from pings. Of the last samples the one
+// with the smallest bound on its error counts.
+type timesync struct {
+	sent    []gateway.Stamp // pings without pong yet
+	samples []timeSample
+}
+
+type timeSample struct {
+	at     gateway.Stamp
+	delay  int64 // µs, there and back
+	offset int64 // µs, the cloud's wall time minus BOOTTIME
+}
+
+// burst sends the first pings ahead of all data, so that no queue bends them.
+func (s *session) burst() error {
+	for range burstPings {
+		if err := s.write(s.sync.ping(s.u.o.Clock.Stamp())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *timesync) ping(now gateway.Stamp) *wire.Ping {
+	if len(t.sent) == syncKept {
+		t.sent = t.sent[1:]
+	}
+	t.sent = append(t.sent, now)
+	return &wire.Ping{T0: int64(now)}
+}
+
+// pong answers the cloud's ping with this board's wall time.
+func (t *timesync) pong(c Clock, m *wire.Ping, at gateway.Stamp) *wire.Pong {
+	a := c.Anchor()
+	return &wire.Pong{T0: m.T0, T1: a.Wall(at).UnixMicro(), T2: a.Wall(c.Stamp()).UnixMicro()}
+}
+
+// sample takes the answer to one of our pings, and ignores any other.
+func (t *timesync) sample(u *Uplink, m *wire.Pong, at gateway.Stamp) {
+	t0 := gateway.Stamp(m.T0)
+	ours := false
+	for i, sent := range t.sent {
+		if sent == t0 {
+			t.sent = append(t.sent[:i], t.sent[i+1:]...)
+			ours = true
+			break
+		}
+	}
+	delay := int64(at-t0) - (m.T2 - m.T1)
+	if !ours || delay < 0 || m.T2 < m.T1 {
+		return
+	}
+	if len(t.samples) == syncKept {
+		t.samples = t.samples[1:]
+	}
+	t.samples = append(t.samples, timeSample{at, delay, ((m.T1 - m.T0) + (m.T2 - int64(at))) / 2})
+	clock := t.best(at)
+	u.set(func(s *Status) { s.RTTMS, s.Clock = float64(delay)/1000, &clock })
+	t.take(u, m.T2)
+}
+
+// best weighs the samples by their delay and their age.
+func (t *timesync) best(now gateway.Stamp) CloudTime {
+	var best CloudTime
+	for i, s := range t.samples {
+		bound := s.delay/2 + int64(now-s.at)*driftPPM/1_000_000
+		if i == 0 || bound < best.Error {
+			best = CloudTime{Offset: s.offset, Error: bound}
+		}
+	}
+	return best
+}
+
+// take passes on the cloud's time for the floor of the clock. It came over a
+// verified connection.
+func (t *timesync) take(u *Uplink, micros int64) {
+	if u.o.CloudTime != nil && micros > 0 {
+		u.o.CloudTime(time.UnixMicro(micros))
+	}
+}

@@ -1,0 +1,169 @@
+package uplink
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// The times of the state machine.
+const (
+	dialTimeout    = 15 * time.Second
+	tlsTimeout     = 15 * time.Second
+	upgradeTimeout = 10 * time.Second
+	helloTimeout   = 10 * time.Second
+	writeTimeout   = 30 * time.Second // one message; 256 KiB at 70 kbit/s
+	ackTimeout     = 30 * time.Second // without any answer to an update
+	stopGrace      = 2 * time.Second  // for the ack of what is under way, at an orderly stop
+	closeGrace     = time.Second      // for the other side's close frame
+	provenAfter    = time.Minute      // a session this long, with an ack, resets the back-off
+)
+
+// Options say to whom the uplink connects, as whom, and what it sends.
+type Options struct {
+	URL   string                 // wss://host[:port]/path; "" switches the uplink off
+	Token func() (string, error) // the credential, read again at every try; fs.ErrNotExist: none yet
+	// Authorities are who may sign the cloud's certificate, read again at every
+	// try; nil, or a nil pool: whom the system trusts.
+	Authorities func() (*x509.CertPool, error)
+	GatewayID   string
+	InstallID   [16]byte
+	Software    string // "fieldgate/0.1.0"
+	Source      Source
+	Clock       Clock
+	Floor       func() time.Time // certificates are checked at a time no earlier than this; nil: the system clock alone
+	CloudTime   func(time.Time)  // is told the cloud's time in every session and with every heartbeat; may be nil
+
+	Conditions Conditions
+	Log        *slog.Logger
+	// Dial makes the connection under TLS; nil means net.Dialer.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// An Uplink keeps one gateway connected to its cloud.
+type Uplink struct {
+	o        Options
+	host     string // host:port, for people and for Dial
+	endpoint string // the URL without its query
+
+	// Owned by Run.
+	token    string                   // of the present try; kept out of every sentence
+	tries    int                      // exponent of the back-off
+	failures int                      // since the last session
+	raised   string                   // code of the condition that holds
+	maxMsg   int                      // bytes; halved when the cloud finds a message too big
+	stuck    map[gateway.EpochID]bool // epochs whose condition "held" is raised
+
+	mu     sync.Mutex
+	status Status
+}
+
+// New checks the options. Nothing is dialled before Run.
+func New(o Options) (*Uplink, error) {
+	u := &Uplink{o: o, maxMsg: wire.MaxMessage, stuck: map[gateway.EpochID]bool{}}
+	u.status = Status{State: Off, Since: time.Now()}
+	if o.URL == "" {
+		return u, nil
+	}
+	at, err := url.Parse(o.URL)
+	switch {
+	case err != nil:
+		return nil, errors.New("[uplink] url is not an address") // err repeats the address, which may hold a secret
+	case at.Scheme != "wss":
+		return nil, fmt.Errorf("[uplink] url begins with %q; only wss:// is accepted", at.Scheme+"://")
+	case at.Hostname() == "":
+		return nil, errors.New("[uplink] url names no host")
+	case at.User != nil:
+		return nil, errors.New("[uplink] url holds a user name; the credential belongs in the token file")
+	case !gateway.ValidID(o.GatewayID):
+		return nil, fmt.Errorf("gateway id %q is not [A-Za-z0-9_-]{1,64}", o.GatewayID)
+	}
+	port := at.Port()
+	if port == "" {
+		port = "443"
+	}
+	u.host = net.JoinHostPort(at.Hostname(), port)
+	u.endpoint = (&url.URL{Scheme: at.Scheme, Host: at.Host, Path: at.Path}).String()
+	u.status.Endpoint = u.endpoint
+	if u.o.Dial == nil {
+		u.o.Dial = (&net.Dialer{}).DialContext
+	}
+	return u, nil
+}
+
+// Run keeps the line up until ctx is done. Then it sends no more, waits a
+// short grace for the ack of what is under way, and closes. The error is
+// always nil: no failure of the line ends the uplink.
+func (u *Uplink) Run(ctx context.Context) error {
+	defer u.set(func(s *Status) { s.State = Off })
+	if u.o.URL == "" {
+		<-ctx.Done()
+		return nil
+	}
+	pause, refused := jitter(time.Second), false
+	for u.rest(ctx, pause, refused) {
+		result := u.try(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if result.proven() {
+			u.tries = 0
+		}
+		t := u.classify(result.err)
+		if t.halve {
+			u.maxMsg = max(wire.MinMessage, result.maxMsg/2)
+		}
+		pause, refused = u.pauseAfter(t, result), t.wait == waitAuth
+		u.tell(t)
+	}
+	return nil
+}
+
+// A result is how one try ended.
+type result struct {
+	err    error
+	ready  time.Time     // when the session was welcomed; zero if it never was
+	lasted time.Duration // from then on
+	acks   int
+	spread time.Duration // the cloud's wish for the time after a loss
+	maxMsg int           // bytes; what messages were limited to
+}
+
+// proven reports whether the cloud did its work in that session. Only that
+// resets the back-off: a server that accepts and then fails is not well.
+func (r result) proven() bool { return r.acks > 0 && r.lasted >= provenAfter }
+
+// try makes one connection and serves it to its end.
+func (u *Uplink) try(ctx context.Context) result {
+	u.token = ""
+	failed := func(err error) result { return result{err: err, maxMsg: u.maxMsg} }
+	token, err := u.credential()
+	if err != nil {
+		return failed(err)
+	}
+	u.token = token
+	u.set(func(s *Status) { s.State = Connecting })
+	l, err := u.connect(ctx)
+	if err != nil {
+		return failed(err)
+	}
+	defer l.raw.Close()
+	s, err := u.open(ctx, l)
+	if err != nil {
+		return failed(err)
+	}
+	err = s.run(ctx)
+	return result{
+		err: err, ready: s.ready, lasted: time.Since(s.ready), acks: s.acks,
+		spread: s.spread, maxMsg: s.maxMsg,
+	}
+}

@@ -1,0 +1,135 @@
+package uplinktest
+
+import (
+	"context"
+	"net"
+	"sync"
+	"syscall"
+)
+
+// A Network joins dialers and listeners in memory. The zero Network works.
+type Network struct {
+	mu        sync.Mutex
+	listeners map[string]*listener
+	conns     []*Conn // the dialers' ends, open or not
+	dials     int
+	hang      bool
+	budget    int // bytes until the next connection is cut; 0: never
+}
+
+// A listener is a net.Listener of a Network.
+type listener struct {
+	n      *Network
+	addr   addr
+	accept chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+type addr string
+
+func (addr) Network() string  { return "tcp" }
+func (a addr) String() string { return string(a) }
+
+// Listen takes connections to an address ("cloud:443").
+func (n *Network) Listen(at string) net.Listener {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.listeners == nil {
+		n.listeners = map[string]*listener{}
+	}
+	l := &listener{n: n, addr: addr(at), accept: make(chan net.Conn), closed: make(chan struct{})}
+	n.listeners[at] = l
+	return l
+}
+
+// Dial connects to a listener; without one the connection is refused.
+func (n *Network) Dial(ctx context.Context, network, at string) (net.Conn, error) {
+	n.mu.Lock()
+	n.dials++
+	l, hang, budget := n.listeners[at], n.hang, n.budget
+	n.mu.Unlock()
+	failed := func(err error) error { return &net.OpError{Op: "dial", Net: network, Addr: addr(at), Err: err} }
+	if hang {
+		<-ctx.Done()
+		return nil, failed(ctx.Err())
+	}
+	if l == nil {
+		return nil, failed(syscall.ECONNREFUSED)
+	}
+	near, far := pair(at, budget)
+	select {
+	case l.accept <- far:
+	case <-l.closed:
+		return nil, failed(syscall.ECONNREFUSED)
+	case <-ctx.Done():
+		return nil, failed(ctx.Err())
+	}
+	n.mu.Lock()
+	n.conns = append(n.conns, near)
+	n.mu.Unlock()
+	return near, nil
+}
+
+// Dials gives the number of tries to connect so far.
+func (n *Network) Dials() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.dials
+}
+
+// Hang makes tries to connect wait for ever, as if a firewall swallowed them.
+func (n *Network) Hang(on bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.hang = on
+}
+
+// CutAfter resets every connection dialled from now on after it has carried
+// this many bytes in one direction; 0 ends that.
+func (n *Network) CutAfter(bytes int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.budget = bytes
+}
+
+// Cut resets all connections.
+func (n *Network) Cut() { n.each((*Conn).Cut) }
+
+// Stall keeps all open connections from delivering anything, either way and
+// closes included, until Resume. A stall that never ends is a half-open peer.
+func (n *Network) Stall() { n.each(func(c *Conn) { c.stall(true) }) }
+
+// Resume ends Stall; what was held back arrives.
+func (n *Network) Resume() { n.each(func(c *Conn) { c.stall(false) }) }
+
+func (n *Network) each(do func(*Conn)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, c := range n.conns {
+		do(c)
+	}
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.accept:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listener) Close() error {
+	l.once.Do(func() {
+		close(l.closed)
+		l.n.mu.Lock()
+		defer l.n.mu.Unlock()
+		if l.n.listeners[string(l.addr)] == l {
+			delete(l.n.listeners, string(l.addr))
+		}
+	})
+	return nil
+}
+
+func (l *listener) Addr() net.Addr { return l.addr }

@@ -1,0 +1,194 @@
+package uplinktest
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/fieldgate/fieldgate/gateway"
+)
+
+// A Store is a source of readings in memory. Its blocks hold their own name
+// instead of readings; Content checks that a block says what its update says.
+type Store struct {
+	mu      sync.Mutex
+	epochs  []*epoch
+	changed chan struct{}
+	asked   int
+}
+
+type epoch struct {
+	gateway.EpochState
+	blocks []gateway.Block // data and gaps, in order, without a hole
+	end    *gateway.End
+}
+
+// NewStore makes a store with one growing epoch.
+func NewStore() *Store {
+	s := &Store{changed: make(chan struct{})}
+	s.openLocked()
+	return s
+}
+
+func (s *Store) openLocked() {
+	e := &epoch{EpochState: gateway.EpochState{ID: gateway.NewEpochID(), Oldest: 1}}
+	s.epochs = append(s.epochs, e)
+}
+
+func (s *Store) signalLocked() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// Append adds a block of n readings to the growing epoch.
+func (s *Store) Append(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.epochs[len(s.epochs)-1]
+	b := gateway.Block{Range: gateway.Range{Epoch: e.ID, First: e.Last + 1, N: uint64(n)}}
+	b.Data = content(b.Range)
+	e.blocks = append(e.blocks, b)
+	e.Last = b.Last()
+	s.signalLocked()
+}
+
+// AppendGap adds a gap to the growing epoch.
+func (s *Store) AppendGap(n int, why gateway.Why) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.epochs[len(s.epochs)-1]
+	b := gateway.Block{Range: gateway.Range{Epoch: e.ID, First: e.Last + 1, N: uint64(n)}, Gap: &gateway.Gap{Why: why}}
+	e.blocks = append(e.blocks, b)
+	e.Last = b.Last()
+	s.signalLocked()
+}
+
+// Reopen ends the growing epoch, orderly or by a power cut, and begins another.
+func (s *Store) Reopen(orderly bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.epochs[len(s.epochs)-1]
+	e.Growth, e.end = gateway.OpenEnded, &gateway.End{Why: gateway.WhyUncleanStop, AtMost: 100}
+	if orderly {
+		e.Growth, e.end = gateway.Closed, &gateway.End{Closed: true, Last: e.Last}
+	}
+	s.openLocked()
+	s.signalLocked()
+}
+
+// Forget gives up the data of the first n readings of an epoch that the cloud
+// has acknowledged.
+func (s *Store) Forget(id gateway.EpochID, n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.find(id)
+	for i := range e.blocks {
+		b := &e.blocks[i]
+		if b.Last() <= n {
+			b.Data, b.Gap = nil, &gateway.Gap{Why: gateway.WhyForgottenAfterAck}
+			e.Oldest = b.Last() + 1
+		}
+	}
+}
+
+// Next implements uplink.Source.
+func (s *Store) Next(ctx context.Context, id gateway.EpochID, seq uint64, _ int) (gateway.Block, error) {
+	for {
+		b, wait, err := s.look(id, seq)
+		if wait == nil {
+			return b, err
+		}
+		select {
+		case <-ctx.Done():
+			return gateway.Block{}, ctx.Err()
+		case <-wait:
+		}
+	}
+}
+
+func (s *Store) look(id gateway.EpochID, seq uint64) (gateway.Block, chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
+	e := s.find(id)
+	if e == nil {
+		return gateway.Block{}, nil, fmt.Errorf("no epoch %v", id)
+	}
+	i := slices.IndexFunc(e.blocks, func(b gateway.Block) bool { return b.First <= seq && seq <= b.Last() })
+	switch {
+	case i >= 0:
+		return e.blocks[i], nil, nil
+	case e.end != nil:
+		return gateway.Block{Range: gateway.Range{Epoch: id, First: e.Last + 1}, End: e.end}, nil, nil
+	}
+	return gateway.Block{}, s.changed, nil
+}
+
+func (s *Store) find(id gateway.EpochID) *epoch {
+	for _, e := range s.epochs {
+		if e.ID == id {
+			return e
+		}
+	}
+	return nil
+}
+
+// Ack implements uplink.Source.
+func (s *Store) Ack(id gateway.EpochID, upto uint64, done bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.find(id); e != nil {
+		e.Acked, e.Done = upto, done
+	}
+	return nil
+}
+
+// Epochs implements uplink.Source.
+func (s *Store) Epochs() []gateway.EpochState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var open, over []gateway.EpochState
+	for _, e := range s.epochs[:len(s.epochs)-1] {
+		if e.Done && e.Acked >= e.Last {
+			over = append(over, e.EpochState)
+		} else {
+			open = append(open, e.EpochState)
+		}
+	}
+	return append(append(open, over...), s.epochs[len(s.epochs)-1].EpochState)
+}
+
+// All gives every epoch in the order of their beginning.
+func (s *Store) All() []gateway.EpochState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []gateway.EpochState
+	for _, e := range s.epochs {
+		all = append(all, e.EpochState)
+	}
+	return all
+}
+
+// Asked gives how often Next has looked.
+func (s *Store) Asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
+func content(r gateway.Range) []byte {
+	b := binary.BigEndian.AppendUint64(r.Epoch[:16:16], r.First)
+	return binary.BigEndian.AppendUint64(b, r.N)
+}
+
+// Content gives the names that a block of a Store stands for.
+func Content(b []byte) (gateway.Range, error) {
+	if len(b) != 32 {
+		return gateway.Range{}, fmt.Errorf("block of %d bytes", len(b))
+	}
+	r := gateway.Range{First: binary.BigEndian.Uint64(b[16:]), N: binary.BigEndian.Uint64(b[24:])}
+	copy(r.Epoch[:], b)
+	return r, nil
+}
