@@ -35,7 +35,10 @@ func (l *memLog) Last(context.Context, string) (Record, error) {
 	return l.records[len(l.records)-1], nil
 }
 
-func (l *memLog) Append(_ context.Context, _ string, after uint64, r Record) (uint64, error) {
+func (l *memLog) Append(ctx context.Context, _ string, after uint64, r Record) (uint64, error) {
+	if ctx.Err() != nil {
+		return 0, ErrUnavailable
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	stored, answer := true, error(nil)

@@ -3,6 +3,8 @@ package cloud
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 )
 
@@ -27,5 +29,19 @@ func TestRegisteringOutOfOrder(t *testing.T) {
 	s.unregister(two)
 	if xs := s.sessions(); len(xs) != 1 || xs[0] != three {
 		t.Errorf("registered are %v", xs)
+	}
+}
+
+func TestNoTokenOpensNothing(t *testing.T) {
+	s := New(Options{})
+	defer s.Close()
+	for _, header := range []string{"", "Bearer ", "Bearer x"} {
+		r := httptest.NewRequest("GET", "/v1/gateways", nil)
+		r.Header.Set("Authorization", header)
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code != http.StatusUnauthorized {
+			t.Errorf("a server without an operator token let %q through: %d", header, w.Code)
+		}
 	}
 }

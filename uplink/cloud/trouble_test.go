@@ -114,22 +114,6 @@ func TestFullLog(t *testing.T) {
 	s.wantSeqs(e, upto+10)
 }
 
-func TestTooManyUnacknowledged(t *testing.T) {
-	came, release := make(chan struct{}), make(chan struct{})
-	s := newSite(t, func(l cloud.Log) cloud.Log { return &slowLog{l, came, release} })
-	e := gateway.NewEpochID()
-	p, _ := s.open(e)
-	p.send(readings(t, e, 1, 1, 1))
-	<-came
-	for range 20 {
-		p.send(readings(t, e, 1, 1, 1))
-	}
-	close(release)
-	if code := p.closed(); code != wire.CloseTooMuch {
-		t.Errorf("closed with %d", code)
-	}
-}
-
 // A slowLog stores updates when it is released, and says when one has come.
 type slowLog struct {
 	cloud.Log
