@@ -142,7 +142,9 @@ func (b *bench) wantGood(s drivers.Sensor) error {
 func (b *bench) wantListed(s drivers.Sensor, got map[string]float64) error {
 	listed := b.Driver.Quantities
 	if l, ok := s.(drivers.Lister); ok && listed == nil {
-		listed = l.Quantities()
+		if listed = l.Quantities(); len(listed) > b.Driver.MostQuantities {
+			return fmt.Errorf("%d quantities, the table says at most %d", len(listed), b.Driver.MostQuantities)
+		}
 	}
 	if err := validQuantities(listed); err != nil {
 		return err

@@ -159,6 +159,7 @@ func TestTableIsChecked(t *testing.T) {
 		"timeout":      func(d *drivers.Driver) { d.Timeout = 0 },
 		"address":      func(d *drivers.Driver) { d.Address = 0x49 },
 		"unit":         func(d *drivers.Driver) { d.Quantities[0].Unit = "°C" },
+		"no bound":     func(d *drivers.Driver) { d.Quantities = nil },
 		"quantity":     func(d *drivers.Driver) { d.Quantities[0].Name = "" },
 		"twice":        func(d *drivers.Driver) { d.Quantities = append(d.Quantities, d.Quantities[0]) },
 		"option name":  func(d *drivers.Driver) { d.Options[0].Name = "N" },

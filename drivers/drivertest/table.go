@@ -34,6 +34,8 @@ func checkTable(c Case) error {
 		return fmt.Errorf("lacks an interval, a timeout or Open")
 	case d.Bus == drivers.BusI2C && !slices.Contains(d.Addresses, d.Address):
 		return fmt.Errorf("its own address %#x is not among its addresses", d.Address)
+	case d.Quantities == nil && d.MostQuantities <= 0:
+		return fmt.Errorf("says neither its quantities nor how many there can be")
 	}
 	if err := validQuantities(d.Quantities); d.Quantities != nil && err != nil {
 		return err

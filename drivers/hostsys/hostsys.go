@@ -17,6 +17,9 @@ import (
 	"github.com/fieldgate/fieldgate/drivers"
 )
 
+// most is how many figures are read, however many temperatures a machine has.
+const most = 64
+
 // Driver is the row for the table.
 func Driver() drivers.Driver {
 	return drivers.Driver{
@@ -25,6 +28,8 @@ func Driver() drivers.Driver {
 		Bus:      drivers.BusNone,
 		Interval: 10 * time.Second,
 		Timeout:  2 * time.Second,
+
+		MostQuantities: most,
 		Options: []drivers.Option{{
 			Name: "path", Kind: drivers.OptionString, Default: "/var/lib/fieldgate",
 			Doc: "The folder whose file system disk_free is about; / if there is no such folder.",
@@ -61,6 +66,7 @@ func open(ctx context.Context, t drivers.Target) (drivers.Sensor, error) {
 		}
 		s.figures = append(s.figures, f)
 	}
+	s.figures = s.figures[:min(len(s.figures), most)]
 	if len(s.figures) == 0 {
 		return nil, fmt.Errorf("nothing about the board can be read: %w", errs)
 	}

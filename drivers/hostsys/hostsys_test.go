@@ -2,6 +2,7 @@ package hostsys_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -174,6 +175,22 @@ func TestLongNamesStayValidAndApart(t *testing.T) {
 	}
 	if _, order := read(t, s); len(order) != 5 {
 		t.Errorf("read %v", order)
+	}
+}
+
+// A server with a sensor at every core still keeps to the table's bound.
+func TestManyTemperatures(t *testing.T) {
+	files := map[string]string{"sys/class/hwmon/hwmon0/name": "coretemp"}
+	for i := range 100 {
+		files[fmt.Sprintf("sys/class/hwmon/hwmon0/temp%d_input", i)] = "40000"
+	}
+	s, err := open(t, tree(t, files), "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := s.(drivers.Lister).Quantities()
+	if _, order := read(t, s); len(order) != 64 || len(listed) != 64 || hostsys.Driver().MostQuantities != 64 {
+		t.Errorf("%d read, %d listed, at most %d announced", len(order), len(listed), hostsys.Driver().MostQuantities)
 	}
 }
 
