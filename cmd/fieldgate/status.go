@@ -51,8 +51,10 @@ func (d *daemon) summary() string {
 			answering++
 		}
 	}
-	line := fmt.Sprintf("%d of %d devices answer, uplink %s, %d readings wait for the cloud",
-		answering, len(devices), d.uplink.Status().State, d.store.Stats().Unacked)
+	line := fmt.Sprintf("%d of %d devices answer, uplink %s", answering, len(devices), d.uplink.Status().State)
+	if d.cfg.Uplink.URL != "" {
+		line += fmt.Sprintf(", %d readings wait for the cloud", d.store.Stats().Unacked)
+	}
 	if n := len(d.health.List()); n > 0 {
 		line += fmt.Sprintf(", %d conditions", n)
 	}

@@ -39,7 +39,7 @@ func (s *Server) serveChannels(w http.ResponseWriter, _ *http.Request) {
 // channels gives the last reading of every channel, and the channels of
 // devices that had none yet, by device and quantity.
 func (s *Server) channels(devices []Device) []channelRow {
-	now, anchor := s.o.Clock.Now(), s.o.Clock.Anchor()
+	now, anchor := s.o.Clock.Stamp(), s.o.Clock.Anchor()
 	list := []channelRow{}
 	seen := map[[2]string]bool{}
 	for _, u := range s.o.Hub.Last() {

@@ -25,7 +25,7 @@ var testNow = time.Date(2026, 11, 23, 6, 0, 0, 123e6, time.UTC)
 
 const testStamp = gateway.Stamp(3600e6)
 
-func (c testClock) Now() gateway.Stamp     { return testStamp }
+func (c testClock) Stamp() gateway.Stamp   { return testStamp }
 func (c testClock) Anchor() gateway.Anchor { return c.anchor }
 
 func newTestClock() testClock {
@@ -69,7 +69,7 @@ func options() (Options, *logBuffer) {
 				Version: "test",
 				Uplink:  Uplink{State: UplinkOnline, Endpoint: "wss://cloud.example.com/v1/gateway"},
 				Devices: []Device{{ID: "boiler", Driver: "lm75", Bus: "sim-1", State: DeviceOK, Channels: []Channel{
-					{"temperature", "Cel"}, {"humidity", "%RH"},
+					{Quantity: "temperature", Unit: "Cel"}, {Quantity: "humidity", Unit: "%RH"},
 				}}},
 			}
 		},

@@ -33,7 +33,7 @@ const (
 
 // A Clock tells the time of readings and of now.
 type Clock interface {
-	Now() gateway.Stamp     // CLOCK_BOOTTIME
+	Stamp() gateway.Stamp   // now, in CLOCK_BOOTTIME
 	Anchor() gateway.Anchor // the best anchor of this boot
 }
 

@@ -90,15 +90,16 @@ type Device struct {
 
 // A Channel is one quantity of a device.
 type Channel struct {
-	Quantity string `json:"quantity"`
-	Unit     string `json:"unit"`
+	Quantity   string  `json:"quantity"`
+	Unit       string  `json:"unit"`
+	MaxSilence float64 `json:"max_silence_s,omitempty"` // how long a deadband may leave readings out; 0 without a deadband
 }
 
 // status asks the daemon and adds what the server itself knows.
 func (s *Server) status() Status {
 	st := s.o.Status()
 	anchor := s.o.Clock.Anchor()
-	now := anchor.Wall(s.o.Clock.Now()).Truncate(time.Millisecond)
+	now := anchor.Wall(s.o.Clock.Stamp()).Truncate(time.Millisecond)
 	st.Type, st.GatewayID, st.Time = "status", s.o.GatewayID, now
 	st.Clock = ClockStatus{Quality: anchor.Quality.String(), Time: now}
 	if st.Devices == nil {

@@ -158,7 +158,7 @@ func (s *story) badConfiguration(t *testing.T) {
 	s.board.put(t, "/etc/fieldgate/conf.d/bad.toml", []byte("[[device]]\nid = \"x\"\ndriver = \"lm57\"\n"), true)
 	got := s.board.run(t, "systemctl restart fieldgate || true; sleep 5; "+
 		"systemctl show -p ActiveState,Result,NRestarts,ExecMainStatus --value fieldgate | tr '\\n' ' '")
-	if want := "78 0 exit-code failed"; sorted(got) != want {
+	if want := "0 78 exit-code failed"; sorted(got) != want {
 		t.Errorf("state, result, restarts, exit status: %s, want %s", sorted(got), want)
 	}
 	if lines := s.board.run(t, "journalctl -u fieldgate -n 20 -o cat --no-pager"); !strings.Contains(lines, "bad.toml:3:") {

@@ -1,0 +1,139 @@
+// The state of the gateway itself: what is wrong, the uplink, the buffer.
+import { useSignal } from "@preact/signals";
+import { type Condition, gatewayNow, link, lostAt, now, status, statusAt, type Status } from "./state";
+import { bytes, clockWords, fixed, span } from "./words";
+import { reconnect } from "./net";
+
+type Mood = "good" | "wait" | "bad" | "off";
+
+// since gives how long ago a gateway's wall time was, in seconds.
+const since = (t: string): number => (gatewayNow(now.value) - Date.parse(t)) / 1000;
+
+export function Health() {
+  const open = useSignal(false);
+  const list = status.value?.health;
+  const worst = list?.[0];
+  const mood: Mood = !list ? "off" : !worst ? "good" : worst.severity === "error" ? "bad" : "wait";
+  const more = list && list.length > 1 ? list.length - 1 : 0;
+  return (
+    <section class={`health ${mood}`} aria-label="Health">
+      <div class="worst" role="status">
+        <i class={`dot ${mood}`} />
+        {worst ? <Sentence condition={worst} /> : <p>{list ? "All is well." : "Asking the gateway …"}</p>}
+      </div>
+      {more > 0 && (
+        <button type="button" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
+          {open.value ? "Show less" : `Show ${more} more`}
+        </button>
+      )}
+      {open.value && (
+        <ul>
+          {list?.slice(1).map((c) => (
+            <li key={c.code + c.subject}>
+              <i class={`dot ${c.severity === "error" ? "bad" : "wait"}`} />
+              <Sentence condition={c} />
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+function Sentence({ condition }: { condition: Condition }) {
+  return (
+    <p>
+      {condition.sentence} <span class="muted">For {span(since(condition.since))}.</span>
+    </p>
+  );
+}
+
+export function Uplink() {
+  const s = status.value;
+  const [mood, head, detail] = s ? uplinkWords(s.uplink) : (["off", "Uplink", "…"] as const);
+  return <Card name="Uplink" mood={mood} head={head} detail={detail} />;
+}
+
+function uplinkWords(u: Status["uplink"]): readonly [Mood, string, string] {
+  const lasted = u.since ? `for ${span(since(u.since))}` : "";
+  switch (u.state) {
+    case "online":
+      return ["good", "Connected to the cloud", [lasted, u.rtt_ms ? `answers in ${fixed(u.rtt_ms, 0)} ms` : ""].filter(Boolean).join(", ")];
+    case "connecting":
+      return ["wait", "Connecting to the cloud …", u.last_error ?? ""];
+    case "waiting":
+      return ["wait", "No connection to the cloud", [nextTry(u.next_try), u.last_error ?? ""].filter(Boolean).join(" ")];
+    case "no_credential":
+      return ["off", "Not enrolled in a cloud yet", "Readings are kept here until it is."];
+    case "refused":
+      return ["bad", "The cloud refuses this gateway", [u.last_error ?? "", nextTry(u.next_try)].filter(Boolean).join(" ")];
+    default:
+      return ["off", "No cloud is set up", "Readings are kept here."];
+  }
+}
+
+function nextTry(t?: string): string {
+  if (!t) return "";
+  const left = Math.ceil(-since(t));
+  return left > 0 ? `Next try in ${span(left)}.` : "Trying now.";
+}
+
+export function Buffer() {
+  const s = status.value;
+  if (!s) return <Card name="Buffer" mood="off" head="Buffer" detail="…" />;
+  const { unacked, oldest_unacked_s, bytes: size, loss_window_s } = s.store;
+  const waiting = unacked > 0 && s.uplink.state !== "online";
+  const oldest = oldest_unacked_s + (now.value - statusAt.value) / 1000;
+  const head = unacked === 0 ? "Nothing waits for the cloud" : `${fixed(unacked, 0)} ${unacked === 1 ? "reading waits" : "readings wait"} for the cloud`;
+  const detail = [
+    waiting ? `Oldest ${span(oldest)}.` : "",
+    `A power cut costs at most ${fixed(loss_window_s, loss_window_s < 10 ? 1 : 0)} s.`,
+    `${bytes(size).join(" ")} on the card.`,
+  ];
+  return <Card name="Buffer" mood={waiting ? "wait" : "good"} head={head} detail={detail.filter(Boolean).join(" ")} />;
+}
+
+function Card({ name, mood, head, detail }: { name: string; mood: Mood; head: string; detail: string }) {
+  return (
+    <section class="card" aria-label={name}>
+      <i class={`dot ${mood}`} />
+      <div>
+        <h2>{head}</h2>
+        <p>{detail}</p>
+      </div>
+    </section>
+  );
+}
+
+// The Banner lies over the page, so that nothing moves when it comes and goes.
+export function Banner() {
+  return (
+    <div role="status" class={link.value === "lost" ? "banner shown" : "banner"}>
+      {link.value === "lost" && (
+        <>
+          <p>
+            No connection to the gateway for {span((now.value - lostAt.value) / 1000)}. What you see are the last values.
+          </p>
+          <button type="button" onClick={reconnect}>
+            Try now
+          </button>
+        </>
+      )}
+    </div>
+  );
+}
+
+export function Footer() {
+  const s = status.value;
+  return (
+    <footer>
+      {s && (
+        <p>
+          Clock {clockWords[s.clock.quality] ?? s.clock.quality}. fieldgate {s.version}, up for{" "}
+          {span(s.uptime_s + (now.value - statusAt.value) / 1000)}.
+        </p>
+      )}
+      <a href="assets/licenses.txt">Licences of the libraries in this page</a>
+    </footer>
+  );
+}

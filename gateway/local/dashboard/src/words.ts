@@ -1,0 +1,90 @@
+// How figures are said to people.
+
+const numbers = new Map<number, Intl.NumberFormat>();
+
+// fixed writes a number with that many decimals and grouped thousands.
+export function fixed(v: number, decimals: number): string {
+  let f = numbers.get(decimals);
+  if (!f) {
+    f = new Intl.NumberFormat("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+    numbers.set(decimals, f);
+  }
+  return f.format(v).replace("-", "\u2212");
+}
+
+const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 5 });
+
+// significant writes a number in about as many digits as fit a tile.
+export function significant(v: number): string {
+  const size = Math.abs(v);
+  if (size !== 0 && (size >= 1e9 || size < 1e-4)) return v.toExponential(3).replace(/-/g, "\u2212");
+  return plain.format(v).replace("-", "\u2212");
+}
+
+// units of the SenML registry that people know by another sign, and decimals.
+const units: Record<string, [sign: string, decimals: number]> = {
+  Cel: ["°C", 2],
+  "%RH": ["% RH", 1],
+  "%": ["%", 1],
+  V: ["V", 3],
+  A: ["A", 3],
+  W: ["W", 1],
+  lx: ["lx", 0],
+  Ohm: ["Ω", 1],
+  deg: ["°", 1],
+  "m/s2": ["m/s²", 2],
+};
+
+// shown gives a value and its unit as a tile shows them.
+export function shown(v: number | null, unit: string): [value: string, unit: string] {
+  if (v === null) return ["–", ""];
+  const u = units[unit];
+  if (u) return [fixed(v, u[1]), u[0]];
+  if (unit === "Pa") return v >= 10000 ? [fixed(v / 100, 1), "hPa"] : [fixed(v, 0), "Pa"];
+  if (unit === "/") return [fixed(v * 100, 1), "%"];
+  if (unit === "B") return bytes(v);
+  if (unit === "s" && v >= 120) return [span(v), ""];
+  return [significant(v), unit];
+}
+
+// bytes gives a size in a unit that keeps it short.
+export function bytes(n: number): [value: string, unit: string] {
+  const steps = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let i = 0;
+  for (; n >= 1024 && i < steps.length - 1; i++) n /= 1024;
+  return [fixed(n, i === 0 || n >= 100 ? 0 : n >= 10 ? 1 : 2), steps[i] ?? ""];
+}
+
+// span says a duration in its two largest units.
+export function span(seconds: number): string {
+  const s = Math.max(0, Math.floor(seconds));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+}
+
+// ago says how long ago something was.
+export function ago(seconds: number): string {
+  return seconds < 1 ? "just now" : `${span(seconds)} ago`;
+}
+
+// label makes a name of the configuration readable.
+export function label(name: string): string {
+  const s = name.replace(/[_-]+/g, " ");
+  return s.charAt(0).toUpperCase() + s.slice(1);
+}
+
+export const qualityWords: Record<string, string> = {
+  suspect: "suspect",
+  stale: "stale",
+  out_of_range: "out of range",
+  simulated: "simulated",
+};
+
+export const clockWords: Record<string, string> = {
+  ntp: "set by the network (NTP)",
+  session: "set by the cloud",
+  rtc: "from the battery-backed clock",
+  none: "never set: times are a guess",
+};
