@@ -53,14 +53,13 @@ func TestLivePace(t *testing.T) {
 			w.store.Append(1)
 			w.pass(100 * time.Millisecond)
 		}
-		// This store keeps every append apart, so a paced second brings its ten
-		// blocks together; only the last of them paces.
-		last := time.Time{}
-		_ = last
+		// This store keeps every append apart, so after a paced second ten blocks
+		// leave together, and only the last of them paces again.
 		w.complete(3 * time.Second)
 		if n := len(seen()); n != 100 {
 			t.Errorf("%d updates", n)
 		}
+		w.pass(2 * time.Second)
 		asked := w.store.Asked()
 		w.store.Append(5)
 		w.pass(10 * time.Millisecond)
