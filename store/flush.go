@@ -248,6 +248,7 @@ func (s *Store) took(v *volume, records []record, d time.Duration) {
 	s.head.forget(e.Last)
 	s.figures.commits++
 	s.figures.lastCommit = d
+	s.figures.longest = max(s.figures.longest, d)
 }
 
 // hold notes that the volume holds r.

@@ -16,7 +16,7 @@ type Stats struct {
 	Written          uint64        // bytes of blocks written since the opening
 	Commits          uint64        // since the opening
 	LastCommit       time.Duration // how long the last one took
-	LossWindow       time.Duration // a power cut costs at most the unacknowledged readings of this time
+	LossWindow       time.Duration // a power cut costs at most the unacknowledged readings of this time: flush_interval and the longest commit so far
 	Dropped          uint64        // given up since the opening, before the cloud had them
 	Gaps             uint64        // epochs that ended in an open gap the cloud does not know of yet
 	Failing          bool          // the card takes no writes at present
@@ -28,7 +28,7 @@ func (s *Store) Stats() Stats {
 	f := s.figures
 	st := Stats{
 		Head: uint64(s.head.len()), Written: f.written, Commits: f.commits, LastCommit: f.lastCommit,
-		LossWindow: s.o.FlushInterval + f.lastCommit, Dropped: f.dropped, Failing: f.failing,
+		LossWindow: s.o.FlushInterval + f.longest, Dropped: f.dropped, Failing: f.failing,
 	}
 	for _, v := range s.volumes {
 		st.Bytes += v.bytes

@@ -60,6 +60,7 @@ type figures struct {
 	commits    uint64
 	written    uint64
 	lastCommit time.Duration
+	longest    time.Duration // of the commits
 	dropped    uint64
 	failing    bool
 }
@@ -75,7 +76,7 @@ func (s *Store) Append(rs []gateway.Reading) (last gateway.Name, err error) {
 	if s.ended {
 		return gateway.Name{}, fmt.Errorf("append: %w", ErrClosed)
 	}
-	idle := s.head.last <= s.growing.Acked // nothing was waiting for flush_interval
+	idle := s.nothingDueLocked()
 	dropped := uint64(0)
 	for i := range rs {
 		if s.head.push(rs[i], came) {
@@ -88,6 +89,16 @@ func (s *Store) Append(rs []gateway.Reading) (last gateway.Name, err error) {
 	}
 	s.wakeWaitersLocked()
 	return gateway.Name{Epoch: s.growing.ID, Seq: s.head.last}, nil
+}
+
+// nothingDueLocked tells whether the head holds no reading that waits for
+// flush_interval, so that Run may be asleep for long.
+func (s *Store) nothingDueLocked() bool {
+	safe := s.growing.Last
+	if s.fsynced {
+		safe = max(safe, s.growing.Acked)
+	}
+	return s.head.last <= safe
 }
 
 func (s *Store) wakeRun() {

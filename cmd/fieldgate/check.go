@@ -27,7 +27,11 @@ func summary(cfg *config.Config) string {
 	if uplink == "" {
 		uplink = "none"
 	}
-	return fmt.Sprintf("%d devices, uplink %s, dashboard on %s", len(cfg.Devices), uplink, cfg.Local.Listen)
+	devices := fmt.Sprintf("%d devices", len(cfg.Devices))
+	if len(cfg.Devices) == 1 {
+		devices = "1 device"
+	}
+	return fmt.Sprintf("%s, uplink %s, dashboard on %s", devices, uplink, cfg.Local.Listen)
 }
 
 // driverTable gives the configuration the drivers of this program as data.

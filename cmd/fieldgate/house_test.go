@@ -18,6 +18,8 @@ const module = "github.com/fieldgate/fieldgate"
 var doors = map[string][]string{
 	"cmd/fieldgate": {"drivers", "drivers/builtin", "drivers/linux", "drivers/sim", "gateway", "gateway/clock", "gateway/config",
 		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/pipeline", "gateway/sample", "store", "systemd", "uplink"},
+	"packaging/witness":       {},
+	"packaging/bench":         {"gateway", "store", "store/block", "packaging/witness"},
 	"cmd/fieldgate-cloud":     {"gateway", "uplink/cloud", "uplink/cloud/jetstream"},
 	"drivers":                 {},
 	"drivers/builtin":         {"drivers", "drivers/gpioin", "drivers/hostsys", "drivers/lm75"},
@@ -32,7 +34,7 @@ var doors = map[string][]string{
 	"gateway/config":          {"gateway"},
 	"gateway/health":          {},
 	"gateway/live":            {"gateway"},
-	"gateway/local":           {"gateway", "gateway/health", "gateway/live"},
+	"gateway/local":           {"gateway", "gateway/health", "gateway/live", "gateway/local/dashboard"},
 	"gateway/local/dashboard": {},
 	"gateway/pipeline":        {"gateway", "gateway/health"},
 	"gateway/sample":          {"drivers", "gateway", "gateway/health"},
@@ -43,7 +45,7 @@ var doors = map[string][]string{
 	"systemd":                 {},
 	"uplink":                  {"gateway", "gateway/health", "store/block", "uplink/wire"},
 	"uplink/cloud":            {"gateway", "store/block", "uplink/wire"},
-	"uplink/cloud/jetstream":  {"gateway", "uplink/cloud"},
+	"uplink/cloud/jetstream":  {"gateway", "uplink/cloud", "uplink/wire"},
 	"uplink/uplinktest":       {"gateway", "uplink/wire"},
 	"uplink/wire":             {"gateway"},
 }
@@ -57,7 +59,7 @@ var onlyIn = map[string][]string{
 	"github.com/pelletier/go-toml":      {"gateway/config"},
 	"github.com/fxamacker/cbor":         {"store/block", "store", "uplink/wire", "uplink/cloud"},
 	"github.com/klauspost/compress":     {"store/block"},
-	"github.com/gorilla/websocket":      {"gateway/local", "uplink", "uplink/cloud", "uplink/uplinktest"},
+	"github.com/gorilla/websocket":      {"packaging/witness", "gateway/local", "uplink", "uplink/cloud", "uplink/uplinktest"},
 	"github.com/coreos/go-systemd":      {"systemd"},
 }
 

@@ -232,7 +232,7 @@ func (s *story) bus(t *testing.T) {
 	const driver = "/sys/bus/platform/drivers/i2c-bcm2835"
 	state := "systemctl show -p MainPID,NRestarts --value fieldgate"
 	before := s.board.run(t, state)
-	cursor := s.board.run(t, "journalctl -u fieldgate -n 0 --show-cursor | sed 's/^-- cursor: //'")
+	cursor := s.board.run(t, "journalctl -u fieldgate -n 0 --show-cursor | sed -n 's/^-- cursor: //p'")
 
 	s.board.run(t, "echo 3f804000.i2c > "+driver+"/unbind; test ! -e /dev/i2c-1")
 	sick := func(_ []reading, st status) bool { return st.about("i2c-1") || st.about("tank") }

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fieldgate/fieldgate/packaging/witness"
+)
+
+// A station is a gateway as a process of its own, with simulated chips.
+type station struct {
+	config string
+	log    string
+	cmd    *exec.Cmd
+}
+
+func newStation(t *testing.T, cloud *witness.Cloud, listen string) *station {
+	t.Helper()
+	dir := t.TempDir()
+	token := write(t, filepath.Join(dir, "token"), cloud.Enrol(t))
+	text := fmt.Sprintf("version = 1\n[gateway]\nid = %q\n[uplink]\nurl = %q\nca = %q\ntoken_file = %q\n[store]\ndir = %q\nflush_interval = \"500ms\"\n[local]\nlisten = %q\nview = \"open\"\n",
+		cloud.Gateway, cloud.URL(), filepath.Join(cloud.State, "ca.pem"), token, filepath.Join(dir, "state"), listen)
+	for i := range 4 {
+		text += fmt.Sprintf("[[device]]\nid = \"chip-%d\"\ndriver = \"lm75\"\nmodel = \"tmp105\"\nbus = \"sim-%d\"\naddress = 0x%x\ninterval = \"20ms\"\n", i, i%2, 0x48+i)
+	}
+	return &station{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log")}
+}
+
+func (s *station) start(t *testing.T) {
+	t.Helper()
+	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	s.cmd = program(t, "run", "--config", s.config)
+	s.cmd.Stderr = log
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := s.cmd
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // ended already, most often
+		if text, err := os.ReadFile(s.log); t.Failed() && err == nil {
+			t.Logf("the gateway's log:\n%s", text)
+		}
+	})
+}
+
+// end sends a signal and waits; an orderly end has to succeed.
+func (s *station) end(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	_ = s.cmd.Process.Signal(signal)
+	if err := s.cmd.Wait(); err != nil && signal == syscall.SIGTERM {
+		t.Errorf("the gateway did not stop in order: %v", err)
+	}
+}
+
+// Promises 1, 2 and 3, with the real programs: the cloud is killed and comes
+// back, the gateway is killed in the outage and comes back, then is stopped in
+// order. Of all that was seen on site, everything is in the cloud's log once,
+// or inside the gap of the epoch that was killed, no older than the loss
+// window.
+func TestEveryReadingIsAccountedFor(t *testing.T) {
+	cloud := newCloud(t, "plant-7")
+	addr := witness.FreeAddr(t)
+	st := newStation(t, cloud, addr)
+	cloud.Start(t)
+	st.start(t)
+	screen := witness.Watch(t, addr)
+	online := func(_ []witness.Reading, s witness.Status) bool { return s.Uplink.State == "online" }
+	screen.Await(t, "uplink online", 0, online)
+	more := func(n int) {
+		screen.Await(t, fmt.Sprintf("%d more readings", n), screen.Count(), func(rs []witness.Reading, _ witness.Status) bool { return len(rs) >= n })
+	}
+	more(200)
+
+	cloud.Kill(t)
+	more(200)
+	cloud.Start(t)
+	seen, _, _ := screen.Snapshot()
+	cloud.AwaitAll(t, seen) // an outage costs nothing
+
+	cloud.Kill(t)
+	more(400)
+	st.end(t, syscall.SIGKILL)
+	seen, status, _ := screen.Snapshot()
+	cut := seen[len(seen)-1]
+	st.start(t)
+	screen.Await(t, "a new epoch", len(seen), func(rs []witness.Reading, _ witness.Status) bool {
+		return slices.ContainsFunc(rs, func(r witness.Reading) bool { return r.Epoch != cut.Epoch })
+	})
+	cloud.Start(t)
+	held, _ := cloud.Await(t, "the end of the epoch that was killed", func(h witness.Log) bool { return h.Ended[cut.Epoch] != "" })
+	// The commit that was under way when the kill came may have been slower than all before.
+	const slower = 300 * time.Millisecond
+	window := slower + time.Duration(status.Store.LossWindow*float64(time.Second))
+	for _, r := range held.Lacks(seen) {
+		if age := cut.Timestamp.Sub(r.Timestamp); age > window {
+			t.Errorf("lost: %s/%d, taken %v before the last one seen; the loss window is %v", r.Epoch, r.Seq, age, window)
+		}
+		if !held.Explained(r.Name()) {
+			t.Errorf("lost and in no gap: %s/%d", r.Epoch, r.Seq)
+		}
+	}
+	lost := len(held.Lacks(seen))
+
+	more(100)
+	st.end(t, syscall.SIGTERM)
+	from := screen.Count()
+	st.start(t)
+	screen.Await(t, "readings after an orderly stop", from, func(rs []witness.Reading, _ witness.Status) bool { return len(rs) > 50 })
+	all, _, _ := screen.Snapshot()
+	after := slices.DeleteFunc(slices.Clone(all), func(r witness.Reading) bool { return r.Epoch == cut.Epoch })
+	held, _ = cloud.AwaitAll(t, after) // an orderly stop costs nothing
+	for _, fault := range held.Faults() {
+		t.Error(fault)
+	}
+	t.Logf("%d readings seen on site, %d held by the cloud, %d lost to the kill (window %v)", len(all), len(held.Readings), lost, window)
+}

@@ -1,0 +1,171 @@
+package witness
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A Cloud is the program fieldgate-cloud on this machine's loopback, with one
+// gateway enrolled.
+type Cloud struct {
+	Program string // path of fieldgate-cloud
+	State   string // its state folder
+	Addr    string // "127.0.0.1:port"
+	Gateway string // gateway_id
+	Name    string // by which the gateway reaches it; it gets a certificate for it
+
+	server *exec.Cmd // nil: stopped
+}
+
+// Enrol makes the gateway known and gives its token.
+func (c *Cloud) Enrol(t *testing.T) string {
+	t.Helper()
+	token, err := exec.Command(c.Program, "gateway", "add", c.Gateway, "--state", c.State).Output()
+	if err != nil {
+		t.Fatalf("add the gateway: %v", err)
+	}
+	return string(bytes.TrimSpace(token))
+}
+
+// Start starts the program and waits until it answers. It ends with the test
+// at the latest.
+func (c *Cloud) Start(t *testing.T) {
+	t.Helper()
+	log, err := os.OpenFile(filepath.Join(c.State, "stderr"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	c.server = exec.Command(c.Program, "run", "--listen", c.Addr, "--state", c.State, "--name", c.Name)
+	c.server.Stderr = log
+	c.server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := c.server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	server := c.server
+	t.Cleanup(func() {
+		if c.server == server {
+			c.Stop(t)
+		}
+	})
+	c.Await(t, "answers", func(Log) bool { return true })
+}
+
+// Stop ends the program in order.
+func (c *Cloud) Stop(t *testing.T) {
+	t.Helper()
+	if c.server == nil {
+		return
+	}
+	_ = c.server.Process.Signal(syscall.SIGTERM)
+	if err := c.server.Wait(); err != nil {
+		t.Errorf("fieldgate-cloud did not stop in order: %v", err)
+	}
+	c.server = nil
+}
+
+// Kill ends the program as a power cut would, its disk excepted.
+func (c *Cloud) Kill(t *testing.T) {
+	t.Helper()
+	_ = c.server.Process.Kill()
+	_ = c.server.Wait() // killed: it says so
+	c.server = nil
+}
+
+// URL is where the gateway connects.
+func (c *Cloud) URL() string {
+	_, port, _ := net.SplitHostPort(c.Addr)
+	return "wss://" + net.JoinHostPort(c.Name, port) + "/v1/gateway"
+}
+
+// Read asks for the whole log, as an operator does.
+func (c *Cloud) Read(ctx context.Context) (Log, error) {
+	held := Log{Readings: map[Name][]Reading{}, Last: map[string]uint64{}, Ended: map[string]string{}}
+	ca, err1 := os.ReadFile(filepath.Join(c.State, "ca.pem"))
+	token, err2 := os.ReadFile(filepath.Join(c.State, "operator.token"))
+	if err := errors.Join(err1, err2); err != nil {
+		return held, err
+	}
+	trusted := x509.NewCertPool()
+	trusted.AppendCertsFromPEM(ca)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}, DisableKeepAlives: true}}
+	url := fmt.Sprintf("https://%s/v1/gateways/%s/readings", c.Addr, c.Gateway)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return held, err
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	res, err := client.Do(req)
+	if err != nil {
+		return held, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return held, fmt.Errorf("%s: %s", url, res.Status)
+	}
+	return held, held.decode(json.NewDecoder(res.Body))
+}
+
+func (h *Log) decode(lines *json.Decoder) error {
+	for {
+		var l logLine
+		err := lines.Decode(&l)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		h.add(l)
+	}
+}
+
+// Await reads the log again and again until it satisfies ok, and returns it with the time that took.
+func (c *Cloud) Await(t *testing.T, what string, ok func(Log) bool) (Log, time.Duration) {
+	t.Helper()
+	start, deadline := time.Now(), time.After(Patience)
+	for {
+		held, err := c.Read(t.Context())
+		if err == nil && ok(held) {
+			return held, time.Since(start)
+		}
+		select {
+		case <-deadline:
+			text, _ := os.ReadFile(filepath.Join(c.State, "stderr"))
+			t.Fatalf("the cloud: not seen: %s; %d readings held, error %v; its log:\n%s", what, len(held.Readings), err, text)
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
+// AwaitAll waits until the log holds all these readings.
+func (c *Cloud) AwaitAll(t *testing.T, rs []Reading) (Log, time.Duration) {
+	t.Helper()
+	return c.Await(t, fmt.Sprintf("%d readings", len(rs)), func(h Log) bool { return len(h.Lacks(rs)) == 0 })
+}
+
+// FreeAddr gives a loopback address on which nobody listens now.
+func FreeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}

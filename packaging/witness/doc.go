@@ -1,0 +1,57 @@
+// Package witness sees what a gateway shows on site and what the cloud's log
+// holds, each from outside as a person would, and judges whether every
+// reading is accounted for. The tests of the whole program use it, on this
+// machine and on the emulated Raspberry Pi.
+package witness
+
+import "time"
+
+// Patience is how long anything may take before a test gives up on it. A test
+// of something slower sets it before it begins.
+var Patience = time.Minute
+
+// A Name identifies one reading of the gateway for ever.
+type Name struct {
+	Epoch string
+	Seq   uint64
+}
+
+// A Reading is one line of /ws, or of the cloud's log.
+type Reading struct {
+	Device    string    `json:"device_id"`
+	Quantity  string    `json:"quantity"`
+	Value     float64   `json:"value"`
+	Timestamp time.Time `json:"timestamp"`
+	Quality   string    `json:"quality"`
+	Epoch     string    `json:"epoch"`
+	Seq       uint64    `json:"seq"`
+}
+
+// Name is the reading's name.
+func (r Reading) Name() Name { return Name{r.Epoch, r.Seq} }
+
+// A Status is the part of the gateway's status message that tests look at.
+type Status struct {
+	Uplink struct {
+		State string `json:"state"`
+	} `json:"uplink"`
+	Store struct {
+		Unacked    uint64  `json:"unacked"`
+		LossWindow float64 `json:"loss_window_s"`
+	} `json:"store"`
+	Health []struct {
+		Code     string `json:"code"`
+		Subject  string `json:"subject"`
+		Sentence string `json:"sentence"`
+	} `json:"health"`
+}
+
+// About reports whether a condition of this subject holds.
+func (s Status) About(subject string) bool {
+	for _, c := range s.Health {
+		if c.Subject == subject {
+			return true
+		}
+	}
+	return false
+}
