@@ -20,6 +20,7 @@ sed "s/@VERSION@/$VERSION/; s/@DATE@/$date/" packaging/changelog | gzip -9n > "$
 gzip -9n < packaging/fieldgate.8 > "$STAGE/fieldgate.8.gz"
 
 mkdir -p dist
+rm -f dist/fieldgate_*_"$ARCH".deb                            # of other versions
 deb=dist/fieldgate_${VERSION}_$ARCH.deb
 go tool -modfile=packaging/tools/go.mod nfpm package --config packaging/nfpm.yaml --packager deb --target "$deb" > /dev/null
 echo "$deb: $(stat -c %s "$deb") bytes"
