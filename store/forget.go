@@ -37,8 +37,13 @@ func (s *Store) forgetWhatMay() {
 		return
 	}
 	s.sweep, s.sweptAt = false, now
+	epochs := len(s.order)
 	doomed, dropped := s.doomLocked(over)
+	nothing := len(doomed) == 0 && len(s.order) == epochs
 	s.mu.Unlock()
+	if nothing {
+		return // acks alone are not worth a commit
+	}
 	if err := s.saveState(); err != nil {
 		s.cardFailed(err)
 		return // the volumes are out of the index; the next start deletes them

@@ -174,7 +174,7 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		s.work()
-		timer.Reset(s.untilDue())
+		timer.Reset(min(s.untilDue(), sweepEvery))
 	}
 }
 
