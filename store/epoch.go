@@ -13,6 +13,7 @@ type epoch struct {
 	entry
 	ordinal uint64
 	spans   []span // on the card, by first seq; an older copy of a reading may be in a later span
+	missing uint64 // readings that this opening found damaged or missing behind Last, at most
 
 	// what must be seen before acknowledged readings may be given up
 	session       uint64        // the session in which an ack last named the epoch; 0 none since the opening

@@ -245,6 +245,8 @@ func (s *Store) took(v *volume, records []record, d time.Duration) {
 		s.figures.written += uint64(len(r.value))
 		e.Last, e.LastAt = r.Last(), r.T1
 	}
+	s.unsaved = s.unsaved || v.number > e.Filled
+	e.Filled = v.number
 	s.head.forget(e.Last)
 	s.figures.commits++
 	s.figures.lastCommit = d
@@ -259,19 +261,27 @@ func (v *volume) hold(e *epoch, r *record) {
 	}
 }
 
-// learnRisk saves a higher bound on what a power cut can cost, if more than
-// the present one waited for the commit that just ended.
+// learnRisk saves what has to be known after a power cut, if the commit that
+// just ended changed it: that a volume has readings now, and a higher bound on
+// what a cut can cost, if more than the present one waited for the commit.
 func (s *Store) learnRisk() error {
 	s.mu.Lock()
 	more := s.atRisk > s.growing.AtMost
 	if more {
 		s.growing.AtMost = s.atRisk + s.atRisk/4
 	}
+	more = more || s.unsaved
 	s.mu.Unlock()
 	if !more {
 		return nil
 	}
-	return s.saveState()
+	err := s.saveState()
+	if err == nil {
+		s.mu.Lock()
+		s.unsaved = false
+		s.mu.Unlock()
+	}
+	return err
 }
 
 // saveState makes epochs, acks and facts durable. The caller holds writeMu.

@@ -95,6 +95,7 @@ func (s *Store) doomLocked(over int64) (doomed []*volume, dropped uint64) {
 		dropped += s.giveUpReadingsLocked(v)
 		s.dropVolumeLocked(v)
 		doomed = append(doomed, v)
+		s.facts.Oldest = v.number + 1
 		over -= v.bytes
 	}
 	s.forgetEpochsLocked()

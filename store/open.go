@@ -74,8 +74,32 @@ func (s *Store) recover() error {
 			e.interrupt(now, opened)
 		}
 		e.locate(now)
+		s.missVolumes(e)
+		e.Lost = max(e.Lost, e.missing)
 	}
 	return nil
+}
+
+// missVolumes looks for volumes that got readings of an epoch and are neither
+// there nor given up on purpose.
+func (s *Store) missVolumes(e *epoch) {
+	for number := max(e.Volume, s.facts.Oldest); number <= e.Filled; number++ {
+		if slices.ContainsFunc(s.volumes, func(v *volume) bool { return v.number == number }) {
+			continue
+		}
+		e.lose(s.mostIn(e))
+		s.o.Conditions.Raise(ConditionDamage, volumeName(number), health.Error,
+			fmt.Sprintf("%s is missing from %s: the readings it held are lost and are reported as a gap.", volumeName(number), s.shelf.dir))
+	}
+}
+
+// mostIn bounds how many readings of an epoch a lost volume held behind the
+// last that is known.
+func (s *Store) mostIn(e *epoch) uint64 {
+	if e.EndAt > e.LastAt {
+		return s.o.risk(e.EndAt.Sub(e.LastAt))
+	}
+	return volumeBytes / block.HeaderSize * blockReadings
 }
 
 // loadState reads state.db, if there is one that can be read.
@@ -167,17 +191,17 @@ func compareOrdinal(e *epoch, ordinal uint64) int {
 // epoch's end is not known.
 func (e *epoch) lose(n uint64) {
 	if e.Growth != gateway.Closed {
-		e.Lost += n
+		e.missing += n
 	}
 }
 
 // loseVolume gives up a volume that cannot be read. What it held becomes a
-// gap; how much that was behind the last known reading is bounded by its size.
+// gap.
 func (s *Store) loseVolume(v *volume, err error) {
 	s.quarantine(v.path, err)
 	for _, e := range slices.Backward(s.order) {
-		if e.Volume <= v.number {
-			e.lose(uint64(v.bytes) / block.HeaderSize * blockReadings)
+		if v.number >= e.Volume {
+			e.Filled = max(e.Filled, v.number) // missVolumes finds it gone
 			break
 		}
 	}

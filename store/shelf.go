@@ -51,9 +51,11 @@ func (s *shelf) list() ([]*volume, error) {
 	return all, nil
 }
 
+func volumeName(number uint64) string { return fmt.Sprintf("%06d.db", number) }
+
 // create makes a volume that may be written.
 func (s *shelf) create(number uint64) (*volume, error) {
-	v := &volume{number: number, path: filepath.Join(s.dir, fmt.Sprintf("%06d.db", number)), writable: true}
+	v := &volume{number: number, path: filepath.Join(s.dir, volumeName(number)), writable: true}
 	db, err := createBolt(v.path, func(tx *bbolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists(bucketBlocks)
 		return err

@@ -26,8 +26,9 @@ var (
 // facts are what state.db holds beside the epochs.
 type facts struct {
 	Version   int       `json:"version"`
-	Install   string    `json:"install_id"` // 32 hex digits
-	CloudTime time.Time `json:"cloud_time"` // the cloud's clock, when last heard
+	Install   string    `json:"install_id"`    // 32 hex digits
+	CloudTime time.Time `json:"cloud_time"`    // the cloud's clock, when last heard
+	Oldest    uint64    `json:"oldest_volume"` // volumes below this number were given up on purpose
 }
 
 // entry is what state.db holds of one epoch.
@@ -36,6 +37,7 @@ type entry struct {
 	Opened    gateway.Stamp       `json:"opened"`
 	Anchor    gateway.Anchor      `json:"anchor"` // boot id, and the best anchor known at the last save
 	Volume    uint64              `json:"volume"` // the lowest number that a volume of this epoch can have
+	Filled    uint64              `json:"filled"` // the highest number of a volume that got readings of it; 0 if none did
 	Growth    gateway.EpochGrowth `json:"growth"`
 	Last      uint64              `json:"last"`      // last seq on the card, at the last save
 	LastAt    gateway.Stamp       `json:"last_at"`   // its stamp

@@ -51,6 +51,7 @@ type Store struct {
 	sweep   bool          // something may be forgotten
 	sweptAt time.Duration // when it was looked last
 	oldest  oldestBlock
+	unsaved bool   // the growing epoch has readings in a volume that its entry does not name
 	atRisk  uint64 // the most unacknowledged readings that ever waited for one commit
 	figures figures
 }
