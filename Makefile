@@ -34,11 +34,13 @@ test-pi: deb build
 
 deb: $(ARCHS:%=dist-%)
 
-dist-%:
+build-%:
 	GOOS=linux GOARCH=$* $(GO_BUILD) -o bin/linux-$*/ ./cmd/fieldgate
+
+dist-%: build-%
 	packaging/build-deb.sh $* $(VERSION)
 
-bench: build
+bench: build build-arm64
 	go run ./packaging/bench
 
 dashboard:

@@ -35,6 +35,18 @@ func (s *Store) work() {
 	s.forgetWhatMay()
 }
 
+// Flush commits what is in the head now, whether it is due or not.
+func (s *Store) Flush() error {
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	if err := s.commitAll(); err != nil {
+		s.cardFailed(err)
+		return fmt.Errorf("flush: %w", err)
+	}
+	s.cardWorks()
+	return nil
+}
+
 // untilDue is how long until the next commit.
 func (s *Store) untilDue() time.Duration {
 	s.mu.Lock()

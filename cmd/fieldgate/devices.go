@@ -112,7 +112,7 @@ func (r *rack) simBus(name string) *sim.Bus {
 		// Each address has a temperature of its own: 0x48 a hot one, then ever colder.
 		mean := 61 - 17*float64(c.Address&7)
 		kind, _ := c.Options["model"].(string)
-		bus.Attach(uint16(c.Address), sim.NewLM75(kind, r.clock, sim.Wander(mean, 4, 10*time.Minute)))
+		bus.Attach(uint16(c.Address), sim.NewLM75(kind, r.clock, sim.Wander(mean, 4, 10*time.Minute)).Settled())
 	}
 	return bus
 }

@@ -19,7 +19,7 @@ var doors = map[string][]string{
 	"cmd/fieldgate": {"drivers", "drivers/builtin", "drivers/linux", "drivers/sim", "gateway", "gateway/clock", "gateway/config",
 		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/pipeline", "gateway/sample", "store", "systemd", "uplink"},
 	"packaging/witness":       {},
-	"packaging/bench":         {"gateway", "store", "store/block", "packaging/witness"},
+	"packaging/bench":         {"gateway", "gateway/health", "store", "store/storetest"},
 	"cmd/fieldgate-cloud":     {"gateway", "uplink/cloud", "uplink/cloud/jetstream"},
 	"drivers":                 {},
 	"drivers/builtin":         {"drivers", "drivers/gpioin", "drivers/hostsys", "drivers/lm75"},
@@ -59,7 +59,7 @@ var onlyIn = map[string][]string{
 	"github.com/pelletier/go-toml":      {"gateway/config"},
 	"github.com/fxamacker/cbor":         {"store/block", "store", "uplink/wire", "uplink/cloud"},
 	"github.com/klauspost/compress":     {"store/block"},
-	"github.com/gorilla/websocket":      {"packaging/witness", "gateway/local", "uplink", "uplink/cloud", "uplink/uplinktest"},
+	"github.com/gorilla/websocket":      {"packaging/bench", "packaging/witness", "gateway/local", "uplink", "uplink/cloud", "uplink/uplinktest"},
 	"github.com/coreos/go-systemd":      {"systemd"},
 }
 

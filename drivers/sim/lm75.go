@@ -60,6 +60,12 @@ func NewLM75(kind string, clock Clock, temp Curve) *LM75 {
 	return c
 }
 
+// Settled gives the chip as it is when its power came long ago.
+func (c *LM75) Settled() *LM75 {
+	c.powered -= time.Minute
+	return c
+}
+
 // Reset is a power cycle.
 func (c *LM75) Reset() {
 	c.pointer, c.conf = lm75Temp, c.config
