@@ -13,14 +13,18 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fieldgate/fieldgate/packaging/witness"
 )
+
+const gatewayID = "pi-1"
 
 // A story is one board's life; its steps build on each other.
 type story struct {
 	root   string // of the repository
 	board  *board
-	screen *screen
-	cloud  *cloud
+	screen *witness.Screen
+	cloud  *witness.Cloud
 	token  string // of the gateway, in the cloud's eyes
 }
 
@@ -29,10 +33,14 @@ func TestPi(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	witness.Patience = bootLimit
 	s := &story{root: root, board: newBoard(t)}
 	t.Logf("pi: boot to ssh %.0f s", s.board.boot().Seconds())
-	s.screen = watch(t, s.board.webPort)
-	s.cloud, s.token = newCloud(t, root)
+	s.screen = witness.Watch(t, fmt.Sprintf("127.0.0.1:%d", s.board.webPort))
+	// The guest reaches this host's loopback as 10.0.2.2.
+	s.cloud = &witness.Cloud{Program: filepath.Join(root, "bin", "fieldgate-cloud"), State: t.TempDir(), Addr: witness.FreeAddr(t), Gateway: gatewayID, Name: "10.0.2.2"}
+	s.token = s.cloud.Enrol(t)
+	s.cloud.Start(t)
 	for _, step := range []struct {
 		name string
 		run  func(*testing.T)
@@ -77,8 +85,12 @@ func (s *story) install(t *testing.T) {
 	t.Logf("pi: copy of %.1f MB %.0f s", float64(len(deb))/1e6, time.Since(start).Seconds())
 
 	start = time.Now()
-	s.board.run(t, "DEBIAN_FRONTEND=noninteractive apt-get install -qy /root/fieldgate_*_arm64.deb")
-	t.Logf("pi: apt install %.0f s", time.Since(start).Seconds())
+	for i, command := range s.installCommands(t) {
+		s.board.run(t, "cd /root; export DEBIAN_FRONTEND=noninteractive; "+command)
+		if i == 0 {
+			t.Logf("pi: apt install %.0f s", time.Since(start).Seconds())
+		}
+	}
 
 	got := s.board.run(t, "cat /proc/1/comm; systemctl is-active fieldgate; systemctl is-enabled fieldgate; "+
 		"ps -o user= -p $(systemctl show -p MainPID --value fieldgate)")
@@ -86,6 +98,24 @@ func (s *story) install(t *testing.T) {
 		t.Errorf("PID 1, unit state, enablement, user:\n%s\nwant\n%s", got, want)
 	}
 	s.shippedToken(t)
+}
+
+// installCommands are those of the README, as root types them. The editor is left out: the shipped configuration works
+// as it is, and the next steps put others in its place.
+func (s *story) installCommands(t *testing.T) []string {
+	t.Helper()
+	var commands []string
+	for line := range strings.Lines(witness.Blocks(t, filepath.Join(s.root, "README.md"), "sh")[1]) {
+		command := strings.TrimPrefix(strings.TrimSpace(line), "sudo ")
+		if strings.HasPrefix(command, "sudoedit ") {
+			continue
+		}
+		commands = append(commands, strings.Replace(command, "apt install", "apt install -qy", 1))
+	}
+	if len(commands) < 2 || len(commands) > 5 {
+		t.Fatalf("the README installs with %q", commands)
+	}
+	return commands
 }
 
 // shippedToken: nobody may look without the token that the installation made.
@@ -146,8 +176,8 @@ func (s *story) sampling(t *testing.T) {
 	start := time.Now()
 	s.board.run(t, "systemctl restart fieldgate")
 	t.Logf("pi: restart to READY %.1f s", time.Since(start).Seconds())
-	s.screen.awaitValue(t, "tank", 21.5)
-	_, st, _ := s.screen.snapshot()
+	s.screen.AwaitValue(t, "tank", 21.5)
+	_, st, _ := s.screen.Snapshot()
 	if st.Uplink.State != "off" || len(st.Health) > 0 {
 		t.Errorf("without an uplink configured the status says %+v", st)
 	}
@@ -175,22 +205,22 @@ func sorted(words string) string {
 
 // uplink: a temperature, below zero too, arrives on /ws and in the cloud's log.
 func (s *story) uplink(t *testing.T) {
-	ca, err := os.ReadFile(filepath.Join(s.cloud.state, "ca.pem"))
+	ca, err := os.ReadFile(filepath.Join(s.cloud.State, "ca.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.board.put(t, "/etc/fieldgate/cloud-ca.pem", ca, true)
 	s.board.put(t, "/etc/fieldgate/uplink.token", []byte(s.token+"\n"), false)
 	s.board.put(t, "/etc/fieldgate/conf.d/uplink.toml", fmt.Appendf(nil, "[uplink]\nurl = %q\nca = %q\ntoken_file = %q\n",
-		s.cloud.url(), "/etc/fieldgate/cloud-ca.pem", "/etc/fieldgate/uplink.token"), true)
+		s.cloud.URL(), "/etc/fieldgate/cloud-ca.pem", "/etc/fieldgate/uplink.token"), true)
 	s.board.run(t, "systemctl restart fieldgate")
-	s.screen.await(t, "uplink online", 0, func(_ []reading, st status) bool { return st.Uplink.State == "online" })
+	s.screen.Await(t, "uplink online", 0, func(_ []witness.Reading, st witness.Status) bool { return st.Uplink.State == "online" })
 
 	for _, celsius := range []float64{-5.5, 85} {
 		s.board.temperature(t, celsius)
-		shown := s.screen.awaitValue(t, "tank", celsius)
-		_, stored := s.cloud.await(t, fmt.Sprintf("tank at %v", celsius), func(h heldLog) bool {
-			for _, held := range h.readings {
+		shown := s.screen.AwaitValue(t, "tank", celsius)
+		_, stored := s.cloud.Await(t, fmt.Sprintf("tank at %v", celsius), func(h witness.Log) bool {
+			for _, held := range h.Readings {
 				if held[0].Device == "tank" && held[0].Value == celsius {
 					return true
 				}
@@ -203,28 +233,28 @@ func (s *story) uplink(t *testing.T) {
 
 // outage: every reading of the minute in which the cloud was away arrives exactly once.
 func (s *story) outage(t *testing.T) {
-	s.cloud.stop(t)
-	from := s.screen.count()
+	s.cloud.Stop(t)
+	from := s.screen.Count()
 	<-time.After(time.Minute)
-	missed, st, _ := s.screen.snapshot()
+	missed, st, _ := s.screen.Snapshot()
 	missed = missed[from:]
 	if len(missed) < 60 {
 		t.Fatalf("only %d readings on /ws in a minute without the cloud; status %+v", len(missed), st)
 	}
-	s.cloud.start(t)
-	held, took := s.cloud.awaitAll(t, missed)
+	s.cloud.Start(t)
+	held, took := s.cloud.AwaitAll(t, missed)
 	t.Logf("pi: cloud away for 60 s: %d readings, all there %.1f s after its return (%d unacknowledged before)",
 		len(missed), took.Seconds(), st.Store.Unacked)
 	s.check(t, held)
 }
 
-func (s *story) check(t *testing.T, held heldLog) {
+func (s *story) check(t *testing.T, held witness.Log) {
 	t.Helper()
-	faults := held.faults()
+	faults := held.Faults()
 	for _, fault := range faults {
 		t.Error(fault)
 	}
-	t.Logf("pi: the cloud holds %d readings of %d epochs: %d held twice or missing without a word", len(held.readings), len(held.last), len(faults))
+	t.Logf("pi: the cloud holds %d readings of %d epochs: %d held twice or missing without a word", len(held.Readings), len(held.Last), len(faults))
 }
 
 // bus: its driver is unbound, so /dev/i2c-1 vanishes, and bound again.
@@ -235,15 +265,15 @@ func (s *story) bus(t *testing.T) {
 	cursor := s.board.run(t, "journalctl -u fieldgate -n 0 --show-cursor | sed -n 's/^-- cursor: //p'")
 
 	s.board.run(t, "echo 3f804000.i2c > "+driver+"/unbind; test ! -e /dev/i2c-1")
-	sick := func(_ []reading, st status) bool { return st.about("i2c-1") || st.about("tank") }
-	took := s.screen.await(t, "a condition about the bus or its device", 0, sick)
+	sick := func(_ []witness.Reading, st witness.Status) bool { return st.About("i2c-1") || st.About("tank") }
+	took := s.screen.Await(t, "a condition about the bus or its device", 0, sick)
 	t.Logf("pi: bus gone -> condition %.1f s", took.Seconds())
-	s.screen.awaitSpan(t, s.screen.count(), 10*time.Second) // the others go on, and the log has time to repeat itself
+	s.screen.AwaitSpan(t, s.screen.Count(), 10*time.Second) // the others go on, and the log has time to repeat itself
 
 	s.board.run(t, "echo 3f804000.i2c > "+driver+"/bind")
 	s.board.temperature(t, 30)
-	took = s.screen.awaitValue(t, "tank", 30)
-	s.screen.await(t, "the condition's end", 0, func(rs []reading, st status) bool { return !sick(rs, st) })
+	took = s.screen.AwaitValue(t, "tank", 30)
+	s.screen.Await(t, "the condition's end", 0, func(rs []witness.Reading, st witness.Status) bool { return !sick(rs, st) })
 	t.Logf("pi: bus back -> reading %.1f s", took.Seconds())
 
 	lines := s.board.run(t, "journalctl -u fieldgate -o cat --no-pager --after-cursor='"+cursor+"'")
@@ -260,38 +290,38 @@ func (s *story) bus(t *testing.T) {
 func (s *story) level(t *testing.T) {
 	for _, level := range []float64{1, 0} {
 		s.board.gpio(t, 17, level == 1)
-		took := s.screen.awaitValue(t, "door", level)
+		took := s.screen.AwaitValue(t, "door", level)
 		t.Logf("pi: GPIO17 set to %v -> /ws %.1f s", level, took.Seconds())
 	}
 }
 
 // powerCut: of what /ws showed before it, at most the loss window is missing, and a gap says so.
 func (s *story) powerCut(t *testing.T) {
-	s.cloud.stop(t)
-	s.screen.awaitSpan(t, s.screen.count(), 20*time.Second)
+	s.cloud.Stop(t)
+	s.screen.AwaitSpan(t, s.screen.Count(), 20*time.Second)
 	s.board.cut()
-	seen, st, _ := s.screen.snapshot()
+	seen, st, _ := s.screen.Snapshot()
 	cut := seen[len(seen)-1]
 
 	t.Logf("pi: boot after the power cut, to ssh %.0f s", s.board.boot().Seconds())
-	took := s.screen.await(t, "a new epoch", len(seen), func(rs []reading, _ status) bool {
-		return slices.ContainsFunc(rs, func(r reading) bool { return r.Epoch != cut.Epoch })
+	took := s.screen.Await(t, "a new epoch", len(seen), func(rs []witness.Reading, _ witness.Status) bool {
+		return slices.ContainsFunc(rs, func(r witness.Reading) bool { return r.Epoch != cut.Epoch })
 	})
 	t.Logf("pi: first reading on /ws %.0f s after ssh", took.Seconds())
-	s.cloud.start(t)
-	held, _ := s.cloud.await(t, "the end of the epoch that was cut", func(h heldLog) bool { return h.ended[cut.Epoch] != "" })
+	s.cloud.Start(t)
+	held, _ := s.cloud.Await(t, "the end of the epoch that was cut", func(h witness.Log) bool { return h.Ended[cut.Epoch] != "" })
 
 	window := time.Duration(st.Store.LossWindow * float64(time.Second))
-	missing := held.lacks(seen)
+	missing := held.Lacks(seen)
 	for _, r := range missing {
 		if age := cut.Timestamp.Sub(r.Timestamp); age > window {
 			t.Errorf("lost: %s/%d, taken %v before the last one seen; the loss window is %v", r.Epoch, r.Seq, age, window)
 		}
-		if !held.explained(r.name()) {
+		if !held.Explained(r.Name()) {
 			t.Errorf("lost and in no gap: %s/%d", r.Epoch, r.Seq)
 		}
 	}
 	t.Logf("pi: power cut: of %d readings seen on /ws %d are lost, all within the window of %v; the epoch ended with %q",
-		len(seen), len(missing), window, held.ended[cut.Epoch])
+		len(seen), len(missing), window, held.Ended[cut.Epoch])
 	s.check(t, held)
 }
