@@ -95,7 +95,7 @@ func (c *Cloud) URL() string {
 
 // Read asks for the whole log, as an operator does.
 func (c *Cloud) Read(ctx context.Context) (Log, error) {
-	held := Log{Readings: map[Name][]Reading{}, Last: map[string]uint64{}, Ended: map[string]string{}}
+	held := newLog()
 	ca, err1 := os.ReadFile(filepath.Join(c.State, "ca.pem"))
 	token, err2 := os.ReadFile(filepath.Join(c.State, "operator.token"))
 	if err := errors.Join(err1, err2); err != nil {

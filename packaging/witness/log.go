@@ -17,6 +17,10 @@ type Log struct {
 	Ended    map[string]string  // by epoch: "closed" or the reason of an open end
 }
 
+func newLog() Log {
+	return Log{Readings: map[Name][]Reading{}, Last: map[string]uint64{}, Ended: map[string]string{}}
+}
+
 // Explained reports whether a gap covers the name.
 func (h Log) Explained(n Name) bool {
 	for _, g := range h.Gaps {
