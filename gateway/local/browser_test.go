@@ -22,9 +22,10 @@ import (
 type browser struct {
 	ctx context.Context
 
-	mu     sync.Mutex
-	hosts  []string // asked by the page
-	faults []string // errors and warnings in the console
+	mu      sync.Mutex
+	hosts   []string // asked by the page
+	faults  []string // errors and warnings in the console
+	sockets int      // WebSockets opened
 }
 
 // openBrowser starts a Chromium of its own, which ends with the test.
@@ -76,6 +77,7 @@ func (b *browser) note(event any) {
 	case *network.EventRequestWillBeSent:
 		b.noteHostLocked(e.Request.URL)
 	case *network.EventWebSocketCreated:
+		b.sockets++
 		b.noteHostLocked(e.URL)
 	case *runtime.EventConsoleAPICalled:
 		b.faults = append(b.faults, "console "+string(e.Type))
@@ -117,6 +119,22 @@ func (b *browser) await(t *testing.T, expression string) {
 func (b *browser) text(t *testing.T, selector, want string) {
 	t.Helper()
 	b.await(t, `document.querySelector("`+selector+`")?.innerText.includes("`+want+`")`)
+}
+
+// evaluate runs JavaScript in the page.
+func evaluate[T any](t *testing.T, b *browser, script string) T {
+	t.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](script))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func (b *browser) socketCount() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sockets
 }
 
 // took gives what the page did so far, and forgets the faults.

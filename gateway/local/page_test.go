@@ -3,8 +3,12 @@ package local
 import (
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/health"
 )
 
 // The page in a real browser, against a real server: tiles move, the uplink
@@ -39,13 +43,14 @@ func TestPageInABrowser(t *testing.T) {
 	b.text(t, tile+" .age", "ago")
 	b.text(t, "[aria-label='Uplink']", "Connected to the cloud")
 	b.text(t, "[aria-label='Buffer']", "Nothing waits for the cloud")
-	b.text(t, "[aria-label='Buffer']", "A power cut costs at most 5.1 s")
+	b.text(t, "[aria-label='Buffer']", "A power cut loses at most 5.1 s")
 	publish(o.Hub, 2, 62.25)
 	b.text(t, tile, "62.25")
+	watchShifts(t, b)
 
 	outage.Store(true)
 	b.text(t, "[aria-label='Uplink']", "No connection to the cloud")
-	b.text(t, "[aria-label='Buffer']", "12,480 readings wait for the cloud")
+	b.text(t, "[aria-label='Buffer']", "12,480 readings waiting")
 	b.await(t, "document.documentElement.scrollWidth <= 360") // nothing sticks out of a phone's screen
 	b.checkClean(t, addr)
 
@@ -60,9 +65,99 @@ func TestPageInABrowser(t *testing.T) {
 	publish(o.Hub, 3, 63)
 	b.text(t, tile, "63")
 	b.await(t, `!document.querySelector(".banner").classList.contains("shown")`)
-	if hosts, _ := b.took(); len(hosts) != 1 || hosts[0] != addr {
+	if hosts, _ := b.took(); len(hosts) != 1 || hosts[0] != addr { // the console may tell of refused connections
 		t.Errorf("the page asked %v, want only %s", hosts, addr)
 	}
+	if got := evaluate[float64](t, b, "window.shifts"); got != 0 {
+		t.Errorf("the page moved by %v under the reader's finger, want 0", got)
+	}
+}
+
+// watchShifts adds up from now on, and from the load, what moves by itself.
+func watchShifts(t *testing.T, b *browser) {
+	t.Helper()
+	evaluate[bool](t, b, `window.shifts = 0, new PerformanceObserver(list => {
+		for (const e of list.getEntries()) if (!e.hadRecentInput) window.shifts += e.value
+	}).observe({type: "layout-shift", buffered: true}), true`)
+}
+
+// What is wrong stands in sentences, the worst first, all of it at a tap; and
+// everything is large enough to read and to hit.
+func TestPageTellsConditions(t *testing.T) {
+	b := openBrowser(t, 360, 740)
+	o, _ := options()
+	plain := o.Status
+	o.Status = func() Status {
+		st := plain()
+		st.Devices[0].State = DeviceAbsent
+		st.Health = []health.Condition{
+			{Code: "sensor_absent", Subject: "boiler", Severity: health.Error, Sentence: "The boiler does not answer.", Since: testNow.Add(-3 * time.Minute)},
+			{Code: "clock_unset", Severity: health.Warning, Sentence: "The clock was never set.", Since: testNow},
+		}
+		return st
+	}
+	_, addr := start(t, o)
+	b.run(t, chromedp.Navigate("http://"+addr+"/"))
+	b.text(t, "[aria-label='Health']", "The boiler does not answer.")
+	b.text(t, "[aria-label='Device boiler']", "does not answer")
+	b.text(t, "[data-channel='boiler/humidity']", "no reading yet")
+	b.run(t, chromedp.Click(chromedp.CSS("[aria-label='Health'] button")))
+	b.text(t, "[aria-label='Health'] ul", "The clock was never set.")
+	b.text(t, "[aria-label='Health'] ul", "For 3 min")
+	small := evaluate[[]string](t, b, `[...document.querySelectorAll("body *")]
+		.filter(e => e.offsetParent && parseFloat(getComputedStyle(e).fontSize) < 16
+			|| e.matches("button, a, input") && e.getBoundingClientRect().height < 44)
+		.map(e => e.outerHTML)`)
+	if len(small) > 0 {
+		t.Errorf("text under 16 px or targets under 44 px: %s", small)
+	}
+	b.checkClean(t, addr)
+}
+
+// A phone that slept shows the present at once: it does not trust a connection
+// that it could not watch.
+func TestPageStartsAfreshAfterSleep(t *testing.T) {
+	b := openBrowser(t, 360, 740)
+	o, _ := options()
+	_, addr := start(t, o)
+	publish(o.Hub, 1, 61.5)
+	b.run(t, chromedp.Navigate("http://"+addr+"/"))
+	b.text(t, "[data-channel='boiler/temperature']", "61.5")
+	b.text(t, ".link", "Live")
+	if got := b.socketCount(); got != 1 {
+		t.Fatalf("%d WebSockets were opened, want 1", got)
+	}
+	evaluate[bool](t, b, `(() => {
+		let hidden = true
+		Object.defineProperty(document, "hidden", { get: () => hidden })
+		document.dispatchEvent(new Event("visibilitychange"))
+		const now = Date.now
+		Date.now = () => now() + 600000
+		hidden = false
+		document.dispatchEvent(new Event("visibilitychange"))
+		return document.querySelector(".age").innerText !== ""
+	})()`)
+	b.text(t, "[data-channel='boiler/temperature']", "just now")
+	publish(o.Hub, 2, 62.25)
+	b.text(t, "[data-channel='boiler/temperature']", "62.25")
+	if got := b.socketCount(); got != 2 {
+		t.Errorf("%d WebSockets were opened, want 2", got)
+	}
+	b.checkClean(t, addr)
+}
+
+// A reading that is old looks old, even when the board's clock and the
+// phone's differ by years.
+func TestPageCountsTheAge(t *testing.T) {
+	b := openBrowser(t, 360, 740)
+	o, _ := options()
+	_, addr := start(t, o)
+	o.Hub.Publish(gateway.Name{Seq: 1}, []gateway.Reading{{Channel: boiler, Value: 1, At: testStamp.Add(-9 * time.Second)}})
+	b.run(t, chromedp.Navigate("http://"+addr+"/"))
+	const tile = "[data-channel='boiler/temperature']"
+	b.text(t, tile, "9 s ago")
+	b.text(t, tile, "10 s ago")
+	b.await(t, `document.querySelector("`+tile+`").classList.contains("stale")`)
 }
 
 // Who is not let in gets a form for the token, and the readings with it.

@@ -5,7 +5,8 @@
 //	go run -C packaging/tools ./dashboard          # write dist/
 //	go run -C packaging/tools ./dashboard -check   # fail if dist/ is not what would be written
 //
-// It needs npm, for the libraries that package-lock.json names.
+// It needs npm, for the libraries that package-lock.json names; it exits with 3
+// when they cannot be had.
 package main
 
 import (
@@ -28,11 +29,18 @@ func main() {
 	dir := flag.String("dir", "../../gateway/local/dashboard", "folder with src/, package-lock.json and dist/")
 	check := flag.Bool("check", false, "compare with dist/ instead of writing it")
 	flag.Parse()
-	if err := run(*dir, *check); err != nil {
-		fmt.Fprintln(os.Stderr, "dashboard:", err)
-		os.Exit(1)
+	err := run(*dir, *check)
+	if err == nil {
+		return
 	}
+	fmt.Fprintln(os.Stderr, "dashboard:", err)
+	if errors.Is(err, errNoLibraries) {
+		os.Exit(3)
+	}
+	os.Exit(1)
 }
+
+var errNoLibraries = errors.New("the page's libraries cannot be had")
 
 func run(dir string, check bool) error {
 	dir, err := filepath.Abs(dir)
@@ -55,12 +63,17 @@ func run(dir string, check bool) error {
 
 // install fetches the libraries that the lock file names and checks the types.
 func install(dir string) error {
-	for _, args := range [][]string{{"ci", "--ignore-scripts"}, {"run", "check"}} {
-		cmd := exec.Command("npm", args...)
-		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, os.Stderr, os.Stderr
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("npm %s: %w", strings.Join(args, " "), err)
-		}
+	if err := npm(dir, "ci", "--ignore-scripts", "--prefer-offline"); err != nil {
+		return fmt.Errorf("%w: %w", errNoLibraries, err)
+	}
+	return npm(dir, "run", "check")
+}
+
+func npm(dir string, args ...string) error {
+	cmd := exec.Command("npm", args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("npm %s: %w", strings.Join(args, " "), err)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ function App() {
     <>
       <header class="top">
         <h1>{id}</h1>
-        <span class={`link ${link.value}`}>
+        <span key={link.value} class={`link ${link.value}`}>
           <i class="dot" />
           {linkWords[link.value]}
         </span>
@@ -27,7 +27,7 @@ function App() {
 
 function Overview() {
   return (
-    <main class={link.value === "lost" ? "offline" : ""}>
+    <main>
       <Health />
       <div class="cards">
         <Uplink />

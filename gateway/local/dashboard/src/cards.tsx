@@ -6,32 +6,38 @@ import { reconnect } from "./net";
 
 type Mood = "good" | "wait" | "bad" | "off";
 
+// sinceStatus is how old the status is, in seconds; now lags behind it at times.
+const sinceStatus = (): number => Math.max(0, now.value - statusAt.value) / 1000;
+
 // since gives how long ago a gateway's wall time was, in seconds.
 const since = (t: string): number => (gatewayNow(now.value) - Date.parse(t)) / 1000;
 
+// Health keeps its height: it shows as much of the worst condition as fits,
+// and everything when asked to.
 export function Health() {
   const open = useSignal(false);
-  const list = status.value?.health;
-  const worst = list?.[0];
-  const mood: Mood = !list ? "off" : !worst ? "good" : worst.severity === "error" ? "bad" : "wait";
-  const more = list && list.length > 1 ? list.length - 1 : 0;
+  const list = status.value?.health ?? [];
+  const worst = list[0];
+  const mood: Mood = !status.value ? "off" : !worst ? "good" : moodOf(worst);
   return (
     <section class={`health ${mood}`} aria-label="Health">
-      <div class="worst" role="status">
+      <div class="worst">
         <i class={`dot ${mood}`} />
-        {worst ? <Sentence condition={worst} /> : <p>{list ? "All is well." : "Asking the gateway …"}</p>}
+        <p role="status">{worst ? worst.sentence : status.value ? "All is well." : "Asking the gateway …"}</p>
+        {worst && (
+          <button type="button" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
+            {open.value ? "Less" : list.length > 1 ? `All ${list.length}` : "More"}
+          </button>
+        )}
       </div>
-      {more > 0 && (
-        <button type="button" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
-          {open.value ? "Show less" : `Show ${more} more`}
-        </button>
-      )}
-      {open.value && (
+      {open.value && worst && (
         <ul>
-          {list?.slice(1).map((c) => (
+          {list.map((c) => (
             <li key={c.code + c.subject}>
-              <i class={`dot ${c.severity === "error" ? "bad" : "wait"}`} />
-              <Sentence condition={c} />
+              <i class={`dot ${moodOf(c)}`} />
+              <p>
+                {c.sentence} <span class="muted">For {span(since(c.since))}.</span>
+              </p>
             </li>
           ))}
         </ul>
@@ -40,13 +46,7 @@ export function Health() {
   );
 }
 
-function Sentence({ condition }: { condition: Condition }) {
-  return (
-    <p>
-      {condition.sentence} <span class="muted">For {span(since(condition.since))}.</span>
-    </p>
-  );
-}
+const moodOf = (c: Condition): Mood => (c.severity === "error" ? "bad" : "wait");
 
 export function Uplink() {
   const s = status.value;
@@ -55,10 +55,11 @@ export function Uplink() {
 }
 
 function uplinkWords(u: Status["uplink"]): readonly [Mood, string, string] {
+  const host = u.endpoint ? new URL(u.endpoint).host : "the cloud";
   const lasted = u.since ? `for ${span(since(u.since))}` : "";
   switch (u.state) {
     case "online":
-      return ["good", "Connected to the cloud", [lasted, u.rtt_ms ? `answers in ${fixed(u.rtt_ms, 0)} ms` : ""].filter(Boolean).join(", ")];
+      return ["good", "Connected to the cloud", [host, lasted, u.rtt_ms ? `answers in ${fixed(Math.ceil(u.rtt_ms), 0)} ms` : ""].filter(Boolean).join(", ")];
     case "connecting":
       return ["wait", "Connecting to the cloud …", u.last_error ?? ""];
     case "waiting":
@@ -83,11 +84,11 @@ export function Buffer() {
   if (!s) return <Card name="Buffer" mood="off" head="Buffer" detail="…" />;
   const { unacked, oldest_unacked_s, bytes: size, loss_window_s } = s.store;
   const waiting = unacked > 0 && s.uplink.state !== "online";
-  const oldest = oldest_unacked_s + (now.value - statusAt.value) / 1000;
-  const head = unacked === 0 ? "Nothing waits for the cloud" : `${fixed(unacked, 0)} ${unacked === 1 ? "reading waits" : "readings wait"} for the cloud`;
+  const oldest = oldest_unacked_s + sinceStatus();
+  const head = unacked === 0 ? "Nothing waits for the cloud" : `${fixed(unacked, 0)} ${unacked === 1 ? "reading" : "readings"} waiting`;
   const detail = [
     waiting ? `Oldest ${span(oldest)}.` : "",
-    `A power cut costs at most ${fixed(loss_window_s, loss_window_s < 10 ? 1 : 0)} s.`,
+    `A power cut loses at most ${fixed(loss_window_s, loss_window_s < 10 ? 1 : 0)} s.`,
     `${bytes(size).join(" ")} on the card.`,
   ];
   return <Card name="Buffer" mood={waiting ? "wait" : "good"} head={head} detail={detail.filter(Boolean).join(" ")} />;
@@ -108,17 +109,14 @@ function Card({ name, mood, head, detail }: { name: string; mood: Mood; head: st
 // The Banner lies over the page, so that nothing moves when it comes and goes.
 export function Banner() {
   return (
-    <div role="status" class={link.value === "lost" ? "banner shown" : "banner"}>
-      {link.value === "lost" && (
-        <>
-          <p>
-            No connection to the gateway for {span((now.value - lostAt.value) / 1000)}. What you see are the last values.
-          </p>
-          <button type="button" onClick={reconnect}>
-            Try now
-          </button>
-        </>
-      )}
+    <div class={link.value === "lost" ? "banner shown" : "banner"}>
+      <p>
+        <span role="status">{link.value === "lost" ? "No connection to the gateway. These are the last values." : ""}</span>{" "}
+        <span class="since">{link.value === "lost" ? `Lost ${span((now.value - lostAt.value) / 1000)} ago.` : ""}</span>
+      </p>
+      <button type="button" onClick={reconnect}>
+        Try now
+      </button>
     </div>
   );
 }
@@ -130,7 +128,7 @@ export function Footer() {
       {s && (
         <p>
           Clock {clockWords[s.clock.quality] ?? s.clock.quality}. fieldgate {s.version}, up for{" "}
-          {span(s.uptime_s + (now.value - statusAt.value) / 1000)}.
+          {span(s.uptime_s + sinceStatus())}.
         </p>
       )}
       <a href="assets/licenses.txt">Licences of the libraries in this page</a>

@@ -1,15 +1,15 @@
 // The devices and a live tile for each of their channels.
 import { useComputed } from "@preact/signals";
 import { type Device, devices, now, reading } from "./state";
-import { ago, label, qualityWords, shown } from "./words";
+import { label, qualityWords, short, shown } from "./words";
 
 export function Devices() {
   return (
-    <>
+    <div class="devices">
       {devices.value.map((d) => (
         <DeviceGroup key={d.id} device={d} />
       ))}
-    </>
+    </div>
   );
 }
 
@@ -22,8 +22,7 @@ function DeviceGroup({ device }: { device: Device }) {
     <section class="device" aria-label={`Device ${device.id}`}>
       <header>
         <h2>{device.id}</h2>
-        {state && <span class={`pill ${device.state}`}>{state}</span>}
-        <span class="where">{where}</span>
+        <span class={state ? `pill ${device.state}` : "where"}>{state || where}</span>
       </header>
       <ul class="tiles">
         {device.channels.map((c) => (
@@ -48,7 +47,7 @@ function Tile({ device, quantity, unit, silence }: TileProps) {
     const r = reading(device.id, quantity).value;
     return r ? Math.max(0, Math.floor((now.value - r.born) / 1000)) : -1;
   }).value;
-  const [value, sign] = shown(r ? r.update.value : null, r ? r.update.unit : unit);
+  const [value, sign] = shown(r ? r.update.value : null, r ? r.update.unit : unit, quantity);
   const quality = r ? (qualityWords[r.update.quality] ?? "") : "";
   const stale = age > old || r?.update.quality === "stale";
   return (
@@ -60,11 +59,17 @@ function Tile({ device, quantity, unit, silence }: TileProps) {
       </p>
       <Sparkline values={r?.trail ?? []} />
       <p class="foot">
-        <span class="age">{age < 0 ? "no reading yet" : ago(age)}</span>
-        {quality && <span class={`quality ${r?.update.quality}`}>{quality}</span>}
+        <span class="age">{ageWords(age, quality === "")}</span>
+        {quality && <span class={`quality ${r?.update.quality}`}> · {quality}</span>}
       </p>
     </li>
   );
+}
+
+function ageWords(age: number, alone: boolean): string {
+  if (age < 0) return "no reading yet";
+  if (age < 1) return alone ? "just now" : "now";
+  return alone ? `${short(age)} ago` : short(age);
 }
 
 // A Sparkline shows where the last values went; the tile tells the last one in

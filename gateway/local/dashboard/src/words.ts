@@ -1,24 +1,27 @@
 // How figures are said to people.
 
-const numbers = new Map<number, Intl.NumberFormat>();
+const numbers = new Map<string, Intl.NumberFormat>();
 
-// fixed writes a number with that many decimals and grouped thousands.
+// fixed writes a number with that many decimals; thousands are grouped from
+// 10,000 on.
 export function fixed(v: number, decimals: number): string {
-  let f = numbers.get(decimals);
+  const useGrouping = Math.abs(v) >= 10000;
+  const key = decimals + String(useGrouping);
+  let f = numbers.get(key);
   if (!f) {
-    f = new Intl.NumberFormat("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
-    numbers.set(decimals, f);
+    f = new Intl.NumberFormat("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals, useGrouping });
+    numbers.set(key, f);
   }
   return f.format(v).replace("-", "\u2212");
 }
 
-const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 5 });
-
-// significant writes a number in about as many digits as fit a tile.
+// significant writes a number in about four digits, as many as fit a tile and
+// always the same number of them, so that it does not jump about.
 export function significant(v: number): string {
   const size = Math.abs(v);
-  if (size !== 0 && (size >= 1e9 || size < 1e-4)) return v.toExponential(3).replace(/-/g, "\u2212");
-  return plain.format(v).replace("-", "\u2212");
+  if (Number.isInteger(v) && size < 1e7) return fixed(v, 0);
+  if (size >= 1e7 || size < 1e-3) return v.toExponential(2).replace(/-/g, "\u2212");
+  return fixed(v, size < 10 ? 3 : size < 100 ? 2 : size < 1000 ? 1 : 0);
 }
 
 // units of the SenML registry that people know by another sign, and decimals.
@@ -36,12 +39,13 @@ const units: Record<string, [sign: string, decimals: number]> = {
 };
 
 // shown gives a value and its unit as a tile shows them.
-export function shown(v: number | null, unit: string): [value: string, unit: string] {
+export function shown(v: number | null, unit: string, quantity: string): [value: string, unit: string] {
   if (v === null) return ["–", ""];
+  if (unit === "/" && quantity === "level") return [v === 0 ? "off" : "on", ""];
   const u = units[unit];
   if (u) return [fixed(v, u[1]), u[0]];
   if (unit === "Pa") return v >= 10000 ? [fixed(v / 100, 1), "hPa"] : [fixed(v, 0), "Pa"];
-  if (unit === "/") return [fixed(v * 100, 1), "%"];
+  if (unit === "/") return [significant(v), ""];
   if (unit === "B") return bytes(v);
   if (unit === "s" && v >= 120) return [span(v), ""];
   return [significant(v), unit];
@@ -64,14 +68,14 @@ export function span(seconds: number): string {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
-// ago says how long ago something was.
-export function ago(seconds: number): string {
-  return seconds < 1 ? "just now" : `${span(seconds)} ago`;
+// short says a duration in its largest unit.
+export function short(seconds: number): string {
+  return span(seconds).split(" ").slice(0, 2).join(" ");
 }
 
 // label makes a name of the configuration readable.
 export function label(name: string): string {
-  const s = name.replace(/[_-]+/g, " ");
+  const s = name.replace(/[_-]+/g, " ").replace(/\bcpu\b/, "CPU").replace(/^load1$/, "load, 1 min");
   return s.charAt(0).toUpperCase() + s.slice(1);
 }
 
