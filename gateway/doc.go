@@ -10,37 +10,46 @@
 //  1. Every reading is accounted for. (gateway, epoch, seq) names a reading for
 //     ever: it is in the cloud's log, or in the gateway's store, or inside a
 //     gap record that says from, to or at most how many, and why.
-//     PROMISE-1
+//     Tests: store TestModel and TestFlippedBits, cmd/fieldgate TestEveryReadingIsAccountedFor,
+//     uplink/cloud TestRandomUpdatesAgainstModel, packaging/pi TestPi.
 //  2. The loss window is one number. A power cut costs at most the readings of
 //     flush_interval plus the duration of one commit that the cloud had not yet
 //     acknowledged. An orderly stop costs nothing. Both figures are shown.
-//     PROMISE-2
+//     Tests: store TestUnacknowledgedReadingsAreFlushedInTime, cmd/fieldgate
+//     TestEveryReadingIsAccountedFor, packaging/pi TestPi (a power cut).
 //  3. Acknowledged means on the cloud's disk, and the cloud says so on the
 //     wire. The gateway gives readings up only after that ack and a later one
 //     that did not go back.
-//     PROMISE-3
+//     Tests: uplink/cloud TestCrashBetweenStoringAndAck, store
+//     TestReadingsAreGivenUpOnlyAfterALaterAck, uplink TestLostAckCostsAResend.
 //  4. Live is never behind backlog, and backlog is never starved.
 //     No test yet: there is one lane, oldest epoch first.
 //  5. Sampling waits for nobody: not for the card, the network, a dashboard, or
 //     another bus's dead sensor.
-//     PROMISE-5
+//     Tests: gateway/sample TestVisitThatDoesNotReturn and TestBusGoneAndBack, store
+//     TestCardThatFailsAndRecovers, gateway/local
+//     TestClientThatTakesNothingIsDroppedAndHoldsUpNobody.
 //  6. A stamp never pretends. Time that was not synchronised is marked; nothing
 //     is ordered or de-duplicated by wall time.
-//     PROMISE-6
+//     Tests: gateway/clock TestStepsOfTheWallClock and TestTrust.
 //  7. A command acts at most once, never after its expiry.
 //     No test yet: there are no commands.
 //  8. Outputs end in their declared safe state.
 //     No test yet: there are no outputs.
 //  9. Booting with no network, no clock, dead sensors, no credential or a
 //     damaged store is normal. READY means: sampling and storing.
-//     PROMISE-9
+//     Tests: store TestFilesCutOffOrGone, gateway/sample
+//     TestAbsentAtStartThenBackThenGoneThenBack, packaging/pi TestPi (samples before it has a
+//     credential, with a clock nobody set).
 //  10. A bad configuration never replaces a good one, and is explained in full:
 //     every problem, with line and column.
-//     PROMISE-10
+//     Tests: cmd/fieldgate TestTenMistakesAreToldAtOnce. Nothing is reloaded yet: a running gateway
+//     keeps the configuration it began with.
 //  11. Card wear is bounded and shown. While the cloud acks in time, readings
 //     cost the card almost nothing.
-//     PROMISE-11
+//     Tests: store TestAcknowledgedReadingsCostTheCardAlmostNothing.
 //  12. Who is not authorised gets nothing, and no secret ever appears in a log,
 //     a status, a bundle or an error.
-//     PROMISE-12
+//     Tests: gateway/local TestRoutesWithDataNeedTheToken, TestForeignPagesGetNothing and
+//     TestWrongTokens, uplink/cloud TestNoTokenOpensNothing and TestSecretIsNotKept.
 package gateway
