@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
 	"pgregory.net/rapid"
 
 	"github.com/fieldgate/fieldgate/gateway"
@@ -146,8 +147,13 @@ func TestForgedHeaders(t *testing.T) {
 		b, _ := sample(t, 50)
 		forge(b)
 		seal(b)
-		if _, _, err := block.NewDecoder().Decode(b); !errors.Is(err, block.ErrCorrupt) {
+		_, _, err := block.NewDecoder().Decode(b)
+		if !errors.Is(err, block.ErrCorrupt) {
 			t.Errorf("%s: %v", name, err)
+		}
+		early := name == "readings" || name == "document" || name == "ratio"
+		if early != errors.Is(err, block.ErrLimit) {
+			t.Errorf("%s: refused for another reason: %v", name, err)
 		}
 	}
 	b, _ := sample(t, 50)
@@ -155,6 +161,75 @@ func TestForgedHeaders(t *testing.T) {
 	seal(b)
 	if _, err := block.Parse(b); !errors.Is(err, block.ErrVersion) {
 		t.Errorf("later version: %v", err)
+	}
+}
+
+// forged makes a block of two readings with a document of our own.
+func forged(t *testing.T, document any) []byte {
+	t.Helper()
+	raw, ok := document.([]byte)
+	if !ok {
+		var err error
+		if raw, err = cbor.Marshal(document); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, _ := sample(t, 2)
+	b = append(b[:block.HeaderSize:block.HeaderSize], raw...)
+	b[9] = 0
+	binary.BigEndian.PutUint32(b[12:], uint32(len(raw)))
+	binary.BigEndian.PutUint32(b[16:], uint32(len(raw)))
+	seal(b)
+	return b
+}
+
+// TestForgedDocuments gives blocks whose header is right and whose document
+// is CBOR, but does not make sense.
+func TestForgedDocuments(t *testing.T) {
+	type a = []any
+	type doc = map[int]any
+	channel := func(time, decimals int, ints, floats, quality a) a {
+		return a{"d", "q", "Cel", time, decimals, ints, floats, quality}
+	}
+	two := channel(0, 1, a{0, 1, 1, 0}, a{}, a{})
+	times := a{a{0, 1, 1, 0}}
+	good := doc{0: 1, 1: times, 2: a{two}, 3: a{1, 0}}
+	if _, rs, err := block.NewDecoder().Decode(forged(t, good)); err != nil || len(rs) != 2 || rs[1].Value != 0.1 {
+		t.Fatalf("a good document: %v, %v", rs, err)
+	}
+	for name, d := range map[string]any{
+		"nothing":                 doc{},
+		"no channels":             doc{0: 1, 1: times, 2: a{}, 3: a{1, 0}},
+		"no times":                doc{0: 1, 1: a{}, 2: a{two}, 3: a{1, 0}},
+		"too many times":          doc{0: 1, 1: a{a{0, 1, 1, 0}, a{5}}, 2: a{two}, 3: a{1, 0}},
+		"empty time":              doc{0: 1, 1: a{a{}}, 2: a{two}, 3: a{1, 0}},
+		"time without codes":      doc{0: 1, 1: a{a{0, 1, 1}}, 2: a{two}, 3: a{1, 0}},
+		"degree 3":                doc{0: 1, 1: a{a{0, 3, 1, 0}}, 2: a{two}, 3: a{1, 0}},
+		"13 decimals":             doc{0: 1, 1: times, 2: a{channel(0, 13, a{0, 1, 1, 0}, a{}, a{})}, 3: a{1, 0}},
+		"another time":            doc{0: 1, 1: times, 2: a{channel(1, 0, a{0, 1, 1, 0}, a{}, a{})}, 3: a{1, 0}},
+		"no values":               doc{0: 1, 1: times, 2: a{channel(0, 0, a{}, a{}, a{})}, 3: a{1, 0}},
+		"three values":            doc{0: 1, 1: times, 2: a{channel(0, 0, a{0, 1, 1, 0, 0}, a{}, a{})}, 3: a{1, 0}},
+		"three floats":            doc{0: 1, 1: times, 2: a{channel(0, 0, a{}, a{1.5, 2.5, 3.5}, a{})}, 3: a{1, 0}},
+		"four readings":           doc{0: 1, 1: times, 2: a{two, two}, 3: a{0, 0}},
+		"one reading":             doc{0: 1, 1: a{a{0}}, 2: a{channel(0, 0, a{1}, a{}, a{})}, 3: a{1, 0}},
+		"one time for two values": doc{0: 1, 1: a{a{0}}, 2: a{two}, 3: a{1, 0}},
+		"order: 1 before 0":       doc{0: 1, 1: a{a{0}}, 2: a{channel(0, 0, a{1}, a{}, a{}), channel(0, 0, a{1}, a{}, a{})}, 3: a{0, 1}},
+		"odd order":               doc{0: 1, 1: times, 2: a{two}, 3: a{0}},
+		"order: unknown":          doc{0: 1, 1: times, 2: a{two}, 3: a{0, 7}},
+		"order: next, unknown":    doc{0: 1, 1: times, 2: a{two}, 3: a{1, 1}},
+		"order: one too often":    doc{0: 1, 1: a{a{0}}, 2: a{channel(0, 0, a{1}, a{}, a{}), channel(0, 0, a{1}, a{}, a{})}, 3: a{1, 0}},
+		"text for a number":       doc{0: "1", 1: times, 2: a{two}, 3: a{1, 0}},
+		"not a map":               a{1, 2},
+		"cut off":                 []byte{0xa4, 0, 1, 1, 0x81},
+		"key twice":               []byte{0xa2, 0, 1, 0, 1},
+		"array of 2^32":           []byte{0xa1, 3, 0x9b, 0, 0, 0, 1, 0, 0, 0, 0},
+		"indefinite length":       []byte{0xa1, 3, 0x9f, 0xff},
+		"something behind":        []byte{0xa0, 0},
+		"nesting without bound":   bytes.Repeat([]byte{0x81}, 1000),
+	} {
+		if _, rs, err := block.NewDecoder().Decode(forged(t, d)); !errors.Is(err, block.ErrCorrupt) {
+			t.Errorf("%s: %v, %v", name, rs, err)
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ type decoded struct {
 	n, at   int
 }
 
-// NewDecoder makes a decoder.
+// NewDecoder makes a decoder. It holds 0.3 MB once used.
 func NewDecoder() *Decoder {
 	z := must(zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxMemory(MaxRaw), zstd.WithDecoderMaxWindow(MaxRaw)))

@@ -32,7 +32,8 @@ type column struct {
 	runLen  uint64
 }
 
-// NewEncoder makes an encoder.
+// NewEncoder makes an encoder. It holds 4.5 MB once used, nearly all of it the
+// tables of the compressor.
 func NewEncoder() *Encoder {
 	z := must(zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(128<<10),
 		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true)))
