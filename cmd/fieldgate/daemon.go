@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -101,7 +102,7 @@ func (d *daemon) run(ctx context.Context) error {
 	sending := launch("uplink", d.uplink.Run, failed)
 	serving := launch("local API", d.local.Run, failed)
 	d.log.Info("gateway is running", "id", d.id, "version", version, "devices", len(d.cfg.Devices),
-		"dashboard", "http://"+d.local.Addr().String()+"/", "store", filepath.Clean(d.cfg.Store.Dir))
+		"dashboard", dashboardURL(d.local.Addr()), "store", filepath.Clean(d.cfg.Store.Dir))
 	err := systemd.Ready(d.summary())
 	if err == nil {
 		err = d.watch(ctx, failed)
@@ -114,7 +115,7 @@ func (d *daemon) run(ctx context.Context) error {
 		err = errors.Join(err, p.stop(deadline))
 	}
 	err = errors.Join(err, d.store.Close())
-	d.log.Info("gateway has stopped", "readings not yet with the cloud", d.store.Stats().Unacked)
+	d.log.Info("gateway has stopped", "unacknowledged", d.store.Stats().Unacked)
 	return err
 }
 
@@ -133,6 +134,21 @@ func (d *daemon) watch(ctx context.Context, failed <-chan error) error {
 		}
 		systemd.Status(d.summary())
 	}
+}
+
+// dashboardURL is what a person types: a server that listens everywhere is
+// reached by the board's name.
+func dashboardURL(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		if name, err := os.Hostname(); err == nil {
+			host = name
+		}
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
 }
 
 // floor is a time that is certainly past: no certificate is checked at an
