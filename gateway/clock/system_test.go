@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
@@ -123,6 +124,18 @@ func TestTrust(t *testing.T) {
 			t.Errorf("%s: %s with error %v, want %s with %v", name, a.Quality, a.Error, c.want, c.bound)
 		}
 	}
+}
+
+// A board whose RTC lost its battery boots with the time that the RTC shows:
+// that they agree says nothing. A bubble begins in the year 2000.
+func TestRTCThatLostItsBattery(t *testing.T) {
+	root := fakeRoot(t, map[string]string{"sys/class/rtc/rtc0/since_epoch": "946684800\n"})
+	synctest.Test(t, func(t *testing.T) {
+		c := clock.NewWith(root, func(*unix.Timex) (int, error) { return 0, unix.EPERM })
+		if q := c.Anchor().Quality; q != gateway.ClockNone {
+			t.Errorf("quality %s", q)
+		}
+	})
 }
 
 func BenchmarkStamp(b *testing.B) {

@@ -299,6 +299,13 @@ max_size = "3"
 	}
 }
 
+func TestABrokenKeyIsNotMissing(t *testing.T) {
+	_, err := load(t, "f.toml", "version = 1\n[[device]]\nid = \"a\ndriver = \"hostsys\"\n")
+	if got := lines(err); len(got) != 1 || !strings.HasPrefix(got[0], "3:8: not TOML: ") {
+		t.Errorf("got:\n%s", strings.Join(got, "\n"))
+	}
+}
+
 func TestConfD(t *testing.T) {
 	const main = "version = 1\n[gateway]\nid = \"a\"\n[[device]]\nid = \"one\"\ndriver = \"hostsys\"\n"
 	cfg, err := load(t, "f.toml", main,

@@ -90,7 +90,10 @@ func (b *bus) serve(ctx context.Context, d *device) {
 func (b *bus) attempt(d *device) error {
 	if b.handle == nil && b.name != "" {
 		handle, err := b.s.opts.OpenBus(b.name)
-		if err != nil {
+		switch {
+		case errors.Is(err, drivers.ErrBus):
+			return fmt.Errorf("open %s: %w", b.name, err)
+		case err != nil:
 			return fmt.Errorf("open %s: %w: %w", b.name, drivers.ErrBus, err)
 		}
 		b.handle = handle

@@ -177,6 +177,37 @@ func TestFailingDevice(t *testing.T) {
 	}
 }
 
+// A trouble that changes its nature is still the same trouble: told once.
+func TestTroubleThatChangesIsToldOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := &chip{err: drivers.ErrAbsent}
+		r := start(t, device("boiler", "i2c-1", c))
+		for _, err := range []error{errors.New("checksum"), drivers.ErrAbsent, errors.New("checksum")} {
+			wait(20 * time.Second)
+			c.set(func(c *chip) { c.err = err })
+		}
+		wait(20 * time.Second)
+		if log := r.lines(); strings.Count(log, "\n") != 1 {
+			t.Errorf("log:\n%s", log)
+		}
+		list := r.health.List()
+		if len(list) != 1 || list[0].Code != "sensor_absent" || !strings.Contains(list[0].Sentence, "checksum") || r.States()[0].State != sample.Failing {
+			t.Errorf("conditions %+v, state %+v", list, r.States()[0])
+		}
+	})
+}
+
+// Devices without a bus do not wait for each other.
+func TestDevicesWithoutABusAreOnTheirOwn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		slow := device("slow", "", &chip{delay: time.Minute})
+		slow.Timeout = time.Hour
+		r := start(t, slow, device("board", "", &chip{}))
+		wait(3 * time.Second)
+		equal(t, "board", r.times("board"), "0s 1s 2s 3s")
+	})
+}
+
 // The bus is taken away: one condition for the bus, none for its devices. When
 // it returns, readings do within seconds, and every device was opened anew.
 func TestBusGoneAndBack(t *testing.T) {
@@ -227,9 +258,14 @@ func TestBusThatCannotBeOpenedAtStart(t *testing.T) {
 		if log := r.lines(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "(a): open i2c-1: bus unusable: permission denied.") {
 			t.Errorf("log:\n%s", log)
 		}
+		w.set(fmt.Errorf("%w: /dev/i2c-1: no such file", drivers.ErrBus))
+		wait(2 * time.Second)
+		if s := r.States()[0]; s.Error != "open i2c-1: bus unusable: /dev/i2c-1: no such file" {
+			t.Errorf("state %+v", s)
+		}
 		w.set(nil)
-		wait(5 * time.Second)
-		equal(t, "a", r.times("a"), "7s 8s 9s 10s")
+		wait(9 * time.Second)
+		equal(t, "a", r.times("a"), "15s 16s")
 		if c.opens != 1 {
 			t.Errorf("opened %d times", c.opens)
 		}
