@@ -80,12 +80,14 @@ func inWorld(t *testing.T, setup func(w *world, o *uplink.Options), test func(w 
 			defer close(w.ended)
 			_ = w.up.Run(ctx)
 		}()
+		defer func() { // also after Fatal: a bubble must not end with goroutines in it
+			cancel()
+			<-w.ended
+			w.cloud.Close()
+			w.net.Cut()
+			w.checkSecrets()
+		}()
 		test(w)
-		cancel()
-		<-w.ended
-		w.cloud.Close()
-		w.net.Cut()
-		w.checkSecrets()
 	})
 }
 
