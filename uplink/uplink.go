@@ -54,6 +54,7 @@ type Uplink struct {
 	o        Options
 	host     string // host:port, for people and for Dial
 	endpoint string // the URL without its query
+	woken    chan struct{}
 
 	// Owned by Run.
 	token    string                   // of the present try; kept out of every sentence
@@ -69,7 +70,7 @@ type Uplink struct {
 
 // New checks the options. Nothing is dialled before Run.
 func New(o Options) (*Uplink, error) {
-	u := &Uplink{o: o, maxMsg: wire.MaxMessage, stuck: map[gateway.EpochID]bool{}}
+	u := &Uplink{o: o, woken: make(chan struct{}, 1), maxMsg: wire.MaxMessage, stuck: map[gateway.EpochID]bool{}}
 	u.status = Status{State: Off, Since: time.Now()}
 	if o.URL == "" {
 		return u, nil
@@ -109,8 +110,8 @@ func (u *Uplink) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	pause, refused := jitter(time.Second), false
-	for u.rest(ctx, pause, refused) {
+	next := pause{length: jitter(backOffBase)}
+	for u.rest(ctx, next) {
 		result := u.try(ctx)
 		if ctx.Err() != nil {
 			break
@@ -122,7 +123,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 		if t.halve {
 			u.maxMsg = max(wire.MinMessage, result.maxMsg/2)
 		}
-		pause, refused = u.pauseAfter(t, result), t.wait == waitAuth
+		next = u.pauseAfter(t, result)
 		u.tell(t)
 	}
 	return nil

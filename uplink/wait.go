@@ -31,9 +31,22 @@ func jitter(limit time.Duration) time.Duration {
 	return rand.N(limit)
 }
 
+// A pause is the time between two tries.
+type pause struct {
+	length  time.Duration
+	least   time.Duration // what the server asked for: Wake does not cut it
+	refused bool          // the credential was: Wake cuts nothing, another credential does
+}
+
 // pauseAfter gives how long to wait before the next try. What the server asks
 // for is a minimum, with the jitter on top: many were asked the same.
-func (u *Uplink) pauseAfter(t trouble, r result) time.Duration {
+func (u *Uplink) pauseAfter(t trouble, r result) pause {
+	least := min(t.after, hintMax)
+	return pause{least + u.chosen(t, r), least, t.wait == waitAuth}
+}
+
+// chosen is the part of a pause that the gateway itself decides.
+func (u *Uplink) chosen(t trouble, r result) time.Duration {
 	var pause time.Duration
 	switch t.wait {
 	case waitCredential:
@@ -50,7 +63,7 @@ func (u *Uplink) pauseAfter(t trouble, r result) time.Duration {
 	if !r.ready.IsZero() {
 		pause += jitter(r.spread)
 	}
-	return pause + min(t.after, hintMax)
+	return pause
 }
 
 func (u *Uplink) backOff() time.Duration {
@@ -61,19 +74,32 @@ func (u *Uplink) backOff() time.Duration {
 	return jitter(limit)
 }
 
+// Wake ends the present pause between two tries, because something changed
+// that may make the next one succeed: a network interface came up. A pause
+// that the server asked for is kept to its minimum, one after a refused
+// credential in full. The back-off goes on counting, so the pause after the
+// next failure is no shorter for it; without a pause Wake does nothing. It may
+// be called from any goroutine and does not wait.
+func (u *Uplink) Wake() {
+	select {
+	case u.woken <- struct{}{}:
+	default: // woken already
+	}
+}
+
 // rest waits out a pause and reports whether to go on. After the cloud refused
 // a credential it also looks whether there is another one by now.
-func (u *Uplink) rest(ctx context.Context, pause time.Duration, refused bool) bool {
+func (u *Uplink) rest(ctx context.Context, p pause) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	u.set(func(s *Status) {
-		if s.State == Off {
-			s.State = Waiting
-		}
-		s.NextTry = time.Now().Add(pause)
-	})
-	timer := time.NewTimer(pause)
+	select {
+	case <-u.woken: // meant a pause that is over
+	default:
+	}
+	began := time.Now()
+	u.nextTry(began.Add(p.length))
+	timer := time.NewTimer(p.length)
 	defer timer.Stop()
 	look := time.NewTicker(lookAgain)
 	defer look.Stop()
@@ -83,10 +109,30 @@ func (u *Uplink) rest(ctx context.Context, pause time.Duration, refused bool) bo
 			return false
 		case <-timer.C:
 			return true
+		case <-u.woken:
+			if !p.refused {
+				timer.Reset(time.Until(began.Add(p.least)))
+				u.nextTry(began.Add(p.least))
+			}
 		case <-look.C:
-			if token, err := u.credential(); refused && err == nil && token != u.token {
+			if p.refused && u.renewed() {
 				return true
 			}
 		}
 	}
+}
+
+func (u *Uplink) nextTry(at time.Time) {
+	u.set(func(s *Status) {
+		if s.State == Off {
+			s.State = Waiting
+		}
+		s.NextTry = at
+	})
+}
+
+// renewed reports whether there is another credential than the one refused.
+func (u *Uplink) renewed() bool {
+	token, err := u.credential()
+	return err == nil && token != u.token
 }
