@@ -28,6 +28,7 @@ type session struct {
 
 	cloud  map[gateway.EpochID]position  // what the cloud said it holds
 	held   map[gateway.EpochID]time.Time // what cannot be sent before that time
+	doubts map[gateway.EpochID]*doubt    // what the cloud refused
 	flight *flight                       // the update that waits for its ack
 	asked  *request                      // what the fetcher is waiting for
 	pace   time.Time                     // no small live update before
@@ -35,8 +36,10 @@ type session struct {
 
 	acks     int
 	refusals int  // in a row
+	rejected int  // readings that became gaps
 	garbled  int  // messages of the cloud that made no sense
 	deaf     bool // the store could not note an ack; told once
+	blamed   bool // the cloud did not understand a message; told once
 	sync     timesync
 
 	in   chan incoming
@@ -77,6 +80,7 @@ func newSession(u *Uplink, l *line, w *wire.Welcome) *session {
 		maxMsg: wire.DefaultMessage,
 		cloud:  map[gateway.EpochID]position{},
 		held:   map[gateway.EpochID]time.Time{},
+		doubts: map[gateway.EpochID]*doubt{},
 		in:     make(chan incoming),
 		want:   make(chan *request),
 		got:    make(chan fetched),
@@ -268,7 +272,10 @@ func (s *session) handle(in incoming) error {
 	case *wire.Pong:
 		s.sync.sample(s.u, m, in.at)
 	case *wire.Error:
-		s.u.o.Log.Warn("the cloud did not understand a message", "code", s.u.plain(m.Code), "message", s.u.plain(m.Message))
+		if !s.blamed {
+			s.blamed = true
+			s.u.o.Log.Warn("the cloud did not understand a message", "code", s.u.plain(m.Code), "message", s.u.plain(m.Message))
+		}
 	default:
 		return s.garble(fmt.Errorf("%w: %T in a session", wire.ErrMalformed, m))
 	}
@@ -290,6 +297,5 @@ func (s *session) garble(err error) error {
 		s.close(wire.CloseUndecodable, "three messages that are none")
 		return &protocolError{"its messages cannot be decoded (" + err.Error() + ")"}
 	}
-	text := err.Error()
-	return s.write(&wire.Error{Code: code, Message: text[:min(len(text), 200)]})
+	return s.write(&wire.Error{Code: code, Message: s.u.plain(err.Error())})
 }

@@ -259,6 +259,7 @@ func (u *Uplink) tell(t trouble) {
 
 // tellOnline ends what tell began.
 func (u *Uplink) tellOnline(session string, level wire.Level) {
+	session, level = u.plain(session), wire.Level(u.plain(string(level)))
 	if u.raised != "" {
 		u.o.Conditions.Clear(u.raised, "", fmt.Sprintf("connected to %s, after %d failed tries", u.host, u.failures))
 	} else {
@@ -271,11 +272,13 @@ func (u *Uplink) tellOnline(session string, level wire.Level) {
 // plain makes text that came from outside fit for a sentence: one line, not
 // long, and without the credential.
 func (u *Uplink) plain(text string) string {
-	b := slices.DeleteFunc([]byte(u.redact(text)), func(c byte) bool { return c < ' ' || c == 0x7f })
-	if len(b) > 200 {
-		b = append(b[:200:200], "..."...)
+	b := slices.DeleteFunc([]byte(text), func(c byte) bool { return c < ' ' || c == 0x7f })
+	// Only now: what was taken out may have stood in the middle of the credential.
+	text = u.redact(string(bytes.ToValidUTF8(b, nil)))
+	if len(text) > 200 {
+		text = strings.ToValidUTF8(text[:200], "") + "..."
 	}
-	return string(bytes.ToValidUTF8(b, nil))
+	return text
 }
 
 // redact takes out the credential, should the other side repeat it.
