@@ -10,8 +10,9 @@ import (
 )
 
 // tooManyRefusals in a row, without an ack between, end a session: the cloud
-// and we do not mean the same, and trying on would only be fast.
-const tooManyRefusals = 10
+// and we do not mean the same, and trying on would only be fast. Halving the
+// largest block down to one reading takes 17.
+const tooManyRefusals = 25
 
 // take notes what the cloud says it holds, of a welcome or an ack.
 func (s *session) take(acks []wire.EpochAck) error {
@@ -38,9 +39,8 @@ func (s *session) note(st gateway.EpochState, p position) error {
 		s.deaf = true
 		s.u.o.Log.Warn("the store could not note an ack; it will be told again", "err", err)
 	}
-	if s.asked != nil && s.cloud[st.ID] != p {
-		s.asked.stale = true
-		s.asked.cancel()
+	if s.cloud[st.ID] != p {
+		s.renew()
 	}
 	s.cloud[st.ID] = p
 	return nil
@@ -54,13 +54,11 @@ func (s *session) answered(a wire.EpochAck) {
 		return
 	}
 	s.landed()
+	s.trusted(f)
 	s.refusals = 0
 	s.acks++
 	delete(s.held, a.Epoch)
-	if s.u.stuck[a.Epoch] {
-		delete(s.u.stuck, a.Epoch)
-		s.u.o.Conditions.Clear(codeHeld, a.Epoch.String(), "the readings of this epoch are sent again")
-	}
+	s.clear(a.Epoch, "the readings of this epoch are sent again")
 	s.u.set(func(st *Status) {
 		if upto := min(a.Upto, f.last); upto >= f.pos {
 			st.Acked += upto - f.pos + 1
@@ -92,7 +90,7 @@ func (s *session) nacked(m *wire.Nack) error {
 		return &protocolError{fmt.Sprintf("it refused %d updates in a row (%s)", s.refusals, m.Code)}
 	}
 	if m.Code != wire.NackSeq {
-		s.hold(f.epoch, refuseFor, fmt.Sprintf("the cloud refuses readings %d to %d of epoch %v (%s); they stay stored, and what follows them in this epoch waits", f.first, f.last, f.epoch, s.u.plain(string(m.Code))))
+		s.refuse(f, m.Code)
 		return nil
 	}
 	states := s.u.o.Source.Epochs()

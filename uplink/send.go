@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
@@ -15,7 +16,7 @@ const (
 	liveSmall = 200  // readings; a live update with fewer, that leaves nothing behind, …
 	livePace  = time.Second
 	holdFor   = 10 * time.Second // before the store is asked again for what it could not give
-	refuseFor = 10 * time.Minute // before readings that the cloud refused are tried again
+	refuseFor = 10 * time.Minute // before what the cloud refused is tried again
 )
 
 // A position is what the cloud holds of an epoch.
@@ -31,6 +32,7 @@ type flight struct {
 	first uint64
 	last  uint64
 	end   bool
+	data  bool // it carries readings
 }
 
 // ask sends the fetcher for what is to be sent next, if nothing is under way.
@@ -52,11 +54,21 @@ func (s *session) ask() {
 	s.want <- r // the fetcher is idle
 }
 
+// renew calls the fetcher back, to choose anew what is to be sent.
+func (s *session) renew() {
+	if s.asked != nil {
+		s.asked.stale = true
+		s.asked.cancel()
+	}
+}
+
 // pick chooses the oldest epoch with something left, and the seq in it; 0 if
-// there is none now. If something must wait for a time, that is until.
+// there is none now. If something older must wait for a time, that is until.
 func (s *session) pick() (st gateway.EpochState, seq uint64, until time.Time) {
 	now := time.Now()
-	for _, st := range s.u.o.Source.Epochs() {
+	states := s.u.o.Source.Epochs()
+	s.unstick(states)
+	for _, st := range states {
 		p, left := s.position(st)
 		if !left {
 			continue
@@ -66,7 +78,7 @@ func (s *session) pick() (st gateway.EpochState, seq uint64, until time.Time) {
 			wait = s.pace
 		}
 		if !wait.After(now) {
-			return st, p.upto + 1, time.Time{}
+			return st, p.upto + 1, until
 		}
 		if until.IsZero() || wait.Before(until) {
 			until = wait
@@ -102,6 +114,9 @@ func (s *session) fetched(f fetched) error {
 	if f.err == nil {
 		f.err = fits(f.block, r)
 	}
+	if f.err == nil {
+		f.block, f.err = s.tailor(f.block, r.seq)
+	}
 	if f.err != nil {
 		s.hold(r.st.ID, holdFor, fmt.Sprintf("the store cannot give readings of epoch %v from %d on: %s; they wait", r.st.ID, r.seq, s.u.plain(f.err.Error())))
 		return nil
@@ -111,14 +126,10 @@ func (s *session) fetched(f fetched) error {
 	if err != nil {
 		return err
 	}
-	if len(data) > s.maxMsg || m.N > s.blockN && m.Gap == nil {
-		s.hold(r.st.ID, refuseFor, fmt.Sprintf("readings %d to %d of epoch %v are one block of %d bytes, the cloud takes %d bytes and %d readings at once; they wait", m.First, m.First+m.N-1, m.Epoch, len(data), s.maxMsg, s.blockN))
-		return nil
-	}
 	if err := s.writeFrame(data); err != nil {
 		return err
 	}
-	s.flight = &flight{epoch: m.Epoch, pos: r.seq, first: m.First, last: m.First + m.N - 1, end: m.End != nil}
+	s.flight = &flight{epoch: m.Epoch, pos: r.seq, first: m.First, last: m.First + m.N - 1, end: m.End != nil, data: m.Blocks != nil}
 	if m.Lane == wire.LaneLive && m.N < liveSmall && s.flight.last >= r.st.Last {
 		s.pace = time.Now().Add(livePace)
 	}
@@ -165,6 +176,28 @@ func message(b gateway.Block, r *request) *wire.Update {
 
 func wireAnchor(a gateway.Anchor) wire.Anchor {
 	return wire.Anchor{Boot: a.Boot, From: int64(a.From), Offset: a.Offset, Quality: a.Quality, ErrUS: a.Error.Microseconds()}
+}
+
+// unstick ends the condition of epochs of which nothing is left to send: the
+// cloud got it otherwise, or the store gave it up.
+func (s *session) unstick(states []gateway.EpochState) {
+	for e := range s.u.stuck {
+		i := slices.IndexFunc(states, func(st gateway.EpochState) bool { return st.ID == e })
+		if i >= 0 {
+			if _, left := s.position(states[i]); left {
+				continue
+			}
+		}
+		s.clear(e, "nothing of this epoch waits any more")
+	}
+}
+
+// clear ends what hold has told.
+func (s *session) clear(e gateway.EpochID, sentence string) {
+	if s.u.stuck[e] {
+		delete(s.u.stuck, e)
+		s.u.o.Conditions.Clear(codeHeld, e.String(), sentence)
+	}
 }
 
 // hold leaves an epoch alone for a time, and says so aloud. Other epochs go on.

@@ -164,6 +164,7 @@ func (s *session) serve(ctx context.Context) error {
 		case <-s.late.C:
 			err = errNoAnswer
 		case <-s.wake.C:
+			s.renew()
 		case <-stop:
 			stop, grace = nil, time.After(stopGrace)
 			s.halt = true
