@@ -2,16 +2,16 @@ package uplinktest
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/store/block"
 )
 
-// A Store is a source of readings in memory. Its blocks hold their own name
-// instead of readings; Content checks that a block says what its update says.
+// A Store is a source of readings in memory. The value of every reading is its
+// seq; Content checks that a block says what its update says.
 type Store struct {
 	mu      sync.Mutex
 	epochs  []*epoch
@@ -178,17 +178,32 @@ func (s *Store) Asked() int {
 	return s.asked
 }
 
+var channel = &gateway.Channel{Device: "probe", Quantity: "count"}
+
 func content(r gateway.Range) []byte {
-	b := binary.BigEndian.AppendUint64(r.Epoch[:16:16], r.First)
-	return binary.BigEndian.AppendUint64(b, r.N)
+	rs := make([]gateway.Reading, r.N)
+	for i := range rs {
+		seq := r.First + uint64(i)
+		rs[i] = gateway.Reading{Channel: channel, Value: float64(seq), At: gateway.Stamp(1000 * seq)}
+	}
+	h := gateway.BlockHeader{Range: r, Anchor: gateway.Anchor{Quality: gateway.ClockRTC}}
+	b, err := block.NewEncoder().Append(nil, h, rs)
+	if err != nil {
+		panic(err) // a test asks for what cannot be
+	}
+	return b
 }
 
 // Content gives the names that a block of a Store stands for.
 func Content(b []byte) (gateway.Range, error) {
-	if len(b) != 32 {
-		return gateway.Range{}, fmt.Errorf("block of %d bytes", len(b))
+	h, rs, err := block.NewDecoder().Decode(b)
+	if err != nil {
+		return gateway.Range{}, err
 	}
-	r := gateway.Range{First: binary.BigEndian.Uint64(b[16:]), N: binary.BigEndian.Uint64(b[24:])}
-	copy(r.Epoch[:], b)
-	return r, nil
+	for i, r := range rs {
+		if r.Value != float64(h.First+uint64(i)) {
+			return h.Range, fmt.Errorf("reading %d has value %v", h.First+uint64(i), r.Value)
+		}
+	}
+	return h.Range, nil
 }

@@ -1,0 +1,112 @@
+package uplink
+
+import (
+	"fmt"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// maxRejected readings of a session become gaps because the cloud refuses
+// them. More of them is not a bad reading but a disagreement, and people decide.
+const maxRejected = 16
+
+// A doubt is about readings that the cloud refused: they are sent again in
+// smaller parts, until those that it takes are through and the one that it
+// does not take is alone.
+type doubt struct {
+	last     uint64 // seq of the last one refused
+	take     uint64 // readings to send at once; 0: the next alone is refused, a gap goes in its place
+	distrust bool   // their wall time was refused: send it as a guess
+}
+
+// refuse remembers that the cloud does not want what was under way.
+func (s *session) refuse(f *flight, code wire.NackCode) {
+	d := s.doubts[f.epoch]
+	if d == nil || f.pos > d.last {
+		d = &doubt{last: f.last}
+		s.doubts[f.epoch] = d
+	}
+	n := f.last + 1 - f.first
+	d.take = n
+	switch {
+	case !f.data:
+		s.holdRefused(f, code)
+	case code == wire.NackTime && !d.distrust:
+		d.distrust = true
+	case n > 1:
+		d.take = n / 2
+	case s.rejected >= maxRejected:
+		s.holdRefused(f, code)
+	default:
+		d.take = 0
+	}
+}
+
+func (s *session) holdRefused(f *flight, code wire.NackCode) {
+	s.hold(f.epoch, refuseFor, fmt.Sprintf("the cloud refuses what this gateway has at %d of epoch %v (%s); it stays stored, and what follows in this epoch waits", f.pos, f.epoch, s.u.plain(string(code))))
+}
+
+// trusted gives back to an epoch what an ack has proved.
+func (s *session) trusted(f *flight) {
+	d := s.doubts[f.epoch]
+	switch {
+	case d == nil:
+	case f.last >= d.last:
+		delete(s.doubts, f.epoch)
+	default:
+		d.take = max(1, 2*d.take)
+	}
+}
+
+// tailor makes of what the store gave what the cloud takes: as a rule the very
+// same bytes, and a part from seq on if they are too much or in doubt.
+func (s *session) tailor(b gateway.Block, seq uint64) (gateway.Block, error) {
+	d := s.doubts[b.Epoch]
+	if d == nil || seq > d.last {
+		d = &doubt{take: s.blockN}
+	}
+	whole := s.maxMsg - envelope
+	if b.Data == nil || !d.distrust && b.N <= min(d.take, s.blockN) && len(b.Data) <= whole {
+		return b, nil
+	}
+	h, rs, err := block.NewDecoder().Decode(b.Data) // rare: nothing is kept for it
+	if err != nil {
+		return b, err
+	}
+	if h.Range != b.Range || h.N != uint64(len(rs)) {
+		return b, fmt.Errorf("%d readings from %d, in a block of %d from %d", b.N, b.First, h.N, h.First)
+	}
+	if d.distrust {
+		h.Anchor.Quality = gateway.ClockNone
+	}
+	rs = rs[seq-b.First:]
+	b.First = seq
+	if d.take == 0 {
+		return s.reject(b, h, rs[0]), nil
+	}
+	enc := block.NewEncoder()
+	for take := min(d.take, s.blockN, uint64(len(rs))); take > 0; take /= 2 {
+		b.N, h.Range = take, gateway.Range{Epoch: b.Epoch, First: seq, N: take}
+		if b.Data, err = enc.Append(nil, h, rs[:take]); err != nil {
+			return b, err
+		}
+		if len(b.Data) <= whole {
+			return b, nil
+		}
+	}
+	return b, fmt.Errorf("one reading takes %d bytes, the cloud takes %d", len(b.Data), whole)
+}
+
+// reject puts a gap in the place of one reading. The reading itself is told
+// here, for nobody else will hear of it.
+func (s *session) reject(b gateway.Block, h gateway.BlockHeader, r gateway.Reading) gateway.Block {
+	s.rejected++
+	s.u.o.Log.Error("the cloud refuses this reading; a gap goes in its place",
+		"device", r.Channel.Device, "quantity", r.Channel.Quantity, "value", r.Value, "unit", r.Channel.Unit,
+		"quality", r.Quality.String(), "at", h.Anchor.Wall(r.At), "epoch", b.Epoch.String(), "seq", b.First)
+	b.N, b.Data = 1, nil
+	b.Gap = &gateway.Gap{Why: gateway.WhyRejected, T0: r.At, T1: r.At, Anchor: h.Anchor}
+	return b
+}
