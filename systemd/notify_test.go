@@ -4,6 +4,7 @@ import (
 	"net"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/fieldgate/fieldgate/systemd"
 )
@@ -23,6 +24,9 @@ func manager(t *testing.T) *net.UnixConn {
 
 func heard(t *testing.T, conn *net.UnixConn) string {
 	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil { // a failure, not a hang
+		t.Fatal(err)
+	}
 	buf := make([]byte, 4096)
 	n, err := conn.Read(buf)
 	if err != nil {
