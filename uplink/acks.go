@@ -25,14 +25,16 @@ func (s *session) take(acks []wire.EpochAck) error {
 		if err := s.note(states[i], position{a.Upto, a.Done}); err != nil {
 			return err
 		}
-		s.answered(a)
+		if err := s.answered(a); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 // note takes the cloud's word for one epoch, also if it is less than before.
 func (s *session) note(st gateway.EpochState, p position) error {
-	if st.Growth == gateway.Growing && p.upto > st.Last {
+	if st.Growth != gateway.OpenEnded && p.upto > st.Last {
 		return &protocolError{fmt.Sprintf("it claims reading %d of epoch %v, of which there are %d", p.upto, st.ID, st.Last)}
 	}
 	if err := s.u.o.Source.Ack(st.ID, p.upto, p.done); err != nil && !s.deaf {
@@ -47,13 +49,17 @@ func (s *session) note(st gateway.EpochState, p position) error {
 }
 
 // answered looks whether an ack is the answer to the update under way. One
-// that repeats what was known before is not.
-func (s *session) answered(a wire.EpochAck) {
+// that repeats what was known before is not. One that goes back is, but is no
+// progress: a cloud that does nothing else would be sent the same for ever.
+func (s *session) answered(a wire.EpochAck) error {
 	f := s.flight
 	if f == nil || f.epoch != a.Epoch || a.Upto == f.pos-1 && !(f.end && a.Done) {
-		return
+		return nil
 	}
 	s.landed()
+	if a.Upto < f.pos-1 {
+		return s.refused("its acks go back")
+	}
 	s.trusted(f)
 	s.refusals = 0
 	s.acks++
@@ -66,6 +72,15 @@ func (s *session) answered(a wire.EpochAck) {
 		st.Updates++
 		st.LastAck = time.Now()
 	})
+	return nil
+}
+
+// refused counts updates in a row that led nowhere.
+func (s *session) refused(why string) error {
+	if s.refusals++; s.refusals > tooManyRefusals {
+		return &protocolError{fmt.Sprintf("it refused %d updates in a row (%s)", s.refusals, why)}
+	}
+	return nil
 }
 
 // landed ends the flight.
@@ -86,8 +101,8 @@ func (s *session) nacked(m *wire.Nack) error {
 		s.held[f.epoch] = time.Now().Add(after)
 		return nil
 	}
-	if s.refusals++; s.refusals > tooManyRefusals {
-		return &protocolError{fmt.Sprintf("it refused %d updates in a row (%s)", s.refusals, m.Code)}
+	if err := s.refused(string(m.Code)); err != nil {
+		return err
 	}
 	if m.Code != wire.NackSeq {
 		s.refuse(f, m.Code)
