@@ -21,8 +21,9 @@ import (
 // A line is an open WebSocket that speaks fieldgate.v1, and the connection
 // under its TLS, which can be closed at any time without waiting.
 type line struct {
-	ws  *websocket.Conn
-	raw net.Conn
+	ws    *websocket.Conn
+	raw   net.Conn
+	until time.Time // the end of the cloud's certificate
 }
 
 // credential reads the token. The token itself is in none of the errors.
@@ -62,12 +63,12 @@ func (u *Uplink) connect(ctx context.Context) (*line, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
-	ws, err := u.upgrade(ctx, raw)
+	ws, until, err := u.upgrade(ctx, raw)
 	if err != nil {
 		raw.Close()
 		return nil, err
 	}
-	return &line{ws, raw}, nil
+	return &line{ws, raw, until}, nil
 }
 
 func (u *Uplink) dial(ctx context.Context) (net.Conn, error) {
@@ -80,12 +81,13 @@ func (u *Uplink) dial(ctx context.Context) (net.Conn, error) {
 	return raw, nil
 }
 
-func (u *Uplink) upgrade(ctx context.Context, raw net.Conn) (*websocket.Conn, error) {
+// upgrade makes a WebSocket of a connection, and gives the end of the
+// certificate on it.
+func (u *Uplink) upgrade(ctx context.Context, raw net.Conn) (ws *websocket.Conn, until time.Time, err error) {
 	var authorities *x509.CertPool
 	if u.o.Authorities != nil {
-		var err error
 		if authorities, err = u.o.Authorities(); err != nil {
-			return nil, &authorityError{err}
+			return nil, until, &authorityError{err}
 		}
 	}
 	host, _, _ := net.SplitHostPort(u.host) // made by JoinHostPort
@@ -93,7 +95,7 @@ func (u *Uplink) upgrade(ctx context.Context, raw net.Conn) (*websocket.Conn, er
 	tlsCtx, cancel := context.WithTimeout(ctx, tlsTimeout)
 	defer cancel()
 	if err := secure.HandshakeContext(tlsCtx); err != nil {
-		return nil, &stageError{"TLS", tlsTimeout, err}
+		return nil, until, &stageError{"TLS", tlsTimeout, err}
 	}
 	dialer := websocket.Dialer{
 		NetDialTLSContext: func(context.Context, string, string) (net.Conn, error) { return secure, nil },
@@ -102,17 +104,17 @@ func (u *Uplink) upgrade(ctx context.Context, raw net.Conn) (*websocket.Conn, er
 	}
 	ws, answer, err := dialer.DialContext(ctx, u.o.URL, http.Header{"Authorization": {"Bearer " + u.token}})
 	if err != nil && answer != nil {
-		return nil, refusal(answer)
+		return nil, until, refusal(answer)
 	}
 	if err != nil {
-		return nil, &stageError{"upgrade", upgradeTimeout, err}
+		return nil, until, &stageError{"upgrade", upgradeTimeout, err}
 	}
 	// gorilla takes whatever the server chose, asked for or not.
 	if ws.Subprotocol() != wire.SubprotocolCBOR || answer.Header.Get("Sec-Websocket-Extensions") != "" {
-		return nil, &foreignError{"it accepts WebSockets but did not choose " + wire.SubprotocolCBOR}
+		return nil, until, &foreignError{"it accepts WebSockets but did not choose " + wire.SubprotocolCBOR}
 	}
 	ws.SetReadLimit(wire.DefaultMessage)
-	return ws, nil
+	return ws, secure.ConnectionState().PeerCertificates[0].NotAfter, nil
 }
 
 // refusal is the error for an HTTP answer that is not an upgrade.

@@ -84,6 +84,7 @@ func newSession(u *Uplink, l *line, w *wire.Welcome) *session {
 		in:     make(chan incoming),
 		want:   make(chan *request),
 		got:    make(chan fetched),
+		sync:   timesync{until: l.until},
 	}
 	if w.HB.PingS > 0 {
 		s.ping = time.Duration(w.HB.PingS) * time.Second

@@ -18,6 +18,7 @@ const (
 type timesync struct {
 	sent    []gateway.Stamp // pings without pong yet
 	samples []timeSample
+	until   time.Time // the cloud's time is before
 }
 
 type timeSample struct {
@@ -87,9 +88,11 @@ func (t *timesync) best(now gateway.Stamp) CloudTime {
 }
 
 // take passes on the cloud's time for the floor of the clock. It came over a
-// verified connection.
+// verified connection, but a time behind the end of that connection's own
+// certificate cannot be: as a floor it would let no certificate pass again.
 func (t *timesync) take(u *Uplink, micros int64) {
-	if u.o.CloudTime != nil && micros > 0 {
-		u.o.CloudTime(time.UnixMicro(micros))
+	told := time.UnixMicro(micros)
+	if u.o.CloudTime != nil && micros > 0 && !told.After(t.until) {
+		u.o.CloudTime(told)
 	}
 }
