@@ -57,13 +57,20 @@ func (u *Uplink) now() time.Time {
 
 // connect dials, shakes hands and upgrades, each with its own time limit.
 func (u *Uplink) connect(ctx context.Context) (*line, error) {
+	var authorities *x509.CertPool
+	if u.o.Authorities != nil {
+		var err error
+		if authorities, err = u.o.Authorities(); err != nil {
+			return nil, &authorityError{err}
+		}
+	}
 	raw, err := u.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
-	ws, until, err := u.upgrade(ctx, raw)
+	ws, until, err := u.upgrade(ctx, raw, authorities)
 	if err != nil {
 		raw.Close()
 		return nil, err
@@ -83,13 +90,7 @@ func (u *Uplink) dial(ctx context.Context) (net.Conn, error) {
 
 // upgrade makes a WebSocket of a connection, and gives the end of the
 // certificate on it.
-func (u *Uplink) upgrade(ctx context.Context, raw net.Conn) (ws *websocket.Conn, until time.Time, err error) {
-	var authorities *x509.CertPool
-	if u.o.Authorities != nil {
-		if authorities, err = u.o.Authorities(); err != nil {
-			return nil, until, &authorityError{err}
-		}
-	}
+func (u *Uplink) upgrade(ctx context.Context, raw net.Conn, authorities *x509.CertPool) (ws *websocket.Conn, until time.Time, err error) {
 	host, _, _ := net.SplitHostPort(u.host) // made by JoinHostPort
 	secure := tls.Client(raw, &tls.Config{ServerName: host, RootCAs: authorities, MinVersion: tls.VersionTLS12, Time: u.now})
 	tlsCtx, cancel := context.WithTimeout(ctx, tlsTimeout)
@@ -122,18 +123,22 @@ func refusal(answer *http.Response) error {
 	if answer.StatusCode == http.StatusSwitchingProtocols {
 		return &foreignError{"its answer to the WebSocket upgrade is wrong"}
 	}
-	return &httpError{answer.StatusCode, retryAfter(answer.Header.Get("Retry-After"))}
+	return &httpError{answer.StatusCode, retryAfter(answer.Header)}
 }
 
 // retryAfter reads the header in either of its forms (RFC 9110 section 10.2.3).
-func retryAfter(v string) time.Duration {
+// A date is taken by the server's own clock: ours may be in 1970.
+func retryAfter(h http.Header) time.Duration {
+	v := h.Get("Retry-After")
 	if seconds, err := strconv.Atoi(v); err == nil {
 		return min(max(0, time.Duration(seconds)), hintMax/time.Second) * time.Second
 	}
-	if at, err := http.ParseTime(v); err == nil {
-		return max(0, time.Until(at))
+	at, err := http.ParseTime(v)
+	now, err2 := http.ParseTime(h.Get("Date"))
+	if err != nil || err2 != nil {
+		return 0
 	}
-	return 0
+	return max(0, at.Sub(now))
 }
 
 // write sends one message. Only the goroutine of Run may call it.
@@ -164,6 +169,7 @@ func (l *line) read(timeout time.Duration) (wire.Message, error) {
 		return nil, fmt.Errorf("read: %w", err)
 	}
 	if kind != websocket.BinaryMessage {
+		l.close(websocket.CloseUnsupportedData, "binary frames only")
 		return nil, &foreignError{"it sends text frames on " + wire.SubprotocolCBOR}
 	}
 	return wire.Decode(data)

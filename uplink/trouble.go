@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -211,6 +212,9 @@ func (u *Uplink) failedAt(t *trouble, e *stageError) {
 	case errors.As(e, &verify):
 		t.code, t.severity = codeCertificate, health.Error
 		t.sentence = fmt.Sprintf("the cloud's certificate is not acceptable (%s): %s", u.host, u.plain(verify.Err.Error()))
+	case e.stage == "upgrade" && !isNetwork(e):
+		t.code, t.severity = codeForeign, health.Error
+		t.sentence = fmt.Sprintf("the server at %s does not speak fieldgate.v1: no HTTP answer to the WebSocket upgrade (%s); check [uplink] url", u.host, u.plain(e.err.Error()))
 	default:
 		t.sentence = fmt.Sprintf("cannot connect to %s: %s", u.host, u.plain(e.Error()))
 	}
@@ -229,6 +233,15 @@ func (u *Uplink) wrongTime(t *trouble, cert *x509.Certificate) {
 	}
 	t.code = codeCertificate
 	t.sentence = fmt.Sprintf("the cloud's certificate ended on %s UTC, and this board's clock says %s: renew the certificate, or set the clock if it is wrong", cert.NotAfter.UTC().Format(form), now.Format(form))
+}
+
+// isNetwork reports whether an error is of the connection, not of what came
+// over it.
+func isNetwork(err error) bool {
+	var network net.Error
+	var system syscall.Errno
+	return errors.As(err, &network) || errors.As(err, &system) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func isTimeout(err error) bool {
