@@ -17,7 +17,8 @@ const maxRejected = 16
 // does not take is alone.
 type doubt struct {
 	last     uint64 // seq of the last one refused
-	take     uint64 // readings to send at once; 0: the next alone is refused, a gap goes in its place
+	take     uint64 // readings to send at once
+	bad      uint64 // seq of a reading that was refused alone: a gap goes in its place
 	distrust bool   // their wall time was refused: send it as a guess
 }
 
@@ -40,7 +41,7 @@ func (s *session) refuse(f *flight, code wire.NackCode) {
 	case s.rejected >= maxRejected:
 		s.holdRefused(f, code)
 	default:
-		d.take = 0
+		d.bad = f.pos
 	}
 }
 
@@ -56,7 +57,7 @@ func (s *session) trusted(f *flight) {
 	case f.last >= d.last:
 		delete(s.doubts, f.epoch)
 	default:
-		d.take = max(1, 2*d.take)
+		d.take *= 2
 	}
 }
 
@@ -83,7 +84,7 @@ func (s *session) tailor(b gateway.Block, seq uint64) (gateway.Block, error) {
 	}
 	rs = rs[seq-b.First:]
 	b.First = seq
-	if d.take == 0 {
+	if d.bad == seq {
 		return s.reject(b, h, rs[0]), nil
 	}
 	enc := block.NewEncoder()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -38,6 +39,10 @@ type world struct {
 	up    *uplink.Uplink
 	log   *buffer
 
+	certBegin time.Time   // of the cloud's certificate
+	closers   []io.Closer // of what setup opened
+	dialled   []time.Time // by refuseAll
+
 	stop  context.CancelFunc
 	ended chan struct{}
 }
@@ -55,6 +60,7 @@ func inWorld(t *testing.T, setup func(w *world, o *uplink.Options), test func(w 
 		w := &world{
 			T: t, net: &uplinktest.Network{}, cloud: &uplinktest.Cloud{Token: token}, store: uplinktest.NewStore(),
 			table: health.New(logger), log: log, ended: make(chan struct{}),
+			certBegin: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC),
 		}
 		o := uplink.Options{
 			URL: "wss://cloud.test/v1/gateway?secret=in-query", Token: func() (string, error) { return token + "\n", nil },
@@ -65,7 +71,7 @@ func inWorld(t *testing.T, setup func(w *world, o *uplink.Options), test func(w 
 			setup(w, &o)
 		}
 		// The bubble's clock begins on 2000-01-01.
-		secure, err := ca.Server("cloud.test", time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2003, 1, 1, 0, 0, 0, 0, time.UTC))
+		secure, err := ca.Server("cloud.test", w.certBegin, w.certBegin.AddDate(4, 0, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,6 +90,9 @@ func inWorld(t *testing.T, setup func(w *world, o *uplink.Options), test func(w 
 			cancel()
 			<-w.ended
 			w.cloud.Close()
+			for _, c := range w.closers {
+				_ = c.Close()
+			}
 			w.net.Cut()
 			w.checkSecrets()
 		}()
