@@ -36,7 +36,7 @@ func isDamage(err error) bool {
 	if errors.As(err, &errno) {
 		return errno == unix.ENOENT
 	}
-	return err != nil && !errors.Is(err, berrors.ErrTimeout)
+	return err != nil && !errors.Is(err, berrors.ErrTimeout) && !errors.Is(err, ErrClosed)
 }
 
 // openBolt opens an existing file.

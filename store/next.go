@@ -58,8 +58,7 @@ func (s *Store) look(id gateway.EpochID, seq uint64, maxBytes int) (b gateway.Bl
 	case e == s.growing && seq <= s.head.last:
 		return s.lookInHeadLocked(seq, maxBytes, anchor)
 	case e == s.growing:
-		wait = make(chan struct{})
-		s.waiters = append(s.waiters, wait)
+		wait = s.arrivalLocked()
 	default:
 		e.locate(anchor)
 		b = gateway.Block{Range: gateway.Range{Epoch: id, First: e.end() + 1}, End: e.ending()}

@@ -26,6 +26,7 @@ type shelf struct {
 	mu    sync.Mutex // held while a volume is read; never while one is written
 	open  []*volume
 	clock uint64
+	shut  bool // nothing is opened any more
 }
 
 // list gives the volumes found in the log, lowest number first.
@@ -101,6 +102,9 @@ func (s *shelf) read(v *volume, fn func(*bbolt.Bucket) error) error {
 }
 
 func (s *shelf) openLocked(v *volume) error {
+	if s.shut {
+		return ErrClosed
+	}
 	s.clock++
 	v.used = s.clock
 	if v.db != nil {
@@ -149,10 +153,11 @@ func (s *shelf) remove(v *volume) error {
 	return errors.Join(os.Remove(v.path), syncDir(s.dir))
 }
 
-// closeAll closes every volume.
+// closeAll closes every volume for good.
 func (s *shelf) closeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.shut = true
 	for len(s.open) > 0 {
 		s.closeLocked(s.open[0])
 	}

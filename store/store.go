@@ -39,9 +39,9 @@ type Store struct {
 	epochs  map[gateway.EpochID]*epoch
 	growing *epoch
 	head    head
-	volumes []*volume // by number
-	current *volume   // being written; nil before the first commit and after an error
-	waiters []chan struct{}
+	volumes []*volume     // by number
+	current *volume       // being written; nil before the first commit and after an error
+	arrival chan struct{} // closed at the next Append; nil if nobody waits
 	closed  chan struct{}
 	ended   bool
 	session uint64        // counts sessions of this opening
@@ -88,7 +88,7 @@ func (s *Store) Append(rs []gateway.Reading) (last gateway.Name, err error) {
 	if idle || s.head.len() >= blockReadings {
 		s.wakeRun()
 	}
-	s.wakeWaitersLocked()
+	s.arrivedLocked()
 	return gateway.Name{Epoch: s.growing.ID, Seq: s.head.last}, nil
 }
 
@@ -109,12 +109,20 @@ func (s *Store) wakeRun() {
 	}
 }
 
-// wakeWaitersLocked wakes those in Next who found nothing.
-func (s *Store) wakeWaitersLocked() {
-	for _, w := range s.waiters {
-		close(w)
+// arrivalLocked gives what is closed when the next readings come.
+func (s *Store) arrivalLocked() chan struct{} {
+	if s.arrival == nil {
+		s.arrival = make(chan struct{})
 	}
-	s.waiters = s.waiters[:0]
+	return s.arrival
+}
+
+// arrivedLocked wakes those in Next who found nothing.
+func (s *Store) arrivedLocked() {
+	if s.arrival != nil {
+		close(s.arrival)
+		s.arrival = nil
+	}
 }
 
 // InstallID names this installation: 16 random bytes made with state.db.
