@@ -43,6 +43,19 @@ dist-%: build-%
 bench: build build-arm64
 	go run ./packaging/bench
 
+# Every fuzz target for FUZZTIME each.
+FUZZTIME ?= 60s
+fuzz:
+	@grep -rl --include=*_test.go '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r d; do \
+	  for f in $$(grep -ho '^func Fuzz[A-Za-z]*' $$d/*_test.go | cut -c6-); do \
+	    go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$d || exit 1; done; done
+
+# What takes long: programs killed over and over, long histories of the store.
+SOAK ?= 20
+soak: build
+	go test -race -timeout 2h -count $(SOAK) -run 'TestEveryReadingIsAccountedFor' ./cmd/fieldgate
+	go test -race -timeout 2h -run 'TestModel' ./store -rapid.checks $$(( $(SOAK) * 500 ))
+
 dashboard:
 	go run -C packaging/tools ./dashboard
 

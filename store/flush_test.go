@@ -178,6 +178,9 @@ func TestCardThatFailsAndRecovers(t *testing.T) {
 		if len(list) != 1 || list[0].Code != store.ConditionCard || !strings.Contains(list[0].Sentence, b.o.Dir) {
 			b.Fatalf("conditions: %+v", list)
 		}
+		if window := b.s.Stats().LossWindow; window < 2*time.Minute {
+			b.Errorf("the loss window is told as %v while nothing has been written for %d s", window, many/1000)
+		}
 		if err := os.Rename(log+".away", log); err != nil {
 			b.Fatal(err)
 		}

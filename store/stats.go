@@ -30,6 +30,10 @@ func (s *Store) Stats() Stats {
 		Head: uint64(s.head.len()), Written: f.written, Commits: f.commits, LastCommit: f.lastCommit,
 		LossWindow: s.o.FlushInterval + f.longest, Dropped: f.dropped, Failing: f.failing,
 	}
+	if first := max(s.head.first, s.growing.Acked+1); first <= s.head.last {
+		waited := time.Since(s.start) - s.head.get(first).came
+		st.LossWindow = max(st.LossWindow, waited) // longer only while the card takes no writes
+	}
 	for _, v := range s.volumes {
 		st.Bytes += v.bytes
 	}
