@@ -72,7 +72,10 @@ func (s *session) tailor(b gateway.Block, seq uint64) (gateway.Block, error) {
 	if b.Data == nil || !d.distrust && b.N <= min(d.take, s.blockN) && len(b.Data) <= whole {
 		return b, nil
 	}
-	h, rs, err := block.NewDecoder().Decode(b.Data) // rare: nothing is kept for it
+	if s.dec == nil {
+		s.dec, s.enc = block.NewDecoder(), block.NewEncoder() // rare, and kept no longer than the session
+	}
+	h, rs, err := s.dec.Decode(b.Data)
 	if err != nil {
 		return b, err
 	}
@@ -87,10 +90,9 @@ func (s *session) tailor(b gateway.Block, seq uint64) (gateway.Block, error) {
 	if d.bad == seq {
 		return s.reject(b, h, rs[0]), nil
 	}
-	enc := block.NewEncoder()
 	for take := min(d.take, s.blockN, uint64(len(rs))); take > 0; take /= 2 {
 		b.N, h.Range = take, gateway.Range{Epoch: b.Epoch, First: seq, N: take}
-		if b.Data, err = enc.Append(nil, h, rs[:take]); err != nil {
+		if b.Data, err = s.enc.Append(nil, h, rs[:take]); err != nil {
 			return b, err
 		}
 		if len(b.Data) <= whole {

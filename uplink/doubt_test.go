@@ -166,7 +166,7 @@ func TestNackInCircles(t *testing.T) {
 // What is stored in bigger pieces than the cloud takes goes in smaller ones.
 func TestLimitsOfTheCloud(t *testing.T) {
 	inWorld(t, func(w *world, o *uplink.Options) {
-		w.store.Append(30000)
+		w.store.Append(12000)
 		w.store.Append(500)
 		w.cloud.Welcome.Lim = wire.Limits{Msg: wire.MinMessage, BlockN: 1000}
 		w.cloud.OnUpdate = func(_ *uplinktest.Peer, m *wire.Update) bool {

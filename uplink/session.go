@@ -10,6 +10,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -35,8 +36,10 @@ type session struct {
 	halt   bool                          // an orderly stop has begun
 
 	acks     int
-	refusals int  // in a row
-	rejected int  // readings that became gaps
+	refusals int // in a row
+	rejected int // readings that became gaps
+	dec      *block.Decoder
+	enc      *block.Encoder
 	garbled  int  // messages of the cloud that made no sense
 	deaf     bool // the store could not note an ack; told once
 	blamed   bool // the cloud did not understand a message; told once

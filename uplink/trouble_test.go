@@ -388,17 +388,17 @@ func TestCloseCodes(t *testing.T) {
 
 func TestTooBigHalvesMessages(t *testing.T) {
 	inWorld(t, func(w *world, o *uplink.Options) {
-		w.store.Append(20000)
-		w.store.Append(20000)
+		w.store.Append(8000)
+		w.store.Append(8000)
 		w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
-			if len(m.Blocks[0]) > 3500 {
+			if len(m.Blocks[0]) > 5000 {
 				p.Close(1009, "")
 				return true
 			}
 			return false
 		}
 	}, func(w *world) {
-		w.until(time.Hour, "all there", func() bool { return w.cloud.Held(w.growing()).Upto == 40000 })
+		w.until(time.Hour, "all there", func() bool { return w.cloud.Held(w.growing()).Upto == 16000 })
 		w.contiguous(w.store.All()[0], w.cloud.Held(w.growing()))
 	})
 }
