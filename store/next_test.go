@@ -118,37 +118,44 @@ func TestReadersWhileClosing(t *testing.T) {
 	inStore(t, nil, func(b *bench) {
 		id := b.append(100).Epoch
 		b.sleep(6 * time.Second)
-		var readers sync.WaitGroup
-		for range 8 {
-			readers.Go(func() {
-				for {
-					_, err := b.s.Next(b.Context(), id, 1, 0)
-					if errors.Is(err, store.ErrClosed) {
-						return
-					}
-					if err != nil {
-						b.Error(err)
-						return
-					}
-				}
-			})
+		for range 20 { // the moment is short
+			b.closeUnderReaders(id)
+			b.open()
 		}
-		b.close()
-		readers.Wait()
 		if _, err := os.Stat(filepath.Join(b.o.Dir, "quarantine")); !errors.Is(err, os.ErrNotExist) {
 			b.Errorf("something was taken for damaged: %v", err)
 		}
-		fds, _ := filepath.Glob("/proc/self/fd/*")
-		for _, fd := range fds {
-			if name, err := os.Readlink(fd); err == nil && strings.HasPrefix(name, b.o.Dir) {
-				b.Errorf("%s is still open", name)
-			}
-		}
-		b.open()
 		if whole := b.next(id, 1, 0); whole.N != 100 {
 			b.Errorf("after closing: %d readings", whole.N)
 		}
 	})
+}
+
+func (b *bench) closeUnderReaders(id gateway.EpochID) {
+	b.Helper()
+	var readers sync.WaitGroup
+	for range 8 {
+		readers.Go(func() {
+			for {
+				_, err := b.s.Next(b.Context(), id, 1, 0)
+				if errors.Is(err, store.ErrClosed) {
+					return
+				}
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	b.close()
+	readers.Wait()
+	fds, _ := filepath.Glob("/proc/self/fd/*")
+	for _, fd := range fds {
+		if name, err := os.Readlink(fd); err == nil && strings.HasPrefix(name, b.o.Dir) {
+			b.Errorf("%s is still open", name)
+		}
+	}
 }
 
 // Append does not allocate, even while the card takes nothing and the oldest
