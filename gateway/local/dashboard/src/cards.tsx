@@ -1,7 +1,7 @@
 // The state of the gateway itself: what is wrong, the uplink, the buffer.
 import { useSignal } from "@preact/signals";
 import { type Condition, gatewayNow, link, lostAt, now, status, statusAt, type Status } from "./state";
-import { bytes, clockWords, fixed, span } from "./words";
+import { bytes, clockWords, fixed, sentence, span } from "./words";
 import { reconnect } from "./net";
 
 type Mood = "good" | "wait" | "bad" | "off";
@@ -61,13 +61,13 @@ function uplinkWords(u: Status["uplink"]): readonly [Mood, string, string] {
     case "online":
       return ["good", "Connected to the cloud", [host, lasted, u.rtt_ms ? `answers in ${fixed(Math.ceil(u.rtt_ms), 0)} ms` : ""].filter(Boolean).join(", ")];
     case "connecting":
-      return ["wait", "Connecting to the cloud …", u.last_error ?? ""];
+      return ["wait", "Connecting to the cloud …", sentence(u.last_error ?? "")];
     case "waiting":
-      return ["wait", "No connection to the cloud", [nextTry(u.next_try), u.last_error ?? ""].filter(Boolean).join(" ")];
+      return ["wait", "No connection to the cloud", [nextTry(u.next_try), sentence(u.last_error ?? "")].filter(Boolean).join(" ")];
     case "no_credential":
       return ["off", "Not enrolled in a cloud yet", "Readings are kept here until it is."];
     case "refused":
-      return ["bad", "The cloud refuses this gateway", [u.last_error ?? "", nextTry(u.next_try)].filter(Boolean).join(" ")];
+      return ["bad", "The cloud refuses this gateway", [sentence(u.last_error ?? ""), nextTry(u.next_try)].filter(Boolean).join(" ")];
     default:
       return ["off", "No cloud is set up", "Readings are kept here."];
   }

@@ -47,9 +47,15 @@ export function shown(v: number | null, unit: string, quantity: string): [value:
   if (unit === "Pa") return v >= 10000 ? [fixed(v / 100, 1), "hPa"] : [fixed(v, 0), "Pa"];
   if (unit === "/") return [significant(v), ""];
   if (unit === "B") return bytes(v);
-  if (unit === "s" && v >= 120) return [span(v), ""];
+  if (unit === "s" && v >= 120) {
+    const [most, ...rest] = span(v).split(" ");
+    return [most ?? "", rest.join(" ")];
+  }
   return [significant(v), unit];
 }
+
+// sentence begins with a capital, as the journal's lines need not.
+export const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 // bytes gives a size in a unit that keeps it short.
 export function bytes(n: number): [value: string, unit: string] {
