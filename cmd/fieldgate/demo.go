@@ -178,8 +178,12 @@ func (k demoCommand) switchUplink(ctx context.Context, line *breaker, d *daemon,
 	flip := func() {
 		cut = !cut
 		line.set(cut)
-		word := map[bool]string{true: "cut", false: "restored"}[cut]
-		fmt.Fprintf(c.out, "uplink %s\n", word)
+		if cut {
+			fmt.Fprintln(c.out, "uplink cut")
+			return
+		}
+		fmt.Fprintln(c.out, "uplink restored")
+		d.uplink.Wake()
 	}
 	for {
 		select {
