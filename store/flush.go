@@ -28,11 +28,11 @@ func (s *Store) work() {
 	if s.untilDue() <= 0 {
 		if err := s.commitAll(); err != nil {
 			s.cardFailed(err)
-			return
+		} else {
+			s.cardWorks()
 		}
-		s.cardWorks()
 	}
-	s.forgetWhatMay()
+	s.forgetWhatMay() // a full card too: that makes the room
 }
 
 // Flush commits what is in the head now, whether it is due or not.
@@ -64,17 +64,14 @@ func (s *Store) untilDue() time.Duration {
 // give the longer time.
 func (s *Store) dueLocked(now time.Duration) time.Duration {
 	h := &s.head
+	if h.len() >= blockReadings || s.figures.failing {
+		return now
+	}
 	if h.last == s.growing.Last {
 		return idle
 	}
-	if h.len() >= blockReadings {
-		return now
-	}
 	due := h.get(h.first).came + s.o.HistoryFlush
-	unacked := h.first
-	if s.fsynced {
-		unacked = max(unacked, s.growing.Acked+1)
-	}
+	unacked := max(h.first, s.safeLocked()+1)
 	if unacked <= h.last {
 		due = min(due, h.get(unacked).came+s.o.FlushInterval)
 	}
@@ -95,7 +92,7 @@ func (s *Store) commitAll() error {
 			return err
 		}
 	}
-	if time.Since(s.start)-s.savedAt >= s.o.HistoryFlush {
+	if time.Since(s.start)-s.savedAt >= s.o.HistoryFlush || len(s.doomed) > 0 {
 		return s.saveState() // acks and the cloud's time ride along
 	}
 	return nil
@@ -235,6 +232,7 @@ func (s *Store) giveUpVolume(v *volume) {
 	s.mu.Unlock()
 	if empty {
 		_ = s.shelf.remove(v)
+		s.nextVolume = v.number // or the next start would miss this one
 	}
 }
 
@@ -247,7 +245,7 @@ func (s *Store) took(v *volume, records []record, d time.Duration) {
 		v.bytes = info.Size()
 	}
 	e := s.growing
-	if safe := max(e.Last, e.Acked); s.retry == 0 && s.head.last > safe {
+	if safe := s.safeLocked(); s.retry == 0 && s.head.last > safe {
 		s.atRisk = max(s.atRisk, s.head.last-safe)
 	}
 	for i := range records {

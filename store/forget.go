@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +33,7 @@ func (s *Store) forgetWhatMay() {
 	now := time.Since(s.start)
 	s.mu.Lock()
 	over := s.overLocked()
-	if !s.sweep && now-s.sweptAt < sweepEvery && over <= 0 {
+	if !s.sweep && now-s.sweptAt < sweepEvery && over <= 0 && len(s.doomed) == 0 {
 		s.mu.Unlock()
 		return
 	}
@@ -41,16 +42,24 @@ func (s *Store) forgetWhatMay() {
 	doomed, dropped := s.doomLocked(over)
 	nothing := len(doomed) == 0 && len(s.order) == epochs
 	s.mu.Unlock()
-	if nothing {
+	s.doomed = append(s.doomed, doomed...)
+	if nothing && len(s.doomed) == 0 {
 		return // acks alone are not worth a commit
 	}
-	if err := s.saveState(); err != nil {
+	err := s.saveState()
+	if err != nil && !errors.Is(err, unix.ENOSPC) {
 		s.cardFailed(err)
-		return // the volumes are out of the index; the next start deletes them
+		return // the volumes are out of the index; they are deleted when a later save goes well, or by the next start
 	}
-	for _, v := range doomed {
+	for _, v := range s.doomed {
 		if err := s.shelf.remove(v); err != nil {
 			s.o.Log.Warn("An old volume could not be deleted; the next start tries again.", "file", v.path, "error", err)
+		}
+	}
+	s.doomed = nil
+	if err != nil { // there was no space for the record; now there is
+		if err := s.saveState(); err != nil {
+			s.cardFailed(err)
 		}
 	}
 	if dropped > 0 {

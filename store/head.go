@@ -76,5 +76,7 @@ func (h *head) forget(upto uint64) {
 	if h.len() == 0 && len(h.ring) == headMax {
 		h.ring = nil // grown while the card was failing
 	}
-	h.dropped0, h.dropped1 = 0, 0
+	if h.first == upto+1 {
+		h.dropped0, h.dropped1 = 0, 0
+	} // else more were dropped meanwhile: their gap is told with the whole span
 }

@@ -133,8 +133,13 @@ func (s *Store) readRecord(v *volume, ordinal, seq uint64) (r record, next uint6
 
 // giveUpDamaged quarantines a volume that was readable at the opening.
 func (s *Store) giveUpDamaged(v *volume, err error) {
+	s.writeMu.Lock() // it may be the one being written
+	defer s.writeMu.Unlock()
 	s.mu.Lock()
 	known := s.dropVolumeLocked(v)
+	if s.current == v {
+		s.current = nil
+	}
 	s.mu.Unlock()
 	if !known {
 		return // another reader was first

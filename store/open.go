@@ -60,10 +60,13 @@ func (s *Store) recover() error {
 	}
 	stateLost := len(volumes) > 0 && len(s.order) == 0
 	for _, v := range volumes {
-		s.nextVolume = max(s.nextVolume, v.number)
+		s.nextVolume = max(s.nextVolume, v.number+1)
+		if v.number < s.facts.Oldest {
+			_ = s.shelf.remove(v) // given up by the last run; if it stays, so it does at the next start
+			continue
+		}
 		s.takeIn(v)
 	}
-	s.nextVolume++
 	if stateLost {
 		s.o.Conditions.Raise(ConditionDamage, "state.db", health.Error,
 			"The store's list of epochs was lost and has been rebuilt from the readings; what the cloud has is learned again from it.")
@@ -117,9 +120,10 @@ func (s *Store) loadState() error {
 	if f.Install == "" {
 		f = facts{Version: stateVersion, Install: gateway.NewEpochID().String()}
 	}
-	s.facts = f
+	s.facts, s.nextVolume = f, max(f.Oldest, 1)
 	for ordinal, en := range entries {
 		e := &epoch{entry: en, ordinal: ordinal}
+		s.nextVolume = max(s.nextVolume, e.Filled+1)
 		s.order = append(s.order, e)
 		s.epochs[e.ID] = e
 	}

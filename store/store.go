@@ -27,8 +27,9 @@ type Store struct {
 	nextVolume uint64
 	retry      time.Duration // wait after a failed write; 0: the last one went well
 	savedAt    time.Duration // when state.db was last written
+	doomed     []*volume     // given up; to be deleted once that is saved
 
-	encMu   sync.Mutex // taken last
+	encMu   sync.Mutex // may be held when mu is taken, never the other way round
 	enc     *block.Encoder
 	dec     *block.Decoder
 	scratch []gateway.Reading
@@ -95,11 +96,16 @@ func (s *Store) Append(rs []gateway.Reading) (last gateway.Name, err error) {
 // nothingDueLocked tells whether the head holds no reading that waits for
 // flush_interval, so that Run may be asleep for long.
 func (s *Store) nothingDueLocked() bool {
-	safe := s.growing.Last
+	return s.head.last <= s.safeLocked()
+}
+
+// safeLocked is the last reading of the growing epoch that a power cut does
+// not cost: it is on the card, or on the cloud's disk and not merely received.
+func (s *Store) safeLocked() uint64 {
 	if s.fsynced {
-		safe = max(safe, s.growing.Acked)
+		return max(s.growing.Last, s.growing.Acked)
 	}
-	return s.head.last <= safe
+	return s.growing.Last
 }
 
 func (s *Store) wakeRun() {
