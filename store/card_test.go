@@ -271,6 +271,22 @@ func TestFullCard(t *testing.T) {
 	})
 }
 
+// max_size counts what the files take, not the holes that bbolt leaves in
+// them: a full store holds nearly as much as it may.
+func TestMaxSizeIsMadeUseOf(t *testing.T) {
+	const limit = 8 << 20
+	inStore(t, func(o *store.Options) { o.MaxSize, o.Rate = limit, 1e6 }, func(b *bench) {
+		for range 600 {
+			b.appendNoise(4000)
+			b.sleep(6 * time.Second)
+		}
+		stats := b.s.Stats()
+		if readings := int64(stats.Stored) * 8; readings < limit*3/4 || stats.Bytes > limit {
+			b.Errorf("%d bytes of values are stored, %d on the card, of %d", readings, stats.Bytes, limit)
+		}
+	})
+}
+
 // smallCard gives a file system of 6 MiB.
 func smallCard(t *testing.T) string {
 	t.Helper()

@@ -242,7 +242,7 @@ func (s *Store) took(v *volume, records []record, d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
-		v.bytes = info.Size()
+		v.bytes = onCard(info)
 	}
 	e := s.growing
 	if safe := s.safeLocked(); s.retry == 0 && s.head.last > safe {

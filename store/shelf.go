@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"go.etcd.io/bbolt"
 )
@@ -44,12 +45,21 @@ func (s *shelf) list() ([]*volume, error) {
 		}
 		v := &volume{number: number, path: filepath.Join(s.dir, f.Name())}
 		if info, err := f.Info(); err == nil {
-			v.bytes = info.Size()
+			v.bytes = onCard(info)
 		}
 		all = append(all, v)
 	}
 	slices.SortFunc(all, func(a, b *volume) int { return cmp.Compare(a.number, b.number) })
 	return all, nil
+}
+
+// onCard is how many bytes a file takes. bbolt makes its files up to twice as
+// long as what is in them; the rest is a hole.
+func onCard(info os.FileInfo) int64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int64(st.Blocks) * 512
+	}
+	return info.Size()
 }
 
 func volumeName(number uint64) string { return fmt.Sprintf("%06d.db", number) }

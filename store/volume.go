@@ -22,7 +22,7 @@ type volume struct {
 	path   string
 
 	// set by the writer, and at the opening
-	bytes  int64               // size of the file
+	bytes  int64               // that the file takes on the card
 	blocks int64               // bytes put into it by this process
 	made   time.Duration       // since the store's start
 	newest gateway.BlockHeader // of its last block, for its age
