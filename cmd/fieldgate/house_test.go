@@ -46,7 +46,7 @@ var doors = map[string][]string{
 	"uplink":                  {"gateway", "gateway/health", "store/block", "uplink/wire"},
 	"uplink/cloud":            {"gateway", "store/block", "uplink/wire"},
 	"uplink/cloud/jetstream":  {"gateway", "uplink/cloud", "uplink/wire"},
-	"uplink/uplinktest":       {"gateway", "uplink/wire"},
+	"uplink/uplinktest":       {"gateway", "store/block", "uplink/wire"},
 	"uplink/wire":             {"gateway"},
 }
 
