@@ -49,8 +49,9 @@ func (s *session) note(st gateway.EpochState, p position) error {
 }
 
 // answered looks whether an ack is the answer to the update under way. One
-// that repeats what was known before is not. One that goes back is, but is no
-// progress: a cloud that does nothing else would be sent the same for ever.
+// that repeats what was known before is not. One that goes back is, and counts
+// as a refusal until the epoch gets further than it ever was: a cloud that goes
+// up and down would be sent the same for ever.
 func (s *session) answered(a wire.EpochAck) error {
 	f := s.flight
 	if f == nil || f.epoch != a.Epoch || a.Upto == f.pos-1 && !(f.end && a.Done) {
@@ -61,7 +62,9 @@ func (s *session) answered(a wire.EpochAck) error {
 		return s.refused("its acks go back")
 	}
 	s.trusted(f)
-	s.refusals = 0
+	if a.Upto > s.high[a.Epoch] {
+		s.high[a.Epoch], s.refusals = a.Upto, 0
+	}
 	s.acks++
 	delete(s.held, a.Epoch)
 	s.clear(a.Epoch, "the readings of this epoch are sent again")

@@ -29,6 +29,7 @@ type session struct {
 
 	cloud  map[gateway.EpochID]position  // what the cloud said it holds
 	held   map[gateway.EpochID]time.Time // what cannot be sent before that time
+	high   map[gateway.EpochID]uint64    // the most that acks of this session said
 	doubts map[gateway.EpochID]*doubt    // what the cloud refused
 	flight *flight                       // the update that waits for its ack
 	asked  *request                      // what the fetcher is waiting for
@@ -83,6 +84,7 @@ func newSession(u *Uplink, l *line, w *wire.Welcome) *session {
 		maxMsg: wire.DefaultMessage,
 		cloud:  map[gateway.EpochID]position{},
 		held:   map[gateway.EpochID]time.Time{},
+		high:   map[gateway.EpochID]uint64{},
 		doubts: map[gateway.EpochID]*doubt{},
 		in:     make(chan incoming),
 		want:   make(chan *request),

@@ -38,25 +38,28 @@ func TestAuthorityPutInPlace(t *testing.T) {
 	})
 }
 
-// A cloud whose answers lead nowhere is not sent the same for ever.
-func TestAcksThatOnlyGoBack(t *testing.T) {
+// A cloud that takes and loses the same again and again is not sent it for ever.
+func TestAcksThatGoUpAndDown(t *testing.T) {
 	var got func() []wire.Update
 	inWorld(t, func(w *world, o *uplink.Options) {
 		w.store.Append(10)
 		w.store.Append(10)
+		w.store.Reopen(true) // a backlog, which no pace slows
 		w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
-			if m.First > 1 {
-				p.Send(&wire.Ack{Epochs: []wire.EpochAck{{Epoch: m.Epoch}}})
-				return true
+			a := wire.EpochAck{Epoch: m.Epoch}
+			if m.First == 1 {
+				a.Upto = 10
 			}
-			p.Send(&wire.Ack{Epochs: []wire.EpochAck{{Epoch: m.Epoch, Upto: 10}}})
+			p.Send(&wire.Ack{Epochs: []wire.EpochAck{a}})
+			time.Sleep(time.Millisecond) // virtual
 			return true
 		}
 		got = w.updates()
 	}, func(w *world) {
-		w.pass(10 * time.Second)
-		if n := len(got()); n > 40 {
-			t.Errorf("%d updates in 10 s", n)
+		w.until(2*time.Minute, "told", func() bool { return strings.Contains(w.up.Status().LastError, "its acks go back") })
+		w.pass(time.Minute)
+		if n := len(got()); n > 1000 {
+			t.Errorf("%d updates", n)
 		}
 	})
 }
@@ -157,6 +160,31 @@ func TestRetryAfterByTheServersClock(t *testing.T) {
 		w.until(time.Minute, "turned away", func() bool { return w.up.Status().LastError != "" })
 		if wait := time.Until(w.up.Status().NextTry); wait < 89*time.Second || wait > 92*time.Second {
 			t.Errorf("waits %v", wait)
+		}
+	})
+}
+
+// A cloud that loses its tail while nothing is on the way, and says so, gets
+// it again though there is no new reading.
+func TestGoingBackWhileIdle(t *testing.T) {
+	var lose atomic.Bool
+	inWorld(t, func(w *world, o *uplink.Options) {
+		w.store.Append(5)
+		w.store.Append(5)
+		w.cloud.OnPing = func(p *uplinktest.Peer, m *wire.Ping) bool {
+			if lose.CompareAndSwap(true, false) {
+				w.cloud.Forget(w.growing(), 5)
+				p.Send(&wire.Ack{Epochs: []wire.EpochAck{{Epoch: w.growing(), Upto: 5}}})
+			}
+			return false
+		}
+	}, func(w *world) {
+		w.complete(5 * time.Second)
+		lose.Store(true)
+		w.until(31*time.Second, "lost", func() bool { return !lose.Load() })
+		w.complete(5 * time.Second)
+		if len(w.cloud.Hellos()) != 1 {
+			t.Error("going back costs no session")
 		}
 	})
 }
