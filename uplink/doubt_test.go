@@ -155,7 +155,7 @@ func TestNackInCircles(t *testing.T) {
 			return true
 		}
 	}, func(w *world) {
-		w.says("uplink_foreign", "refused", "in a row")
+		w.until(2*time.Minute, "told", func() bool { return strings.Contains(w.up.Status().LastError, "updates in a row") })
 		w.pass(time.Hour)
 		if n := nacks.Load(); n > 26*60 {
 			t.Errorf("%d updates in an hour", n)

@@ -184,6 +184,10 @@ func TestGoingBackByNackAndAck(t *testing.T) {
 			switch n++; n {
 			case 4: // lost its tail between two updates: the update does not fit
 				w.cloud.Forget(m.Epoch, 450)
+			case 5:
+				if m.First > 451 {
+					t.Errorf("goes on at %d after a nack that expects 451", m.First)
+				}
 			case 8: // the same, and it notices itself
 				w.cloud.Forget(m.Epoch, 100)
 				p.Send(&wire.Ack{Epochs: []wire.EpochAck{{Epoch: m.Epoch, Upto: 100}}})
@@ -202,7 +206,9 @@ func TestGoingBackByNackAndAck(t *testing.T) {
 // An unclean epoch of which the cloud has more than the card: the open gap
 // starts behind what the cloud holds.
 func TestOpenEndBehindWhatTheCloudHolds(t *testing.T) {
+	var sent func() []wire.Update
 	inWorld(t, func(w *world, o *uplink.Options) {
+		sent = w.updates()
 		w.store.Append(40)
 		w.store.Reopen(false)
 		w.cloud.OnHello = func(p *uplinktest.Peer, m *wire.Hello) bool {
@@ -216,6 +222,11 @@ func TestOpenEndBehindWhatTheCloudHolds(t *testing.T) {
 		}
 	}, func(w *world) {
 		e := w.store.All()[0].ID
+		defer func() {
+			if m := sent()[0]; m.Epoch != e || m.First != 61 || m.N != 0 {
+				t.Errorf("the end is sent as %+v", m)
+			}
+		}()
 		w.until(10*time.Second, "ended", func() bool { return w.cloud.Held(e).Done })
 		h := w.cloud.Held(e)
 		if h.Upto != 60 || len(h.Ends) != 1 {

@@ -35,8 +35,14 @@ func TestWake(t *testing.T) {
 		// In a session Wake does nothing, also not to the pause that follows it.
 		w.up.Wake()
 		w.pass(time.Second)
+		before = w.net.Dials()
 		if w.up.Status().State != uplink.Online {
 			t.Error("Wake ended a session")
+		}
+		w.net.Cut()
+		w.pass(0)
+		if w.up.Status().State != uplink.Waiting || w.net.Dials() != before {
+			t.Error("a Wake of long ago cut a pause")
 		}
 	})
 }
