@@ -95,6 +95,10 @@ func (s *Store) lookOnCardLocked(e *epoch, seq uint64, maxBytes int) (gateway.Bl
 	}
 	gap := gateway.Gap{Why: gateway.WhyUnknown, T0: e.Opened, T1: e.LastAt, Anchor: e.Anchor}
 	s.mu.Unlock()
+	if len(in) == 0 {
+		s.o.Conditions.Raise(ConditionDamage, "log", health.Error,
+			fmt.Sprintf("Readings that were in %s are not there any more: they are lost and are reported as a gap.", s.shelf.dir))
+	}
 	for _, sp := range in {
 		r, behind, err := s.readRecord(sp.volume, e.ordinal, seq)
 		if err != nil && !isDamage(err) {
