@@ -126,6 +126,9 @@ func request(t *testing.T, url string, headers ...string) (int, http.Header, str
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return resp.StatusCode, resp.Header, "" // what follows does not end
+	}
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
