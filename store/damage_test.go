@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -183,6 +184,34 @@ func TestFilesCutOffOrGone(t *testing.T) {
 			}
 			_ = s.Close()
 		}
+	}
+}
+
+// A digit of state.db that changed is not believed: what the cloud has
+// acknowledged is learned anew, and nothing is given up for it.
+func TestChangedDigitInState(t *testing.T) {
+	dir := filled(t)
+	path := filepath.Join(dir, "state.db")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := bytes.ReplaceAll(text, []byte(`"forgotten":0`), []byte(`"forgotten":9`))
+	if bytes.Equal(changed, text) {
+		t.Fatal("state.db holds no such digit")
+	}
+	if err := os.WriteFile(path, changed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, table, err := reopen(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if readings, _ := drainAll(t, s); readings != 4000 {
+		t.Errorf("%d readings are left, want 4000", readings)
+	}
+	if len(table.List()) == 0 {
+		t.Error("nobody is told")
 	}
 }
 

@@ -85,17 +85,18 @@ func (s *shelf) create(number uint64) (*volume, error) {
 // time. After an error the volume may not be written again.
 func (s *shelf) put(v *volume, records []record) error {
 	return guarded(func() error {
-		return v.db.Update(func(tx *bbolt.Tx) error {
-			b := tx.Bucket(bucketBlocks)
-			b.FillPercent = 1 // keys only grow
-			for i := range records {
-				if err := b.Put(records[i].key(), records[i].value); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		return v.db.Update(func(tx *bbolt.Tx) error { return putAll(tx.Bucket(bucketBlocks), records) })
 	})
+}
+
+func putAll(b *bbolt.Bucket, records []record) error {
+	b.FillPercent = 1 // keys only grow
+	for i := range records {
+		if err := b.Put(records[i].key(), records[i].value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // read runs fn on the blocks of a volume, opening it if need be. What fn is

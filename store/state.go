@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"time"
 
@@ -19,7 +20,7 @@ const stateVersion = 1
 
 var (
 	bucketMeta   = []byte("meta")
-	bucketEpochs = []byte("epochs") // ordinal (8 bytes) -> entry as JSON
+	bucketEpochs = []byte("epochs") // ordinal (8 bytes) -> entry, sealed
 	keyFacts     = []byte("facts")
 )
 
@@ -87,7 +88,11 @@ func readState(tx *bbolt.Tx, f *facts, entries map[uint64]entry) error {
 	if meta == nil || epochs == nil {
 		return fmt.Errorf("%w: buckets missing", errDamaged)
 	}
-	if err := json.Unmarshal(meta.Get(keyFacts), f); err != nil {
+	text, err := unseal(keyFacts, meta.Get(keyFacts))
+	if err == nil {
+		err = json.Unmarshal(text, f)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: facts: %w", errDamaged, err)
 	}
 	if f.Version > stateVersion {
@@ -95,13 +100,37 @@ func readState(tx *bbolt.Tx, f *facts, entries map[uint64]entry) error {
 	}
 	return epochs.ForEach(func(k, v []byte) error {
 		var e entry
-		if err := json.Unmarshal(v, &e); err != nil || len(k) != 8 {
+		text, err := unseal(k, v)
+		if err == nil {
+			err = json.Unmarshal(text, &e)
+		}
+		if err != nil || len(k) != 8 {
 			return fmt.Errorf("%w: epoch %x: %w", errDamaged, k, err)
 		}
 		entries[binary.BigEndian.Uint64(k)] = e
 		return nil
 	})
 }
+
+// seal puts a checksum (CRC-32C of key and text) before a text: bbolt has none
+// for its data pages, and a flipped bit in a digit would be believed.
+func seal(key []byte, text string) []byte {
+	sum := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, []byte(text))
+	return append(binary.BigEndian.AppendUint32(nil, sum), text...)
+}
+
+func unseal(key, sealed []byte) ([]byte, error) {
+	if len(sealed) < 4 {
+		return nil, errors.New("no checksum")
+	}
+	text := sealed[4:]
+	if sum := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, text); sum != binary.BigEndian.Uint32(sealed) {
+		return nil, errors.New("wrong checksum")
+	}
+	return text, nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // save makes f and the entries durable in one commit, if they are not so
 // already; an epoch that has no entry any more is deleted. It reports whether
@@ -182,7 +211,8 @@ func (st *state) put(tx *bbolt.Tx, f string, next map[uint64]string) error {
 		if st.saved[ordinal] == e {
 			continue
 		}
-		if err := epochs.Put(binary.BigEndian.AppendUint64(nil, ordinal), []byte(e)); err != nil {
+		key := binary.BigEndian.AppendUint64(nil, ordinal)
+		if err := epochs.Put(key, seal(key, e)); err != nil {
 			return err
 		}
 	}
@@ -194,7 +224,7 @@ func (st *state) put(tx *bbolt.Tx, f string, next map[uint64]string) error {
 			return err
 		}
 	}
-	return meta.Put(keyFacts, []byte(f))
+	return meta.Put(keyFacts, seal(keyFacts, f))
 }
 
 // giveUp closes the handle for good.
