@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/local"
 	"github.com/fieldgate/fieldgate/gateway/sample"
 )
@@ -26,20 +27,30 @@ func (d *daemon) status() local.Status {
 		Health: d.health.List(),
 	}
 	for _, dev := range d.sampler.States() {
-		s.Devices = append(s.Devices, deviceStatus(dev))
+		s.Devices = append(s.Devices, d.deviceStatus(dev))
 	}
 	return s
 }
 
-func deviceStatus(dev sample.DeviceState) local.Device {
+func (d *daemon) deviceStatus(dev sample.DeviceState) local.Device {
 	out := local.Device{
 		ID: dev.ID, Driver: dev.Driver, Bus: dev.Bus, State: local.DeviceState(dev.State), Error: dev.Error,
 		Since: dev.Since, Interval: dev.Interval.Seconds(), Channels: []local.Channel{},
 	}
 	for _, ch := range dev.Channels {
-		out.Channels = append(out.Channels, local.Channel{Quantity: ch.Quantity, Unit: ch.Unit})
+		out.Channels = append(out.Channels, local.Channel{Quantity: ch.Quantity, Unit: ch.Unit, MaxSilence: d.silence(ch)})
 	}
 	return out
+}
+
+// silence is for how many seconds a channel's deadband may leave readings out.
+func (d *daemon) silence(ch *gateway.Channel) float64 {
+	for _, t := range treatments(d.cfg) {
+		if t.Device == ch.Device && t.Quantity == ch.Quantity && t.Deadband > 0 {
+			return t.MaxSilence.Seconds()
+		}
+	}
+	return 0
 }
 
 // summary is the status in one line, for `systemctl status`.
