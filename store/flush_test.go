@@ -201,3 +201,21 @@ func TestCardThatFailsAndRecovers(t *testing.T) {
 		}
 	})
 }
+
+// The age of the oldest reading that waits is that reading's own, not that of
+// the block it shares with readings the cloud has.
+func TestAgeOfTheOldestUnacknowledgedReading(t *testing.T) {
+	inStore(t, nil, func(b *bench) {
+		b.s.Session(true, time.Minute)
+		b.ack(b.append(10))
+		b.sleep(time.Minute)
+		b.append(1)
+		b.sleep(10 * time.Second) // flushed after 5 s, in one block with the others
+		b.wantHead(0)
+		for range 2 { // read from the card, then remembered
+			if age := b.s.Stats().OldestUnackedAge; age != 10*time.Second {
+				b.Errorf("the oldest reading waits for %v, want 10s", age)
+			}
+		}
+	})
+}

@@ -92,7 +92,7 @@ func (s *Store) ageOf(id gateway.EpochID, seq uint64) time.Duration {
 		s.mu.Unlock()
 		return time.Since(s.start) - came
 	}
-	if s.oldest.epoch == id && s.oldest.first <= seq && seq <= s.oldest.last {
+	if s.oldest.name == (gateway.Name{Epoch: id, Seq: seq}) {
 		at, then := s.oldest.at, s.oldest.anchor
 		s.mu.Unlock()
 		return s.since(at, then, s.o.Clock.Anchor())
@@ -107,17 +107,32 @@ func (s *Store) ageOf(id gateway.EpochID, seq uint64) time.Duration {
 	if err != nil || r.N == 0 {
 		return 0
 	}
+	at := s.stampOf(r, seq)
 	s.mu.Lock()
-	s.oldest = oldestBlock{epoch: id, first: r.First, last: r.Last(), at: r.T0, anchor: r.Anchor}
+	s.oldest = oldestReading{gateway.Name{Epoch: id, Seq: seq}, at, r.Anchor}
 	s.mu.Unlock()
-	return s.since(r.T0, r.Anchor, s.o.Clock.Anchor())
+	return s.since(at, r.Anchor, s.o.Clock.Anchor())
 }
 
-// oldestBlock remembers when the oldest unacknowledged block was taken, so
-// that looking at the figures does not read the card each time.
-type oldestBlock struct {
-	epoch       gateway.EpochID
-	first, last uint64
-	at          gateway.Stamp
-	anchor      gateway.Anchor
+// stampOf is when a reading of a record was taken; of a gap, when the first
+// was.
+func (s *Store) stampOf(r record, seq uint64) gateway.Stamp {
+	s.encMu.Lock()
+	defer s.encMu.Unlock()
+	if r.gap != "" {
+		return r.T0
+	}
+	h, rs, err := s.dec.Decode(r.value)
+	if err != nil {
+		return r.T0
+	}
+	return rs[seq-h.First].At
+}
+
+// oldestReading remembers when the oldest unacknowledged reading on the card
+// was taken, so that looking at the figures does not read the card each time.
+type oldestReading struct {
+	name   gateway.Name
+	at     gateway.Stamp
+	anchor gateway.Anchor
 }

@@ -51,7 +51,7 @@ type Store struct {
 	retryAt time.Duration // no write before this
 	sweep   bool          // something may be forgotten
 	sweptAt time.Duration // when it was looked last
-	oldest  oldestBlock
+	oldest  oldestReading
 	unsaved bool   // the growing epoch has readings in a volume that its entry does not name
 	atRisk  uint64 // the most unacknowledged readings that ever waited for one commit
 	figures figures
