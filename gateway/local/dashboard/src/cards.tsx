@@ -23,7 +23,7 @@ export function Health() {
     <section class={`health ${mood}`} aria-label="Health">
       <div class="worst">
         <i class={`dot ${mood}`} />
-        <p role="status">{worst ? worst.sentence : status.value ? "All is well." : "Asking the gateway …"}</p>
+        <p role="status">{worst ? sentence(worst.sentence) : status.value ? "All is well." : "Asking the gateway …"}</p>
         {worst && (
           <button type="button" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
             {open.value ? "Less" : list.length > 1 ? `All ${list.length}` : "More"}
@@ -36,7 +36,7 @@ export function Health() {
             <li key={c.code + c.subject}>
               <i class={`dot ${moodOf(c)}`} />
               <p>
-                {c.sentence} <span class="muted">For {span(since(c.since))}.</span>
+                {sentence(c.sentence)} <span class="muted">For {span(since(c.since))}.</span>
               </p>
             </li>
           ))}
