@@ -32,18 +32,19 @@ type Cloud struct {
 	server *exec.Cmd // nil: stopped
 }
 
-// Enrol makes the gateway known and gives its token.
+// Enrol makes the gateway known and gives its token. When t ends, so does the
+// program, if it runs then; Start and Stop may be called by subtests of t.
 func (c *Cloud) Enrol(t *testing.T) string {
 	t.Helper()
 	token, err := exec.Command(c.Program, "gateway", "add", c.Gateway, "--state", c.State).Output()
 	if err != nil {
 		t.Fatalf("add the gateway: %v", err)
 	}
+	t.Cleanup(func() { c.Stop(t) })
 	return string(bytes.TrimSpace(token))
 }
 
-// Start starts the program and waits until it answers. It ends with the test
-// at the latest.
+// Start starts the program and waits until it answers.
 func (c *Cloud) Start(t *testing.T) {
 	t.Helper()
 	log, err := os.OpenFile(filepath.Join(c.State, "stderr"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -57,12 +58,6 @@ func (c *Cloud) Start(t *testing.T) {
 	if err := c.server.Start(); err != nil {
 		t.Fatal(err)
 	}
-	server := c.server
-	t.Cleanup(func() {
-		if c.server == server {
-			c.Stop(t)
-		}
-	})
 	c.Await(t, "answers", func(Log) bool { return true })
 }
 
