@@ -217,12 +217,16 @@ func (s *Store) quarantine(path string, cause error) {
 	name := filepath.Base(path)
 	to := filepath.Join(dir, fmt.Sprintf("%s.%s", name, time.Now().UTC().Format("20060102T150405.000")))
 	err := errors.Join(os.MkdirAll(dir, 0o700), os.Rename(path, to), syncDir(filepath.Dir(path)))
-	sentence := fmt.Sprintf("%s is damaged and was moved to %s; the readings it held are reported as a gap.", path, dir)
-	if err != nil {
-		sentence = fmt.Sprintf("%s is damaged and could not be moved away (%v); the readings it held are reported as a gap.", path, err)
+	follows := "the readings it held are reported as a gap"
+	if path == s.state.path {
+		follows = "the list of epochs is rebuilt from the readings, and what the cloud has is learned again from it"
 	}
-	s.o.Log.Error(sentence, "error", cause)
-	s.o.Conditions.Raise(ConditionDamage, name, health.Error, sentence)
+	moved := "was moved to " + dir
+	if err != nil {
+		moved = fmt.Sprintf("could not be moved away (%v)", err)
+	}
+	s.o.Conditions.Raise(ConditionDamage, name, health.Error,
+		fmt.Sprintf("%s is damaged (%v) and %s; %s.", path, cause, moved, follows))
 	s.limitQuarantine(dir)
 }
 
