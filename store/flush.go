@@ -328,12 +328,24 @@ func (s *Store) cardFailed(err error) {
 
 // cardWorks tells that writing goes well again.
 func (s *Store) cardWorks() {
-	if s.retry == 0 {
-		return
-	}
-	s.retry = 0
 	s.mu.Lock()
+	failed := s.figures.failing
 	s.retryAt, s.figures.failing = 0, false
 	s.mu.Unlock()
+	s.retry = 0
+	if !failed {
+		return
+	}
 	s.o.Conditions.Clear(ConditionCard, s.o.Dir, "Readings are written to the card again.")
+}
+
+// cardHangs tells that a step takes long. Whoever takes it still waits; the
+// head goes on in RAM.
+func (s *Store) cardHangs(step Step) {
+	s.mu.Lock()
+	s.figures.failing = true
+	s.mu.Unlock()
+	s.o.Conditions.Raise(ConditionCard, s.o.Dir, health.Error, fmt.Sprintf(
+		"A write to %s has not come back for %v. Sampling and sending go on from memory, the newest %d readings are kept; the card may be worn out, replace it if this comes back.",
+		step.Path, hangs, headMax))
 }

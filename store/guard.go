@@ -57,33 +57,39 @@ func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
 // createBolt makes a file that is there complete or not at all: under another
 // name, closed, synced, renamed, its folder synced. The handle returned may
 // write.
-func createBolt(path string, fill func(*bbolt.Tx) error) (*bbolt.DB, error) {
-	if err := fillBolt(path+".tmp", fill); err != nil {
-		return nil, fmt.Errorf("create %s: %w", path, err)
-	}
-	if err := os.Rename(path+".tmp", path); err != nil {
+func createBolt(d *disk, path string, fill func(*bbolt.Tx) error) (*bbolt.DB, error) {
+	if err := makeBolt(d, path+temporary, fill); err != nil {
 		return nil, err
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := d.rename(path+temporary, path); err != nil {
 		return nil, err
 	}
 	return openBolt(path, false)
 }
 
+// temporary ends the names of files that are being made. What has it at the
+// start is deleted.
+const temporary = ".tmp"
+
+// makeBolt makes a file and syncs it.
+func makeBolt(d *disk, path string, fill func(*bbolt.Tx) error) error {
+	return d.do(Step{Point: PointFile, Path: path}, func() error {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return guarded(func() error { return fillBolt(path, fill) })
+	})
+}
+
 func fillBolt(path string, fill func(*bbolt.Tx) error) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoStatistics: true})
+	if err != nil {
 		return err
 	}
-	return guarded(func() error {
-		db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoStatistics: true})
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(db.Update(fill), db.Close()); err != nil {
-			return err
-		}
-		return syncFile(path)
-	})
+	if err := errors.Join(db.Update(fill), db.Close()); err != nil {
+		return err
+	}
+	return syncFile(path)
 }
 
 func syncFile(path string) error {
@@ -99,7 +105,7 @@ func syncDir(path string) error { return syncFile(path) }
 
 // removeTemporary deletes what an earlier process did not finish making.
 func removeTemporary(dir string) error {
-	names, err := filepath.Glob(filepath.Join(dir, "*.tmp"))
+	names, err := filepath.Glob(filepath.Join(dir, "*"+temporary))
 	for _, name := range names {
 		err = errors.Join(err, os.Remove(name))
 	}

@@ -23,6 +23,9 @@ func Open(o Options) (*Store, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
+	if o.Card == nil {
+		o.Card = soundCard{}
+	}
 	log := filepath.Join(o.Dir, "log")
 	if err := os.MkdirAll(log, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
@@ -33,10 +36,13 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{
 		o: o, lock: lock, start: time.Now(), epochs: map[gateway.EpochID]*epoch{},
-		state: state{path: filepath.Join(o.Dir, "state.db")}, shelf: shelf{dir: log},
-		enc: block.NewEncoder(), dec: block.NewDecoder(),
+		disk: disk{card: o.Card},
+		enc:  block.NewEncoder(), dec: block.NewDecoder(),
 		kick: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
+	s.disk.hung = s.cardHangs
+	s.state = state{path: filepath.Join(o.Dir, "state.db"), disk: &s.disk}
+	s.shelf.dir, s.shelf.disk = log, &s.disk
 	s.head.first = 1
 	if err := s.recover(); err != nil {
 		s.release()
@@ -216,7 +222,7 @@ func (s *Store) quarantine(path string, cause error) {
 	dir := filepath.Join(s.o.Dir, "quarantine")
 	name := filepath.Base(path)
 	to := filepath.Join(dir, fmt.Sprintf("%s.%s", name, time.Now().UTC().Format("20060102T150405.000")))
-	err := errors.Join(os.MkdirAll(dir, 0o700), os.Rename(path, to), syncDir(filepath.Dir(path)))
+	err := errors.Join(os.MkdirAll(dir, 0o700), s.disk.rename(path, to))
 	follows := "the readings it held are reported as a gap"
 	if path == s.state.path {
 		follows = "the list of epochs is rebuilt from the readings, and what the cloud has is learned again from it"
@@ -236,7 +242,7 @@ func (s *Store) limitQuarantine(dir string) {
 	files, _ := os.ReadDir(dir)
 	slices.SortFunc(files, func(a, b fs.DirEntry) int { return modified(a).Compare(modified(b)) })
 	for len(files) > keep {
-		_ = os.Remove(filepath.Join(dir, files[0].Name()))
+		_ = s.disk.unlink(filepath.Join(dir, files[0].Name()))
 		files = files[1:]
 	}
 }

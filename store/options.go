@@ -53,6 +53,7 @@ type Options struct {
 	Clock         Clock
 	Conditions    Conditions
 	Log           *slog.Logger
+	Card          Card // what takes the durable steps; nil: the card itself
 }
 
 func (o *Options) check() error {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -22,7 +21,8 @@ const maxOpen = 8
 
 // A shelf opens and closes the volumes of a log.
 type shelf struct {
-	dir string // log/
+	dir  string // log/
+	disk *disk
 
 	mu    sync.Mutex // held while a volume is read; never while one is written
 	open  []*volume
@@ -67,7 +67,7 @@ func volumeName(number uint64) string { return fmt.Sprintf("%06d.db", number) }
 // create makes a volume that may be written.
 func (s *shelf) create(number uint64) (*volume, error) {
 	v := &volume{number: number, path: filepath.Join(s.dir, volumeName(number)), writable: true}
-	db, err := createBolt(v.path, func(tx *bbolt.Tx) error {
+	db, err := createBolt(s.disk, v.path, func(tx *bbolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists(bucketBlocks)
 		return err
 	})
@@ -84,8 +84,10 @@ func (s *shelf) create(number uint64) (*volume, error) {
 // put commits records to a volume that may be written. One goroutine at a
 // time. After an error the volume may not be written again.
 func (s *shelf) put(v *volume, records []record) error {
-	return guarded(func() error {
-		return v.db.Update(func(tx *bbolt.Tx) error { return putAll(tx.Bucket(bucketBlocks), records) })
+	return s.disk.do(Step{Point: PointCommit, Path: v.path}, func() error {
+		return guarded(func() error {
+			return v.db.Update(func(tx *bbolt.Tx) error { return putAll(tx.Bucket(bucketBlocks), records) })
+		})
 	})
 }
 
@@ -161,7 +163,7 @@ func (s *shelf) retire(v *volume) {
 // remove deletes a volume.
 func (s *shelf) remove(v *volume) error {
 	s.retire(v)
-	return errors.Join(os.Remove(v.path), syncDir(s.dir))
+	return s.disk.unlink(v.path)
 }
 
 // closeAll closes every volume for good.

@@ -55,6 +55,7 @@ type entry struct {
 // state is state.db. It is owned by whoever holds Store.writeMu.
 type state struct {
 	path  string
+	disk  *disk
 	db    *bbolt.DB // nil: not there, or not to be written any more
 	saved map[uint64]string
 	facts string
@@ -171,22 +172,25 @@ func (st *state) holds(ordinal uint64) bool {
 func (st *state) write(f string, next map[uint64]string) error {
 	fill := func(tx *bbolt.Tx) error { return st.put(tx, f, next) }
 	if st.db != nil {
-		err := guarded(func() error { return st.db.Update(fill) })
-		if err != nil {
-			st.giveUp()
-		}
-		return err
+		return st.update(fill)
 	}
 	db, err := openBolt(st.path, false)
 	if errors.Is(err, fs.ErrNotExist) {
-		st.db, err = createBolt(st.path, fill)
+		st.db, err = createBolt(st.disk, st.path, fill)
 		return err
 	}
 	if err != nil {
 		return err
 	}
 	st.db = db
-	if err = guarded(func() error { return db.Update(fill) }); err != nil {
+	return st.update(fill)
+}
+
+func (st *state) update(fill func(*bbolt.Tx) error) error {
+	err := st.disk.do(Step{Point: PointState, Path: st.path}, func() error {
+		return guarded(func() error { return st.db.Update(fill) })
+	})
+	if err != nil {
 		st.giveUp()
 	}
 	return err

@@ -19,6 +19,7 @@ type Store struct {
 	o     Options
 	lock  *os.File
 	start time.Time // times within the process are durations since then
+	disk  disk
 	shelf shelf
 	kick  chan struct{} // wakes Run: something is due, or due earlier
 

@@ -1,0 +1,121 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// A Point names a kind of durable step.
+type Point string
+
+// The kinds of steps. Each is durable, syncs included, when it has been done
+// without error.
+const (
+	PointSlot   Point = "slot"   // slots of the journal written in place
+	PointFile   Point = "file"   // a new file written under its temporary name
+	PointRename Point = "rename" // a file given another name, in place of what had it; To is the name
+	PointLink   Point = "link"   // a damaged file given a second name in quarantine; To is the name
+	PointCommit Point = "commit" // a transaction in a volume
+	PointState  Point = "state"  // a transaction in state.db
+	PointCut    Point = "cut"    // a volume cut to the length of what is in it
+	PointUnlink Point = "unlink" // a file deleted
+)
+
+// A Step is one durable step on the card.
+type Step struct {
+	Point  Point
+	Path   string  // the file that it changes
+	To     string  // its new name
+	Writes []Write // of slots: what is written, in this order, before one fdatasync
+}
+
+// A Write is bytes that go to a place of a file.
+type Write struct {
+	Offset int64
+	Data   []byte
+}
+
+// A Card takes the durable steps of a store, one at a time. Do runs act, which
+// takes the step, and gives its error. A test's Card may take a copy of the
+// files before and after, leave act out, or fail although it ran.
+type Card interface {
+	Do(s Step, act func() error) error
+}
+
+// soundCard is the card as it is.
+type soundCard struct{}
+
+func (soundCard) Do(_ Step, act func() error) error { return act() }
+
+// hangs is how long a step may take before the card counts as failing.
+const hangs = 10 * time.Second
+
+// A disk is the card and what is told when a step hangs.
+type disk struct {
+	card Card
+	hung func(Step) // called, from a goroutine of its own, when a step has been outstanding for long
+}
+
+// do takes one step.
+func (d *disk) do(s Step, act func() error) error {
+	var told sync.WaitGroup
+	told.Add(1)
+	watch := time.AfterFunc(hangs, func() { defer told.Done(); d.hung(s) })
+	err := d.card.Do(s, act)
+	if !watch.Stop() {
+		told.Wait() // so that the end of the step is told after it hung
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", s.Point, s.Path, err)
+	}
+	return nil
+}
+
+// rename gives a synced file its name, in place of what had it.
+func (d *disk) rename(from, to string) error {
+	return d.do(Step{Point: PointRename, Path: from, To: to}, func() error {
+		if err := os.Rename(from, to); err != nil {
+			return err
+		}
+		if filepath.Dir(from) != filepath.Dir(to) {
+			return errors.Join(syncDir(filepath.Dir(to)), syncDir(filepath.Dir(from)))
+		}
+		return syncDir(filepath.Dir(to))
+	})
+}
+
+// unlink deletes a file.
+func (d *disk) unlink(path string) error {
+	return d.do(Step{Point: PointUnlink, Path: path}, func() error {
+		return errors.Join(os.Remove(path), syncDir(filepath.Dir(path)))
+	})
+}
+
+// link gives a damaged file a second name, by which it is kept when its own
+// name goes to what replaces it. Where the file system has no links it is
+// copied.
+func (d *disk) link(path, to string) error {
+	return d.do(Step{Point: PointLink, Path: path, To: to}, func() error {
+		if os.Link(path, to) != nil {
+			if err := copyFile(path, to); err != nil {
+				return err
+			}
+		}
+		return syncDir(filepath.Dir(to))
+	})
+}
+
+func copyFile(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(to, data, 0o600); err != nil {
+		return err
+	}
+	return syncFile(to)
+}
