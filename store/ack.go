@@ -32,10 +32,7 @@ func (s *Store) Ack(id gateway.EpochID, upto uint64, done bool) error {
 	if e == nil {
 		return nil
 	}
-	last := e.Last
-	if e == s.growing {
-		last = s.head.last
-	}
+	last := s.lastLocked(e)
 	if upto > last && e.Growth != gateway.OpenEnded {
 		return fmt.Errorf("ack of epoch %v up to %d: %w, which is %d", id, upto, ErrAckBeyond, last)
 	}

@@ -105,10 +105,10 @@ func TestFlippedBits(t *testing.T) {
 		t.Fatalf("the undamaged store holds %d readings, want 4000", whole)
 	}
 	files, err := filepath.Glob(filepath.Join(good, "log", "*.db"))
-	if err != nil || len(files) < 2 {
+	if err != nil || len(files) < 1 {
 		t.Fatal(files, err)
 	}
-	files = append(files, filepath.Join(good, "state.db"))
+	files = append(files, filepath.Join(good, "state.db"), filepath.Join(good, "journal"))
 	random := rand.New(rand.NewPCG(1, 2))
 	noticed := 0
 	for range 300 {
@@ -156,7 +156,7 @@ func flip(t *testing.T, path string, random *rand.Rand) {
 // A file cut off anywhere, or gone, is no reason not to start.
 func TestFilesCutOffOrGone(t *testing.T) {
 	good := filled(t)
-	for _, name := range []string{"state.db", "log/000001.db", "log/000002.db"} {
+	for _, name := range []string{"state.db", "log/000001.db", "journal"} {
 		for _, keep := range []int64{-1, 0, 1, 4096, 10_000, 20_000} {
 			dir := filepath.Join(t.TempDir(), "d")
 			if err := os.CopyFS(dir, os.DirFS(good)); err != nil {

@@ -12,6 +12,7 @@ import (
 type epoch struct {
 	entry
 	ordinal uint64
+	head    *head  // readings that are not on the card yet; nil unless this opening made it and it is not closed
 	spans   []span // on the card, by first seq; an older copy of a reading may be in a later span
 	missing uint64 // readings that this opening found damaged or missing behind Last, at most
 
@@ -64,12 +65,12 @@ func (e *epoch) find(seq uint64) (in []span, next uint64) {
 	return in, next
 }
 
-// oldest is the first seq on the card, last+1 if there is none.
-func (e *epoch) oldest() uint64 {
-	if len(e.spans) > 0 {
-		return e.spans[0].first
+// inVolumes is the last seq that a volume holds, 0 if none holds any.
+func (e *epoch) inVolumes() (last uint64) {
+	for _, s := range e.spans {
+		last = max(last, s.last)
 	}
-	return e.Last + 1
+	return last
 }
 
 // end is where the epoch ends: seq of the last reading or gap. Readings that
@@ -129,7 +130,17 @@ func (e *epoch) ending() *gateway.End {
 	return end
 }
 
-// told is what the uplink is told.
-func (e *epoch) told() gateway.EpochState {
-	return gateway.EpochState{ID: e.ID, Boot: e.Anchor.Boot, Oldest: e.oldest(), Last: e.Last, Growth: e.Growth, Acked: e.Acked, Done: e.Done}
+// toldLocked is what the uplink is told of an epoch.
+func (s *Store) toldLocked(e *epoch) gateway.EpochState {
+	last := s.lastLocked(e)
+	oldest := last + 1
+	switch own := s.journal.of(e.ordinal); {
+	case len(e.spans) > 0:
+		oldest = e.spans[0].first
+	case len(own) > 0:
+		oldest = own[0].First
+	case e.head != nil:
+		oldest = e.head.first
+	}
+	return gateway.EpochState{ID: e.ID, Boot: e.Anchor.Boot, Oldest: oldest, Last: last, Growth: e.Growth, Acked: e.Acked, Done: e.Done}
 }

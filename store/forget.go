@@ -150,7 +150,7 @@ func (s *Store) giveUpReadingsLocked(v *volume) (dropped uint64) {
 func (s *Store) forgetEpochsLocked() {
 	kept := s.order[:0]
 	for _, e := range s.order {
-		if e != s.growing && e.Done && e.confirmedDone && len(e.spans) == 0 {
+		if e.head == nil && e.Done && e.confirmedDone && len(e.spans) == 0 && len(s.journal.of(e.ordinal)) == 0 {
 			delete(s.epochs, e.ID)
 			continue
 		}

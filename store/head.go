@@ -7,9 +7,8 @@ import (
 )
 
 const (
-	blockReadings = 4096    // readings in a block at most; so many waiting are committed at once
-	headMin       = 1024    // readings the head has room for at first
-	headMax       = 1 << 17 // readings it keeps at most while the card takes none: 5 MiB
+	headMin = 1024    // readings the head has room for at first
+	headMax = 1 << 17 // readings it keeps at most while the card takes none: 5 MiB
 )
 
 // waiting is a reading in the head and when it came, since the store's start.
@@ -18,9 +17,8 @@ type waiting struct {
 	came time.Duration
 }
 
-// A head is the newest readings of the growing epoch, which are not on the
-// card yet: a ring that grows to headMax and then drops the oldest. The zero
-// value is not ready; first starts at 1.
+// A head is the newest readings of an epoch, which are not on the card yet: a
+// ring that grows to headMax and then drops the oldest. Its first starts at 1.
 type head struct {
 	ring  []waiting // its length is a power of two
 	first uint64    // seq of the oldest kept; last+1 if there is none

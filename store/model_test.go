@@ -236,6 +236,18 @@ func (w *world) loseTail(id gateway.EpochID, n uint64) {
 	w.session(true)
 }
 
+// split ends the growing epoch, unless it is empty.
+func (w *world) split() {
+	old := w.growing()
+	id, err := w.s.Split()
+	if err != nil {
+		w.t.Fatalf("split: %v", err)
+	}
+	if id != w.growing() || (id == old) != (len(w.m.appended[old]) == 0) {
+		w.t.Fatalf("split gave %v, %v grows, after %v with %d readings", id, w.growing(), old, len(w.m.appended[old]))
+	}
+}
+
 func (w *world) close() {
 	w.stop()
 	if err := w.s.Close(); err != nil {
@@ -248,6 +260,7 @@ func (w *world) crash() {
 	id := w.growing()
 	w.m.crashed[id] = true
 	dir := w.freshDir()
+	synctest.Wait() // what a cut leaves in the middle of a write is for the crash images
 	if err := os.CopyFS(dir, os.DirFS(w.dir)); err != nil {
 		w.t.Fatal(err)
 	}
@@ -320,6 +333,7 @@ func history(rt *rapid.T, root string) {
 			es := w.s.Epochs()
 			w.loseTail(es[rapid.IntRange(0, len(es)-1).Draw(rt, "epoch")].ID, uint64(rapid.IntRange(1, 300).Draw(rt, "n")))
 		},
+		"split":  func(*rapid.T) { w.split() },
 		"reopen": func(*rapid.T) { w.close(); w.open() },
 		"crash":  func(*rapid.T) { w.crash() },
 	})

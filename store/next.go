@@ -55,9 +55,9 @@ func (s *Store) look(id gateway.EpochID, seq uint64, maxBytes int) (b gateway.Bl
 		b = gateway.Block{Range: gateway.Range{Epoch: id, First: seq, N: e.Dropped + 1 - seq}, Gap: &g}
 	case seq <= e.Last:
 		return s.lookOnCardLocked(e, seq, maxBytes)
-	case e == s.growing && seq <= s.head.last:
-		return s.lookInHeadLocked(seq, maxBytes, anchor)
-	case e == s.growing:
+	case e.head != nil && seq <= e.head.last:
+		return s.lookInHeadLocked(e, seq, maxBytes)
+	case e.head != nil:
 		wait = s.arrivalLocked()
 	default:
 		e.locate(anchor)
@@ -69,16 +69,17 @@ func (s *Store) look(id gateway.EpochID, seq uint64, maxBytes int) (b gateway.Bl
 
 // lookInHeadLocked gives readings of the head, or the gap before them that is
 // not on the card yet. It unlocks mu.
-func (s *Store) lookInHeadLocked(seq uint64, maxBytes int, anchor gateway.Anchor) (gateway.Block, chan struct{}, error) {
-	r := gateway.Range{Epoch: s.growing.ID, First: seq}
-	if seq < s.head.first {
-		r.N = s.head.first - seq
-		g := gateway.Gap{Why: gateway.WhyCardFailed, T0: s.head.dropped0, T1: s.head.dropped1, Anchor: anchor}
+func (s *Store) lookInHeadLocked(e *epoch, seq uint64, maxBytes int) (gateway.Block, chan struct{}, error) {
+	r, h := gateway.Range{Epoch: e.ID, First: seq}, e.head
+	if seq < h.first {
+		r.N = h.first - seq
+		g := gateway.Gap{Why: gateway.WhyCardFailed, T0: h.dropped0, T1: h.dropped1, Anchor: e.Anchor}
 		s.mu.Unlock()
 		return gateway.Block{Range: r, Gap: &g}, nil, nil
 	}
-	rs := s.head.copy(make([]gateway.Reading, 0, min(blockReadings, s.head.last+1-seq)), seq, blockReadings)
+	rs := h.copy(make([]gateway.Reading, 0, min(blockReadings, h.last+1-seq)), seq, blockReadings)
 	s.mu.Unlock()
+	anchor := s.anchored(e)
 	s.encMu.Lock()
 	defer s.encMu.Unlock()
 	data, n, err := fit(s.enc, gateway.BlockHeader{Range: r, Anchor: anchor}, rs, maxBytes)
@@ -86,12 +87,22 @@ func (s *Store) lookInHeadLocked(seq uint64, maxBytes int, anchor gateway.Anchor
 	return gateway.Block{Range: r, Data: data}, nil, err
 }
 
-// lookOnCardLocked gives a block from a volume, or the gap where it should
+// lookOnCardLocked gives a block from a volume or the journal, or the gap where it should
 // be. It unlocks mu.
 func (s *Store) lookOnCardLocked(e *epoch, seq uint64, maxBytes int) (gateway.Block, chan struct{}, error) {
 	in, next := e.find(seq)
+	if p := s.journal.find(e.ordinal, seq); p != nil && len(in) == 0 {
+		s.mu.Unlock()
+		b, err := s.part(p.record(), seq, maxBytes)
+		return b, nil, err
+	}
 	if next == 0 {
 		next = e.Last + 1
+	}
+	for _, p := range s.journal.of(e.ordinal) {
+		if p.First > seq {
+			next = min(next, p.First)
+		}
 	}
 	gap := gateway.Gap{Why: gateway.WhyUnknown, T0: e.Opened, T1: e.LastAt, Anchor: e.Anchor}
 	s.mu.Unlock()

@@ -43,7 +43,7 @@ func Open(o Options) (*Store, error) {
 	s.disk.hung = s.cardHangs
 	s.state = state{path: filepath.Join(o.Dir, "state.db"), disk: &s.disk}
 	s.shelf.dir, s.shelf.disk = log, &s.disk
-	s.head.first = 1
+	s.journal = journal{path: filepath.Join(o.Dir, "journal"), disk: &s.disk}
 	if err := s.recover(); err != nil {
 		s.release()
 		return nil, fmt.Errorf("open store: %w", err)
@@ -64,7 +64,7 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
-	stateLost := len(volumes) > 0 && len(s.order) == 0
+	s.stateLost = len(volumes) > 0 && len(s.order) == 0
 	for _, v := range volumes {
 		s.nextVolume = max(s.nextVolume, v.number+1)
 		if v.number < s.facts.Oldest {
@@ -73,9 +73,12 @@ func (s *Store) recover() error {
 		}
 		s.takeIn(v)
 	}
-	if stateLost {
+	if s.stateLost {
 		s.o.Conditions.Raise(ConditionDamage, "state.db", health.Error,
 			"The store's list of epochs was lost and has been rebuilt from the readings; what the cloud has is learned again from it.")
+	}
+	if err := s.takeJournal(); err != nil {
+		s.o.Log.Warn("The journal cannot be read; what was in it may be lost.", "error", err)
 	}
 	now, opened := s.o.Clock.Anchor(), s.o.Clock.Stamp()
 	for _, e := range s.order {
@@ -83,32 +86,11 @@ func (s *Store) recover() error {
 			e.interrupt(now, opened)
 		}
 		e.locate(now)
-		s.missVolumes(e)
+		s.missVolume(e)
 		e.Lost = max(e.Lost, e.missing)
 	}
+	s.audit()
 	return nil
-}
-
-// missVolumes looks for volumes that got readings of an epoch and are neither
-// there nor given up on purpose.
-func (s *Store) missVolumes(e *epoch) {
-	for number := max(e.Volume, s.facts.Oldest); number <= e.Filled; number++ {
-		if slices.ContainsFunc(s.volumes, func(v *volume) bool { return v.number == number }) {
-			continue
-		}
-		e.lose(s.mostIn(e))
-		s.o.Conditions.Raise(ConditionDamage, volumeName(number), health.Error,
-			fmt.Sprintf("%s is missing from %s: the readings it held are lost and are reported as a gap.", volumeName(number), s.shelf.dir))
-	}
-}
-
-// mostIn bounds how many readings of an epoch a lost volume held behind the
-// last that is known.
-func (s *Store) mostIn(e *epoch) uint64 {
-	if e.EndAt > e.LastAt {
-		return s.o.risk(e.EndAt.Sub(e.LastAt))
-	}
-	return volumeBytes / block.HeaderSize * blockReadings
 }
 
 // loadState reads state.db, if there is one that can be read.
@@ -259,11 +241,21 @@ func modified(f fs.DirEntry) time.Time {
 // reading is stored; if the card takes no writes now, the first flush tries
 // again.
 func (s *Store) begin() {
+	s.mu.Lock()
+	s.beginLocked()
+	s.mu.Unlock()
+	if err := s.saveNewEpoch(); err != nil {
+		s.cardFailed(err)
+	}
+}
+
+// beginLocked makes the next epoch the growing one.
+func (s *Store) beginLocked() {
 	ordinal := uint64(1)
 	if n := len(s.order); n > 0 {
 		ordinal = s.order[n-1].ordinal + 1
 	}
-	e := &epoch{ordinal: ordinal, entry: entry{
+	e := &epoch{ordinal: ordinal, head: &head{first: 1}, entry: entry{
 		ID: gateway.NewEpochID(), Opened: s.o.Clock.Stamp(), Anchor: s.o.Clock.Anchor(),
 		Volume: s.nextVolume, AtMost: s.o.risk(s.o.FlushInterval + assumedCommit),
 	}}
@@ -271,7 +263,4 @@ func (s *Store) begin() {
 	s.growing = e
 	s.order = append(s.order, e)
 	s.epochs[e.ID] = e
-	if err := s.saveState(); err != nil {
-		s.cardFailed(err)
-	}
 }

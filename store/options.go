@@ -43,7 +43,7 @@ const (
 // Log must be set.
 type Options struct {
 	Dir           string        // made if it is missing
-	FlushInterval time.Duration // an unacknowledged reading is on the card after this, at least 10 ms
+	FlushInterval time.Duration // an unacknowledged reading is on the card after this; 0: when Append returns
 	HistoryFlush  time.Duration // an acknowledged one after this, if the cloud's level is fsynced
 	History       time.Duration // acknowledged readings are kept this long; 0: only as long as retention needs
 	MaxSize       int64         // bytes of all volumes; 0: no limit
@@ -58,8 +58,8 @@ type Options struct {
 
 func (o *Options) check() error {
 	switch {
-	case o.FlushInterval < 10*time.Millisecond:
-		return fmt.Errorf("flush_interval is %v, must be at least 10ms", o.FlushInterval)
+	case o.FlushInterval < 0:
+		return fmt.Errorf("flush_interval is %v, must not be negative", o.FlushInterval)
 	case o.HistoryFlush < o.FlushInterval:
 		return fmt.Errorf("history_flush is %v, must be at least flush_interval, %v", o.HistoryFlush, o.FlushInterval)
 	case o.History < 0:

@@ -29,6 +29,7 @@ type facts struct {
 	Version   int       `json:"version"`
 	Install   string    `json:"install_id"`    // 32 hex digits
 	CloudTime time.Time `json:"cloud_time"`    // the cloud's clock, when last heard
+	Floor     uint64    `json:"journal_floor"` // flushes of the journal below this number hold nothing any more
 	Oldest    uint64    `json:"oldest_volume"` // volumes below this number were given up on purpose
 }
 
@@ -49,6 +50,7 @@ type entry struct {
 	Dropped   uint64              `json:"dropped"`   // given up before the cloud had them, up to here (from Forgotten on)
 	AtMost    uint64              `json:"at_most"`   // readings that a power cut can cost
 	Lost      uint64              `json:"lost"`      // at most so many more were in a damaged file, behind Last
+	Holes     uint64              `json:"holes"`     // readings up to Last that are missing, as people were told
 	EndAt     gateway.Stamp       `json:"end_at"`    // an open-ended epoch's readings are older; 0: not known
 }
 

@@ -9,7 +9,8 @@ import (
 // Stats are figures about a store. Counts are of readings.
 type Stats struct {
 	Head             uint64        // in RAM, not yet committed
-	Stored           uint64        // on the card
+	Journal          uint64        // on the card, in the journal
+	Stored           uint64        // on the card, in volumes
 	Unacked          uint64        // not yet acknowledged by the cloud, head included
 	OldestUnackedAge time.Duration // of the oldest of these; 0 if there is none, or its time is not known
 	Bytes            int64         // of the volumes on the card
@@ -27,11 +28,11 @@ func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	f := s.figures
 	st := Stats{
-		Head: uint64(s.head.len()), Written: f.written, Commits: f.commits, LastCommit: f.lastCommit,
+		Head: uint64(s.growing.head.len()), Journal: s.journal.readings(), Written: f.written, Commits: f.commits, LastCommit: f.lastCommit,
 		LossWindow: s.o.FlushInterval + f.longest, Dropped: f.dropped, Failing: f.failing,
 	}
-	if first := max(s.head.first, s.growing.Acked+1); first <= s.head.last {
-		waited := time.Since(s.start) - s.head.get(first).came
+	if h := s.growing.head; max(h.first, s.growing.Acked+1) <= h.last {
+		waited := time.Since(s.start) - h.get(max(h.first, s.growing.Acked+1)).came
 		st.LossWindow = max(st.LossWindow, waited) // longer only while the card takes no writes
 	}
 	for _, v := range s.volumes {
@@ -64,8 +65,8 @@ func (s *Store) Stats() Stats {
 }
 
 func (s *Store) lastLocked(e *epoch) uint64 {
-	if e == s.growing {
-		return s.head.last
+	if e.head != nil {
+		return e.head.last
 	}
 	return e.Last
 }
@@ -87,8 +88,8 @@ func (s *Store) ageOf(id gateway.EpochID, seq uint64) time.Duration {
 		s.mu.Unlock()
 		return 0
 	}
-	if e == s.growing && seq >= s.head.first && seq <= s.head.last {
-		came := s.head.get(seq).came
+	if h := e.head; h != nil && seq >= h.first && seq <= h.last {
+		came := h.get(seq).came
 		s.mu.Unlock()
 		return time.Since(s.start) - came
 	}
@@ -98,13 +99,16 @@ func (s *Store) ageOf(id gateway.EpochID, seq uint64) time.Duration {
 		return s.since(at, then, s.o.Clock.Anchor())
 	}
 	in, _ := e.find(seq)
-	ordinal := e.ordinal
+	p, ordinal := s.journal.find(e.ordinal, seq), e.ordinal
 	s.mu.Unlock()
-	if len(in) == 0 {
-		return 0
+	var r record
+	switch {
+	case len(in) > 0:
+		r, _, _ = s.readRecord(in[0].volume, ordinal, seq) // its error gives no record
+	case p != nil:
+		r = p.record()
 	}
-	r, _, err := s.readRecord(in[0].volume, ordinal, seq)
-	if err != nil || r.N == 0 {
+	if r.N == 0 {
 		return 0
 	}
 	at := s.stampOf(r, seq)

@@ -25,6 +25,10 @@ type Store struct {
 
 	writeMu    sync.Mutex // held while the card is written; taken before mu
 	state      state
+	journal    journal
+	recovered  bool   // the journal holds what an earlier opening left
+	ending     *epoch // split off, its last readings not yet in a volume; changed under mu too
+	stateLost  bool   // there were readings, and no state.db that could be read
 	nextVolume uint64
 	retry      time.Duration // wait after a failed write; 0: the last one went well
 	savedAt    time.Duration // when state.db was last written
@@ -39,11 +43,11 @@ type Store struct {
 	facts   facts
 	order   []*epoch // by ordinal; the growing one last
 	epochs  map[gateway.EpochID]*epoch
-	growing *epoch
-	head    head
+	growing *epoch        // its head is never nil
 	volumes []*volume     // by number
 	current *volume       // being written; nil before the first commit and after an error
 	arrival chan struct{} // closed at the next Append; nil if nobody waits
+	flushed chan struct{} // closed when something got onto the card, or cannot; nil if nobody waits
 	closed  chan struct{}
 	ended   bool
 	session uint64        // counts sessions of this opening
@@ -69,44 +73,47 @@ type figures struct {
 }
 
 // Append numbers the readings and puts them into the head. It gives the name
-// of the last one and never waits for the card. If the card has taken no
-// writes for so long that the head is full, the oldest are dropped and leave
-// a gap. The slice is not kept.
+// of the last one and does not wait for the card, unless flush_interval is 0:
+// then they are on the card when it returns, or the card is failing. If the
+// card has taken no writes for so long that the head is full, the oldest are
+// dropped and leave a gap. The slice is not kept.
 func (s *Store) Append(rs []gateway.Reading) (last gateway.Name, err error) {
+	e, seq, err := s.push(rs)
+	if err != nil {
+		return gateway.Name{}, fmt.Errorf("append: %w", err)
+	}
+	if s.o.FlushInterval == 0 {
+		s.awaitFlush(e, seq)
+	}
+	return gateway.Name{Epoch: e.ID, Seq: seq}, nil
+}
+
+func (s *Store) push(rs []gateway.Reading) (*epoch, uint64, error) {
 	came := time.Since(s.start)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		return gateway.Name{}, fmt.Errorf("append: %w", ErrClosed)
+		return nil, 0, ErrClosed
 	}
-	idle := s.nothingDueLocked()
+	e, idle := s.growing, s.nothingDueLocked()
 	dropped := uint64(0)
 	for i := range rs {
-		if s.head.push(rs[i], came) {
+		if e.head.push(rs[i], came) {
 			dropped++
 		}
 	}
 	s.figures.dropped += dropped
-	if idle || s.head.len() >= blockReadings {
+	if idle || e.head.len() >= blockReadings {
 		s.wakeRun()
 	}
 	s.arrivedLocked()
-	return gateway.Name{Epoch: s.growing.ID, Seq: s.head.last}, nil
+	return e, e.head.last, nil
 }
 
 // nothingDueLocked tells whether the head holds no reading that waits for
 // flush_interval, so that Run may be asleep for long.
 func (s *Store) nothingDueLocked() bool {
-	return s.head.last <= s.safeLocked()
-}
-
-// safeLocked is the last reading of the growing epoch that a power cut does
-// not cost: it is on the card, or on the cloud's disk and not merely received.
-func (s *Store) safeLocked() uint64 {
-	if s.fsynced {
-		return max(s.growing.Last, s.growing.Acked)
-	}
-	return s.growing.Last
+	return s.growing.head.last <= s.safeLocked()
 }
 
 func (s *Store) wakeRun() {
@@ -169,13 +176,11 @@ func (s *Store) Epochs() []gateway.EpochState {
 	for _, finished := range []bool{false, true} {
 		for _, e := range s.order[:len(s.order)-1] {
 			if e.Done == finished {
-				list = append(list, e.told())
+				list = append(list, s.toldLocked(e))
 			}
 		}
 	}
-	growing := s.growing.told()
-	growing.Last = s.head.last
-	return append(list, growing)
+	return append(list, s.toldLocked(s.growing))
 }
 
 // Run commits readings when they are due, until ctx is done.
@@ -205,17 +210,22 @@ func (s *Store) Close() error {
 	}
 	s.ended = true
 	close(s.closed)
+	s.flushedLocked()
 	s.mu.Unlock()
 
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
-	err := s.commitAll()
+	err := s.flush(true)
+	if err == nil {
+		err = s.toVolume(true)
+	}
 	if err == nil {
 		s.mu.Lock()
 		s.growing.Growth = gateway.Closed
 		s.mu.Unlock()
 		err = s.saveState()
 	}
+	s.journal.close()
 	s.shelf.closeAll()
 	err = errors.Join(err, s.state.close())
 	s.release()

@@ -32,7 +32,7 @@ type Uplink struct {
 // Store is the table [store].
 type Store struct {
 	Dir           string        `toml:"dir" default:"/var/lib/fieldgate" form:"path" doc:"Where the daemon keeps what it writes. The service may write nowhere else."`
-	FlushInterval time.Duration `toml:"flush_interval" default:"5s" min:"10ms" max:"1h" doc:"Age at which readings that the cloud does not yet hold go to the card. A power cut costs at most these. Shorter wears the card more."`
+	FlushInterval time.Duration `toml:"flush_interval" default:"5s" min:"0s" max:"1h" doc:"Age at which readings that the cloud does not yet hold go to the card. A power cut costs at most these. Shorter wears the card more; 0s: every reading is on the card before anything else happens to it."`
 	HistoryFlush  time.Duration `toml:"history_flush" default:"10m" min:"1s" max:"1d" doc:"The same for readings that the cloud holds already: a power cut costs the local history this much, the cloud nothing."`
 	MaxSize       Size          `toml:"max_size" default:"1GiB" min:"16MiB" doc:"Most that the store takes on the card. Beyond it the oldest goes first, what the cloud holds before what it lacks."`
 	MinFree       Size          `toml:"min_free" default:"256MiB" min:"0B" doc:"Free space on the file system that the store leaves to others."`

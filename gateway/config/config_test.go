@@ -189,7 +189,7 @@ func TestProblems(t *testing.T) {
 			`4:12: store.min_free: "9999999TiB" is not a size: write a whole number with B, KiB, MiB, GiB or TiB, such as "256MiB"`}},
 		"bounds": {"[store]\nmax_size = \"1MiB\"\nflush_interval = \"-1s\"", []string{
 			`3:12: store.max_size: 1MiB is out of bounds: this must be at least 16MiB`,
-			`4:18: store.flush_interval: -1s is out of bounds: this must be at least 10ms`}},
+			`4:18: store.flush_interval: -1s is out of bounds: this must be at least 0s`}},
 		"interval": {lm75 + "interval = \"25h\"", []string{`6:12: device[a].interval: 25h is out of bounds: this must be at most 1d`}},
 		"columns count characters": {"gateway = { x = \"ä\", id = \"ä\" }", []string{
 			`2:13: gateway.x: no such key`, `2:27: gateway.id: "ä" cannot be a name: use 1 to 64 of A-Z a-z 0-9 _ -`}},

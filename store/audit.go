@@ -1,0 +1,192 @@
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/health"
+	"github.com/fieldgate/fieldgate/store/block"
+)
+
+// takeJournal learns what the journal holds that no volume does. It goes into
+// a volume with the first flush.
+func (s *Store) takeJournal() error {
+	in, err := readJournal(s.journal.path)
+	if err != nil {
+		return err
+	}
+	floor := max(in.floor, s.facts.Floor)
+	s.journal.flush = max(in.flush, floor)
+	s.journal.torn = in.damaged
+	s.takeMarks(in)
+	live := slices.DeleteFunc(in.pieces, func(p *piece) bool { return p.flush < floor })
+	slices.SortFunc(live, func(a, b *piece) int {
+		return cmp.Or(cmp.Compare(a.ordinal, b.ordinal), cmp.Compare(a.First, b.First), cmp.Compare(a.Last(), b.Last()))
+	})
+	for len(live) > 0 {
+		n := slices.IndexFunc(live, func(p *piece) bool { return p.ordinal != live[0].ordinal })
+		if n < 0 {
+			n = len(live)
+		}
+		s.takePieces(live[:n], in.flush)
+		live = live[n:]
+	}
+	s.recovered = len(s.journal.pieces) > 0
+	s.missPieces(in)
+	return nil
+}
+
+// takeMarks notes epochs that only the journal knows: state.db is an older
+// copy, or lost.
+func (s *Store) takeMarks(in found) {
+	for _, m := range in.marks {
+		i, known := slices.BinarySearchFunc(s.order, m.Ordinal, compareOrdinal)
+		if known || s.epochs[m.ID] != nil || i < len(s.order) {
+			continue // older ones may have been given up on purpose
+		}
+		s.adopt(&epoch{ordinal: m.Ordinal, entry: entry{
+			ID: m.ID, Opened: m.Opened, Anchor: m.Anchor, LastAt: m.Opened, AtMost: m.AtMost, Volume: s.nextVolume,
+		}})
+		if !s.stateLost {
+			s.o.Conditions.Raise(ConditionDamage, "state.db", health.Error,
+				"state.db is an older copy than the rest of the store: what it forgot of later readings is rebuilt from them, and what the cloud has is learned again from it.")
+		}
+	}
+}
+
+// adopt takes in an epoch that state.db does not know.
+func (s *Store) adopt(e *epoch) {
+	i, _ := slices.BinarySearchFunc(s.order, e.ordinal, compareOrdinal)
+	s.order = slices.Insert(s.order, i, e)
+	s.epochs[e.ID] = e
+}
+
+// takePieces takes in the pieces of one epoch, sorted: those that go on where
+// the volumes end. Of versions of one block the longest counts. Behind a hole
+// the pieces of the last flush alone are what a power cut left of it; they
+// were not durable yet, and are left out.
+func (s *Store) takePieces(own []*piece, lastFlush uint64) {
+	i, known := slices.BinarySearchFunc(s.order, own[0].ordinal, compareOrdinal)
+	if !known {
+		h := own[0].BlockHeader
+		s.adopt(&epoch{ordinal: own[0].ordinal, entry: entry{
+			ID: h.Epoch, Opened: h.T0, Anchor: h.Anchor, AtMost: s.o.risk(s.o.FlushInterval + assumedCommit),
+		}})
+	}
+	e := s.order[i]
+	if e.ID != own[0].Epoch {
+		return // slots of another store
+	}
+	at := max(e.inVolumes(), e.Forgotten, e.Dropped)
+	for {
+		p := nextPiece(own, at)
+		if p == nil || p.First > at+1 && p.flush == lastFlush {
+			break
+		}
+		s.journal.pieces = append(s.journal.pieces, p)
+		s.journal.taken[p.slot] = true
+		if at = p.Last(); at >= e.Last {
+			e.Last, e.LastAt, e.Anchor = at, p.T1, p.Anchor
+		}
+	}
+}
+
+// nextPiece gives the piece that covers the reading behind at and goes
+// farthest, else the first one behind it.
+func nextPiece(own []*piece, at uint64) (best *piece) {
+	for _, p := range own {
+		switch {
+		case p.Last() <= at:
+		case p.First > at+1:
+			if best == nil {
+				return p
+			}
+			return best
+		case best == nil || p.Last() > best.Last():
+			best = p
+		}
+	}
+	return best
+}
+
+// missPieces tells of slots that hold nonsense, and of a journal that is gone.
+// A slot may have been torn by the power cut, and then what it held was not
+// durable yet; but if it is damaged, the version before it is older by one
+// flush.
+func (s *Store) missPieces(in found) {
+	n := len(s.order)
+	if n == 0 || s.order[n-1].Growth != gateway.Growing {
+		return
+	}
+	e := s.order[n-1]
+	switch {
+	case in.missing && s.facts.Floor > 0:
+		e.lose(s.mostIn(e))
+		s.o.Conditions.Raise(ConditionDamage, "journal", health.Error,
+			fmt.Sprintf("%s is gone or cut short: the last readings before the stop are lost and are reported as a gap.", s.journal.path))
+	case len(in.damaged) > 0:
+		e.AtMost *= uint64(1 + len(in.damaged))
+		s.o.Conditions.Raise(ConditionDamage, "journal", health.Warning,
+			fmt.Sprintf("%d of %d pages of %s do not make sense: power failed while they were written, or the card is damaged. At most the %d readings before the stop are lost and are reported as a gap.",
+				len(in.damaged), journalSlots, s.journal.path, e.AtMost))
+	}
+}
+
+// missVolume looks for the newest volume that got readings of an epoch, if it
+// was not given up on purpose. One that is missing before it leaves a hole
+// that the audit finds.
+func (s *Store) missVolume(e *epoch) {
+	if e.Filled < max(s.facts.Oldest, 1) || slices.ContainsFunc(s.volumes, func(v *volume) bool { return v.number == e.Filled }) {
+		return
+	}
+	e.lose(s.mostIn(e))
+	name := volumeName(e.Filled)
+	s.o.Conditions.Raise(ConditionDamage, name, health.Error,
+		fmt.Sprintf("%s is missing from %s: the readings it held are lost and are reported as a gap.", name, s.shelf.dir))
+}
+
+// mostIn bounds how many readings of an epoch a lost file held behind the
+// last that is known.
+func (s *Store) mostIn(e *epoch) uint64 {
+	if e.EndAt > e.LastAt {
+		return s.o.risk(e.EndAt.Sub(e.LastAt))
+	}
+	return volumeBytes / block.HeaderSize * blockReadings
+}
+
+// audit looks whether volumes, journal and what was given up cover every
+// epoch from its first reading to its last on the card, and tells of holes
+// that were not told before. Next gives them as gaps.
+func (s *Store) audit() {
+	for _, e := range s.order {
+		missing := s.holes(e)
+		if missing > e.Holes {
+			s.o.Conditions.Raise(ConditionDamage, filepath.Base(s.shelf.dir), health.Error,
+				fmt.Sprintf("%d readings that were in %s are not there any more: they are lost and are reported as a gap.", missing-e.Holes, s.o.Dir))
+		}
+		e.Holes = max(e.Holes, missing)
+	}
+}
+
+// holes counts the readings of an epoch up to its last that nothing covers.
+func (s *Store) holes(e *epoch) (missing uint64) {
+	covers := slices.Clone(e.spans)
+	for _, p := range s.journal.of(e.ordinal) {
+		covers = append(covers, span{first: p.First, last: p.Last()})
+	}
+	slices.SortFunc(covers, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	at := max(e.Forgotten, e.Dropped)
+	for _, c := range covers {
+		if c.first > at+1 {
+			missing += c.first - at - 1
+		}
+		at = max(at, c.last)
+	}
+	if e.Last > at {
+		missing += e.Last - at
+	}
+	return missing
+}
