@@ -64,9 +64,9 @@ func (s *Store) makePieces(e *epoch, upto uint64) ([]*piece, error) {
 		return nil, err
 	}
 	var pieces []*piece
-	for len(rs) > 0 {
+	for try := len(rs); len(rs) > 0; {
 		h.First = from
-		data, n, err := fit(s.enc, h, rs, slotRoom)
+		data, n, err := fit(s.enc, h, rs[:min(try, len(rs))], slotRoom)
 		if err != nil {
 			return nil, err
 		}
@@ -76,6 +76,7 @@ func (s *Store) makePieces(e *epoch, upto uint64) ([]*piece, error) {
 		}
 		pieces = append(pieces, p)
 		from, rs = from+uint64(n), rs[n:]
+		try = n + n/8 // the next slot takes about as many
 	}
 	return pieces, nil
 }
