@@ -13,11 +13,7 @@ import (
 
 // takeJournal learns what the journal holds that no volume does. It goes into
 // a volume with the first flush.
-func (s *Store) takeJournal() error {
-	in, err := readJournal(s.journal.path)
-	if err != nil {
-		return err
-	}
+func (s *Store) takeJournal(in found) {
 	floor := max(in.floor, s.facts.Floor)
 	s.journal.flush = max(in.flush, floor)
 	s.journal.torn = in.damaged
@@ -36,7 +32,6 @@ func (s *Store) takeJournal() error {
 	}
 	s.recovered = len(s.journal.pieces) > 0
 	s.missPieces(in)
-	return nil
 }
 
 // takeMarks notes epochs that only the journal knows: state.db is an older

@@ -77,6 +77,9 @@ func (s *Store) dueLocked(now time.Duration) time.Duration {
 // and not all is asked for, the rest waits until it is due. The caller holds
 // writeMu.
 func (s *Store) flush(all bool) error {
+	if err := s.prepare(); err != nil {
+		return err
+	}
 	if err := s.finishSplit(); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/health"
@@ -17,8 +18,11 @@ import (
 )
 
 // Open opens the store in o.Dir, making it if it is not there, and begins a
-// new epoch. Damaged files are no error: they go to quarantine. The error is
-// ErrLocked, ErrVersion, or that of a directory that cannot be used at all.
+// new epoch. Damaged files are no error: they go to quarantine. Nor is a card
+// that takes no writes: the head keeps what comes, and writing is tried again.
+// Nor is a store that a later version of fieldgate wrote: it is left alone,
+// and this opening writes another one beside it, in side/. The error is
+// ErrLocked, or that of a directory that may not be used.
 func Open(o Options) (*Store, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
@@ -26,30 +30,62 @@ func Open(o Options) (*Store, error) {
 	if o.Card == nil {
 		o.Card = soundCard{}
 	}
-	log := filepath.Join(o.Dir, "log")
-	if err := os.MkdirAll(log, 0o700); err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+	s, err := open(o)
+	switch {
+	case errors.Is(err, ErrVersion):
+		s, err = openSide(s, err)
+	case err == nil && s.takeSide():
+		_ = s.state.close() // it was only read
+		s.release()
+		s, err = open(o)
 	}
-	lock, err := takeLock(o.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	s := &Store{
-		o: o, lock: lock, start: time.Now(), epochs: map[gateway.EpochID]*epoch{},
-		disk: disk{card: o.Card},
-		enc:  block.NewEncoder(), dec: block.NewDecoder(),
-		kick: make(chan struct{}, 1), closed: make(chan struct{}),
-	}
-	s.disk.hung = s.cardHangs
-	s.state = state{path: filepath.Join(o.Dir, "state.db"), disk: &s.disk}
-	s.shelf.dir, s.shelf.disk = log, &s.disk
-	s.journal = journal{path: filepath.Join(o.Dir, "journal"), disk: &s.disk}
-	if err := s.recover(); err != nil {
 		s.release()
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s.begin()
 	return s, nil
+}
+
+// open takes the lock and reads what is there.
+func open(o Options) (*Store, error) {
+	s := &Store{
+		o: o, start: time.Now(), epochs: map[gateway.EpochID]*epoch{},
+		disk: disk{card: o.Card},
+		enc:  block.NewEncoder(), dec: block.NewDecoder(),
+		kick: make(chan struct{}, 1), closed: make(chan struct{}),
+	}
+	s.disk.hung = s.cardHangs
+	s.state = state{path: filepath.Join(o.Dir, "state.db"), disk: &s.disk, verify: o.VerifyState}
+	s.shelf.dir, s.shelf.disk = filepath.Join(o.Dir, "log"), &s.disk
+	s.journal = journal{path: filepath.Join(o.Dir, "journal"), disk: &s.disk}
+	if err := s.prepare(); err != nil {
+		if !isCardTrouble(err) {
+			return s, err
+		}
+		s.o.Log.Warn("The folder of the store cannot be used yet.", "folder", o.Dir, "error", err)
+	}
+	return s, s.recover()
+}
+
+// prepare makes the folder, if it is missing, and locks it.
+func (s *Store) prepare() error {
+	if s.lock != nil {
+		return nil
+	}
+	if err := os.MkdirAll(s.shelf.dir, 0o700); err != nil {
+		return err
+	}
+	lock, err := takeLock(s.o.Dir)
+	s.lock = lock
+	return err
+}
+
+// isCardTrouble tells errors of the card, which may pass, from those of
+// whoever set up the machine.
+func isCardTrouble(err error) bool {
+	var errno unix.Errno
+	return errors.As(err, &errno) && slices.Contains([]unix.Errno{unix.EIO, unix.ENOSPC, unix.EROFS, unix.EDQUOT, unix.ENOENT, unix.EUCLEAN}, errno)
 }
 
 // recover reads what earlier openings left.
@@ -62,24 +98,28 @@ func (s *Store) recover() error {
 	}
 	volumes, err := s.shelf.list()
 	if err != nil {
-		return err
+		s.o.Log.Warn("The store's volumes cannot be listed.", "error", err)
 	}
-	s.stateLost = len(volumes) > 0 && len(s.order) == 0
+	journal, err := readJournal(s.journal.path)
+	if err != nil {
+		s.o.Log.Warn("The journal cannot be read; what was in it may be lost.", "error", err)
+	}
+	s.stateLost = len(s.order) == 0 && len(volumes)+len(journal.marks)+len(journal.pieces) > 0
 	for _, v := range volumes {
 		s.nextVolume = max(s.nextVolume, v.number+1)
 		if v.number < s.facts.Oldest {
 			_ = s.shelf.remove(v) // given up by the last run; if it stays, so it does at the next start
 			continue
 		}
-		s.takeIn(v)
+		if err := s.takeIn(v); err != nil {
+			return err
+		}
 	}
 	if s.stateLost {
 		s.o.Conditions.Raise(ConditionDamage, "state.db", health.Error,
 			"The store's list of epochs was lost and has been rebuilt from the readings; what the cloud has is learned again from it.")
 	}
-	if err := s.takeJournal(); err != nil {
-		s.o.Log.Warn("The journal cannot be read; what was in it may be lost.", "error", err)
-	}
+	s.takeJournal(journal)
 	now, opened := s.o.Clock.Anchor(), s.o.Clock.Stamp()
 	for _, e := range s.order {
 		if e.Growth == gateway.Growing {
@@ -98,12 +138,11 @@ func (s *Store) loadState() error {
 	f, entries, err := s.state.load()
 	switch {
 	case errors.Is(err, ErrVersion):
+		s.facts.Install = f.Install
 		return err
 	case errors.Is(err, fs.ErrNotExist):
-	case isDamage(err):
-		s.quarantine(s.state.path, err)
 	case err != nil:
-		return err
+		s.quarantine(s.state.path, err) // also one that the card does not give back
 	}
 	if f.Install == "" {
 		f = facts{Version: stateVersion, Install: gateway.NewEpochID().String()}
@@ -119,26 +158,31 @@ func (s *Store) loadState() error {
 	return nil
 }
 
-// takeIn learns what a volume found at the start holds.
-func (s *Store) takeIn(v *volume) {
+// takeIn learns what a volume found at the start holds. The error is
+// ErrVersion.
+func (s *Store) takeIn(v *volume) error {
 	var runs []held
 	err := s.shelf.read(v, func(b *bbolt.Bucket) (err error) {
 		runs, err = contents(b)
 		return err
 	})
+	if errors.Is(err, block.ErrVersion) {
+		return fmt.Errorf("%w: %w", ErrVersion, err)
+	}
 	if err != nil {
 		s.loseVolume(v, err)
-		return
+		return nil
 	}
 	s.shelf.retire(v)
 	if len(runs) == 0 {
 		_ = s.shelf.remove(v) // made, but nothing was ever put in
-		return
+		return nil
 	}
 	for _, r := range runs {
 		s.takeInRun(v, r)
 	}
 	s.volumes = append(s.volumes, v)
+	return nil
 }
 
 func (s *Store) takeInRun(v *volume, r held) {
@@ -251,7 +295,7 @@ func (s *Store) begin() {
 
 // beginLocked makes the next epoch the growing one.
 func (s *Store) beginLocked() {
-	ordinal := uint64(1)
+	ordinal := s.firstOrdinal + 1
 	if n := len(s.order); n > 0 {
 		ordinal = s.order[n-1].ordinal + 1
 	}

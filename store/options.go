@@ -36,6 +36,7 @@ type Conditions interface {
 const (
 	ConditionCard    = "store_card"    // the card takes no writes
 	ConditionDamage  = "store_damage"  // a file was damaged and is in quarantine
+	ConditionVersion = "store_version" // a later version of fieldgate wrote the store
 	ConditionDropped = "store_dropped" // readings were given up before the cloud had them
 )
 
@@ -53,7 +54,8 @@ type Options struct {
 	Clock         Clock
 	Conditions    Conditions
 	Log           *slog.Logger
-	Card          Card // what takes the durable steps; nil: the card itself
+	VerifyState   func(path string) error // has another process do CheckState; nil: nobody does
+	Card          Card                    // what takes the durable steps; nil: the card itself
 }
 
 func (o *Options) check() error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"os"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -56,18 +57,22 @@ type entry struct {
 
 // state is state.db. It is owned by whoever holds Store.writeMu.
 type state struct {
-	path  string
-	disk  *disk
-	db    *bbolt.DB // nil: not there, or not to be written any more
-	saved map[uint64]string
-	facts string
-	known bool // saved and facts are what the file holds
+	path   string
+	disk   *disk
+	verify func(path string) error // looks at the file where a fault kills nobody; nil: nobody looks
+	db     *bbolt.DB               // nil: not there, or not to be written any more
+	saved  map[uint64]string
+	facts  string
+	known  bool // saved and facts are what the file holds
 }
 
 // load opens state.db and reads it. The error is fs.ErrNotExist, ErrVersion,
 // or that of damage.
 func (st *state) load() (facts, map[uint64]entry, error) {
 	f, entries := facts{}, map[uint64]entry{}
+	if err := st.verified(); err != nil {
+		return f, nil, err
+	}
 	db, err := openBolt(st.path, false)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
 		db, err = openBolt(st.path, true)
@@ -84,6 +89,43 @@ func (st *state) load() (facts, map[uint64]entry, error) {
 	}
 	st.db = db
 	return f, entries, nil
+}
+
+func (st *state) verified() error {
+	if _, err := os.Stat(st.path); err != nil || st.verify == nil {
+		return err
+	}
+	return st.verify(st.path)
+}
+
+// CheckState looks whether a state.db makes sense, every page of it: what
+// Options.VerifyState has another process do, for bbolt may die of a damaged
+// file in a goroutine that nothing guards. A file of a later version is no
+// error.
+func CheckState(path string) error {
+	db, err := openBolt(path, true)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return guarded(func() error { return db.View(checkPages) })
+}
+
+func checkPages(tx *bbolt.Tx) error {
+	var first error
+	for err := range tx.Check() {
+		if first == nil {
+			first = fmt.Errorf("%w: %w", errDamaged, err)
+		}
+	}
+	if first != nil {
+		return first
+	}
+	err := readState(tx, &facts{}, map[uint64]entry{})
+	if errors.Is(err, ErrVersion) {
+		return nil
+	}
+	return err
 }
 
 func readState(tx *bbolt.Tx, f *facts, entries map[uint64]entry) error {

@@ -16,12 +16,14 @@ import (
 // A Store keeps the readings of one gateway. Its methods may be called from
 // any goroutine; Run, once, by whoever owns it, before Close.
 type Store struct {
-	o     Options
-	lock  *os.File
-	start time.Time // times within the process are durations since then
-	disk  disk
-	shelf shelf
-	kick  chan struct{} // wakes Run: something is due, or due earlier
+	o            Options
+	lock         *os.File  // nil: not taken, the card let nobody
+	outer        *os.File  // the lock of the store that this one stands beside; nil: none
+	firstOrdinal uint64    // ordinals and numbers of volumes begin behind it
+	start        time.Time // times within the process are durations since then
+	disk         disk
+	shelf        shelf
+	kick         chan struct{} // wakes Run: something is due, or due earlier
 
 	writeMu    sync.Mutex // held while the card is written; taken before mu
 	state      state
@@ -236,4 +238,10 @@ func (s *Store) Close() error {
 }
 
 // release gives the directory free.
-func (s *Store) release() { _ = s.lock.Close() }
+func (s *Store) release() {
+	for _, lock := range []*os.File{s.lock, s.outer} {
+		if lock != nil {
+			_ = lock.Close()
+		}
+	}
+}

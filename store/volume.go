@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -146,6 +147,9 @@ func run(c *bbolt.Cursor, h held) (held, error) {
 			break
 		}
 		r, err := parseRecord(k, v)
+		if errors.Is(err, block.ErrVersion) {
+			return h, err
+		}
 		if err != nil {
 			h.damaged = true
 			continue

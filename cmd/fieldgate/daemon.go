@@ -63,7 +63,7 @@ func (d *daemon) start() (err error) {
 		Dir: cfg.Store.Dir, FlushInterval: cfg.Store.FlushInterval, HistoryFlush: cfg.Store.HistoryFlush,
 		History: cfg.Store.History, MaxSize: int64(cfg.Store.MaxSize), MinFree: int64(cfg.Store.MinFree),
 		Rate: cfg.Rate(table), Burst: cfg.Channels(table),
-		Clock: d.clock, Conditions: d.health, Log: d.log,
+		Clock: d.clock, Conditions: d.health, Log: d.log, VerifyState: verifyState,
 	})
 	if err != nil {
 		return err
