@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
@@ -145,6 +144,9 @@ func (s *Store) epochToVolume(e *epoch, all bool) error {
 		if err != nil || len(records) == 0 {
 			return err
 		}
+		if err := s.makeRoom(records); err != nil {
+			return err
+		}
 		v, err := s.volumeFor()
 		if err != nil {
 			return err
@@ -259,7 +261,7 @@ func (s *Store) volumeFor() (*volume, error) {
 		return v, nil
 	}
 	if v != nil {
-		s.shelf.retire(v)
+		s.sealCurrent()
 	}
 	v, err := s.shelf.create(s.nextVolume)
 	if err != nil {
@@ -272,6 +274,24 @@ func (s *Store) volumeFor() (*volume, error) {
 	s.current = v
 	s.volumes = append(s.volumes, v)
 	return v, nil
+}
+
+// sealCurrent closes the volume being written, if there is one, for good.
+func (s *Store) sealCurrent() {
+	v := s.current
+	if v == nil {
+		return
+	}
+	if err := s.shelf.seal(v); err != nil {
+		s.o.Log.Warn("A full volume could not be cut to its length; it takes more of the card than it need.", "file", v.path, "error", err)
+	}
+	size, err := sizeOnCard(v.path)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = nil
+	if err == nil {
+		v.bytes = size
+	}
 }
 
 // giveUpVolume stops writing a volume; if it holds nothing that is known to
@@ -293,12 +313,12 @@ func (s *Store) giveUpVolume(v *volume) {
 
 // tookRecords notes that records are in a volume.
 func (s *Store) tookRecords(e *epoch, v *volume, records []record, d time.Duration) {
-	info, err := os.Stat(v.path)
+	size, err := sizeOnCard(v.path)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.riskLocked()
 	if err == nil {
-		v.bytes = onCard(info)
+		v.bytes = size
 	}
 	written := int64(0)
 	for i := range records {

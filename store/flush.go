@@ -182,6 +182,7 @@ func (s *Store) saveState() error {
 		s.mu.Lock()
 		s.figures.commits++
 		s.mu.Unlock()
+		s.measureBeside()
 	}
 	return err
 }

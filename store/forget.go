@@ -2,6 +2,9 @@ package store
 
 import (
 	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,43 +27,112 @@ func (s *Store) volumeLimit() int64 {
 	return min(volumeBytes, s.o.MaxSize/8)
 }
 
-// forgetWhatMay unlinks volumes whose readings the cloud has for certain and
+// forgetWhatMay gives up volumes whose readings the cloud has for certain and
 // which are older than the history kept, and the oldest ones where the limits
-// are exceeded. What was acknowledged, forgotten and dropped is durable before
-// the unlink: if power dies between, the next opening finds the volume again
-// and forgets it again. The caller holds writeMu.
+// are exceeded. The caller holds writeMu.
 func (s *Store) forgetWhatMay() {
 	now := time.Since(s.start)
+	over := s.over(0)
 	s.mu.Lock()
-	over := s.overLocked()
-	if !s.sweep && now-s.sweptAt < sweepEvery && over <= 0 && len(s.doomed) == 0 {
-		s.mu.Unlock()
+	nothing := !s.sweep && now-s.sweptAt < sweepEvery && over <= 0 && len(s.doomed) == 0
+	s.mu.Unlock()
+	if nothing {
 		return
 	}
-	s.sweep, s.sweptAt = false, now
+	if err := s.giveUp(over); err != nil {
+		s.cardFailed(err)
+	}
+}
+
+// makeRoom sees to it that a commit of these records exceeds no limit. bbolt
+// writes the leaf anew to which they are added, with up to four values, and a
+// few pages beside it.
+func (s *Store) makeRoom(records []record) error {
+	need, most := int64(16*4096), int64(0)
+	for i := range records {
+		need += int64(len(records[i].value))
+		most = max(most, int64(len(records[i].value)))
+	}
+	need += 4 * most
+	over := s.over(need)
+	if over <= 0 {
+		return nil
+	}
+	if err := s.giveUp(over); err != nil {
+		return err
+	}
+	if over = s.over(need); over > 0 {
+		return fmt.Errorf("make room in %s for %d bytes, %d too many by max_size or min_free: %w", s.o.Dir, need, over, unix.ENOSPC)
+	}
+	return nil
+}
+
+// over is how many bytes have to go so that need more can be written, by
+// max_size and min_free; 0 or less: none.
+func (s *Store) over(need int64) int64 {
+	over := int64(math.MinInt64)
+	if s.o.MaxSize > 0 {
+		over = s.taken() + need - s.o.MaxSize
+	}
+	var fs unix.Statfs_t
+	if s.o.MinFree > 0 && unix.Statfs(s.o.Dir, &fs) == nil {
+		over = max(over, need+s.o.MinFree-int64(fs.Bavail)*int64(fs.Bsize))
+	}
+	return over
+}
+
+// taken is how many bytes the store takes on the card.
+func (s *Store) taken() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	total := s.beside
+	for _, v := range s.volumes {
+		total += v.bytes
+	}
+	for _, v := range s.doomed {
+		total += v.bytes
+	}
+	return total
+}
+
+// measureBeside counts the bytes of what is not a volume.
+func (s *Store) measureBeside() {
+	total := int64(0)
+	for _, pattern := range []string{"state.db", "journal", "quarantine/*"} {
+		names, _ := filepath.Glob(filepath.Join(s.o.Dir, pattern)) // the patterns are sound
+		for _, name := range names {
+			if size, err := sizeOnCard(name); err == nil {
+				total += size
+			}
+		}
+	}
+	s.mu.Lock()
+	s.beside = total
+	s.mu.Unlock()
+}
+
+// giveUp makes room for over bytes, if that is more than 0, and lets go what
+// need not be kept. What was acknowledged, forgotten and dropped is durable
+// before the unlink: if power dies between, the next opening finds the volume
+// again and forgets it again.
+func (s *Store) giveUp(over int64) error {
+	s.mu.Lock()
+	s.sweep, s.sweptAt = false, time.Since(s.start)
 	epochs := len(s.order)
 	doomed, dropped := s.doomLocked(over)
 	nothing := len(doomed) == 0 && len(s.order) == epochs
-	s.mu.Unlock()
 	s.doomed = append(s.doomed, doomed...)
+	s.mu.Unlock()
 	if nothing && len(s.doomed) == 0 {
-		return // acks alone are not worth a commit
+		return nil // acks alone are not worth a commit
 	}
 	err := s.saveState()
 	if err != nil && !errors.Is(err, unix.ENOSPC) {
-		s.cardFailed(err)
-		return // the volumes are out of the index; they are deleted when a later save goes well, or by the next start
+		return err // the volumes are out of the index; they are deleted when a later save goes well, or by the next start
 	}
-	for _, v := range s.doomed {
-		if err := s.shelf.remove(v); err != nil {
-			s.o.Log.Warn("An old volume could not be deleted; the next start tries again.", "file", v.path, "error", err)
-		}
-	}
-	s.doomed = nil
+	s.unlinkDoomed()
 	if err != nil { // there was no space for the record; now there is
-		if err := s.saveState(); err != nil {
-			s.cardFailed(err)
-		}
+		err = s.saveState()
 	}
 	if dropped > 0 {
 		s.o.Conditions.Raise(ConditionDropped, s.o.Dir, health.Error,
@@ -68,24 +140,18 @@ func (s *Store) forgetWhatMay() {
 	} else if over <= 0 {
 		s.o.Conditions.Clear(ConditionDropped, s.o.Dir, "The store has room again.")
 	}
+	return err
 }
 
-// overLocked is how many bytes the volumes have to give up, by max_size and
-// min_free; 0 or less: none.
-func (s *Store) overLocked() int64 {
-	var total int64
-	for _, v := range s.volumes {
-		total += v.bytes
+func (s *Store) unlinkDoomed() {
+	for _, v := range s.doomed {
+		if err := s.shelf.remove(v); err != nil {
+			s.o.Log.Warn("An old volume could not be deleted; the next start tries again.", "file", v.path, "error", err)
+		}
 	}
-	over := int64(0)
-	if s.o.MaxSize > 0 {
-		over = total - s.o.MaxSize
-	}
-	var fs unix.Statfs_t
-	if s.o.MinFree > 0 && unix.Statfs(s.o.Dir, &fs) == nil {
-		over = max(over, s.o.MinFree-int64(fs.Bavail)*int64(fs.Bsize))
-	}
-	return over
+	s.mu.Lock()
+	s.doomed = nil
+	s.mu.Unlock()
 }
 
 // doomLocked takes volumes out of the index, oldest first and none behind one

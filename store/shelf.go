@@ -62,6 +62,14 @@ func onCard(info os.FileInfo) int64 {
 	return info.Size()
 }
 
+func sizeOnCard(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return onCard(info), nil
+}
+
 func volumeName(number uint64) string { return fmt.Sprintf("%06d.db", number) }
 
 // create makes a volume that may be written.
@@ -158,6 +166,27 @@ func (s *shelf) retire(v *volume) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closeLocked(v)
+}
+
+// seal retires a volume that gets no more and cuts the file to what is in it:
+// bbolt makes its files up to twice as long. If the cut fails the file is only
+// longer than it need be.
+func (s *shelf) seal(v *volume) error {
+	var size int64
+	err := s.read(v, func(b *bbolt.Bucket) error {
+		size = b.Tx().Size() // up to the highest page in use
+		return nil
+	})
+	s.retire(v)
+	if err != nil {
+		return err
+	}
+	return s.disk.do(Step{Point: PointCut, Path: v.path}, func() error {
+		if err := os.Truncate(v.path, size); err != nil {
+			return err
+		}
+		return syncFile(v.path)
+	})
 }
 
 // remove deletes a volume.

@@ -34,7 +34,7 @@ type Store struct {
 	nextVolume uint64
 	retry      time.Duration // wait after a failed write; 0: the last one went well
 	savedAt    time.Duration // when state.db was last written
-	doomed     []*volume     // given up; to be deleted once that is saved
+	doomed     []*volume     // given up; to be deleted once that is saved; changed under mu too
 
 	encMu   sync.Mutex // may be held when mu is taken, never the other way round
 	enc     *block.Encoder
@@ -58,6 +58,7 @@ type Store struct {
 	retryAt time.Duration // no write before this
 	sweep   bool          // something may be forgotten
 	sweptAt time.Duration // when it was looked last
+	beside  int64         // bytes of what is not a volume
 	oldest  oldestReading
 	unsaved bool   // the growing epoch has readings in a volume that its entry does not name
 	atRisk  uint64 // the most unacknowledged readings that ever waited for one commit
@@ -221,6 +222,7 @@ func (s *Store) Close() error {
 	if err == nil {
 		err = s.toVolume(true)
 	}
+	s.sealCurrent()
 	if err == nil {
 		s.mu.Lock()
 		s.growing.Growth = gateway.Closed
