@@ -59,28 +59,36 @@ func (s *Store) adopt(e *epoch) {
 	s.epochs[e.ID] = e
 }
 
+// epochOf gives the epoch of a block; one that is not known is adopted, under
+// the ordinal given or, if that is another's, behind all others.
+func (s *Store) epochOf(h gateway.BlockHeader, ordinal uint64) *epoch {
+	if e := s.epochs[h.Epoch]; e != nil {
+		return e
+	}
+	_, taken := slices.BinarySearchFunc(s.order, ordinal, compareOrdinal)
+	if n := len(s.order); n > 0 && (taken || ordinal == 0) {
+		ordinal = s.order[n-1].ordinal + 1
+	}
+	e := &epoch{ordinal: max(ordinal, s.firstOrdinal+1), entry: entry{
+		ID: h.Epoch, Opened: h.T0, Anchor: h.Anchor, AtMost: s.o.risk(s.o.FlushInterval + assumedCommit),
+	}}
+	s.adopt(e)
+	return e
+}
+
 // takePieces takes in the pieces of one epoch, sorted: those that go on where
 // the volumes end. Of versions of one block the longest counts. Behind a hole
 // the pieces of the last flush alone are what a power cut left of it; they
 // were not durable yet, and are left out.
 func (s *Store) takePieces(own []*piece, lastFlush uint64) {
-	i, known := slices.BinarySearchFunc(s.order, own[0].ordinal, compareOrdinal)
-	if !known {
-		h := own[0].BlockHeader
-		s.adopt(&epoch{ordinal: own[0].ordinal, entry: entry{
-			ID: h.Epoch, Opened: h.T0, Anchor: h.Anchor, AtMost: s.o.risk(s.o.FlushInterval + assumedCommit),
-		}})
-	}
-	e := s.order[i]
-	if e.ID != own[0].Epoch {
-		return // slots of another store
-	}
+	e := s.epochOf(own[0].BlockHeader, own[0].ordinal)
 	at := max(e.inVolumes(), e.Forgotten, e.Dropped)
 	for {
 		p := nextPiece(own, at)
 		if p == nil || p.First > at+1 && p.flush == lastFlush {
 			break
 		}
+		p.ordinal = e.ordinal
 		s.journal.pieces = append(s.journal.pieces, p)
 		s.journal.taken[p.slot] = true
 		if at = p.Last(); at >= e.Last {
@@ -131,10 +139,13 @@ func (s *Store) missPieces(in found) {
 }
 
 // missVolume looks for the newest volume that got readings of an epoch, if it
-// was not given up on purpose. One that is missing before it leaves a hole
+// was not given up on purpose; it may be there in part. One that is missing before it leaves a hole
 // that the audit finds.
 func (s *Store) missVolume(e *epoch) {
-	if e.Filled < max(s.facts.Oldest, 1) || slices.ContainsFunc(s.volumes, func(v *volume) bool { return v.number == e.Filled }) {
+	if e.hurt {
+		e.lose(s.mostIn(e))
+	}
+	if e.hurt || e.Filled < max(s.facts.Oldest, 1) || slices.ContainsFunc(s.volumes, func(v *volume) bool { return v.number == e.Filled }) {
 		return
 	}
 	e.lose(s.mostIn(e))

@@ -14,6 +14,7 @@ type epoch struct {
 	ordinal uint64
 	head    *head  // readings that are not on the card yet; nil unless this opening made it and it is not closed
 	spans   []span // on the card, by first seq; an older copy of a reading may be in a later span
+	hurt    bool   // this opening found the newest of its volumes damaged
 	missing uint64 // readings that this opening found damaged or missing behind Last, at most
 
 	// what must be seen before acknowledged readings may be given up

@@ -3,12 +3,10 @@ package store
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/gateway/health"
 )
 
 // Next gives what stands at seq of an epoch: readings, the gap in their place
@@ -87,8 +85,8 @@ func (s *Store) lookInHeadLocked(e *epoch, seq uint64, maxBytes int) (gateway.Bl
 	return gateway.Block{Range: r, Data: data}, nil, err
 }
 
-// lookOnCardLocked gives a block from a volume or the journal, or the gap where it should
-// be. It unlocks mu.
+// lookOnCardLocked gives a block from a volume or the journal, or the gap
+// where it should be. It unlocks mu.
 func (s *Store) lookOnCardLocked(e *epoch, seq uint64, maxBytes int) (gateway.Block, chan struct{}, error) {
 	in, next := e.find(seq)
 	if p := s.journal.find(e.ordinal, seq); p != nil && len(in) == 0 {
@@ -106,47 +104,40 @@ func (s *Store) lookOnCardLocked(e *epoch, seq uint64, maxBytes int) (gateway.Bl
 	}
 	gap := gateway.Gap{Why: gateway.WhyUnknown, T0: e.Opened, T1: e.LastAt, Anchor: e.Anchor}
 	s.mu.Unlock()
-	if len(in) == 0 {
-		s.o.Conditions.Raise(ConditionDamage, "log", health.Error,
-			fmt.Sprintf("Readings that were in %s are not there any more: they are lost and are reported as a gap.", s.shelf.dir))
-	}
 	for _, sp := range in {
-		r, behind, err := s.readRecord(sp.volume, e.ordinal, seq)
+		r, err := s.readRecord(sp.volume, e.ordinal, seq)
 		if err != nil && !isDamage(err) {
 			return gateway.Block{}, nil, err
 		}
-		if r.N > 0 {
+		if err == nil && r.N > 0 {
 			b, err := s.part(r, seq, maxBytes)
 			return b, nil, err
 		}
-		if behind == 0 || behind > sp.last {
-			behind = sp.last + 1
-		}
-		if err == nil {
-			s.tellHole(sp.volume)
-			next = min(next, behind)
-		}
+	}
+	if len(in) > 0 { // all of them are salvaged now: in what is left something else stands here
+		return s.look(e.ID, seq, maxBytes)
 	}
 	return gateway.Block{Range: gateway.Range{Epoch: e.ID, First: seq, N: next - seq}, Gap: &gap}, nil, nil
 }
 
 // readRecord reads what covers seq in a volume. A volume that turns out to be
-// damaged is given up.
-func (s *Store) readRecord(v *volume, ordinal, seq uint64) (r record, next uint64, err error) {
-	err = s.shelf.read(v, func(b *bbolt.Bucket) error {
+// damaged is salvaged.
+func (s *Store) readRecord(v *volume, ordinal, seq uint64) (r record, err error) {
+	err = s.shelf.read(v, func(b *bbolt.Bucket) (err error) {
 		if b == nil {
 			return fmt.Errorf("%w: no bucket of blocks", errDamaged)
 		}
-		r, next = lookup(b, ordinal, seq)
-		return nil
+		r, err = lookup(b, ordinal, seq)
+		return err
 	})
 	if isDamage(err) {
 		s.giveUpDamaged(v, err)
 	}
-	return r, next, err
+	return r, err
 }
 
-// giveUpDamaged quarantines a volume that was readable at the opening.
+// giveUpDamaged saves what is left of a volume that was readable at the
+// opening.
 func (s *Store) giveUpDamaged(v *volume, err error) {
 	s.writeMu.Lock() // it may be the one being written
 	defer s.writeMu.Unlock()
@@ -159,8 +150,7 @@ func (s *Store) giveUpDamaged(v *volume, err error) {
 	if !known {
 		return // another reader was first
 	}
-	s.shelf.retire(v)
-	s.quarantine(v.path, err)
+	s.salvage(v, err)
 }
 
 // dropVolumeLocked takes a volume out of the index.
@@ -176,11 +166,6 @@ func (s *Store) dropVolumeLocked(v *volume) (known bool) {
 		e.remove(v)
 	}
 	return known
-}
-
-func (s *Store) tellHole(v *volume) {
-	s.o.Conditions.Raise(ConditionDamage, filepath.Base(v.path), health.Error,
-		fmt.Sprintf("A block in %s is damaged or missing: its readings are lost and are reported as a gap.", v.path))
 }
 
 // part gives a record from seq on.

@@ -115,6 +115,9 @@ func (s *Store) recover() error {
 			return err
 		}
 	}
+	for _, d := range s.damaged {
+		s.salvage(d.volume, d.cause) // last, when all that is sound is known
+	}
 	if s.stateLost {
 		s.o.Conditions.Raise(ConditionDamage, "state.db", health.Error,
 			"The store's list of epochs was lost and has been rebuilt from the readings; what the cloud has is learned again from it.")
@@ -170,12 +173,16 @@ func (s *Store) takeIn(v *volume) error {
 		return fmt.Errorf("%w: %w", ErrVersion, err)
 	}
 	if err != nil {
-		s.loseVolume(v, err)
+		s.damaged = append(s.damaged, broken{v, err})
 		return nil
 	}
 	s.shelf.retire(v)
 	if len(runs) == 0 {
 		_ = s.shelf.remove(v) // made, but nothing was ever put in
+		return nil
+	}
+	if i := slices.IndexFunc(runs, func(r held) bool { return r.damaged }); i >= 0 {
+		s.damaged = append(s.damaged, broken{v, errBlock})
 		return nil
 	}
 	for _, r := range runs {
@@ -184,6 +191,14 @@ func (s *Store) takeIn(v *volume) error {
 	s.volumes = append(s.volumes, v)
 	return nil
 }
+
+// broken is a volume that was found damaged, and how.
+type broken struct {
+	volume *volume
+	cause  error
+}
+
+var errBlock = fmt.Errorf("%w: a block does not make sense", errDamaged)
 
 func (s *Store) takeInRun(v *volume, r held) {
 	i, known := slices.BinarySearchFunc(s.order, r.ordinal, compareOrdinal)
@@ -194,11 +209,6 @@ func (s *Store) takeInRun(v *volume, r held) {
 		s.epochs[e.ID] = e
 	}
 	e := s.order[i]
-	if r.damaged {
-		e.lose(block.MaxReadings)
-		s.o.Conditions.Raise(ConditionDamage, filepath.Base(v.path), health.Error,
-			fmt.Sprintf("A block in %s is damaged: its readings are lost and are reported as a gap.", v.path))
-	}
 	if r.last < r.first {
 		return
 	}
@@ -229,56 +239,6 @@ func (e *epoch) lose(n uint64) {
 	if e.Growth != gateway.Closed {
 		e.missing += n
 	}
-}
-
-// loseVolume gives up a volume that cannot be read. What it held becomes a
-// gap.
-func (s *Store) loseVolume(v *volume, err error) {
-	s.quarantine(v.path, err)
-	for _, e := range slices.Backward(s.order) {
-		if v.number >= e.Volume {
-			e.Filled = max(e.Filled, v.number) // missVolumes finds it gone
-			break
-		}
-	}
-}
-
-// quarantine moves a damaged file out of the way.
-func (s *Store) quarantine(path string, cause error) {
-	dir := filepath.Join(s.o.Dir, "quarantine")
-	name := filepath.Base(path)
-	to := filepath.Join(dir, fmt.Sprintf("%s.%s", name, time.Now().UTC().Format("20060102T150405.000")))
-	err := errors.Join(os.MkdirAll(dir, 0o700), s.disk.rename(path, to))
-	follows := "the readings it held are reported as a gap"
-	if path == s.state.path {
-		follows = "the list of epochs is rebuilt from the readings, and what the cloud has is learned again from it"
-	}
-	moved := "was moved to " + dir
-	if err != nil {
-		moved = fmt.Sprintf("could not be moved away (%v)", err)
-	}
-	s.o.Conditions.Raise(ConditionDamage, name, health.Error,
-		fmt.Sprintf("%s is damaged (%v) and %s; %s.", path, cause, moved, follows))
-	s.limitQuarantine(dir)
-}
-
-// limitQuarantine keeps the newest files.
-func (s *Store) limitQuarantine(dir string) {
-	const keep = 8
-	files, _ := os.ReadDir(dir)
-	slices.SortFunc(files, func(a, b fs.DirEntry) int { return modified(a).Compare(modified(b)) })
-	for len(files) > keep {
-		_ = s.disk.unlink(filepath.Join(dir, files[0].Name()))
-		files = files[1:]
-	}
-}
-
-func modified(f fs.DirEntry) time.Time {
-	info, err := f.Info()
-	if err != nil {
-		return time.Time{}
-	}
-	return info.ModTime()
 }
 
 // begin starts this opening's epoch. Its entry is committed before its first

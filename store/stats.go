@@ -104,7 +104,7 @@ func (s *Store) ageOf(id gateway.EpochID, seq uint64) time.Duration {
 	var r record
 	switch {
 	case len(in) > 0:
-		r, _, _ = s.readRecord(in[0].volume, ordinal, seq) // its error gives no record
+		r, _ = s.readRecord(in[0].volume, ordinal, seq) // its error gives no record
 	case p != nil:
 		r = p.record()
 	}

@@ -28,9 +28,10 @@ type Store struct {
 	writeMu    sync.Mutex // held while the card is written; taken before mu
 	state      state
 	journal    journal
-	recovered  bool   // the journal holds what an earlier opening left
-	ending     *epoch // split off, its last readings not yet in a volume; changed under mu too
-	stateLost  bool   // there were readings, and no state.db that could be read
+	recovered  bool     // the journal holds what an earlier opening left
+	ending     *epoch   // split off, its last readings not yet in a volume; changed under mu too
+	stateLost  bool     // there were readings, and no state.db that could be read
+	damaged    []broken // found at the opening
 	nextVolume uint64
 	retry      time.Duration // wait after a failed write; 0: the last one went well
 	savedAt    time.Duration // when state.db was last written

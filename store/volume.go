@@ -161,27 +161,23 @@ func run(c *bbolt.Cursor, h held) (held, error) {
 	return h, nil
 }
 
-// lookup finds what covers seq. If nothing does, or what does is damaged, the
-// record's N is 0; then next is the first seq behind that the volume may
-// cover, 0 if there is none. The record's value is a copy.
-func lookup(b *bbolt.Bucket, ordinal, seq uint64) (r record, next uint64) {
+// lookup finds what covers seq. The record's value is a copy. The error is
+// errDamaged also if nothing covers seq.
+func lookup(b *bbolt.Bucket, ordinal, seq uint64) (record, error) {
 	c := b.Cursor()
 	k, v := c.Seek(blockKey(ordinal, seq+1)) // what lies behind
-	if o, first, err := splitKey(k); k != nil && err == nil && o == ordinal {
-		next = first
-	}
 	if k == nil {
 		k, v = c.Last()
 	} else {
 		k, v = c.Prev()
 	}
-	if k == nil {
-		return record{}, next
-	}
 	r, err := parseRecord(k, v)
-	if err != nil || r.ordinal != ordinal || r.Last() < seq {
-		return record{}, next
+	if err != nil {
+		return record{}, err
+	}
+	if r.ordinal != ordinal || r.Last() < seq {
+		return record{}, fmt.Errorf("%w: nothing stands at %d", errDamaged, seq)
 	}
 	r.value = append([]byte(nil), r.value...)
-	return r, next
+	return r, nil
 }
