@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,7 +18,8 @@ import (
 // crash goes on with the directory as it is on the card at this moment.
 func (b *bench) crash() {
 	b.Helper()
-	dir := filepath.Join(b.TempDir(), "crashed")
+	b.crashes++
+	dir := filepath.Join(b.TempDir(), fmt.Sprint("crashed", b.crashes))
 	if err := os.CopyFS(dir, os.DirFS(b.o.Dir)); err != nil {
 		b.Fatal(err)
 	}

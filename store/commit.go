@@ -362,5 +362,8 @@ func (v *volume) hold(e *epoch, r *record) {
 	e.insert(span{r.First, r.Last(), v})
 	if r.gap == "" {
 		v.newest = r.BlockHeader
+		if v.oldest.N == 0 {
+			v.oldest = r.BlockHeader
+		}
 	}
 }

@@ -18,11 +18,12 @@ import (
 // A bench is a running store in a bubble.
 type bench struct {
 	*testing.T
-	o     store.Options
-	clock *clock.Fake
-	s     *store.Store
-	stop  func()
-	noise uint64
+	o       store.Options
+	clock   *clock.Fake
+	s       *store.Store
+	stop    func()
+	noise   uint64
+	crashes int
 }
 
 // inStore runs f with a store in virtual time. change may alter its options.

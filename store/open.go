@@ -221,6 +221,9 @@ func (s *Store) takeInRun(v *volume, r held) {
 		e.Last, e.LastAt = r.last, r.newest.T1
 	}
 	v.newest = r.newest
+	if v.oldest.N == 0 {
+		v.oldest = r.oldest
+	}
 }
 
 func compareOrdinal(e *epoch, ordinal uint64) int {

@@ -26,6 +26,7 @@ type volume struct {
 	bytes  int64               // that the file takes on the card
 	blocks int64               // bytes put into it by this process
 	made   time.Duration       // since the store's start
+	oldest gateway.BlockHeader // of its first block
 	newest gateway.BlockHeader // of its last block, for its age
 
 	// guarded by shelf.mu
@@ -104,6 +105,7 @@ type held struct {
 	ordinal     uint64
 	id          gateway.EpochID // zero if all that was found of the epoch are gaps
 	first, last uint64
+	oldest      gateway.BlockHeader // of the first of them
 	newest      gateway.BlockHeader // of the last of them
 	damaged     bool                // behind last stands a block that cannot be read
 }
@@ -121,6 +123,11 @@ func contents(b *bbolt.Bucket) ([]held, error) {
 			return nil, err
 		}
 		h, err := run(c, held{ordinal: ordinal, first: first})
+		if _, v := c.Seek(k); err == nil {
+			if r, err := parseRecord(k, v); err == nil {
+				h.oldest = r.BlockHeader
+			}
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -88,7 +88,7 @@ func (d *daemon) start() (err error) {
 	}
 	d.local, err = local.New(local.Options{
 		Listen: cfg.Local.Listen, View: cfg.Local.View, Token: secretFile(cfg.Local.TokenFile), Hosts: cfg.Local.Hosts,
-		GatewayID: d.id, Hub: d.live, Clock: d.clock, Status: d.status, Log: d.log,
+		GatewayID: d.id, Hub: d.live, Clock: d.clock, History: d.store, Status: d.status, Log: d.log,
 	})
 	return err
 }

@@ -46,6 +46,7 @@ type Options struct {
 	GatewayID string
 	Hub       *live.Hub
 	Clock     Clock
+	History   Historian     // nil: there is none to be seen
 	Status    func() Status // called at most about once a second, and once per request and newcomer
 	Log       *slog.Logger
 }
@@ -159,6 +160,7 @@ func (s *Server) routes() []route {
 		{"/ws", false, s.serveWS},
 		{"/api/v1/status", false, s.serveStatus},
 		{"/api/v1/channels", false, s.serveChannels},
+		{"/api/v1/history", false, s.serveHistory},
 		{"/healthz", true, serveHealthz},
 		{"/", true, serveNotFound},
 	}

@@ -18,6 +18,7 @@ type Decoder struct {
 	ticks    [][]int64 // one for each of doc.Times
 	order    orderReader
 	readings []gateway.Reading
+	column   Column
 }
 
 // decoded is one channel's columns, read as far as at.

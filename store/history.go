@@ -1,0 +1,304 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/store/block"
+)
+
+// MaxBuckets is how many buckets a query may ask for.
+const MaxBuckets = 10_000
+
+// History reads what was measured, out of volumes, journal and head. Wall time
+// is derived from the best anchor known of each boot; readings of boots that
+// never knew the time stand where their guess of it puts them. It holds no
+// lock while it decodes. The error is that of the query, of ctx, ErrClosed,
+// or that of the card; damaged blocks are left out.
+func (s *Store) History(ctx context.Context, q gateway.HistoryQuery) (gateway.History, error) {
+	if q.Buckets < 1 || q.Buckets > MaxBuckets || !q.From.Before(q.To) {
+		return gateway.History{}, fmt.Errorf("history from %v to %v in %d buckets: out of bounds", q.From, q.To, q.Buckets)
+	}
+	h := newHistorian(q)
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return gateway.History{}, ErrClosed
+	}
+	h.anchors = s.anchorsLocked()
+	volumes := s.viewsLocked()
+	pieces := slices.Clone(s.journal.pieces)
+	heads := s.headsLocked()
+	s.openEndsLocked(h)
+	s.mu.Unlock()
+	for _, v := range volumes {
+		if err := s.readVolume(ctx, v, h); err != nil {
+			return gateway.History{}, fmt.Errorf("history: %w", err)
+		}
+	}
+	for _, p := range pieces {
+		h.block(p.BlockHeader, p.data)
+	}
+	for _, head := range heads {
+		h.readings(head.readings, head.anchor)
+	}
+	return h.answer(), nil
+}
+
+// A view is what a volume held when a query began.
+type view struct {
+	*volume
+	oldest, newest gateway.BlockHeader
+	last           map[uint64]uint64 // seq by ordinal; what came later is in the journal's or a head's copy
+}
+
+func (s *Store) viewsLocked() (all []view) {
+	last := map[uint64]uint64{}
+	for _, e := range s.order {
+		last[e.ordinal] = e.inVolumes()
+	}
+	for _, v := range s.volumes {
+		all = append(all, view{v, v.oldest, v.newest, last})
+	}
+	return all
+}
+
+// readVolume takes in one volume, if it may hold something of the time asked
+// for.
+func (s *Store) readVolume(ctx context.Context, v view, h *historian) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !h.wants(v.oldest, v.newest) {
+		return nil
+	}
+	var records []record
+	err := s.shelf.read(v.volume, func(b *bbolt.Bucket) error {
+		c := b.Cursor()
+		for k, value := c.First(); k != nil; k, value = c.Next() {
+			r, err := parseRecord(k, value)
+			if err != nil || r.First > v.last[r.ordinal] || !h.wants(r.BlockHeader, r.BlockHeader) {
+				continue // the uplink finds damage, and has it salvaged
+			}
+			r.value = slices.Clone(value)
+			records = append(records, r)
+		}
+		return nil
+	})
+	if err != nil {
+		if isDamage(err) {
+			return nil
+		}
+		return err
+	}
+	for i := range records {
+		if r := &records[i]; r.gap != "" {
+			h.hole(r.BlockHeader, r.gap)
+		} else {
+			h.block(r.BlockHeader, r.value)
+		}
+	}
+	return ctx.Err()
+}
+
+// waitingRun is a copy of what a head holds.
+type waitingRun struct {
+	readings []gateway.Reading
+	anchor   gateway.Anchor
+}
+
+func (s *Store) headsLocked() (heads []waitingRun) {
+	for _, e := range s.order {
+		if e.head != nil && e.head.len() > 0 {
+			heads = append(heads, waitingRun{e.head.copy(nil, e.head.first, e.head.len()), e.Anchor})
+		}
+	}
+	return heads
+}
+
+// anchorsLocked gives the best anchor known of every boot.
+func (s *Store) anchorsLocked() map[gateway.BootID]gateway.Anchor {
+	best := map[gateway.BootID]gateway.Anchor{}
+	for _, e := range s.order {
+		if old, known := best[e.Anchor.Boot]; !known || e.Anchor.Quality >= old.Quality {
+			best[e.Anchor.Boot] = e.Anchor
+		}
+	}
+	now := s.o.Clock.Anchor()
+	best[now.Boot] = now
+	return best
+}
+
+// openEndsLocked notes what is known to be lost at the ends of epochs.
+func (s *Store) openEndsLocked(h *historian) {
+	for _, e := range s.order {
+		if e.Growth == gateway.OpenEnded && e.EndAt > e.LastAt {
+			header := gateway.BlockHeader{T0: e.LastAt, T1: e.EndAt, Anchor: e.Anchor}
+			header.N = e.AtMost + e.Lost
+			h.hole(header, e.ending().Why)
+		}
+	}
+}
+
+// A historian gathers buckets.
+type historian struct {
+	query   gateway.HistoryQuery
+	from    int64 // µs since 1970
+	span    int64 // µs
+	anchors map[gateway.BootID]gateway.Anchor
+	index   map[[2]string]int
+	buckets [][]bucket
+	units   []string
+	holes   []gateway.Hole
+	dec     *block.Decoder
+}
+
+// bucket is a gateway.Bucket in the making; times are µs since 1970.
+type bucket struct {
+	n, finite    uint64
+	min, max     float64
+	minAt, maxAt int64
+	sum          float64
+	worst        gateway.Quality
+}
+
+func newHistorian(q gateway.HistoryQuery) *historian {
+	h := &historian{
+		query: q, from: q.From.UnixMicro(), span: q.To.UnixMicro() - q.From.UnixMicro(),
+		index: map[[2]string]int{}, dec: block.NewDecoder(),
+		buckets: make([][]bucket, len(q.Channels)), units: make([]string, len(q.Channels)),
+	}
+	for i, c := range q.Channels {
+		h.index[[2]string{c.Device, c.Quantity}] = i
+		h.buckets[i] = make([]bucket, q.Buckets)
+	}
+	return h
+}
+
+// offset gives what turns stamps of a boot into µs since 1970.
+func (h *historian) offset(a gateway.Anchor) int64 {
+	if best, known := h.anchors[a.Boot]; known && best.Quality >= a.Quality {
+		return best.Offset
+	}
+	return a.Offset
+}
+
+// wants tells whether something between two blocks can lie in the time asked
+// for. Across boots the order of time is not relied on.
+func (h *historian) wants(first, last gateway.BlockHeader) bool {
+	if first.Anchor.Boot != last.Anchor.Boot {
+		return true
+	}
+	return int64(last.T1)+h.offset(last.Anchor) >= h.from && int64(first.T0)+h.offset(first.Anchor) < h.from+h.span
+}
+
+func (h *historian) hole(r gateway.BlockHeader, why gateway.Why) {
+	offset := h.offset(r.Anchor)
+	from, to := int64(r.T0)+offset, int64(r.T1)+offset
+	if to >= h.from && from < h.from+h.span {
+		h.holes = append(h.holes, gateway.Hole{From: time.UnixMicro(from).UTC(), To: time.UnixMicro(to).UTC(), Why: why, AtMost: r.N})
+	}
+}
+
+// block takes in a block; one that makes no sense is left out.
+func (h *historian) block(header gateway.BlockHeader, b []byte) {
+	if !h.wants(header, header) {
+		return
+	}
+	offset := h.offset(header.Anchor)
+	wanted := func(device, quantity string) bool {
+		_, wanted := h.index[[2]string{device, quantity}]
+		return wanted
+	}
+	_, _ = h.dec.Columns(b, wanted, func(c *block.Column) {
+		i := h.index[[2]string{c.Channel.Device, c.Channel.Quantity}]
+		h.units[i] = c.Channel.Unit
+		c.Qualities(func(q gateway.Quality, from, to int) {
+			for k := from; k < to; k++ {
+				h.add(i, int64(c.At[k])+offset, c.Values[k], q)
+			}
+		})
+	})
+}
+
+// readings takes in what is in a head.
+func (h *historian) readings(rs []gateway.Reading, anchor gateway.Anchor) {
+	offset := h.offset(anchor)
+	for k := range rs {
+		r := &rs[k]
+		if i, wanted := h.index[[2]string{r.Channel.Device, r.Channel.Quantity}]; wanted {
+			h.units[i] = r.Channel.Unit
+			h.add(i, int64(r.At)+offset, r.Value, r.Quality)
+		}
+	}
+}
+
+func (h *historian) add(channel int, at int64, value float64, q gateway.Quality) {
+	since := at - h.from
+	if since < 0 || since >= h.span {
+		return
+	}
+	b := &h.buckets[channel][h.bucketAt(since)]
+	b.n++
+	b.worst = max(b.worst, q)
+	if math.IsNaN(value) {
+		return
+	}
+	if b.finite == 0 || value < b.min {
+		b.min, b.minAt = value, at
+	}
+	if b.finite == 0 || value > b.max {
+		b.max, b.maxAt = value, at
+	}
+	b.finite++
+	b.sum += value
+}
+
+// bucketAt gives the bucket of a time since from: floor(since·n/span).
+func (h *historian) bucketAt(since int64) int {
+	if since < math.MaxInt64/MaxBuckets {
+		return int(since * int64(h.query.Buckets) / h.span)
+	}
+	return min(int(float64(since)/float64(h.span)*float64(h.query.Buckets)), h.query.Buckets-1)
+}
+
+func (h *historian) answer() gateway.History {
+	var all gateway.History
+	for i, c := range h.query.Channels {
+		c.Unit = h.units[i]
+		series := gateway.Series{Channel: c}
+		for k := range h.buckets[i] {
+			if b := &h.buckets[i][k]; b.n > 0 {
+				series.Buckets = append(series.Buckets, b.told(h.query.From.Add(h.start(k))))
+			}
+		}
+		all.Series = append(all.Series, series)
+	}
+	slices.SortFunc(h.holes, func(a, b gateway.Hole) int { return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To)) })
+	all.Holes = h.holes
+	return all
+}
+
+// start is where a bucket begins: the first whole µs that bucketAt puts into
+// it.
+func (h *historian) start(k int) time.Duration {
+	n := int64(h.query.Buckets)
+	whole, rest := h.span/n, h.span%n
+	return time.Duration(int64(k)*whole+(int64(k)*rest+n-1)/n) * time.Microsecond
+}
+
+func (b *bucket) told(from time.Time) gateway.Bucket {
+	t := gateway.Bucket{From: from, N: b.n, Min: math.NaN(), Max: math.NaN(), Mean: math.NaN(), Worst: b.worst}
+	if b.finite > 0 {
+		t.Min, t.Max, t.Mean = b.min, b.max, b.sum/float64(b.finite)
+		t.MinAt, t.MaxAt = time.UnixMicro(b.minAt).UTC(), time.UnixMicro(b.maxAt).UTC()
+	}
+	return t
+}
