@@ -173,6 +173,9 @@ func (b *bench) gaps(id gateway.EpochID, upto uint64) (readings, inGaps uint64) 
 	b.Helper()
 	for seq := uint64(1); seq <= upto; {
 		got := b.next(id, seq, 0)
+		if got.Epoch != id || got.First != seq {
+			b.Fatalf("at %d of %v stands %+v", seq, id, got.Range)
+		}
 		if got.Gap != nil {
 			inGaps += got.N
 		} else {

@@ -110,6 +110,7 @@ func (s *Store) lookOnCardLocked(e *epoch, seq uint64, maxBytes int) (gateway.Bl
 			return gateway.Block{}, nil, err
 		}
 		if err == nil && r.N > 0 {
+			r.Epoch = e.ID // a gap's record does not name it
 			b, err := s.part(r, seq, maxBytes)
 			return b, nil, err
 		}

@@ -29,9 +29,10 @@ const (
 )
 
 type demoCommand struct {
-	Listen      string `default:"127.0.0.1:8080" help:"Address of the dashboard."`
-	CloudListen string `default:"127.0.0.1:8443" help:"Address of the cloud."`
-	State       string `help:"Folder for everything the demo keeps. Without it: a temporary one, removed at the end."`
+	Listen      string        `default:"127.0.0.1:8080" help:"Address of the dashboard."`
+	CloudListen string        `default:"127.0.0.1:8443" help:"Address of the cloud."`
+	Outage      time.Duration `placeholder:"720h" help:"First fill the store as if the uplink had been away for so long, 20 channels at 1 Hz; then connect and show how the backlog drains."`
+	State       string        `help:"Folder for everything the demo keeps. Without it: a temporary one, removed at the end."`
 }
 
 // Run runs a gateway and a cloud until ctx is done.
@@ -54,6 +55,11 @@ func (k demoCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
+	if k.Outage > 0 {
+		if err := fillOutage(ctx, cfg, k.Outage, c); err != nil {
+			return err
+		}
+	}
 	line := &breaker{}
 	log := slog.New(systemd.NewHandler(os.Stderr))
 	d := &daemon{cfg: cfg, dial: line.dial, log: log}
@@ -65,6 +71,9 @@ func (k demoCommand) Run(ctx context.Context, c console) error {
 	defer cancel(nil)
 	go cloud.watch(cancel)
 	go k.switchUplink(ctx, line, d, c)
+	if k.Outage > 0 {
+		go showDrain(ctx, d, c)
+	}
 	if err := d.run(ctx); err != nil {
 		return err
 	}

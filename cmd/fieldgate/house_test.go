@@ -17,9 +17,9 @@ const module = "github.com/fieldgate/fieldgate"
 // are a decision, not an accident.
 var doors = map[string][]string{
 	"cmd/fieldgate": {"drivers", "drivers/builtin", "drivers/linux", "drivers/sim", "gateway", "gateway/clock", "gateway/config",
-		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/pipeline", "gateway/sample", "store", "systemd", "uplink"},
+		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/pipeline", "gateway/sample", "store", "store/plant", "systemd", "uplink"},
 	"packaging/witness":       {},
-	"packaging/bench":         {"gateway", "gateway/health", "store", "store/storetest"},
+	"packaging/bench":         {"gateway", "gateway/health", "store", "store/plant"},
 	"cmd/fieldgate-cloud":     {"gateway", "uplink/cloud", "uplink/cloud/jetstream"},
 	"drivers":                 {},
 	"drivers/builtin":         {"drivers", "drivers/gpioin", "drivers/hostsys", "drivers/lm75"},
@@ -41,7 +41,7 @@ var doors = map[string][]string{
 	"packaging/pi":            {},
 	"store":                   {"gateway", "gateway/health", "store/block"},
 	"store/block":             {"gateway"},
-	"store/storetest":         {"gateway", "store/block"},
+	"store/plant":             {"gateway"},
 	"systemd":                 {},
 	"uplink":                  {"gateway", "gateway/health", "store/block", "uplink/wire"},
 	"uplink/cloud":            {"gateway", "store/block", "uplink/wire"},

@@ -11,7 +11,7 @@ import (
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/health"
 	"github.com/fieldgate/fieldgate/store"
-	"github.com/fieldgate/fieldgate/store/storetest"
+	"github.com/fieldgate/fieldgate/store/plant"
 )
 
 // wall is a clock whose stamps follow the time of the program.
@@ -44,14 +44,14 @@ func appending(string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	plant := storetest.NewPlant(1)
+	source := plant.New(1)
 	const rounds, visits = 40, 5000
 	rs := make([][]gateway.Reading, visits)
 	var alone time.Duration
 	var all time.Duration
 	for range rounds {
 		for i := range rs {
-			rs[i] = plant.Append(rs[i][:0], 20)
+			rs[i] = source.Append(rs[i][:0], 20)
 		}
 		start := time.Now()
 		for _, visit := range rs {
@@ -95,11 +95,11 @@ func storeInCommitsOf(name string, every int) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	plant := storetest.NewPlant(1)
+	source := plant.New(1)
 	var rs []gateway.Reading
 	total := 0
 	for total < 100*4096 {
-		rs = plant.Append(rs[:0], every)
+		rs = source.Append(rs[:0], every)
 		if _, err := s.Append(rs); err != nil {
 			return err
 		}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
-	"github.com/fieldgate/fieldgate/store/storetest"
+	"github.com/fieldgate/fieldgate/store/plant"
 )
 
 // same tells whether two readings are the same bit for bit, their channels by
@@ -239,7 +239,7 @@ func seal(b []byte) {
 
 func sample(t testing.TB, n int) ([]byte, []gateway.Reading) {
 	t.Helper()
-	rs := storetest.NewPlant(1).Append(nil, n)
+	rs := plant.New(1).Append(nil, n)
 	b, err := block.NewEncoder().Append(nil, gateway.BlockHeader{Range: gateway.Range{First: 1}}, rs)
 	if err != nil {
 		t.Fatal(err)
@@ -331,7 +331,7 @@ func FuzzDecode(f *testing.F) {
 func BenchmarkAppend(b *testing.B) {
 	for _, n := range []int{20, 100, 1000, 4000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			enc, rs := block.NewEncoder(), storetest.NewPlant(1).Append(nil, 10*n)
+			enc, rs := block.NewEncoder(), plant.New(1).Append(nil, 10*n)
 			dst, size := []byte(nil), 0
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {

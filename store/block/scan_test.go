@@ -8,7 +8,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
-	"github.com/fieldgate/fieldgate/store/storetest"
+	"github.com/fieldgate/fieldgate/store/plant"
 )
 
 // badSectors is a file some pages of which cannot be read.
@@ -27,7 +27,7 @@ func (b badSectors) ReadAt(p []byte, at int64) (int, error) {
 // Scan finds every whole block, wherever it lies, and none that is damaged.
 func TestScan(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	plant, enc := storetest.NewPlant(1), block.NewEncoder()
+	source, enc := plant.New(1), block.NewEncoder()
 	var file []byte
 	var at []int64
 	first := uint64(1)
@@ -41,7 +41,7 @@ func TestScan(t *testing.T) {
 		}
 		file = append(file, junk...)
 		at = append(at, int64(len(file)))
-		rs := plant.Append(nil, 1+random.IntN(3000))
+		rs := source.Append(nil, 1+random.IntN(3000))
 		h := gateway.BlockHeader{Range: gateway.Range{First: first}}
 		var err error
 		if file, err = enc.Append(file, h, rs); err != nil {
@@ -81,7 +81,7 @@ func TestScan(t *testing.T) {
 // Scan survives anything, and gives only what is a block.
 func FuzzScan(f *testing.F) {
 	enc := block.NewEncoder()
-	good, err := enc.Append([]byte("junk"), gateway.BlockHeader{Range: gateway.Range{First: 1}}, storetest.NewPlant(1).Append(nil, 20))
+	good, err := enc.Append([]byte("junk"), gateway.BlockHeader{Range: gateway.Range{First: 1}}, plant.New(1).Append(nil, 20))
 	if err != nil {
 		f.Fatal(err)
 	}

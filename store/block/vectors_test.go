@@ -18,7 +18,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
-	"github.com/fieldgate/fieldgate/store/storetest"
+	"github.com/fieldgate/fieldgate/store/plant"
 )
 
 var update = flag.Bool("update", false, "write the test vectors anew")
@@ -42,7 +42,7 @@ func vectors() map[string][]gateway.Reading {
 	return map[string][]gateway.Reading{
 		"one":   {{Channel: one, Value: 61.5, At: 1_000_123}},
 		"mixed": mixed,
-		"plant": storetest.NewPlant(7).Append(nil, 100),
+		"plant": plant.New(7).Append(nil, 100),
 	}
 }
 

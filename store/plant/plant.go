@@ -1,6 +1,6 @@
-// Package storetest holds what tests of the store and of what reads it need:
-// readings like those of a real plant.
-package storetest
+// Package plant makes up readings like those of a real plant: for the demo,
+// the figures and the tests.
+package plant
 
 import (
 	"math"
@@ -27,8 +27,8 @@ type probe struct {
 	counts       bool    // only grows
 }
 
-// NewPlant makes a plant whose readings depend on the seed alone.
-func NewPlant(seed uint64) *Plant {
+// New makes a plant whose readings depend on the seed alone.
+func New(seed uint64) *Plant {
 	p := &Plant{random: rand.New(rand.NewPCG(seed, 20)), now: 1_000_000}
 	climate := func(device string) {
 		p.probe(device, "temperature", "Cel", probe{level: 21, drift: 0.005, noise: 0.012, step: 100})

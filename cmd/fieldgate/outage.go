@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/config"
+	"github.com/fieldgate/fieldgate/gateway/health"
+	"github.com/fieldgate/fieldgate/store"
+	"github.com/fieldgate/fieldgate/store/plant"
+)
+
+const (
+	outageRate = 20      // readings a second: 20 channels at 1 Hz
+	outageStep = 1 << 16 // readings between two flushes: whole blocks, and less than the head holds
+)
+
+// fillOutage fills a store as if the uplink had been away for a time that ends
+// now: 20 channels at 1 Hz, written the way every reading is.
+func fillOutage(ctx context.Context, cfg *config.Config, away time.Duration, c console) error {
+	past := &pastClock{boot: gateway.BootID(gateway.NewEpochID()), began: time.Now().Add(-away)}
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	s, err := store.Open(store.Options{
+		Dir: cfg.Store.Dir, FlushInterval: cfg.Store.FlushInterval, HistoryFlush: cfg.Store.HistoryFlush,
+		History: cfg.Store.History, MaxSize: int64(cfg.Store.MaxSize), MinFree: int64(cfg.Store.MinFree),
+		Rate: outageRate, Burst: outageRate, Clock: past, Conditions: health.New(quiet), Log: quiet, VerifyState: verifyState,
+	})
+	if err != nil {
+		return err
+	}
+	total := int(away.Seconds()) * outageRate
+	bar := newProgress(c.out, fmt.Sprintf("filling the store with %v without uplink", away), uint64(total))
+	source := plant.New(1)
+	var rs []gateway.Reading
+	for done := 0; done < total && ctx.Err() == nil; done += len(rs) {
+		rs = source.Append(rs[:0], min(outageStep/8, total-done))
+		past.now = rs[len(rs)-1].At
+		if _, err := s.Append(rs); err != nil {
+			return err
+		}
+		if done/outageStep != (done+len(rs))/outageStep {
+			if err := s.Flush(); err != nil {
+				return err
+			}
+		}
+		bar.at(uint64(done + len(rs)))
+	}
+	err = s.Close()
+	bar.end(s.Stats().Bytes)
+	return err
+}
+
+// pastClock is the clock of a boot that lies in the past; its time is set by
+// hand.
+type pastClock struct {
+	boot  gateway.BootID
+	began time.Time
+	now   gateway.Stamp
+}
+
+func (p *pastClock) Stamp() gateway.Stamp { return p.now }
+func (p *pastClock) Anchor() gateway.Anchor {
+	return gateway.Anchor{Boot: p.boot, Offset: p.began.UnixMicro(), Quality: gateway.ClockNTP, Error: time.Millisecond}
+}
+
+// showDrain shows how the backlog goes to the cloud until it is gone.
+func showDrain(ctx context.Context, d *daemon, c console) {
+	total := d.store.Stats().Unacked
+	bar := newProgress(c.out, "sending the backlog to the cloud", total)
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		left := d.store.Stats().Unacked
+		bar.at(total - min(left, total))
+		if left < outageRate*5 { // what is live is always under way
+			bar.end(0)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// A progress is a bar on a terminal, and a line every few seconds elsewhere.
+type progress struct {
+	out      io.Writer
+	what     string
+	total    uint64
+	began    time.Time
+	shown    time.Time
+	terminal bool
+}
+
+const (
+	barEvery  = 100 * time.Millisecond
+	lineEvery = 2 * time.Second
+	barWidth  = 30
+)
+
+func newProgress(out io.Writer, what string, total uint64) *progress {
+	p := &progress{out: out, what: what, total: total, began: time.Now()}
+	if f, ok := out.(*os.File); ok {
+		_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+		p.terminal = err == nil
+	}
+	return p
+}
+
+// at shows that done of total are done, if it is time to.
+func (p *progress) at(done uint64) {
+	every := lineEvery
+	if p.terminal {
+		every = barEvery
+	}
+	now := time.Now()
+	if now.Sub(p.shown) < every {
+		return
+	}
+	p.shown = now
+	p.show(p.line(done, now.Sub(p.began)))
+}
+
+func (p *progress) line(done uint64, took time.Duration) string {
+	share := 1.0
+	if p.total > 0 {
+		share = float64(done) / float64(p.total)
+	}
+	rate := float64(done) / max(took.Seconds(), 1e-3)
+	text := fmt.Sprintf("%3.0f %%  %s of %s readings, %s/s", share*100, short(float64(done)), short(float64(p.total)), short(rate))
+	if rate > 0 && done < p.total {
+		text += fmt.Sprintf(", %.0f s left", float64(p.total-done)/rate)
+	}
+	if p.terminal {
+		full := int(share * barWidth)
+		text = "[" + strings.Repeat("#", full) + strings.Repeat(".", barWidth-full) + "] " + text
+	}
+	return p.what + ": " + text
+}
+
+func (p *progress) show(line string) {
+	if p.terminal {
+		fmt.Fprintf(p.out, "\r%s\x1b[K", line)
+		return
+	}
+	fmt.Fprintln(p.out, line)
+}
+
+// end says what it took; bytes of the card, if that matters.
+func (p *progress) end(bytes int64) {
+	took := time.Since(p.began)
+	line := fmt.Sprintf("%s: %d readings in %.1f s", p.what, p.total, took.Seconds())
+	if bytes > 0 && p.total > 0 {
+		line += fmt.Sprintf(", %s bytes on the card, %.2f a reading", short(float64(bytes)), float64(bytes)/float64(p.total))
+	}
+	p.show(line)
+	if p.terminal {
+		fmt.Fprintln(p.out)
+	}
+}
+
+// short writes a count with three digits: 51.8 M.
+func short(n float64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.2f G", n/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.1f M", n/1e6)
+	case n >= 1e3:
+		return fmt.Sprintf("%.1f k", n/1e3)
+	}
+	return fmt.Sprintf("%.0f", n)
+}
