@@ -79,6 +79,46 @@ func starting(bin string) error {
 	return nil
 }
 
+// startingOn measures a gateway that was killed with a backlog: from exec to
+// its first reading on /ws, and its memory a few seconds later.
+func startingOn(bin, state string) error {
+	addr, err := freeAddr()
+	if err != nil {
+		return err
+	}
+	config := filepath.Join(filepath.Dir(state), "fieldgate.toml")
+	text := fmt.Sprintf(tenChips, state, addr) + "[[device]]\nid = \"chip\"\ndriver = \"lm75\"\nbus = \"sim-1\"\naddress = 0x48\ninterval = \"100ms\"\n"
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write a configuration: %w", err)
+	}
+	start := time.Now()
+	cmd := exec.Command(filepath.Join(bin, "fieldgate"), "run", "--config", config)
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start the gateway: %w", err)
+	}
+	defer end(cmd)
+	conn, err := dial(addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := update(conn); err != nil {
+		return err
+	}
+	print("start-on-a-month-after-kill", float64(time.Since(start).Milliseconds()), "ms")
+	for range 50 {
+		if _, err := update(conn); err != nil {
+			return err
+		}
+	}
+	kb, err := anonymousKB(cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	print("start-on-a-month-anonymous-rss", kb/1024, "MiB")
+	return nil
+}
+
 // idling measures the demo's gateway after 20 s of its normal life.
 func idling(bin string) error {
 	addr, err1 := freeAddr()

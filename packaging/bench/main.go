@@ -20,7 +20,7 @@ func main() {
 }
 
 func run(bin string) error {
-	for _, figures := range []func(bin string) error{appending, storing, sizes, starting, idling} {
+	for _, figures := range []func(bin string) error{appending, wearing, month, asking, sizes, starting, idling} {
 		if err := figures(bin); err != nil {
 			return err
 		}
@@ -30,6 +30,11 @@ func run(bin string) error {
 
 func print(figure string, value float64, unit string) {
 	fmt.Printf("%s %.4g %s\n", figure, value, unit)
+}
+
+// printBeside prints a figure beside a peer's of the same run.
+func printBeside(figure string, value float64, unit string, peer float64) {
+	fmt.Printf("%s %.4g %s peer=%.4g ratio=%.3g\n", figure, value, unit, peer, value/peer)
 }
 
 // sizes tells how big the programs are. The one for arm64 is there after
