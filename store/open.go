@@ -56,11 +56,11 @@ func open(o Options) (*Store, error) {
 		kick: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	s.disk.hung = s.cardHangs
-	s.state = state{path: filepath.Join(o.Dir, "state.db"), disk: &s.disk, verify: o.VerifyState}
+	s.state = state{path: filepath.Join(o.Dir, "state.db"), disk: &s.disk, verify: o.VerifyState, readOnly: o.readOnly}
 	s.shelf.dir, s.shelf.disk = filepath.Join(o.Dir, "log"), &s.disk
 	s.journal = journal{path: filepath.Join(o.Dir, "journal"), disk: &s.disk}
 	if err := s.prepare(); err != nil {
-		if !isCardTrouble(err) {
+		if o.readOnly || !isCardTrouble(err) {
 			return s, err
 		}
 		s.o.Log.Warn("The folder of the store cannot be used yet.", "folder", o.Dir, "error", err)
@@ -73,12 +73,28 @@ func (s *Store) prepare() error {
 	if s.lock != nil {
 		return nil
 	}
+	if s.o.readOnly {
+		return s.prepareToLook()
+	}
 	if err := os.MkdirAll(s.shelf.dir, 0o700); err != nil {
 		return err
 	}
 	lock, err := takeLock(s.o.Dir)
 	s.lock = lock
 	return err
+}
+
+// prepareToLook shares the lock with others who look, if it is there at all.
+func (s *Store) prepareToLook() error {
+	if _, err := os.Stat(s.shelf.dir); err != nil {
+		return fmt.Errorf("there is no store in %s: %w", s.o.Dir, err)
+	}
+	lock, err := os.Open(filepath.Join(s.o.Dir, "lock"))
+	if err != nil {
+		return nil // a copy may have none
+	}
+	s.lock = lock
+	return flock(lock, unix.LOCK_SH)
 }
 
 // isCardTrouble tells errors of the card, which may pass, from those of
@@ -90,7 +106,7 @@ func isCardTrouble(err error) bool {
 
 // recover reads what earlier openings left.
 func (s *Store) recover() error {
-	if err := errors.Join(removeTemporary(s.o.Dir), removeTemporary(s.shelf.dir)); err != nil {
+	if err := s.removeTemporary(); err != nil {
 		s.o.Log.Warn("Half-made files of the last run could not be deleted.", "error", err)
 	}
 	if err := s.loadState(); err != nil {
@@ -133,7 +149,30 @@ func (s *Store) recover() error {
 		e.Lost = max(e.Lost, e.missing)
 	}
 	s.audit()
+	s.forgetUnheard()
 	return nil
+}
+
+// forgetUnheard removes the epochs that never were of any use. Their ordinals
+// are not used again.
+func (s *Store) forgetUnheard() {
+	if n := len(s.order); n > 0 {
+		s.firstOrdinal = s.order[n-1].ordinal
+	}
+	s.order = slices.DeleteFunc(s.order, func(e *epoch) bool {
+		if e.Unheard {
+			delete(s.epochs, e.ID)
+		}
+		return e.Unheard
+	})
+}
+
+// removeTemporary deletes what an earlier process did not finish making.
+func (s *Store) removeTemporary() error {
+	if s.o.readOnly {
+		return nil
+	}
+	return errors.Join(removeTemporary(s.o.Dir), removeTemporary(s.shelf.dir))
 }
 
 // loadState reads state.db, if there is one that can be read.

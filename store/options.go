@@ -56,6 +56,7 @@ type Options struct {
 	Log           *slog.Logger
 	VerifyState   func(path string) error // has another process do CheckState; nil: nobody does
 	Card          Card                    // what takes the durable steps; nil: the card itself
+	readOnly      bool                    // nothing is written: see Inspect
 }
 
 func (o *Options) check() error {

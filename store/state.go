@@ -42,28 +42,30 @@ type entry struct {
 	Volume    uint64              `json:"volume"` // the lowest number that a volume of this epoch can have
 	Filled    uint64              `json:"filled"` // the highest number of a volume that got readings of it; 0 if none did
 	Growth    gateway.EpochGrowth `json:"growth"`
-	Last      uint64              `json:"last"`      // last seq on the card, at the last save
-	LastAt    gateway.Stamp       `json:"last_at"`   // its stamp
-	Acked     uint64              `json:"acked"`     // as the cloud said last
-	Known     uint64              `json:"known"`     // the highest seq that the cloud ever had of an open-ended epoch
-	Done      bool                `json:"done"`      // the cloud has the end too
-	Forgotten uint64              `json:"forgotten"` // given up after ack, up to here
-	Dropped   uint64              `json:"dropped"`   // given up before the cloud had them, up to here (from Forgotten on)
-	AtMost    uint64              `json:"at_most"`   // readings that a power cut can cost
-	Lost      uint64              `json:"lost"`      // at most so many more were in a damaged file, behind Last
-	Holes     uint64              `json:"holes"`     // readings up to Last that are missing, as people were told
-	EndAt     gateway.Stamp       `json:"end_at"`    // an open-ended epoch's readings are older; 0: not known
+	Last      uint64              `json:"last"`              // last seq on the card, at the last save
+	LastAt    gateway.Stamp       `json:"last_at"`           // its stamp
+	Acked     uint64              `json:"acked"`             // as the cloud said last
+	Known     uint64              `json:"known"`             // the highest seq that the cloud ever had of an open-ended epoch
+	Unheard   bool                `json:"unheard,omitempty"` // empty, and nobody was ever told of it
+	Done      bool                `json:"done"`              // the cloud has the end too
+	Forgotten uint64              `json:"forgotten"`         // given up after ack, up to here
+	Dropped   uint64              `json:"dropped"`           // given up before the cloud had them, up to here (from Forgotten on)
+	AtMost    uint64              `json:"at_most"`           // readings that a power cut can cost
+	Lost      uint64              `json:"lost"`              // at most so many more were in a damaged file, behind Last
+	Holes     uint64              `json:"holes"`             // readings up to Last that are missing, as people were told
+	EndAt     gateway.Stamp       `json:"end_at"`            // an open-ended epoch's readings are older; 0: not known
 }
 
 // state is state.db. It is owned by whoever holds Store.writeMu.
 type state struct {
-	path   string
-	disk   *disk
-	verify func(path string) error // looks at the file where a fault kills nobody; nil: nobody looks
-	db     *bbolt.DB               // nil: not there, or not to be written any more
-	saved  map[uint64]string
-	facts  string
-	known  bool // saved and facts are what the file holds
+	path     string
+	disk     *disk
+	readOnly bool
+	verify   func(path string) error // looks at the file where a fault kills nobody; nil: nobody looks
+	db       *bbolt.DB               // nil: not there, or not to be written any more
+	saved    map[uint64]string
+	facts    string
+	known    bool // saved and facts are what the file holds
 }
 
 // load opens state.db and reads it. The error is fs.ErrNotExist, ErrVersion,
@@ -73,7 +75,7 @@ func (st *state) load() (facts, map[uint64]entry, error) {
 	if err := st.verified(); err != nil {
 		return f, nil, err
 	}
-	db, err := openBolt(st.path, false)
+	db, err := openBolt(st.path, st.readOnly)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
 		db, err = openBolt(st.path, true)
 	}

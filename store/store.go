@@ -225,9 +225,7 @@ func (s *Store) Close() error {
 	}
 	s.sealCurrent()
 	if err == nil {
-		s.mu.Lock()
-		s.growing.Growth = gateway.Closed
-		s.mu.Unlock()
+		s.closeEpoch()
 		err = s.saveState()
 	}
 	s.journal.close()
@@ -238,6 +236,16 @@ func (s *Store) Close() error {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
+}
+
+// closeEpoch ends the growing epoch. One that has no reading, and of which no
+// session was told, is forgotten by the next opening.
+func (s *Store) closeEpoch() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.growing
+	e.Growth = gateway.Closed
+	e.Unheard = e.Last == 0 && s.session == 0
 }
 
 // release gives the directory free.

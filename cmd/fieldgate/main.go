@@ -37,6 +37,7 @@ type commands struct {
 	Run     runCommand     `cmd:"" help:"Run the gateway (this is what the systemd unit does)."`
 	Check   checkCommand   `cmd:"" help:"Check the configuration: every problem at once, with line and column."`
 	Demo    demoCommand    `cmd:"" help:"Run a gateway with simulated chips and a cloud beside it, on this machine."`
+	Buffer  bufferCommand  `cmd:"" help:"Look into the store of a gateway that is stopped, or into a copy of it."`
 	Verify  verifyCommand  `cmd:"" hidden:"" name:"verify-state" help:"Look at a state.db."`
 	Version versionCommand `cmd:"" help:"Say which version this is."`
 }

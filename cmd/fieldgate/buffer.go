@@ -1,0 +1,370 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/clock"
+	"github.com/fieldgate/fieldgate/gateway/config"
+	"github.com/fieldgate/fieldgate/gateway/health"
+	"github.com/fieldgate/fieldgate/store"
+)
+
+type bufferCommand struct {
+	Stats  bufferStats  `cmd:"" help:"Say what the store holds."`
+	Verify bufferVerify `cmd:"" help:"Read everything, and say what is whole, what is damaged and what is missing. Changes nothing."`
+	Export bufferExport `cmd:"" help:"Write the readings as CSV or NDJSON. Changes nothing."`
+	Repair bufferRepair `cmd:"" help:"Save what can be saved of damaged files, as the daemon does when it starts."`
+	Drop   bufferDrop   `cmd:"" help:"Give up readings that nobody wants any more; what the cloud never had becomes a gap."`
+}
+
+// bufferDir says which store is meant.
+type bufferDir struct {
+	Config string `default:"/etc/fieldgate/fieldgate.toml" help:"Configuration file that names the store's folder."`
+	Dir    string `help:"The store's folder, or a copy of it, instead."`
+}
+
+// options are those of a store that nothing samples into.
+func (k bufferDir) options() (store.Options, *health.Table, error) {
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	table := health.New(quiet)
+	cfg := config.Store{Dir: k.Dir, FlushInterval: 5 * time.Second, HistoryFlush: 10 * time.Minute}
+	if k.Dir == "" {
+		all, err := config.Load(k.Config, driverTable())
+		if err != nil {
+			return store.Options{}, nil, err
+		}
+		cfg = all.Store
+	}
+	board, err := clock.New("/", quiet)
+	if err != nil {
+		return store.Options{}, nil, err
+	}
+	return store.Options{
+		Dir: cfg.Dir, FlushInterval: cfg.FlushInterval, HistoryFlush: cfg.HistoryFlush, History: cfg.History,
+		MaxSize: int64(cfg.MaxSize), Clock: board, Conditions: table, Log: quiet, VerifyState: verifyState,
+	}, table, nil
+}
+
+// inspect opens the store to look at it.
+func (k bufferDir) inspect() (*store.Store, *health.Table, error) {
+	o, table, err := k.options()
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := store.Inspect(o)
+	return s, table, inWords(err)
+}
+
+// open opens the store to change it.
+func (k bufferDir) open() (*store.Store, *health.Table, error) {
+	o, table, err := k.options()
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := os.Stat(o.Dir); err != nil {
+		return nil, nil, fmt.Errorf("there is no store in %s: %w", o.Dir, err)
+	}
+	s, err := store.Open(o)
+	return s, table, inWords(err)
+}
+
+func inWords(err error) error {
+	if errors.Is(err, store.ErrLocked) {
+		return fmt.Errorf("%w; stop the gateway first: systemctl stop fieldgate", err)
+	}
+	return err
+}
+
+type bufferStats struct {
+	bufferDir
+	JSON bool `help:"As one JSON object."`
+}
+
+// Run says what the store holds.
+func (k bufferStats) Run(c console) error {
+	s, _, err := k.inspect()
+	if err != nil {
+		return err
+	}
+	defer s.Leave()
+	st, epochs := s.Stats(), s.Epochs()
+	epochs = epochs[:len(epochs)-1] // the last is that of this look
+	if k.JSON {
+		return json.NewEncoder(c.out).Encode(map[string]any{
+			"readings": st.Stored + st.Journal, "in_journal": st.Journal, "unacknowledged": st.Unacked,
+			"oldest_unacknowledged_s": st.OldestUnackedAge.Seconds(), "bytes": st.Bytes, "epochs": len(epochs), "open_gaps": st.Gaps,
+		})
+	}
+	fmt.Fprintf(c.out, "%d readings in %s bytes, %d of them in the journal\n", st.Stored+st.Journal, short(float64(st.Bytes)), st.Journal)
+	fmt.Fprintf(c.out, "%d wait for the cloud", st.Unacked)
+	if st.OldestUnackedAge > 0 {
+		fmt.Fprintf(c.out, ", the oldest for %v", st.OldestUnackedAge.Round(time.Second))
+	}
+	fmt.Fprintf(c.out, "\n%d epochs\n", len(epochs))
+	for _, e := range epochs {
+		fmt.Fprintf(c.out, "  %v  held %d to %d  acknowledged to %d  %s\n", e.ID, e.Oldest, e.Last, e.Acked, grown(e))
+	}
+	return nil
+}
+
+func grown(e gateway.EpochState) string {
+	switch {
+	case e.Growth == gateway.Closed && e.Done:
+		return "closed, the cloud has all of it"
+	case e.Growth == gateway.Closed:
+		return "closed"
+	case e.Done:
+		return "ended in a power cut or crash, the cloud knows"
+	}
+	return "ended in a power cut or crash"
+}
+
+type bufferVerify struct {
+	bufferDir
+	JSON bool `help:"As one JSON object."`
+}
+
+// A finding is what a walk through the whole store brings to light.
+type finding struct {
+	Readings uint64            `json:"readings"`
+	Gaps     map[string]uint64 `json:"gaps"` // readings by reason
+	OpenEnds int               `json:"open_ends"`
+	Damage   []string          `json:"damage"` // in sentences
+}
+
+// examine reads everything.
+func examine(ctx context.Context, s *store.Store, table *health.Table) (finding, error) {
+	f := finding{Gaps: map[string]uint64{}, Damage: []string{}}
+	for _, e := range s.Epochs() {
+		err := s.Walk(ctx, e.ID, func(b gateway.Block, _ gateway.BlockHeader, rs []gateway.Reading) error {
+			f.Readings += uint64(len(rs))
+			if b.Gap != nil {
+				f.Gaps[string(b.Gap.Why)] += b.N
+			}
+			if b.End != nil && !b.End.Closed {
+				f.OpenEnds++
+			}
+			return nil
+		})
+		if err != nil {
+			return f, err
+		}
+	}
+	for _, cond := range table.List() {
+		if cond.Code == store.ConditionDamage {
+			f.Damage = append(f.Damage, cond.Sentence)
+		}
+	}
+	return f, nil
+}
+
+var errDamagedStore = errors.New("the store is damaged; `fieldgate buffer repair` saves what can be saved")
+
+// Run reads everything and judges.
+func (k bufferVerify) Run(ctx context.Context, c console) error {
+	s, table, err := k.inspect()
+	if err != nil {
+		return err
+	}
+	defer s.Leave()
+	f, err := examine(ctx, s, table)
+	if err != nil {
+		return err
+	}
+	if k.JSON {
+		err = json.NewEncoder(c.out).Encode(f)
+	} else {
+		tellFinding(c.out, f)
+	}
+	if len(f.Damage) > 0 {
+		return errors.Join(err, errDamagedStore)
+	}
+	return err
+}
+
+func tellFinding(out io.Writer, f finding) {
+	fmt.Fprintf(out, "%d readings are whole\n", f.Readings)
+	for why, n := range f.Gaps {
+		fmt.Fprintf(out, "%d readings are known to be missing: %s\n", n, why)
+	}
+	if f.OpenEnds > 0 {
+		fmt.Fprintf(out, "%d epochs ended in a power cut or crash; what was lost there is told to the cloud\n", f.OpenEnds)
+	}
+	for _, sentence := range f.Damage {
+		fmt.Fprintln(out, sentence)
+	}
+	if len(f.Damage) == 0 {
+		fmt.Fprintln(out, "no damage was found")
+	}
+}
+
+type bufferRepair struct{ bufferDir }
+
+// Run opens the store as the daemon does, which salvages what is damaged, and
+// reads everything, which finds the rest.
+func (k bufferRepair) Run(ctx context.Context, c console) error {
+	s, table, err := k.open()
+	if err != nil {
+		return err
+	}
+	f, err := examine(ctx, s, table)
+	if err := errors.Join(err, s.Close()); err != nil {
+		return err
+	}
+	tellFinding(c.out, f)
+	return nil
+}
+
+type bufferDrop struct {
+	bufferDir
+	Before time.Time `required:"" format:"2006-01-02T15:04:05Z07:00" placeholder:"2026-11-01T00:00:00Z" help:"Give up readings from before this time."`
+	Yes    bool      `help:"Do not ask."`
+}
+
+// Run gives readings up.
+func (k bufferDrop) Run(c console) error {
+	s, _, err := k.open()
+	if err != nil {
+		return err
+	}
+	if st := s.Stats(); !k.Yes && !agreed(c.out, fmt.Sprintf("Of %d readings, %d wait for the cloud. Give up those from before %v for good?", st.Stored+st.Journal, st.Unacked, k.Before)) {
+		return errors.Join(errors.New("nothing was given up"), s.Close())
+	}
+	n, err := s.DropBefore(k.Before)
+	if err := errors.Join(err, s.Close()); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "%d readings that the cloud never had were given up; the cloud will be told\n", n)
+	return nil
+}
+
+func agreed(out io.Writer, question string) bool {
+	fmt.Fprint(out, question, " [y/N] ")
+	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+	return strings.EqualFold(strings.TrimSpace(answer), "y")
+}
+
+type bufferExport struct {
+	bufferDir
+	Format   string    `enum:"csv,ndjson" default:"csv" help:"csv or ndjson. Gaps are told in NDJSON alone."`
+	Device   string    `help:"Only this device."`
+	Quantity string    `help:"Only this quantity."`
+	From     time.Time `format:"2006-01-02T15:04:05Z07:00" help:"Only readings from this time on."`
+	To       time.Time `format:"2006-01-02T15:04:05Z07:00" help:"Only readings from before this time."`
+	Output   string    `short:"o" help:"File to write. Without it: the terminal."`
+}
+
+// Run writes the readings out, oldest epoch first.
+func (k bufferExport) Run(ctx context.Context, c console) error {
+	s, table, err := k.inspect()
+	if err != nil {
+		return err
+	}
+	defer s.Leave()
+	to, done := c.out, func() error { return nil }
+	if k.Output != "" {
+		f, err := os.Create(k.Output)
+		if err != nil {
+			return fmt.Errorf("write the export: %w", err)
+		}
+		to, done = f, f.Close
+	}
+	w := bufio.NewWriter(to)
+	write := k.writer(w)
+	for _, e := range s.Epochs() {
+		err = errors.Join(err, s.Walk(ctx, e.ID, write))
+	}
+	if err := errors.Join(err, w.Flush(), done()); err != nil {
+		return fmt.Errorf("write the export: %w", err)
+	}
+	for _, cond := range table.List() {
+		if cond.Code == store.ConditionDamage {
+			fmt.Fprintln(c.err, "fieldgate:", cond.Sentence)
+		}
+	}
+	return nil
+}
+
+// An exported reading, in NDJSON; or, with a reason, readings that are
+// missing.
+type exported struct {
+	Epoch    gateway.EpochID `json:"epoch"`
+	Seq      uint64          `json:"seq"`
+	Device   string          `json:"device_id,omitempty"`
+	Quantity string          `json:"quantity,omitempty"`
+	Value    *float64        `json:"value,omitempty"`
+	Unit     string          `json:"unit,omitempty"`
+	Time     *time.Time      `json:"timestamp,omitempty"`
+	Clock    string          `json:"time,omitempty"`
+	Quality  string          `json:"quality,omitempty"`
+	Missing  uint64          `json:"missing,omitempty"` // readings from seq on
+	Why      gateway.Why     `json:"why,omitempty"`
+}
+
+type eachBlock = func(gateway.Block, gateway.BlockHeader, []gateway.Reading) error
+
+func (k bufferExport) writer(w io.Writer) eachBlock {
+	put := csvRows(w)
+	if k.Format == "ndjson" {
+		put = func(x exported) error { return json.NewEncoder(w).Encode(x) }
+	}
+	return func(b gateway.Block, h gateway.BlockHeader, rs []gateway.Reading) error {
+		if b.Gap != nil && k.Format == "ndjson" {
+			return put(exported{Epoch: b.Epoch, Seq: b.First, Missing: b.N, Why: b.Gap.Why})
+		}
+		for i := range rs {
+			at := h.Anchor.Wall(rs[i].At)
+			if !k.wants(rs[i].Channel, at) {
+				continue
+			}
+			x := exported{
+				Epoch: b.Epoch, Seq: b.First + uint64(i), Device: rs[i].Channel.Device, Quantity: rs[i].Channel.Quantity,
+				Unit: rs[i].Channel.Unit, Time: &at, Clock: h.Anchor.Quality.String(), Quality: rs[i].Quality.String(),
+			}
+			if v := rs[i].Value; !math.IsNaN(v) && !math.IsInf(v, 0) {
+				x.Value = &v
+			}
+			if err := put(x); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func (k bufferExport) wants(ch *gateway.Channel, at time.Time) bool {
+	return (k.Device == "" || k.Device == ch.Device) && (k.Quantity == "" || k.Quantity == ch.Quantity) &&
+		!at.Before(k.From) && (k.To.IsZero() || at.Before(k.To))
+}
+
+// csvRows writes a header and then a row for each reading.
+func csvRows(w io.Writer) func(exported) error {
+	rows := csv.NewWriter(w)
+	headed := false
+	return func(x exported) error {
+		if !headed {
+			headed = true
+			_ = rows.Write([]string{"timestamp", "time", "device_id", "quantity", "value", "unit", "quality", "epoch", "seq"}) // Error tells
+		}
+		value := ""
+		if x.Value != nil {
+			value = strconv.FormatFloat(*x.Value, 'g', -1, 64)
+		}
+		_ = rows.Write([]string{x.Time.Format("2006-01-02T15:04:05.000Z"), x.Clock, x.Device, x.Quantity, value, x.Unit, x.Quality, x.Epoch.String(), strconv.FormatUint(x.Seq, 10)})
+		rows.Flush()
+		return rows.Error()
+	}
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/clock"
+	"github.com/fieldgate/fieldgate/gateway/health"
+	"github.com/fieldgate/fieldgate/store"
+	"github.com/fieldgate/fieldgate/store/plant"
+)
+
+// storeOf makes a store with n readings of the plant, in blocks of 5,000.
+func storeOf(t *testing.T, n int) (dir string, s *store.Store) {
+	t.Helper()
+	dir = t.TempDir()
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	s, err := store.Open(store.Options{
+		Dir: dir, FlushInterval: time.Second, HistoryFlush: time.Minute, Rate: 1e6, Burst: 100,
+		Clock: clock.NewFake(gateway.BootID{1}), Conditions: health.New(quiet), Log: quiet,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := plant.New(1)
+	for done := 0; done < n; done += 5000 {
+		if _, err := s.Append(source.Append(nil, 5000)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, s
+}
+
+func closed(t *testing.T, s *store.Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// content gives name and content of everything in a folder.
+func content(t *testing.T, dir string) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		all.WriteString(path + "\n")
+		if err == nil && !d.IsDir() {
+			text, err := os.ReadFile(path)
+			all.Write(text)
+			return err
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
+}
+
+// Looking at a store changes nothing in it.
+func TestLookingAtAStore(t *testing.T) {
+	dir, s := storeOf(t, 20_000)
+	if code, _, stderr := outcome(t, "buffer", "stats", "--dir", dir); code != exitFailed || !strings.Contains(stderr, "systemctl stop fieldgate") {
+		t.Errorf("while a gateway runs: %d %s", code, stderr)
+	}
+	closed(t, s)
+	before := content(t, dir)
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"stats"}, "20000 wait for the cloud"},
+		{[]string{"stats", "--json"}, `"unacknowledged":20000`},
+		{[]string{"verify"}, "20000 readings are whole\nno damage was found"},
+		{[]string{"verify", "--json"}, `"readings":20000`},
+		{[]string{"export", "--device", "boiler", "--quantity", "temperature"}, "boiler,temperature,"},
+	} {
+		code, stdout, stderr := outcome(t, append(append([]string{"buffer"}, c.args...), "--dir", dir)...)
+		if code != exitOK || !strings.Contains(stdout, c.says) {
+			t.Errorf("%v: %d\n%.500s\n%s", c.args, code, stdout, stderr)
+		}
+	}
+	if content(t, dir) != before {
+		t.Error("looking at the store changed it")
+	}
+	code, stdout, _ := outcome(t, "buffer", "export", "--dir", dir, "--format", "ndjson")
+	lines := strings.Split(strings.TrimSpace(stdout), "\n")
+	var last exported
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); code != exitOK || len(lines) != 20_000 || err != nil || last.Seq != 20_000 || last.Value == nil {
+		t.Errorf("exported %d lines, the last %s, %v", len(lines), lines[len(lines)-1], err)
+	}
+}
+
+// Damage is found, told, and saved from.
+func TestVerifyAndRepair(t *testing.T) {
+	dir, s := storeOf(t, 40_000)
+	closed(t, s)
+	volume := filepath.Join(dir, "log", "000001.db")
+	data, err := os.ReadFile(volume)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hurt := 0 // every copy of the block that begins at 10,001: first seq stands at byte 24
+	for i := 0; i+200 < len(data); i++ {
+		if string(data[i:i+4]) == "fgbk" && binary.BigEndian.Uint64(data[i+24:]) == 10_001 {
+			data[i+150] ^= 1
+			hurt++
+		}
+	}
+	if hurt == 0 {
+		t.Fatal("the block is not where it was expected")
+	}
+	if err := os.WriteFile(volume, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, stderr := outcome(t, "buffer", "verify", "--dir", dir); code != exitFailed || !strings.Contains(stdout, "damaged") || !strings.Contains(stderr, "buffer repair") {
+		t.Errorf("verify of a damaged store: %d %s%s", code, stdout, stderr)
+	}
+	if code, stdout, stderr := outcome(t, "buffer", "repair", "--dir", dir); code != exitOK || !strings.Contains(stdout, "were saved") {
+		t.Errorf("repair: %d %s%s", code, stdout, stderr)
+	}
+	code, stdout, stderr := outcome(t, "buffer", "verify", "--dir", dir)
+	if code != exitOK || !strings.Contains(stdout, "35000 readings are whole\n5000 readings are known to be missing: unknown") {
+		t.Errorf("verify after repair: %d %s%s", code, stdout, stderr)
+	}
+}
+
+// Readings that nobody wants any more go, and leave a gap.
+func TestDrop(t *testing.T) {
+	dir, s := storeOf(t, 40_000)
+	board := clock.NewFake(gateway.BootID{1})
+	half := board.Anchor().Wall(gateway.Stamp(1_000_000 + 1000*1_000_000)) // 1,000 s of 2,000
+	closed(t, s)
+	if code, _, stderr := outcome(t, "buffer", "drop", "--dir", dir, "--before", half.Format(time.RFC3339)); code != exitFailed || !strings.Contains(stderr, "nothing was given up") {
+		t.Errorf("without an answer: %d %s", code, stderr)
+	}
+	code, stdout, stderr := outcome(t, "buffer", "drop", "--dir", dir, "--before", half.Format(time.RFC3339), "--yes")
+	if code != exitOK || !strings.Contains(stdout, "15000 readings") && !strings.Contains(stdout, "20000 readings") {
+		t.Errorf("drop: %d %s%s", code, stdout, stderr)
+	}
+	if code, stdout, _ := outcome(t, "buffer", "verify", "--dir", dir); code != exitOK || !strings.Contains(stdout, "missing: dropped") {
+		t.Errorf("verify after drop: %d %s", code, stdout)
+	}
+}

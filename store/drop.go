@@ -1,0 +1,110 @@
+package store
+
+import (
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/health"
+)
+
+// DropBefore gives up every reading that was taken before t, for an operator
+// who no longer wants a backlog, and tells how many of them the cloud never
+// had: those become a gap. Readings of a boot that never knew the time stay.
+// Blocks go whole: the newest of them keeps what it holds from before t.
+func (s *Store) DropBefore(t time.Time) (dropped uint64, err error) {
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	if err := s.flush(true); err != nil {
+		return 0, fmt.Errorf("drop: %w", err)
+	}
+	if err := s.toVolume(true); err != nil {
+		return 0, fmt.Errorf("drop: %w", err)
+	}
+	s.sealCurrent()
+	for _, e := range s.unfinished() {
+		upto, err := s.lastBefore(e, t)
+		if err != nil {
+			return dropped, fmt.Errorf("drop: %w", err)
+		}
+		s.mu.Lock()
+		if before := max(e.Acked, e.Dropped); upto > before {
+			dropped += upto - before
+		}
+		e.Forgotten = max(e.Forgotten, min(upto, e.Acked))
+		if upto > e.Acked {
+			e.Dropped = max(e.Dropped, upto)
+		}
+		s.mu.Unlock()
+	}
+	s.mu.Lock()
+	s.doomed = append(s.doomed, s.spentLocked()...)
+	s.mu.Unlock()
+	if err := s.saveState(); err != nil {
+		return dropped, fmt.Errorf("drop: %w", err)
+	}
+	s.unlinkDoomed()
+	if dropped > 0 {
+		s.o.Conditions.Raise(ConditionDropped, s.o.Dir, health.Warning, fmt.Sprintf(
+			"%d readings from before %s that the cloud never had were given up on request, and are reported as a gap.", dropped, t.UTC().Format(time.RFC3339)))
+	}
+	return dropped, nil
+}
+
+func (s *Store) unfinished() []*epoch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]*epoch(nil), s.order...)
+}
+
+// lastBefore is the last reading of an epoch in blocks that end before t; 0
+// if there is none.
+func (s *Store) lastBefore(e *epoch, t time.Time) (last uint64, err error) {
+	s.mu.Lock()
+	spans := append([]span(nil), e.spans...)
+	s.mu.Unlock()
+	for _, sp := range spans {
+		done := false
+		err := s.shelf.read(sp.volume, func(b *bbolt.Bucket) error {
+			c := b.Cursor()
+			for k, v := c.Seek(blockKey(e.ordinal, sp.first)); k != nil; k, v = c.Next() {
+				r, err := parseRecord(k, v)
+				if err != nil {
+					return err
+				}
+				known := r.Anchor.Quality != gateway.ClockNone
+				if r.ordinal != e.ordinal || !known || !r.Anchor.Wall(r.T1).Before(t) {
+					done = r.ordinal == e.ordinal
+					return nil
+				}
+				last = r.Last()
+			}
+			return nil
+		})
+		if err != nil || done {
+			return last, err
+		}
+	}
+	return last, nil
+}
+
+// spentLocked takes the oldest volumes out of the index all of whose readings
+// are given up.
+func (s *Store) spentLocked() (spent []*volume) {
+	for len(s.volumes) > 0 {
+		v := s.volumes[0]
+		for _, e := range s.order {
+			for _, sp := range e.spans {
+				if sp.volume == v && sp.last > max(e.Forgotten, e.Dropped) {
+					return spent
+				}
+			}
+		}
+		s.dropVolumeLocked(v)
+		s.facts.Oldest = v.number + 1
+		spent = append(spent, v)
+	}
+	return spent
+}

@@ -1,0 +1,78 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/store/block"
+)
+
+// noWrites is a card that takes nothing.
+type noWrites struct{}
+
+func (noWrites) Do(Step, func() error) error { return unix.EROFS }
+
+// Inspect opens the store in o.Dir to look at it: nothing is written, nothing
+// is deleted, and the folder may be a copy on a card that is read-only. The
+// growing epoch that it shows is its own and holds nothing. The error is
+// ErrLocked while a gateway runs on the folder, or ErrVersion. Close it with
+// Leave.
+func Inspect(o Options) (*Store, error) {
+	o.Card = noWrites{}
+	o.readOnly = true
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("inspect store: %w", err)
+	}
+	s, err := open(o)
+	if err != nil {
+		s.release()
+		return nil, fmt.Errorf("inspect store: %w", err)
+	}
+	s.beginLocked() // nobody else knows of s yet
+	return s, nil
+}
+
+// Leave ends an inspection.
+func (s *Store) Leave() {
+	s.mu.Lock()
+	s.ended = true
+	close(s.closed)
+	s.mu.Unlock()
+	s.shelf.closeAll()
+	_ = s.state.close() // it was only read
+	s.release()
+}
+
+// Walk goes along an epoch from its first reading that is still accounted for
+// to its end. each gets, in order, the readings of a block, or the gap that
+// stands in their place; and at last the epoch's end, unless it still grows.
+// The readings are valid until each returns.
+func (s *Store) Walk(ctx context.Context, id gateway.EpochID, each func(gateway.Block, gateway.BlockHeader, []gateway.Reading) error) error {
+	dec := block.NewDecoder()
+	for seq := uint64(1); ; {
+		b, wait, err := s.look(id, seq, 0)
+		if err != nil {
+			return fmt.Errorf("walk epoch %v at %d: %w", id, seq, err)
+		}
+		if wait != nil {
+			return nil
+		}
+		var h gateway.BlockHeader
+		var rs []gateway.Reading
+		if b.Data != nil {
+			if h, rs, err = dec.Decode(b.Data); err != nil {
+				return fmt.Errorf("walk epoch %v at %d: %w", id, seq, err)
+			}
+		}
+		if err := each(b, h, rs); err != nil || b.End != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		seq = b.Last() + 1
+	}
+}
