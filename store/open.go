@@ -143,6 +143,7 @@ func (s *Store) recover() error {
 	for _, e := range s.order {
 		if e.Growth == gateway.Growing {
 			e.interrupt(now, opened)
+			s.unclean = true
 		}
 		e.locate(now)
 		s.missVolume(e)
@@ -288,11 +289,23 @@ func (e *epoch) lose(n uint64) {
 // again.
 func (s *Store) begin() {
 	s.mu.Lock()
+	s.noteOpening()
 	s.beginLocked()
 	s.mu.Unlock()
 	if err := s.saveNewEpoch(); err != nil {
 		s.cardFailed(err)
 	}
+}
+
+// noteOpening remembers when this opening was, for the figures.
+func (s *Store) noteOpening() {
+	anchor := s.o.Clock.Anchor()
+	if anchor.Quality == gateway.ClockNone {
+		return
+	}
+	at := anchor.Wall(s.o.Clock.Stamp()).Truncate(time.Second)
+	all := append(s.facts.Openings, opening{At: at, Unclean: s.unclean})
+	s.facts.Openings = all[max(0, len(all)-openingsKept):]
 }
 
 // beginLocked makes the next epoch the growing one.

@@ -28,11 +28,22 @@ var (
 // facts are what state.db holds beside the epochs.
 type facts struct {
 	Version   int       `json:"version"`
-	Install   string    `json:"install_id"`    // 32 hex digits
-	CloudTime time.Time `json:"cloud_time"`    // the cloud's clock, when last heard
-	Floor     uint64    `json:"journal_floor"` // flushes of the journal below this number hold nothing any more
-	Oldest    uint64    `json:"oldest_volume"` // volumes below this number were given up on purpose
+	Install   string    `json:"install_id"`         // 32 hex digits
+	CloudTime time.Time `json:"cloud_time"`         // the cloud's clock, when last heard
+	Floor     uint64    `json:"journal_floor"`      // flushes of the journal below this number hold nothing any more
+	Openings  []opening `json:"openings,omitempty"` // the latest
+	Oldest    uint64    `json:"oldest_volume"`      // volumes below this number were given up on purpose
 }
+
+// An opening is when the store was opened, by the wall clock of that time, and
+// whether the one before it had ended in a power cut or crash.
+type opening struct {
+	At      time.Time `json:"at"`
+	Unclean bool      `json:"unclean,omitempty"`
+}
+
+// openingsKept is how many openings are remembered.
+const openingsKept = 64
 
 // entry is what state.db holds of one epoch.
 type entry struct {

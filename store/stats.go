@@ -2,25 +2,33 @@ package store
 
 import (
 	"time"
+	"unsafe"
 
 	"github.com/fieldgate/fieldgate/gateway"
 )
 
 // Stats are figures about a store. Counts are of readings.
 type Stats struct {
-	Head             uint64        // in RAM, not yet committed
-	Journal          uint64        // on the card, in the journal
-	Stored           uint64        // on the card, in volumes
-	Unacked          uint64        // not yet acknowledged by the cloud, head included
-	OldestUnackedAge time.Duration // of the oldest of these; 0 if there is none, or its time is not known
-	Bytes            int64         // of the volumes on the card
-	Written          uint64        // bytes of blocks written since the opening
-	Commits          uint64        // since the opening
-	LastCommit       time.Duration // how long the last one took
-	LossWindow       time.Duration // a power cut costs at most the unacknowledged readings of this time: flush_interval and the longest commit so far
-	Dropped          uint64        // given up since the opening, before the cloud had them
-	Gaps             uint64        // epochs that ended in an open gap the cloud does not know of yet
-	Failing          bool          // the card takes no writes at present
+	Head             uint64                 // in RAM, not yet committed
+	Journal          uint64                 // on the card, in the journal
+	Stored           uint64                 // on the card, in volumes
+	Appended         uint64                 // since the opening
+	HeadBytes        int64                  // of RAM that the head takes
+	JournalBytes     int64                  // of slots in use
+	TimeToFull       time.Duration          // until max_size, if the readings go on coming as since the opening and none are acknowledged; 0: no limit, or not known yet
+	Openings         int                    // of the store in the last 24 h, …
+	UncleanStops     int                    // … and how many of them followed a power cut or crash
+	GapReadings      map[gateway.Why]uint64 // readings at most, in gaps that arose since the opening or that the cloud does not know of yet
+	Unacked          uint64                 // not yet acknowledged by the cloud, head included
+	OldestUnackedAge time.Duration          // of the oldest of these; 0 if there is none, or its time is not known
+	Bytes            int64                  // of the volumes on the card
+	Written          uint64                 // bytes of blocks written since the opening
+	Commits          uint64                 // since the opening
+	LastCommit       time.Duration          // how long the last one took
+	LossWindow       time.Duration          // a power cut costs at most the unacknowledged readings of this time: flush_interval and the longest commit so far
+	Dropped          uint64                 // given up since the opening, before the cloud had them
+	Gaps             uint64                 // epochs that ended in an open gap the cloud does not know of yet
+	Failing          bool                   // the card takes no writes at present
 }
 
 // Stats gives the present figures.
@@ -52,6 +60,7 @@ func (s *Store) Stats() Stats {
 			st.Gaps++
 		}
 	}
+	s.fillStatsLocked(&st)
 	var id gateway.EpochID
 	var seq uint64
 	if oldest != nil {
@@ -62,6 +71,35 @@ func (s *Store) Stats() Stats {
 		st.OldestUnackedAge = s.ageOf(id, seq)
 	}
 	return st
+}
+
+// fillStatsLocked adds what is reckoned from the rest.
+func (s *Store) fillStatsLocked(st *Stats) {
+	now := time.Since(s.start)
+	st.Appended = s.figures.appended
+	st.HeadBytes = int64(len(s.growing.head.ring)) * int64(unsafe.Sizeof(waiting{}))
+	st.JournalBytes = int64(len(s.journal.pieces)) * slotSize
+	st.GapReadings = map[gateway.Why]uint64{gateway.WhyCardFailed: s.figures.cardFailed, gateway.WhyDropped: s.figures.dropped - s.figures.cardFailed}
+	for _, e := range s.order {
+		if e.Growth == gateway.OpenEnded && !e.Done {
+			st.GapReadings[e.ending().Why] += e.ending().AtMost
+		}
+		st.GapReadings[gateway.WhyUnknown] += e.Holes
+	}
+	if s.o.MaxSize > 0 && now >= time.Minute && st.Appended > 0 && st.Stored > 0 {
+		each := max(1, float64(st.Bytes)/float64(st.Stored))
+		room := float64(s.o.MaxSize-s.beside) - each*float64(st.Unacked)
+		st.TimeToFull = time.Duration(max(0, room) / each / (float64(st.Appended) / float64(now)))
+	}
+	wall := s.o.Clock.Anchor().Wall(s.o.Clock.Stamp())
+	for _, o := range s.facts.Openings {
+		if wall.Sub(o.At) < 24*time.Hour {
+			st.Openings++
+			if o.Unclean {
+				st.UncleanStops++
+			}
+		}
+	}
 }
 
 func (s *Store) lastLocked(e *epoch) uint64 {

@@ -31,6 +31,7 @@ type Store struct {
 	recovered  bool     // the journal holds what an earlier opening left
 	ending     *epoch   // split off, its last readings not yet in a volume; changed under mu too
 	stateLost  bool     // there were readings, and no state.db that could be read
+	unclean    bool     // the last opening ended in a power cut or crash
 	damaged    []broken // found at the opening
 	nextVolume uint64
 	retry      time.Duration // wait after a failed write; 0: the last one went well
@@ -72,7 +73,9 @@ type figures struct {
 	written    uint64
 	lastCommit time.Duration
 	longest    time.Duration // of the commits
-	dropped    uint64
+	dropped    uint64        // before the cloud had them, …
+	cardFailed uint64        // … of these out of a full head
+	appended   uint64
 	failing    bool
 }
 
@@ -107,6 +110,8 @@ func (s *Store) push(rs []gateway.Reading) (*epoch, uint64, error) {
 		}
 	}
 	s.figures.dropped += dropped
+	s.figures.cardFailed += dropped
+	s.figures.appended += uint64(len(rs))
 	if idle || e.head.len() >= blockReadings {
 		s.wakeRun()
 	}

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
@@ -20,16 +23,42 @@ func (d *daemon) status() local.Status {
 			LastError: up.LastError, RTT: up.RTTMS, Level: string(up.Level),
 		},
 		Store: local.Store{
-			Head: st.Head, Stored: st.Stored, Unacked: st.Unacked, OldestUnacked: st.OldestUnackedAge.Seconds(),
+			Head: st.Head, Stored: st.Stored + st.Journal, Unacked: st.Unacked, OldestUnacked: st.OldestUnackedAge.Seconds(),
 			Bytes: st.Bytes, FlushInterval: d.cfg.Store.FlushInterval.Seconds(), LossWindow: st.LossWindow.Seconds(),
-			Commits: st.Commits, Gaps: st.Gaps,
+			Commits: st.Commits, Gaps: st.Gaps, Journal: st.Journal, HeadBytes: st.HeadBytes, JournalBytes: st.JournalBytes,
+			TimeToFull: st.TimeToFull.Seconds(), GapReadings: map[string]uint64{}, Openings: st.Openings, UncleanStops: st.UncleanStops,
 		},
 		Health: d.health.List(),
+	}
+	for why, n := range st.GapReadings {
+		if n > 0 {
+			s.Store.GapReadings[string(why)] = n
+		}
+	}
+	s.Store.WrittenDaily = writtenBytes() / max(s.Uptime, 1) * 86_400
+	if limit := float64(d.cfg.Store.Endurance); limit > 0 && s.Uptime >= 600 && s.Store.WrittenDaily > 0 {
+		s.Store.CardYears = limit / s.Store.WrittenDaily / 365
 	}
 	for _, dev := range d.sampler.States() {
 		s.Devices = append(s.Devices, d.deviceStatus(dev))
 	}
 	return s
+}
+
+// writtenBytes is what this process has had the kernel write to block devices
+// (write_bytes of /proc/self/io, proc(5)); 0 where the kernel does not count.
+func writtenBytes() float64 {
+	text, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "write_bytes:"); ok {
+			n, _ := strconv.ParseFloat(strings.TrimSpace(rest), 64) // 0 if it is no number
+			return n
+		}
+	}
+	return 0
 }
 
 func (d *daemon) deviceStatus(dev sample.DeviceState) local.Device {

@@ -36,6 +36,7 @@ type Store struct {
 	HistoryFlush  time.Duration `toml:"history_flush" default:"10m" min:"1s" max:"1d" doc:"The same for readings that the cloud holds already: a power cut costs the local history this much, the cloud nothing."`
 	MaxSize       Size          `toml:"max_size" default:"1GiB" min:"16MiB" doc:"Most that the store takes on the card. Beyond it the oldest goes first, what the cloud holds before what it lacks."`
 	MinFree       Size          `toml:"min_free" default:"256MiB" min:"0B" doc:"Free space on the file system that the store leaves to others."`
+	Endurance     Size          `toml:"endurance" default:"0B" min:"0B" doc:"What the card is made for, in bytes written over its life (its maker's TBW), such as 30TiB. With it the status tells how long the card will last; 0B: it does not."`
 	History       time.Duration `toml:"history" default:"30d" min:"0s" doc:"Age up to which readings that the cloud holds stay on the card for the dashboard."`
 }
 

@@ -161,6 +161,7 @@ func (s *Server) routes() []route {
 		{"/api/v1/status", false, s.serveStatus},
 		{"/api/v1/channels", false, s.serveChannels},
 		{"/api/v1/history", false, s.serveHistory},
+		{"/metrics", false, s.serveMetrics},
 		{"/healthz", true, serveHealthz},
 		{"/", true, serveNotFound},
 	}

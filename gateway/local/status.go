@@ -57,6 +57,16 @@ type Store struct {
 	LossWindow    float64 `json:"loss_window_s"` // what a power cut costs at most: flush_interval + one commit
 	Commits       uint64  `json:"commits"`       // since the start
 	Gaps          uint64  `json:"gaps"`          // gap records held
+
+	Journal      uint64            `json:"journal"`                  // of Stored, in the journal
+	HeadBytes    int64             `json:"head_bytes"`               // of RAM
+	JournalBytes int64             `json:"journal_bytes"`            // of pages in use
+	TimeToFull   float64           `json:"time_to_full_s,omitempty"` // if readings go on coming and none are acknowledged
+	WrittenDaily float64           `json:"written_bytes_per_day"`    // that the daemon writes to the card, as since it started
+	CardYears    float64           `json:"card_life_years,omitempty"`
+	GapReadings  map[string]uint64 `json:"gap_readings"`  // at most, by reason
+	Openings     int               `json:"openings_24h"`  // starts of the daemon …
+	UncleanStops int               `json:"brownouts_24h"` // … after a power cut or crash
 }
 
 // A ClockStatus says how far the gateway's wall time may be believed.
@@ -117,6 +127,7 @@ func (st Status) steady() Status {
 	st.Time, st.Clock.Time = time.Time{}, time.Time{}
 	st.Uptime, st.Uplink.RTT = 0, 0
 	st.Store.Head, st.Store.Stored, st.Store.Bytes, st.Store.Commits = 0, 0, 0, 0
-	st.Store.OldestUnacked = 0
+	st.Store.OldestUnacked, st.Store.Journal, st.Store.JournalBytes, st.Store.HeadBytes = 0, 0, 0, 0
+	st.Store.TimeToFull, st.Store.WrittenDaily, st.Store.CardYears, st.Store.GapReadings = 0, 0, 0, nil
 	return st
 }

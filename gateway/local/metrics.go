@@ -1,0 +1,69 @@
+package local
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// serveMetrics gives the figures of the status in the text format of
+// Prometheus. Seconds and bytes are the units; what ends in _total only grows.
+func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
+	var text bytes.Buffer
+	writeMetrics(&text, s.status())
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = text.WriteTo(w) // a client that has gone needs no answer
+}
+
+func writeMetrics(w *bytes.Buffer, st Status) {
+	gauge := func(name string, v float64) { metrics.WriteGaugeFloat64(w, name, v) }
+	gauge(fmt.Sprintf("fieldgate_info{version=%q,gateway_id=%q}", st.Version, st.GatewayID), 1)
+	gauge("fieldgate_uptime_seconds", st.Uptime)
+	for _, state := range []UplinkState{UplinkOnline, UplinkConnecting, UplinkWaiting, UplinkNoCredential, UplinkRefused, UplinkOff} {
+		gauge(fmt.Sprintf("fieldgate_uplink_state{state=%q}", state), flag(st.Uplink.State == state))
+	}
+	gauge("fieldgate_uplink_rtt_seconds", st.Uplink.RTT/1000)
+	writeStoreMetrics(w, st.Store)
+	for _, d := range st.Devices {
+		gauge(fmt.Sprintf("fieldgate_device_ok{device=%q}", d.ID), flag(d.State == DeviceOK))
+	}
+	for _, c := range st.Health {
+		gauge(fmt.Sprintf("fieldgate_condition{code=%q,subject=%q,severity=%q}", c.Code, c.Subject, c.Severity), 1)
+	}
+}
+
+func writeStoreMetrics(w *bytes.Buffer, b Store) {
+	gauge := func(name string, v float64) { metrics.WriteGaugeFloat64(w, "fieldgate_store_"+name, v) }
+	gauge(`readings{where="head"}`, float64(b.Head))
+	gauge(`readings{where="journal"}`, float64(b.Journal))
+	gauge(`readings{where="volumes"}`, float64(b.Stored-b.Journal))
+	gauge(`bytes{where="head"}`, float64(b.HeadBytes))
+	gauge(`bytes{where="journal"}`, float64(b.JournalBytes))
+	gauge(`bytes{where="volumes"}`, float64(b.Bytes))
+	gauge("unacked_readings", float64(b.Unacked))
+	gauge("oldest_unacked_seconds", b.OldestUnacked)
+	gauge("loss_window_seconds", b.LossWindow)
+	metrics.WriteCounterUint64(w, "fieldgate_store_commits_total", b.Commits)
+	gauge("written_bytes_per_day", b.WrittenDaily)
+	if b.TimeToFull > 0 {
+		gauge("full_in_seconds", b.TimeToFull)
+	}
+	if b.CardYears > 0 {
+		gauge("card_life_years", b.CardYears)
+	}
+	for _, why := range []string{"unclean_stop", "card_failed", "dropped", "unknown"} {
+		gauge(fmt.Sprintf("gap_readings{why=%q}", why), float64(b.GapReadings[why]))
+	}
+	gauge("openings_24h", float64(b.Openings))
+	gauge("brownouts_24h", float64(b.UncleanStops))
+}
+
+func flag(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,44 @@
+package local
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/fieldgate/fieldgate/gateway/health"
+)
+
+// Every line is one of Prometheus's text format, and the figures are those of
+// the status.
+func TestMetrics(t *testing.T) {
+	o, _ := options()
+	inner := o.Status
+	o.Status = func() Status {
+		st := inner()
+		st.Store = Store{Head: 3, Stored: 50, Journal: 20, Unacked: 7, GapReadings: map[string]uint64{"dropped": 9}, TimeToFull: 3600, UncleanStops: 2}
+		st.Health = []health.Condition{{Code: "store_card", Subject: `/a "b"`, Severity: health.Error}}
+		return st
+	}
+	_, addr := start(t, o)
+	status, h, body := request(t, "http://"+addr+"/metrics")
+	if status != http.StatusOK || !strings.HasPrefix(h.Get("Content-Type"), "text/plain; version=0.0.4") {
+		t.Errorf("%d %v", status, h)
+	}
+	line := regexp.MustCompile(`^(# (HELP|TYPE) .*|[a-z_0-9]+(\{([a-z_]+="([^"\\]|\\.)*",?)*\})? [0-9.e+-]+)$`)
+	for _, l := range strings.Split(strings.TrimSpace(body), "\n") {
+		if !line.MatchString(l) {
+			t.Errorf("not a line of the format: %s", l)
+		}
+	}
+	for _, want := range []string{
+		`fieldgate_store_readings{where="head"} 3`, `fieldgate_store_readings{where="volumes"} 30`, `fieldgate_store_unacked_readings 7`,
+		`fieldgate_store_gap_readings{why="dropped"} 9`, `fieldgate_store_full_in_seconds 3600`, `fieldgate_store_brownouts_24h 2`,
+		`fieldgate_uplink_state{state="online"} 1`, `fieldgate_uplink_state{state="waiting"} 0`, `fieldgate_device_ok{device="boiler"} 1`,
+		`fieldgate_condition{code="store_card",subject="/a \"b\"",severity="error"} 1`,
+	} {
+		if !strings.Contains(body, want+"\n") {
+			t.Errorf("%s is not among\n%s", want, body)
+		}
+	}
+}
