@@ -113,6 +113,10 @@ func (s *Store) saveNewEpoch() error {
 	if s.state.holds(s.growing.ordinal) {
 		return nil
 	}
+	// The journal is there before the first state.db is: one that is missing was lost.
+	if err := s.journal.ready(); err != nil && !isNoJournal(err) {
+		return err
+	}
 	if err := s.saveState(); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -103,8 +104,10 @@ func readJournal(path string) (found, error) {
 		return found{}, fmt.Errorf("open journal: %w", err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, journalSlots*slotSize))
-	if err != nil {
+	data := make([]byte, journalSlots*slotSize)
+	n, err := io.ReadFull(f, data)
+	data = data[:n]
+	if err != nil && err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return found{}, fmt.Errorf("read journal: %w", err)
 	}
 	in := found{missing: len(data) < journalSlots*slotSize}
@@ -117,14 +120,9 @@ func readJournal(path string) (found, error) {
 	return in, nil
 }
 
-func allZero(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
-}
+var emptySlot [slotSize]byte
+
+func allZero(page []byte) bool { return bytes.Equal(page, emptySlot[:len(page)]) }
 
 // add takes in one slot and tells whether it makes sense.
 func (in *found) add(slot int, page []byte) bool {

@@ -42,6 +42,7 @@ var doors = map[string][]string{
 	"store":                   {"gateway", "gateway/health", "store/block"},
 	"store/block":             {"gateway"},
 	"store/plant":             {"gateway"},
+	"store/storetest":         {"gateway", "store", "store/block"},
 	"systemd":                 {},
 	"uplink":                  {"gateway", "gateway/health", "store/block", "uplink/wire"},
 	"uplink/cloud":            {"gateway", "store/block", "uplink/wire"},
