@@ -3,6 +3,7 @@ package store_test
 import (
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,25 +15,34 @@ import (
 
 // watched is a card that counts its steps, and can hold one back.
 type watched struct {
+	mu    sync.Mutex
 	steps []store.Step
 	delay time.Duration
-	fail  error
 }
 
 func (w *watched) Do(s store.Step, act func() error) error {
+	w.mu.Lock()
 	w.steps = append(w.steps, s)
-	time.Sleep(w.delay)
-	if w.fail != nil {
-		return w.fail
-	}
+	delay := w.delay
+	w.mu.Unlock()
+	time.Sleep(delay)
 	return act()
 }
 
 // take gives the steps since the last call.
 func (w *watched) take() []store.Step {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	steps := w.steps
 	w.steps = nil
 	return steps
+}
+
+// hold makes every step take so long.
+func (w *watched) hold(delay time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.delay = delay
 }
 
 func onWatched(w *watched) func(*store.Options) {
@@ -139,7 +149,7 @@ func TestNoIntervalWithACardThatHangs(t *testing.T) {
 	change := func(o *store.Options) { o.FlushInterval, o.Card, o.Conditions = 0, card, table }
 	inStore(t, change, func(b *bench) {
 		id := b.append(1).Epoch
-		card.delay = time.Hour
+		card.hold(time.Hour)
 		began := time.Now()
 		b.append(1)
 		if held := time.Since(began); held != 10*time.Second {
@@ -155,7 +165,7 @@ func TestNoIntervalWithACardThatHangs(t *testing.T) {
 		if held := time.Since(began); held != 0 {
 			t.Errorf("150 calls were held up for %v", held)
 		}
-		card.delay = 0
+		card.hold(0)
 		b.sleep(2 * time.Hour)
 		if list := table.List(); len(list) != 0 {
 			t.Errorf("after the card came back people are told %+v", list)

@@ -17,7 +17,7 @@ type Dir map[string][]byte
 // ReadDir reads a folder. Files whose content is that in like share it. The
 // lock is left out: nothing in it counts.
 func ReadDir(root string, like Dir) (Dir, error) {
-	d, scratch := Dir{}, bytes.Buffer{}
+	d := Dir{}
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || path == root || entry.Name() == "lock" {
 			return err
@@ -30,28 +30,15 @@ func ReadDir(root string, like Dir) (Dir, error) {
 			d[name+"/"] = nil
 			return nil
 		}
-		scratch.Reset()
-		if err := readInto(&scratch, path); err != nil {
+		if d[name], err = os.ReadFile(path); err != nil {
 			return err
 		}
-		if old, there := like[name]; there && bytes.Equal(old, scratch.Bytes()) {
+		if old, there := like[name]; there && bytes.Equal(old, d[name]) {
 			d[name] = old
-		} else {
-			d[name] = bytes.Clone(scratch.Bytes())
 		}
 		return nil
 	})
 	return d, err
-}
-
-func readInto(b *bytes.Buffer, path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = b.ReadFrom(f)
-	return err
 }
 
 // with gives a copy in which a file has another content.
