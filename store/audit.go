@@ -45,7 +45,8 @@ func (s *Store) takeMarks(in found) {
 		s.adopt(&epoch{ordinal: m.Ordinal, entry: entry{
 			ID: m.ID, Opened: m.Opened, Anchor: m.Anchor, LastAt: m.Opened, AtMost: m.AtMost, Volume: s.nextVolume,
 		}})
-		if !s.stateLost {
+		s.stateOld = !s.stateLost
+		if s.stateOld {
 			s.o.Conditions.Raise(ConditionDamage, "state.db", health.Error,
 				"state.db is an older copy than the rest of the store: what it forgot of later readings is rebuilt from them, and what the cloud has is learned again from it.")
 		}

@@ -2,8 +2,12 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/health"
@@ -101,7 +105,7 @@ func (s *Store) flush(all bool) error {
 	if err != nil {
 		return err
 	}
-	if time.Since(s.start)-s.savedAt >= s.o.HistoryFlush || len(s.doomed) > 0 {
+	if time.Since(s.start)-s.savedAt >= s.o.HistoryFlush || len(s.doomed) > 0 || s.eventsWait() {
 		return s.saveState() // acks and the cloud's time ride along
 	}
 	return nil
@@ -167,7 +171,11 @@ func (s *Store) learnRisk() error {
 }
 
 // saveState makes epochs, acks and facts durable. The caller holds writeMu.
-func (s *Store) saveState() error {
+func (s *Store) saveState() error { return s.saveStateAnd(nil) }
+
+// saveStateAnd does more in the same transaction. The events that wait go with
+// it.
+func (s *Store) saveStateAnd(also func(*bbolt.Tx) error) error {
 	s.mu.Lock()
 	s.facts.Floor = s.journal.lowest()
 	if len(s.journal.pieces) == 0 {
@@ -177,18 +185,26 @@ func (s *Store) saveState() error {
 	for _, e := range s.order {
 		entries[e.ordinal] = e.entry
 	}
+	events, wroteEvents := s.unsavedLocked(!s.state.known)
+	commands := maps.Clone(s.commands)
 	s.mu.Unlock()
-	wrote, err := s.state.save(f, entries)
-	if err == nil {
-		s.savedAt = time.Since(s.start)
+	more := []func(*bbolt.Tx) error{events, also}
+	if !s.state.known {
+		more = slices.Insert(more, 0, func(tx *bbolt.Tx) error { return putCommands(tx, commands) })
 	}
+	wrote, err := s.state.save(f, entries, more)
+	if err != nil {
+		return err
+	}
+	s.savedAt = time.Since(s.start)
 	if wrote {
 		s.mu.Lock()
+		wroteEvents()
 		s.figures.commits++
 		s.mu.Unlock()
 		s.measureBeside()
 	}
-	return err
+	return nil
 }
 
 // cardFailed tells that a write failed and puts the next one off.

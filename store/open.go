@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -50,7 +51,7 @@ func Open(o Options) (*Store, error) {
 // open takes the lock and reads what is there.
 func open(o Options) (*Store, error) {
 	s := &Store{
-		o: o, start: time.Now(), epochs: map[gateway.EpochID]*epoch{},
+		o: o, start: time.Now(), epochs: map[gateway.EpochID]*epoch{}, commands: map[string]gateway.CommandRecord{},
 		disk: disk{card: o.Card},
 		enc:  block.NewEncoder(), dec: block.NewDecoder(),
 		kick: make(chan struct{}, 1), closed: make(chan struct{}),
@@ -198,7 +199,31 @@ func (s *Store) loadState() error {
 		s.epochs[e.ID] = e
 	}
 	slices.SortFunc(s.order, func(a, b *epoch) int { return compareOrdinal(a, b.ordinal) })
+	if s.state.db != nil {
+		s.loadSmall()
+	}
 	return nil
+}
+
+// loadSmall reads events and commands.
+func (s *Store) loadSmall() {
+	held, lostEvents, err1 := s.state.loadEvents()
+	commands, lostCommands, err2 := s.state.loadCommands()
+	if err1 == nil {
+		s.lane.held = held
+		for _, h := range held {
+			s.lane.bytes += h.size()
+		}
+		s.lane.acked = s.lane.find(s.facts.EventsAcked) + 1
+	}
+	if err2 == nil {
+		s.commands = commands
+	}
+	if n := lostEvents + lostCommands; n > 0 || err1 != nil || err2 != nil {
+		s.stateOld = s.stateOld || lostCommands > 0 || err2 != nil
+		s.o.Conditions.Raise(ConditionDamage, "state.db", health.Error,
+			fmt.Sprintf("%d events and %d records of commands in %s are damaged and are lost.", lostEvents, lostCommands, s.state.path))
+	}
 }
 
 // takeIn learns what a volume found at the start holds. The error is
@@ -292,8 +317,21 @@ func (s *Store) begin() {
 	s.noteOpening()
 	s.beginLocked()
 	s.mu.Unlock()
+	s.tellOpening()
 	if err := s.saveNewEpoch(); err != nil {
 		s.cardFailed(err)
+	}
+}
+
+// tellOpening adds the events of an opening. They are written with the entry
+// of its epoch.
+func (s *Store) tellOpening() {
+	body, err := json.Marshal(map[string]any{"unclean": s.unclean})
+	if err == nil {
+		s.placeEvent(gateway.Event{Kind: gateway.EventBoot, Body: body})
+	}
+	if s.StateLost() {
+		s.placeEvent(gateway.Event{Kind: gateway.EventStateLost})
 	}
 }
 
@@ -312,13 +350,16 @@ func (s *Store) noteOpening() {
 func (s *Store) beginLocked() {
 	ordinal := s.firstOrdinal + 1
 	if n := len(s.order); n > 0 {
-		ordinal = s.order[n-1].ordinal + 1
+		ordinal = max(ordinal, s.order[n-1].ordinal+1)
 	}
 	e := &epoch{ordinal: ordinal, head: &head{first: 1}, entry: entry{
 		ID: gateway.NewEpochID(), Opened: s.o.Clock.Stamp(), Anchor: s.o.Clock.Anchor(),
 		Volume: s.nextVolume, AtMost: s.o.risk(s.o.FlushInterval + assumedCommit),
 	}}
 	e.LastAt = e.Opened
+	if s.growing == nil {
+		s.lane.id, s.lane.ordinal = e.ID, e.ordinal
+	}
 	s.growing = e
 	s.order = append(s.order, e)
 	s.epochs[e.ID] = e

@@ -49,6 +49,7 @@ type Options struct {
 	History       time.Duration // acknowledged readings are kept this long; 0: only as long as retention needs
 	MaxSize       int64         // bytes of all volumes; 0: no limit
 	MinFree       int64         // bytes of the file system left free; 0: no floor
+	MaxEvents     int           // bytes of events; 0: 16 MiB
 	Rate          float64       // readings/s that are appended at most over a long time …
 	Burst         int           // … and at one instant beyond that (the number of channels)
 	Clock         Clock

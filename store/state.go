@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -27,12 +28,13 @@ var (
 
 // facts are what state.db holds beside the epochs.
 type facts struct {
-	Version   int       `json:"version"`
-	Install   string    `json:"install_id"`         // 32 hex digits
-	CloudTime time.Time `json:"cloud_time"`         // the cloud's clock, when last heard
-	Floor     uint64    `json:"journal_floor"`      // flushes of the journal below this number hold nothing any more
-	Openings  []opening `json:"openings,omitempty"` // the latest
-	Oldest    uint64    `json:"oldest_volume"`      // volumes below this number were given up on purpose
+	Version     int          `json:"version"`
+	Install     string       `json:"install_id"`         // 32 hex digits
+	CloudTime   time.Time    `json:"cloud_time"`         // the cloud's clock, when last heard
+	Floor       uint64       `json:"journal_floor"`      // flushes of the journal below this number hold nothing any more
+	EventsAcked gateway.Name `json:"events_acked"`       // the last event that the cloud has
+	Openings    []opening    `json:"openings,omitempty"` // the latest
+	Oldest      uint64       `json:"oldest_volume"`      // volumes below this number were given up on purpose
 }
 
 // An opening is when the store was opened, by the wall clock of that time, and
@@ -191,9 +193,10 @@ func unseal(key, sealed []byte) ([]byte, error) {
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // save makes f and the entries durable in one commit, if they are not so
-// already; an epoch that has no entry any more is deleted. It reports whether
+// already, and does more in it; an epoch that has no entry any more is deleted. It reports whether
 // something was written.
-func (st *state) save(f facts, entries map[uint64]entry) (bool, error) {
+func (st *state) save(f facts, entries map[uint64]entry, more []func(*bbolt.Tx) error) (bool, error) {
+	more = slices.DeleteFunc(more, func(do func(*bbolt.Tx) error) bool { return do == nil })
 	next := make(map[uint64]string, len(entries))
 	changed := false
 	for ordinal, e := range entries {
@@ -208,10 +211,10 @@ func (st *state) save(f facts, entries map[uint64]entry) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("encode facts: %w", err)
 	}
-	if st.known && !changed && len(next) == len(st.saved) && st.facts == string(b) {
+	if st.known && len(more) == 0 && !changed && len(next) == len(st.saved) && st.facts == string(b) {
 		return false, nil
 	}
-	if err := st.write(string(b), next); err != nil {
+	if err := st.write(string(b), next, more); err != nil {
 		return false, fmt.Errorf("save %s: %w", st.path, err)
 	}
 	st.saved, st.facts, st.known = next, string(b), true
@@ -226,8 +229,18 @@ func (st *state) holds(ordinal uint64) bool {
 
 // write commits what differs from what is saved. After an error the handle is
 // given up, and the next write begins with a new one and everything.
-func (st *state) write(f string, next map[uint64]string) error {
-	fill := func(tx *bbolt.Tx) error { return st.put(tx, f, next) }
+func (st *state) write(f string, next map[uint64]string, more []func(*bbolt.Tx) error) error {
+	fill := func(tx *bbolt.Tx) error {
+		if err := st.put(tx, f, next); err != nil {
+			return err
+		}
+		for _, do := range more {
+			if err := do(tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	if st.db != nil {
 		return st.update(fill)
 	}

@@ -31,6 +31,7 @@ type Store struct {
 	recovered  bool     // the journal holds what an earlier opening left
 	ending     *epoch   // split off, its last readings not yet in a volume; changed under mu too
 	stateLost  bool     // there were readings, and no state.db that could be read
+	stateOld   bool     // state.db is an older copy
 	unclean    bool     // the last opening ended in a power cut or crash
 	damaged    []broken // found at the opening
 	nextVolume uint64
@@ -43,28 +44,30 @@ type Store struct {
 	dec     *block.Decoder
 	scratch []gateway.Reading
 
-	mu      sync.Mutex
-	facts   facts
-	order   []*epoch // by ordinal; the growing one last
-	epochs  map[gateway.EpochID]*epoch
-	growing *epoch        // its head is never nil
-	volumes []*volume     // by number
-	current *volume       // being written; nil before the first commit and after an error
-	arrival chan struct{} // closed at the next Append; nil if nobody waits
-	flushed chan struct{} // closed when something got onto the card, or cannot; nil if nobody waits
-	closed  chan struct{}
-	ended   bool
-	session uint64        // counts sessions of this opening
-	fsynced bool          // the cloud's level, in this session
-	retain  time.Duration // what welcome asked for
-	retryAt time.Duration // no write before this
-	sweep   bool          // something may be forgotten
-	sweptAt time.Duration // when it was looked last
-	beside  int64         // bytes of what is not a volume
-	oldest  oldestReading
-	unsaved bool   // the growing epoch has readings in a volume that its entry does not name
-	atRisk  uint64 // the most unacknowledged readings that ever waited for one commit
-	figures figures
+	mu       sync.Mutex
+	facts    facts
+	order    []*epoch // by ordinal; the growing one last
+	epochs   map[gateway.EpochID]*epoch
+	lane     lane                             // the events
+	commands map[string]gateway.CommandRecord // by id
+	growing  *epoch                           // its head is never nil
+	volumes  []*volume                        // by number
+	current  *volume                          // being written; nil before the first commit and after an error
+	arrival  chan struct{}                    // closed at the next Append; nil if nobody waits
+	flushed  chan struct{}                    // closed when something got onto the card, or cannot; nil if nobody waits
+	closed   chan struct{}
+	ended    bool
+	session  uint64        // counts sessions of this opening
+	fsynced  bool          // the cloud's level, in this session
+	retain   time.Duration // what welcome asked for
+	retryAt  time.Duration // no write before this
+	sweep    bool          // something may be forgotten
+	sweptAt  time.Duration // when it was looked last
+	beside   int64         // bytes of what is not a volume
+	oldest   oldestReading
+	unsaved  bool   // the growing epoch has readings in a volume that its entry does not name
+	atRisk   uint64 // the most unacknowledged readings that ever waited for one commit
+	figures  figures
 }
 
 // figures are counted for Stats.

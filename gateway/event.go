@@ -1,0 +1,64 @@
+package gateway
+
+import "encoding/json"
+
+// An EventKind says what an event is about.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventBoot          EventKind = "boot"           // the store was opened
+	EventAnchor        EventKind = "anchor"         // the clock became better known
+	EventAlarm         EventKind = "alarm"          // raised or cleared
+	EventResult        EventKind = "result"         // of a command
+	EventSensor        EventKind = "sensor"         // a device failed or came back
+	EventGapNotice     EventKind = "gap_notice"     // readings were lost, in words
+	EventConfig        EventKind = "config"         // a configuration was applied, refused or rolled back
+	EventAction        EventKind = "action"         // somebody moved an output
+	EventStateLost     EventKind = "state_lost"     // the store's small facts were lost, records of commands among them
+	EventEventsDropped EventKind = "events_dropped" // older events that the cloud never had were given up
+)
+
+// An Event is something that happened, small and apart from readings. Its
+// name is that of the opening of the store and a count of its own, from 1, so
+// that no name is used twice, whatever becomes of the card.
+type Event struct {
+	Name
+	Kind     EventKind       `json:"kind"`
+	At       Stamp           `json:"at"` // of the last one, if it stands for several
+	Anchor   Anchor          `json:"anchor"`
+	Device   string          `json:"device_id,omitempty"`
+	Body     json.RawMessage `json:"body,omitempty"`
+	N        uint64          `json:"n"` // how many like it this stands for
+	Volatile bool            `json:"-"` // not on the card (yet)
+}
+
+// A CommandState is how far a command has come.
+type CommandState string
+
+// The states of a command.
+const (
+	CommandAccepted CommandState = "accepted"
+	CommandRunning  CommandState = "running"
+	CommandDone     CommandState = "done"
+	CommandFailed   CommandState = "failed"
+	CommandRejected CommandState = "rejected"
+	CommandExpired  CommandState = "expired"
+	CommandUnknown  CommandState = "unknown" // power failed while it ran, or its record was lost
+)
+
+// Final tells whether a command in this state will not change any more.
+func (s CommandState) Final() bool {
+	return s != CommandAccepted && s != CommandRunning && s != ""
+}
+
+// A CommandRecord is what is kept of a command, so that it acts at most once:
+// it is written before the command acts, and answers a repeat.
+type CommandRecord struct {
+	ID       string          `json:"id"`
+	State    CommandState    `json:"state"`
+	Received Stamp           `json:"received"` // in the boot of Anchor
+	Anchor   Anchor          `json:"anchor"`
+	Command  json.RawMessage `json:"command,omitempty"` // as it came
+	Result   json.RawMessage `json:"result,omitempty"`  // as it was answered
+}
