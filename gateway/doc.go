@@ -10,7 +10,7 @@
 //  1. Every reading is accounted for. (gateway, epoch, seq) names a reading for
 //     ever: it is in the cloud's log, or in the gateway's store, or inside a
 //     gap record that says from, to or at most how many, and why.
-//     Tests: store TestModel and TestFlippedBits, cmd/fieldgate TestEveryReadingIsAccountedFor,
+//     Tests: store TestModel, TestCrashImages and TestFlippedBits, cmd/fieldgate TestEveryReadingIsAccountedFor,
 //     uplink/cloud TestRandomUpdatesAgainstModel, packaging/pi TestPi.
 //  2. The loss window is one number. A power cut costs at most the readings of
 //     flush_interval plus the duration of one commit that the cloud had not yet
@@ -33,12 +33,12 @@
 //     is ordered or de-duplicated by wall time.
 //     Tests: gateway/clock TestStepsOfTheWallClock and TestTrust.
 //  7. A command acts at most once, never after its expiry.
-//     No test yet: there are no commands.
+//     Tests: store TestCommandAndResultInOneTransaction. Nothing acts yet: there is no executor.
 //  8. Outputs end in their declared safe state.
 //     No test yet: there are no outputs.
 //  9. Booting with no network, no clock, dead sensors, no credential or a
 //     damaged store is normal. READY means: sampling and storing.
-//     Tests: store TestFilesCutOffOrGone, gateway/sample
+//     Tests: store TestFilesCutOffOrGone and TestNothingCanBeMadeAtTheStart, gateway/sample
 //     TestAbsentAtStartThenBackThenGoneThenBack, packaging/pi TestPi (samples before it has a
 //     credential, with a clock nobody set).
 //  10. A bad configuration never replaces a good one, and is explained in full:
@@ -47,7 +47,7 @@
 //     keeps the configuration it began with.
 //  11. Card wear is bounded and shown. While the cloud acks in time, readings
 //     cost the card almost nothing.
-//     Tests: store TestAcknowledgedReadingsCostTheCardAlmostNothing.
+//     Tests: store TestFlushIsOnePage and TestAcknowledgedReadingsCostTheCardAlmostNothing.
 //  12. Who is not authorised gets nothing, and no secret ever appears in a log,
 //     a status, a bundle or an error.
 //     Tests: gateway/local TestRoutesWithDataNeedTheToken, TestForeignPagesGetNothing and

@@ -186,14 +186,14 @@ func TestEventsOfABurstAreWrittenTogether(t *testing.T) {
 func TestEventsOnACardThatFails(t *testing.T) {
 	card := &watched{}
 	inStore(t, onWatched(card), func(b *bench) {
-		card.fail = unix.ENOSPC
+		card.refuse(unix.ENOSPC)
 		if _, err := b.s.AddEvent(gateway.Event{Kind: gateway.EventAlarm}); err == nil {
 			t.Error("told to be durable")
 		}
 		if events := b.waiting(); len(events) != 1 || !events[0].Volatile {
 			t.Errorf("waiting are %+v", events)
 		}
-		card.fail = nil
+		card.refuse(nil)
 		b.sleep(time.Minute)
 		b.crash()
 		b.open()
@@ -214,14 +214,14 @@ func TestCommandAndResultInOneTransaction(t *testing.T) {
 		if err := b.s.SaveCommand(accepted, nil); err != nil {
 			t.Fatal(err)
 		}
-		card.fail = unix.EIO
+		card.refuse(unix.EIO)
 		if err := b.s.SaveCommand(done, result); err == nil {
 			t.Fatal("told to be durable")
 		}
 		if c, known := b.s.Command("c-1"); !known || c.State != gateway.CommandAccepted || len(b.waiting()) != 0 {
 			t.Errorf("after a write that failed the record is %+v, waiting are %+v", c, b.waiting())
 		}
-		card.fail = nil
+		card.refuse(nil)
 		b.sleep(time.Minute)
 		card.take()
 		if err := b.s.SaveCommand(done, result); err != nil {

@@ -13,19 +13,23 @@ import (
 	"github.com/fieldgate/fieldgate/store"
 )
 
-// watched is a card that counts its steps, and can hold one back.
+// watched is a card that counts its steps, and can hold one back or refuse it.
 type watched struct {
 	mu    sync.Mutex
 	steps []store.Step
 	delay time.Duration
+	fail  error
 }
 
 func (w *watched) Do(s store.Step, act func() error) error {
 	w.mu.Lock()
 	w.steps = append(w.steps, s)
-	delay := w.delay
+	delay, fail := w.delay, w.fail
 	w.mu.Unlock()
 	time.Sleep(delay)
+	if fail != nil {
+		return fail
+	}
 	return act()
 }
 
@@ -43,6 +47,13 @@ func (w *watched) hold(delay time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.delay = delay
+}
+
+// refuse makes every step fail; nil: none.
+func (w *watched) refuse(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fail = err
 }
 
 func onWatched(w *watched) func(*store.Options) {
