@@ -27,7 +27,7 @@ test: build
 	packaging/tools/debian.sh gcc libc6-dev chromium python3-websocket npm
 	go vet ./...
 	go test -race -count=1 -timeout $(TEST_TIMEOUT) ./...
-	go test -count=1 -v -run 'TestCrashImages' ./store
+	go test -count=1 -v -run 'TestCrashImages|TestFlippedBits' ./store
 
 test-pi: deb build
 	packaging/pi/build-image.sh

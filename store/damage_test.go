@@ -3,10 +3,8 @@ package store_test
 import (
 	"bytes"
 	"errors"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -87,70 +85,6 @@ func reopen(t *testing.T, dir string) (*store.Store, *health.Table, error) {
 		t.Cleanup(func() { _ = s.Close() })
 	}
 	return s, table, err
-}
-
-// Single flipped bits anywhere in the files: the store opens, hands no damage
-// on as data, leaves nothing out in silence, and nobody dies.
-func TestFlippedBits(t *testing.T) {
-	good := filled(t)
-	s, _, err := reopen(t, good)
-	if err != nil {
-		t.Fatal(err)
-	}
-	whole, _ := drainAll(t, s)
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if whole != 4000 {
-		t.Fatalf("the undamaged store holds %d readings, want 4000", whole)
-	}
-	files, err := filepath.Glob(filepath.Join(good, "log", "*.db"))
-	if err != nil || len(files) < 1 {
-		t.Fatal(files, err)
-	}
-	files = append(files, filepath.Join(good, "state.db"), filepath.Join(good, "journal"))
-	random := rand.New(rand.NewPCG(1, 2))
-	noticed := 0
-	for range 300 {
-		dir := filepath.Join(t.TempDir(), "d")
-		if err := os.CopyFS(dir, os.DirFS(good)); err != nil {
-			t.Fatal(err)
-		}
-		victim := files[random.IntN(len(files))]
-		flip(t, filepath.Join(dir, strings.TrimPrefix(victim, good)), random)
-		s, table, err := reopen(t, dir)
-		if err != nil {
-			t.Fatalf("after a flipped bit in %s: %v", filepath.Base(victim), err)
-		}
-		readings, lost := drainAll(t, s)
-		if readings+lost < whole || readings < whole && len(table.List()) == 0 {
-			t.Fatalf("%d readings are missing after a flipped bit in %s; gaps tell of %d, people are told %+v",
-				whole-readings, filepath.Base(victim), lost, table.List())
-		}
-		if len(table.List()) > 0 {
-			noticed++
-		}
-		if err := s.Close(); err != nil {
-			t.Fatalf("close: %v", err)
-		}
-		_ = os.RemoveAll(dir)
-	}
-	if noticed == 0 {
-		t.Error("not one flipped bit was noticed")
-	}
-	t.Logf("300 flipped bits, %d of them noticed (the others fell into free pages), 0 deaths", noticed)
-}
-
-func flip(t *testing.T, path string, random *rand.Rand) {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data[random.IntN(len(data))] ^= 1 << random.IntN(8)
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // A file cut off anywhere, or gone, is no reason not to start.

@@ -1,9 +1,12 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math"
+	"os"
 	"slices"
 	"time"
 
@@ -193,6 +196,12 @@ func (s *Store) saveStateAnd(also func(*bbolt.Tx) error) error {
 		more = slices.Insert(more, 0, func(tx *bbolt.Tx) error { return putCommands(tx, commands) })
 	}
 	wrote, err := s.state.save(f, entries, more)
+	if errors.Is(err, errDamaged) { // noticed only now: all of it is in RAM, for a new file
+		s.quarantine(s.state.path, err)
+		if _, gone := os.Stat(s.state.path); errors.Is(gone, fs.ErrNotExist) {
+			return s.saveStateAnd(also)
+		}
+	}
 	if err != nil {
 		return err
 	}

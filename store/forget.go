@@ -171,7 +171,7 @@ func (s *Store) doomLocked(over int64) (doomed []*volume, dropped uint64) {
 		s.dropVolumeLocked(v)
 		doomed = append(doomed, v)
 		s.facts.Oldest = v.number + 1
-		over -= v.bytes
+		over = max(over, 0) - v.bytes // without a limit it is the least there is, from which nothing may be taken
 	}
 	s.forgetEpochsLocked()
 	return doomed, dropped

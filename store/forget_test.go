@@ -150,3 +150,28 @@ func (b *bench) appendNoise(n int) uint64 {
 	}
 	return last.Seq
 }
+
+// Where there is no limit, nothing that the cloud has not got goes with what
+// it has.
+func TestNothingUnacknowledgedGoesWithoutALimit(t *testing.T) {
+	inStore(t, func(o *store.Options) { o.History, o.MaxSize, o.MinFree = 0, 0, 0 }, func(b *bench) {
+		acked := b.append(5000)
+		b.sleep(6 * time.Second)
+		b.close()
+		b.open()
+		b.append(5000)
+		b.sleep(6 * time.Second)
+		b.close()
+		b.open()
+		b.s.Session(true, time.Minute)
+		for range 3 {
+			if err := b.s.Ack(acked.Epoch, acked.Seq, true); err != nil {
+				b.Fatal(err)
+			}
+			b.sleep(2 * time.Minute)
+		}
+		if st := b.s.Stats(); st.Dropped != 0 || st.Stored != 5000 {
+			b.Errorf("%d readings were dropped, %d are stored; want none and 5000", st.Dropped, st.Stored)
+		}
+	})
+}

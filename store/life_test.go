@@ -173,14 +173,22 @@ func (l *life) cut(change func(storetest.Dir) storetest.Dir) {
 // acknowledge has the cloud take everything, and prove it later.
 func (l *life) acknowledge() {
 	l.Helper()
+	l.acknowledgeOf(func(last uint64) uint64 { return last })
+}
+
+// acknowledgeOf has the cloud take every epoch up to a reading of it.
+func (l *life) acknowledgeOf(upto func(last uint64) uint64) {
+	l.Helper()
 	l.s.Session(true, time.Minute)
 	for range 3 {
 		for _, e := range l.s.Epochs() {
+			n := max(upto(e.Last), l.ledger.Epochs[e.ID].Acked)
+			done := n == e.Last && e.Growth != gateway.Growing
 			l.change(e.ID, func(a *storetest.Account) {
-				a.MayForget, a.Over = a.Acked, a.Acked > 0 && e.Growth != gateway.Growing
-				a.Acked = e.Last
+				a.MayForget, a.Over = a.Acked, done && a.Acked == e.Last
+				a.Acked = n
 			})
-			if err := l.s.Ack(e.ID, e.Last, e.Growth != gateway.Growing); err != nil {
+			if err := l.s.Ack(e.ID, n, done); err != nil {
 				l.Fatal(err)
 			}
 		}

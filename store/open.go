@@ -246,7 +246,7 @@ func (s *Store) takeIn(v *volume) error {
 		_ = s.shelf.remove(v) // made, but nothing was ever put in
 		return nil
 	}
-	if i := slices.IndexFunc(runs, func(r held) bool { return r.damaged }); i >= 0 {
+	if i := slices.IndexFunc(runs, func(r held) bool { return r.damaged || s.misplaced(r) }); i >= 0 {
 		s.damaged = append(s.damaged, broken{v, errBlock})
 		return nil
 	}
@@ -264,6 +264,17 @@ type broken struct {
 }
 
 var errBlock = fmt.Errorf("%w: a block does not make sense", errDamaged)
+
+// misplaced tells of a run that stands under the ordinal of another epoch.
+func (s *Store) misplaced(r held) bool {
+	if r.id == (gateway.EpochID{}) {
+		return false // gaps alone, which do not name it
+	}
+	if i, known := slices.BinarySearchFunc(s.order, r.ordinal, compareOrdinal); known {
+		return s.order[i].ID != r.id
+	}
+	return s.epochs[r.id] != nil
+}
 
 func (s *Store) takeInRun(v *volume, r held) {
 	i, known := slices.BinarySearchFunc(s.order, r.ordinal, compareOrdinal)

@@ -249,6 +249,9 @@ func (st *state) write(f string, next map[uint64]string, more []func(*bbolt.Tx) 
 		st.db, err = createBolt(st.disk, st.path, fill)
 		return err
 	}
+	if err != nil && isDamage(err) {
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
 	if err != nil {
 		return err
 	}
