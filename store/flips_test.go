@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/clock"
 	"github.com/fieldgate/fieldgate/gateway/health"
@@ -73,7 +75,7 @@ func TestFlippedBits(t *testing.T) {
 		t.Fatal(err)
 	}
 	var workers sync.WaitGroup
-	c := &flipCount{T: t, file: file, upto: n}
+	c := &flipCount{T: t, flips: f, file: file, upto: n}
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(c.run)
 	}
@@ -226,6 +228,7 @@ func flipAll(what string) error {
 
 type flipCount struct {
 	*testing.T
+	*flips
 	file string
 	upto int
 
@@ -259,19 +262,21 @@ func (c *flipCount) died(number int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deaths++
-	c.Errorf("flip %d killed the process: %v", number, err)
+	_, where := c.flip(uint64(number))
+	c.Errorf("flip %d, %s, killed the process or hung it: %v", number, where, err)
 }
 
 // child runs one and counts the flips whose outcome it told.
 func (c *flipCount) child(from, upto int) (done int, err error) {
-	ctx, cancel := context.WithTimeout(c.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(unix.SIGQUIT) }, 10*time.Second // it tells where it hangs
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s,%d,%d", flipsInChild, c.file, from, upto))
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		err = fmt.Errorf("%w: %.1000s", err, exit.Stderr)
+		err = fmt.Errorf("%w: %.6000s", err, exit.Stderr)
 	}
 	lines := bufio.NewScanner(bytes.NewReader(out))
 	c.mu.Lock()

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -132,7 +133,9 @@ func contents(b *bbolt.Bucket) ([]held, error) {
 			return nil, err
 		}
 		all = append(all, h)
-		k, _ = c.Seek(blockKey(ordinal+1, 0))
+		if k, _ = c.Seek(blockKey(ordinal+1, 0)); k != nil && bytes.Compare(k, blockKey(ordinal+1, 0)) < 0 {
+			return nil, fmt.Errorf("%w: keys out of order", errDamaged)
+		}
 	}
 	return all, nil
 }
@@ -164,7 +167,7 @@ func run(c *bbolt.Cursor, h held) (held, error) {
 		h.last, h.newest, h.id = r.Last(), r.BlockHeader, r.Epoch
 		return h, nil
 	}
-	h.last = h.first - 1
+	h.last, h.damaged = h.first-1, true
 	return h, nil
 }
 
