@@ -223,6 +223,7 @@ func (s *Store) cardFailed(err error) {
 	s.retryAt = time.Since(s.start) + s.retry
 	s.failingLocked()
 	s.mu.Unlock()
+	s.wakeRun() // who failed need not be Run
 	s.o.Conditions.Raise(ConditionCard, s.o.Dir, health.Error, fmt.Sprintf(
 		"Readings cannot be written to %s (%v). Sampling and sending go on from memory, the newest %d readings are kept; check the card and its free space.",
 		s.o.Dir, err, headMax))
