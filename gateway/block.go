@@ -6,6 +6,10 @@ type BlockHeader struct {
 	Range         // epoch, first seq, count (at most 65,536)
 	Anchor Anchor // boot id, and the best anchor of that boot known when the block was encoded
 	T0, T1 Stamp  // earliest and latest stamp in the block
+
+	// Thinned: the block holds summaries in place of its readings. The names
+	// of the range are accounted for, their single values are gone.
+	Thinned bool
 }
 
 // A Why says why readings will never come.
@@ -44,12 +48,14 @@ type End struct {
 // A Block is what the store hands to the uplink: consecutive readings of one
 // epoch as they are encoded on the card, or the gap that stands in their
 // place, or the end of the epoch. Exactly one of Data, Gap and End is set;
-// with End, N is 0 and First is one above the last reading or gap.
+// with End, N is 0 and First is one above the last reading or gap. Thinned
+// readings come whole: their First may lie before what was asked for.
 type Block struct {
 	Range
-	Data []byte // an encoded block; shared, never to be written to
-	Gap  *Gap
-	End  *End
+	Data    []byte // an encoded block; shared, never to be written to
+	Thinned bool   // Data holds summaries in place of readings
+	Gap     *Gap
+	End     *End
 }
 
 // EpochGrowth says whether an epoch can still get readings.

@@ -16,6 +16,9 @@ func (s *Store) Session(fsynced bool, retain time.Duration) {
 	defer s.mu.Unlock()
 	s.session++
 	s.fsynced, s.retain = fsynced, retain
+	for _, e := range s.order {
+		e.given = 0
+	}
 	s.wakeRun()
 }
 

@@ -44,6 +44,10 @@ var chapters = []chapter{
 	{"cuts and splits", 1, nil, cutsAndSplits},
 	{"acks", 1, func(o *store.Options) { o.History = 0 }, acks},
 	{"limits", 40, func(o *store.Options) { o.MaxSize, o.Rate, o.Burst = 4<<20, 1e6, 5000 }, limits},
+	{"thinning", 60, func(o *store.Options) {
+		o.MaxSize, o.Rate, o.Burst, o.ThinInterval, o.History = 4<<20, 1e6, 5000, time.Second, 0
+	}, thinning},
+	{"merging", 5, func(o *store.Options) { o.History = 0 }, merging},
 	{"damage", 6, nil, damage},
 }
 
@@ -144,6 +148,39 @@ func limits(l *life) {
 		l.sleep(6 * time.Second)
 		if n%20 == 19 {
 			l.restart()
+		}
+	}
+}
+
+// thinning writes more than there is room for, of which the cloud has a part
+// for certain.
+func thinning(l *life) {
+	l.ledger.Limited = true
+	l.card.Off = true
+	for range 30 {
+		l.give(5000)
+		l.sleep(6 * time.Second)
+	}
+	l.card.Off = false
+	l.card.Begin()
+	l.acknowledgeOf(func(last uint64) uint64 { return last / 4 })
+	for n := range 34 {
+		l.give(5000)
+		l.sleep(6 * time.Second)
+		if n == 28 {
+			l.restart()
+		}
+	}
+}
+
+// merging leaves small volumes, which become one.
+func merging(l *life) {
+	for n := range 22 {
+		l.give(50 + l.random.IntN(500))
+		l.restart()
+		l.sleep(7 * time.Second)
+		if n == 15 {
+			l.acknowledgeOf(func(last uint64) uint64 { return last / 2 })
 		}
 	}
 }

@@ -21,6 +21,13 @@
 // volume directly. After a cut the journal's pages are read into RAM and go
 // the same way.
 //
+// Where the limits leave no room, first goes what the cloud has for certain:
+// whole volumes, then blocks of volumes. Then the detail of the oldest readings
+// that the cloud lacks: their blocks become summaries per channel and interval.
+// Then those themselves, and a gap says so. Volumes that restarts left small
+// are merged. A volume is made smaller a block at a time, between the flushes,
+// and its new file takes its name in one rename (rewrite.go).
+//
 // The order of the durable steps (card.go names them all): the entry before
 // the readings; acks, and what is given up, before the unlink that they allow;
 // every file that is made or replaced under another name first, then renamed.

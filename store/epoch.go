@@ -17,6 +17,8 @@ type epoch struct {
 	hurt    bool   // this opening found the newest of its volumes damaged
 	missing uint64 // readings that this opening found damaged or missing behind Last, at most
 
+	given uint64 // the highest reading that Next gave in this session
+
 	// what must be seen before acknowledged readings may be given up
 	session       uint64        // the session in which an ack last named the epoch; 0 none since the opening
 	ackedAt       time.Duration // when the cloud first told pending, since the store's start

@@ -184,6 +184,7 @@ func (s *Store) saveStateAnd(also func(*bbolt.Tx) error) error {
 	if len(s.journal.pieces) == 0 {
 		s.facts.Floor = s.journal.flush + 1
 	}
+	s.facts.Highest = s.nextVolume - 1
 	f, entries := s.facts, make(map[uint64]entry, len(s.order))
 	for _, e := range s.order {
 		entries[e.ordinal] = e.entry

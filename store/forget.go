@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,20 +29,41 @@ func (s *Store) volumeLimit() int64 {
 }
 
 // forgetWhatMay gives up volumes whose readings the cloud has for certain and
-// which are older than the history kept, and the oldest ones where the limits
-// are exceeded. The caller holds writeMu.
+// which are older than the history kept; and where little room is left by the
+// limits, it makes some, a step at a time. The caller holds writeMu.
 func (s *Store) forgetWhatMay() {
+	if err := s.forgetOld(); err != nil {
+		s.cardFailed(err)
+		return
+	}
+	var more bool
+	var err error
+	switch {
+	case s.over(2*s.rewriteRoom()) > 0:
+		more, err = s.lessen()
+	case s.untilDue() > 0:
+		more, err = s.mergeSmallOnes()
+	}
+	if err != nil && !errors.Is(err, unix.ENOSPC) {
+		s.cardFailed(err)
+	}
+	if err == nil && more {
+		s.wakeRun()
+	}
+}
+
+// forgetOld gives up what need not be kept, and what exceeds the limits as
+// they are now.
+func (s *Store) forgetOld() error {
 	now := time.Since(s.start)
 	over := s.over(0)
 	s.mu.Lock()
 	nothing := !s.sweep && now-s.sweptAt < sweepEvery && over <= 0 && len(s.doomed) == 0
 	s.mu.Unlock()
 	if nothing {
-		return
+		return nil
 	}
-	if err := s.giveUp(over); err != nil {
-		s.cardFailed(err)
-	}
+	return s.makeLess(over, 0)
 }
 
 // makeRoom sees to it that a commit of these records exceeds no limit. bbolt
@@ -54,17 +76,38 @@ func (s *Store) makeRoom(records []record) error {
 		most = max(most, int64(len(records[i].value)))
 	}
 	need += 4 * most
-	over := s.over(need)
+	over := s.over(need + s.rewriteRoom())
 	if over <= 0 {
 		return nil
 	}
-	if err := s.giveUp(over); err != nil {
+	if err := s.makeLess(over, need+s.rewriteRoom()); err != nil {
 		return err
 	}
 	if over = s.over(need); over > 0 {
 		return fmt.Errorf("make room in %s for %d bytes, %d too many by max_size or min_free: %w", s.o.Dir, need, over, unix.ENOSPC)
 	}
 	return nil
+}
+
+// makeLess gives up what makes room for need more bytes, over too many, in
+// the order in which it is missed least: what the cloud has for certain, the
+// detail of the oldest readings, the oldest readings.
+func (s *Store) makeLess(over, need int64) error {
+	if err := s.giveUp(over, false); err != nil {
+		return err
+	}
+	for more := true; more && s.over(need) > 0; {
+		var err error
+		if more, err = s.lessen(); errors.Is(err, unix.ENOSPC) {
+			break
+		} else if err != nil {
+			return err
+		}
+	}
+	if over = s.over(need); over <= 0 {
+		return nil
+	}
+	return s.giveUp(over, true)
 }
 
 // over is how many bytes have to go so that need more can be written, by
@@ -112,14 +155,14 @@ func (s *Store) measureBeside() {
 }
 
 // giveUp makes room for over bytes, if that is more than 0, and lets go what
-// need not be kept. What was acknowledged, forgotten and dropped is durable
-// before the unlink: if power dies between, the next opening finds the volume
-// again and forgets it again.
-func (s *Store) giveUp(over int64) error {
+// need not be kept; with drop also what the cloud does not have. What was
+// acknowledged, forgotten and dropped is durable before the unlink: if power
+// dies between, the next opening finds the volume again and forgets it again.
+func (s *Store) giveUp(over int64, drop bool) error {
 	s.mu.Lock()
 	s.sweep, s.sweptAt = false, time.Since(s.start)
 	epochs := len(s.order)
-	doomed, dropped := s.doomLocked(over)
+	doomed, dropped := s.doomLocked(over, drop)
 	nothing := len(doomed) == 0 && len(s.order) == epochs
 	s.doomed = append(s.doomed, doomed...)
 	s.mu.Unlock()
@@ -134,13 +177,27 @@ func (s *Store) giveUp(over int64) error {
 	if err != nil { // there was no space for the record; now there is
 		err = s.saveState()
 	}
+	s.tellGivenUp(over, dropped)
+	return err
+}
+
+// tellGivenUp says aloud what was lost, and when there is room again.
+func (s *Store) tellGivenUp(over int64, dropped uint64) {
 	if dropped > 0 {
 		s.o.Conditions.Raise(ConditionDropped, s.o.Dir, health.Error,
 			"The store is full: the oldest readings were given up before the cloud had them, and are reported as a gap. Restore the uplink, or raise max_size in [store].")
-	} else if over <= 0 {
-		s.o.Conditions.Clear(ConditionDropped, s.o.Dir, "The store has room again.")
+		return
 	}
-	return err
+	if over > 0 {
+		return
+	}
+	s.o.Conditions.Clear(ConditionDropped, s.o.Dir, "The store has room again.")
+	s.mu.Lock()
+	thinned := slices.ContainsFunc(s.volumes, func(v *volume) bool { return v.thinned })
+	s.mu.Unlock()
+	if !thinned {
+		s.o.Conditions.Clear(ConditionThinned, s.o.Dir, "The thinned readings are with the cloud; the store has room again.")
+	}
 }
 
 func (s *Store) unlinkDoomed() {
@@ -154,24 +211,32 @@ func (s *Store) unlinkDoomed() {
 	s.mu.Unlock()
 }
 
-// doomLocked takes volumes out of the index, oldest first and none behind one
-// that stays, so that what is left of an epoch has no hole in it.
-func (s *Store) doomLocked(over int64) (doomed []*volume, dropped uint64) {
+// doomLocked takes volumes out of the index: those that the cloud has for
+// certain, if they are old or there is too little room; with drop then the
+// oldest, none behind one that stays, so that what is left of an epoch has no
+// hole in it.
+func (s *Store) doomLocked(over int64, drop bool) (doomed []*volume, dropped uint64) {
 	now := s.o.Clock.Anchor()
-	for len(s.volumes) > 0 {
-		v := s.volumes[0]
-		if v == s.current {
-			break
-		}
-		acked := s.confirmedLocked(v)
-		if over <= 0 && !(acked && s.age(v, now) >= s.o.History) {
-			break
-		}
+	doom := func(v *volume) {
 		dropped += s.giveUpReadingsLocked(v)
 		s.dropVolumeLocked(v)
 		doomed = append(doomed, v)
-		s.facts.Oldest = v.number + 1
-		over = max(over, 0) - v.bytes // without a limit it is the least there is, from which nothing may be taken
+		over = max(over, 0) - v.bytes // without a limit it is the least there is
+	}
+	for _, v := range slices.Clone(s.volumes) {
+		if v != s.current && s.confirmedLocked(v) && (over > 0 || s.age(v, now) >= s.o.History) {
+			doom(v)
+		}
+	}
+	for drop && over > 0 && len(s.volumes) > 0 && s.volumes[0] != s.current {
+		doom(s.volumes[0])
+	}
+	switch {
+	case len(doomed) == 0:
+	case len(s.volumes) > 0:
+		s.facts.Oldest = max(s.facts.Oldest, s.volumes[0].number)
+	default:
+		s.facts.Oldest = doomed[len(doomed)-1].number + 1
 	}
 	s.forgetEpochsLocked()
 	return doomed, dropped
@@ -197,6 +262,9 @@ func (s *Store) giveUpReadingsLocked(v *volume) (dropped uint64) {
 		for _, sp := range e.spans {
 			if sp.volume != v {
 				continue
+			}
+			if e.Filled == v.number {
+				e.Filled = 0 // it is not missed at the next opening
 			}
 			if sp.last <= e.Acked {
 				e.Forgotten = max(e.Forgotten, sp.last)

@@ -74,22 +74,59 @@ const temporary = ".tmp"
 // makeBolt makes a file and syncs it.
 func makeBolt(d *disk, path string, fill func(*bbolt.Tx) error) error {
 	return d.do(Step{Point: PointFile, Path: path}, func() error {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if _, err := fillBolt(path, fill); err != nil {
 			return err
 		}
-		return guarded(func() error { return fillBolt(path, fill) })
+		return syncFile(path)
 	})
 }
 
-func fillBolt(path string, fill func(*bbolt.Tx) error) error {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoStatistics: true})
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(db.Update(fill), db.Close()); err != nil {
+// makeVolume makes a volume that gets no more, cut to its length, and syncs it.
+func makeVolume(d *disk, path string, records []record) error {
+	return d.do(Step{Point: PointFile, Path: path}, func() error {
+		size, err := fillBolt(path, func(tx *bbolt.Tx) error {
+			b, err := tx.CreateBucketIfNotExists(bucketBlocks)
+			if err != nil {
+				return err
+			}
+			return putAll(b, records)
+		})
+		if err != nil {
+			return err
+		}
+		return cutFile(path, size)
+	})
+}
+
+// cutFile cuts a file that bbolt made to what is in it, and syncs it.
+func cutFile(path string, size int64) error {
+	if err := os.Truncate(path, size); err != nil {
 		return err
 	}
 	return syncFile(path)
+}
+
+// fillBolt makes a file in place of what is there, and tells how much of it
+// is in use.
+func fillBolt(path string, fill func(*bbolt.Tx) error) (size int64, err error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	err = guarded(func() error {
+		db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoStatistics: true})
+		if err != nil {
+			return err
+		}
+		err = db.Update(fill)
+		if err == nil {
+			err = db.View(func(tx *bbolt.Tx) error {
+				size = tx.Size()
+				return nil
+			})
+		}
+		return errors.Join(err, db.Close())
+	})
+	return size, err
 }
 
 func syncFile(path string) error {

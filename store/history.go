@@ -167,6 +167,7 @@ type bucket struct {
 	minAt, maxAt int64
 	sum          float64
 	worst        gateway.Quality
+	thinned      bool
 }
 
 func newHistorian(q gateway.HistoryQuery) *historian {
@@ -213,6 +214,10 @@ func (h *historian) block(header gateway.BlockHeader, b []byte) {
 		return
 	}
 	offset := h.offset(header.Anchor)
+	if header.Thinned {
+		h.summaries(b, offset)
+		return
+	}
 	wanted := func(device, quantity string) bool {
 		_, wanted := h.index[[2]string{device, quantity}]
 		return wanted
@@ -228,6 +233,37 @@ func (h *historian) block(header gateway.BlockHeader, b []byte) {
 	})
 }
 
+// summaries takes in thinned readings; each envelope stands in the middle of
+// its interval.
+func (h *historian) summaries(b []byte, offset int64) {
+	_, sums, _ := h.dec.Summaries(b)
+	for i := range sums {
+		sum := &sums[i]
+		channel, wanted := h.index[[2]string{sum.Channel.Device, sum.Channel.Quantity}]
+		if !wanted {
+			continue
+		}
+		h.units[channel] = sum.Channel.Unit
+		middle := int64(sum.From.Add(sum.Interval/2)) + offset
+		if b := h.bucketOf(channel, middle); b != nil {
+			b.addSummary(sum, middle)
+		}
+	}
+}
+
+func (b *bucket) addSummary(sum *gateway.Summary, at int64) {
+	b.thinned = true
+	b.n += sum.N
+	b.worst = max(b.worst, sum.Worst)
+	finite := sum.N - sum.NaN
+	if finite == 0 {
+		return
+	}
+	b.reach(sum.Min, sum.Max, at)
+	b.finite += finite
+	b.sum += sum.Mean * float64(finite)
+}
+
 // readings takes in what is in a head.
 func (h *historian) readings(rs []gateway.Reading, anchor gateway.Anchor) {
 	offset := h.offset(anchor)
@@ -241,24 +277,37 @@ func (h *historian) readings(rs []gateway.Reading, anchor gateway.Anchor) {
 }
 
 func (h *historian) add(channel int, at int64, value float64, q gateway.Quality) {
-	since := at - h.from
-	if since < 0 || since >= h.span {
+	b := h.bucketOf(channel, at)
+	if b == nil {
 		return
 	}
-	b := &h.buckets[channel][h.bucketAt(since)]
 	b.n++
 	b.worst = max(b.worst, q)
 	if math.IsNaN(value) {
 		return
 	}
-	if b.finite == 0 || value < b.min {
-		b.min, b.minAt = value, at
-	}
-	if b.finite == 0 || value > b.max {
-		b.max, b.maxAt = value, at
-	}
+	b.reach(value, value, at)
 	b.finite++
 	b.sum += value
+}
+
+// reach widens the envelope; the caller counts.
+func (b *bucket) reach(low, high float64, at int64) {
+	if b.finite == 0 || low < b.min {
+		b.min, b.minAt = low, at
+	}
+	if b.finite == 0 || high > b.max {
+		b.max, b.maxAt = high, at
+	}
+}
+
+// bucketOf gives the bucket of a time, nil if it was not asked for.
+func (h *historian) bucketOf(channel int, at int64) *bucket {
+	since := at - h.from
+	if since < 0 || since >= h.span {
+		return nil
+	}
+	return &h.buckets[channel][h.bucketAt(since)]
 }
 
 // bucketAt gives the bucket of a time since from: floor(since·n/span).
@@ -295,7 +344,7 @@ func (h *historian) start(k int) time.Duration {
 }
 
 func (b *bucket) told(from time.Time) gateway.Bucket {
-	t := gateway.Bucket{From: from, N: b.n, Min: math.NaN(), Max: math.NaN(), Mean: math.NaN(), Worst: b.worst}
+	t := gateway.Bucket{From: from, N: b.n, Min: math.NaN(), Max: math.NaN(), Mean: math.NaN(), Worst: b.worst, Thinned: b.thinned}
 	if b.finite > 0 {
 		t.Min, t.Max, t.Mean = b.min, b.max, b.sum/float64(b.finite)
 		t.MinAt, t.MaxAt = time.UnixMicro(b.minAt).UTC(), time.UnixMicro(b.maxAt).UTC()

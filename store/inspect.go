@@ -46,11 +46,19 @@ func (s *Store) Leave() {
 	s.release()
 }
 
+// A Stretch is what Walk comes upon: readings, thinned readings, or the gap in
+// their place; or an epoch's end.
+type Stretch struct {
+	gateway.Block
+	Header    gateway.BlockHeader
+	Readings  []gateway.Reading // valid until the next stretch
+	Summaries []gateway.Summary
+}
+
 // Walk goes along an epoch from its first reading that is still accounted for
-// to its end. each gets, in order, the readings of a block, or the gap that
-// stands in their place; and at last the epoch's end, unless it still grows.
-// The readings are valid until each returns.
-func (s *Store) Walk(ctx context.Context, id gateway.EpochID, each func(gateway.Block, gateway.BlockHeader, []gateway.Reading) error) error {
+// to its end. each gets, in order, what stands there; and at last the epoch's
+// end, unless it still grows.
+func (s *Store) Walk(ctx context.Context, id gateway.EpochID, each func(Stretch) error) error {
 	dec := block.NewDecoder()
 	for seq := uint64(1); ; {
 		b, wait, err := s.look(id, seq, 0)
@@ -60,14 +68,17 @@ func (s *Store) Walk(ctx context.Context, id gateway.EpochID, each func(gateway.
 		if wait != nil {
 			return nil
 		}
-		var h gateway.BlockHeader
-		var rs []gateway.Reading
-		if b.Data != nil {
-			if h, rs, err = dec.Decode(b.Data); err != nil {
-				return fmt.Errorf("walk epoch %v at %d: %w", id, seq, err)
-			}
+		st := Stretch{Block: b}
+		switch {
+		case b.Thinned:
+			st.Header, st.Summaries, err = dec.Summaries(b.Data)
+		case b.Data != nil:
+			st.Header, st.Readings, err = dec.Decode(b.Data)
 		}
-		if err := each(b, h, rs); err != nil || b.End != nil {
+		if err != nil {
+			return fmt.Errorf("walk epoch %v at %d: %w", id, seq, err)
+		}
+		if err := each(st); err != nil || b.End != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -23,6 +24,7 @@ func (s *Store) Next(ctx context.Context, id gateway.EpochID, seq uint64, maxByt
 			return b, fmt.Errorf("next of epoch %v at %d: %w", id, seq, err)
 		}
 		if wait == nil {
+			s.gave(b)
 			return b, nil
 		}
 		select {
@@ -32,6 +34,15 @@ func (s *Store) Next(ctx context.Context, id gateway.EpochID, seq uint64, maxByt
 			return b, ErrClosed
 		case <-wait:
 		}
+	}
+}
+
+// gave notes what may be under way to the cloud.
+func (s *Store) gave(b gateway.Block) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.epochs[b.Epoch]; e != nil && b.Data != nil {
+		e.given = max(e.given, b.Last())
 	}
 }
 
@@ -132,16 +143,27 @@ func (s *Store) readRecord(v *volume, ordinal, seq uint64) (r record, err error)
 		return err
 	})
 	if isDamage(err) {
-		s.giveUpDamaged(v, err)
+		s.giveUpDamaged(v, ordinal, seq, err)
 	}
 	return r, err
 }
 
 // giveUpDamaged saves what is left of a volume that was readable at the
-// opening.
-func (s *Store) giveUpDamaged(v *volume, err error) {
+// opening, unless what was looked for is not there on purpose.
+func (s *Store) giveUpDamaged(v *volume, ordinal, seq uint64, err error) {
 	s.writeMu.Lock() // it may be the one being written
 	defer s.writeMu.Unlock()
+	s.mu.Lock()
+	i, known := slices.BinarySearchFunc(s.order, ordinal, compareOrdinal)
+	given := !known || seq <= max(s.order[i].Forgotten, s.order[i].Dropped)
+	s.mu.Unlock()
+	if !given {
+		s.saveWhatIsLeft(v, err)
+	}
+}
+
+// saveWhatIsLeft salvages a volume of the index. The caller holds writeMu.
+func (s *Store) saveWhatIsLeft(v *volume, err error) {
 	s.mu.Lock()
 	known := s.dropVolumeLocked(v)
 	if s.current == v {
@@ -175,6 +197,13 @@ func (s *Store) part(r record, seq uint64, maxBytes int) (gateway.Block, error) 
 	b := gateway.Block{Range: gateway.Range{Epoch: r.Epoch, First: seq, N: whole.Last() + 1 - seq}}
 	if r.gap != "" {
 		b.Gap = &gateway.Gap{Why: r.gap, T0: r.T0, T1: r.T1, Anchor: r.Anchor}
+		return b, nil
+	}
+	if r.Thinned {
+		b.Range, b.Data, b.Thinned = whole, r.value, true
+		if maxBytes > 0 && len(r.value) > maxBytes {
+			return b, fmt.Errorf("%w: %d, and thinned readings cannot be parted", ErrTooSmall, maxBytes)
+		}
 		return b, nil
 	}
 	if whole.First == seq && (maxBytes <= 0 || len(r.value) <= maxBytes) {

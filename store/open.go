@@ -191,7 +191,7 @@ func (s *Store) loadState() error {
 	if f.Install == "" {
 		f = facts{Version: stateVersion, Install: gateway.NewEpochID().String()}
 	}
-	s.facts, s.nextVolume = f, max(f.Oldest, 1)
+	s.facts, s.nextVolume = f, max(f.Oldest, f.Highest+1)
 	for ordinal, en := range entries {
 		e := &epoch{entry: en, ordinal: ordinal}
 		s.nextVolume = max(s.nextVolume, e.Filled+1)
@@ -300,6 +300,7 @@ func (s *Store) takeInRun(v *volume, r held) {
 	if v.oldest.N == 0 {
 		v.oldest = r.oldest
 	}
+	v.thinned = v.oldest.Thinned || v.newest.Thinned
 }
 
 func compareOrdinal(e *epoch, ordinal uint64) int {

@@ -38,6 +38,7 @@ const (
 	ConditionDamage  = "store_damage"  // a file was damaged and is in quarantine
 	ConditionVersion = "store_version" // a later version of fieldgate wrote the store
 	ConditionDropped = "store_dropped" // readings were given up before the cloud had them
+	ConditionThinned = "store_thinned" // readings were reduced to summaries before the cloud had them
 )
 
 // Options says where a store lives and how it behaves. Clock, Conditions and
@@ -49,6 +50,7 @@ type Options struct {
 	History       time.Duration // acknowledged readings are kept this long; 0: only as long as retention needs
 	MaxSize       int64         // bytes of all volumes; 0: no limit
 	MinFree       int64         // bytes of the file system left free; 0: no floor
+	ThinInterval  time.Duration // where a limit asks for it, unacknowledged readings become one summary per channel and interval before any are dropped; 0: never
 	MaxEvents     int           // bytes of events; 0: 16 MiB
 	Rate          float64       // readings/s that are appended at most over a long time …
 	Burst         int           // … and at one instant beyond that (the number of channels)
@@ -68,6 +70,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("history_flush is %v, must be at least flush_interval, %v", o.HistoryFlush, o.FlushInterval)
 	case o.History < 0:
 		return fmt.Errorf("history is %v, must not be negative", o.History)
+	case o.ThinInterval < 0 || o.ThinInterval%time.Microsecond != 0:
+		return fmt.Errorf("thin_interval is %v, must not be negative and must be whole microseconds", o.ThinInterval)
 	case o.MaxSize != 0 && o.MaxSize < minMaxSize:
 		return fmt.Errorf("max_size is %d bytes, must be at least %d", o.MaxSize, minMaxSize)
 	}

@@ -149,14 +149,7 @@ func (s *Store) replace(v *volume, records []record) error {
 	if len(records) == 0 {
 		return s.disk.unlink(v.path)
 	}
-	err := makeBolt(&s.disk, v.path+temporary, func(tx *bbolt.Tx) error {
-		b, err := tx.CreateBucketIfNotExists(bucketBlocks)
-		if err != nil {
-			return err
-		}
-		return putAll(b, records)
-	})
-	if err != nil {
+	if err := makeVolume(&s.disk, v.path+temporary, records); err != nil {
 		return err
 	}
 	return s.disk.rename(v.path+temporary, v.path)

@@ -181,12 +181,7 @@ func (s *shelf) seal(v *volume) error {
 	if err != nil {
 		return err
 	}
-	return s.disk.do(Step{Point: PointCut, Path: v.path}, func() error {
-		if err := os.Truncate(v.path, size); err != nil {
-			return err
-		}
-		return syncFile(v.path)
-	})
+	return s.disk.do(Step{Point: PointCut, Path: v.path}, func() error { return cutFile(v.path, size) })
 }
 
 // remove deletes a volume.

@@ -35,6 +35,7 @@ type facts struct {
 	EventsAcked gateway.Name `json:"events_acked"`       // the last event that the cloud has
 	Openings    []opening    `json:"openings,omitempty"` // the latest
 	Oldest      uint64       `json:"oldest_volume"`      // volumes below this number were given up on purpose
+	Highest     uint64       `json:"highest_volume"`     // numbers of volumes go on behind this
 }
 
 // An opening is when the store was opened, by the wall clock of that time, and

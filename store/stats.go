@@ -27,6 +27,7 @@ type Stats struct {
 	LastCommit       time.Duration          // how long the last one took
 	LossWindow       time.Duration          // a power cut costs at most the unacknowledged readings of this time: flush_interval and the longest commit so far
 	Dropped          uint64                 // given up since the opening, before the cloud had them
+	Thinned          uint64                 // of Stored: reduced to summaries
 	Gaps             uint64                 // epochs that ended in an open gap the cloud does not know of yet
 	Failing          bool                   // the card takes no writes at present
 }
@@ -50,6 +51,9 @@ func (s *Store) Stats() Stats {
 	for _, e := range s.order {
 		for _, sp := range e.spans {
 			st.Stored += sp.last + 1 - sp.first
+			if sp.volume.thinned {
+				st.Thinned += sp.last + 1 - sp.first
+			}
 		}
 		last, waiting := s.lastLocked(e), s.unackedLocked(e)
 		st.Unacked += waiting

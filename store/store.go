@@ -38,6 +38,7 @@ type Store struct {
 	retry      time.Duration // wait after a failed write; 0: the last one went well
 	savedAt    time.Duration // when state.db was last written
 	doomed     []*volume     // given up; to be deleted once that is saved; changed under mu too
+	rewriting  *rewrite      // under way; nil: none
 
 	encMu   sync.Mutex // may be held when mu is taken, never the other way round
 	enc     *block.Encoder
@@ -78,8 +79,9 @@ type figures struct {
 	longest    time.Duration // of the commits
 	dropped    uint64        // before the cloud had them, …
 	cardFailed uint64        // … of these out of a full head
-	appended   uint64
-	failing    bool
+
+	appended uint64
+	failing  bool
 }
 
 // Append numbers the readings and puts them into the head. It gives the name

@@ -69,6 +69,12 @@ func (s *session) tailor(b gateway.Block, seq uint64) (gateway.Block, error) {
 		d = &doubt{take: s.blockN}
 	}
 	whole := s.maxMsg - envelope
+	if b.Thinned { // cannot be parted
+		if len(b.Data) > whole {
+			return b, fmt.Errorf("thinned readings take %d bytes, the cloud takes %d", len(b.Data), whole)
+		}
+		return b, nil
+	}
 	if b.Data == nil || !d.distrust && b.N <= min(d.take, s.blockN) && len(b.Data) <= whole {
 		return b, nil
 	}

@@ -168,6 +168,8 @@ func message(b gateway.Block, r *request) *wire.Update {
 		m.End = &wire.End{Why: b.End.Why, AtMost: b.End.AtMost, T0: int64(b.End.T0), T1: int64(b.End.T1), Anchor: &anchor}
 	case b.Gap != nil:
 		m.Gap = &wire.Gap{Why: b.Gap.Why, T0: int64(b.Gap.T0), T1: int64(b.Gap.T1), Anchor: wireAnchor(b.Gap.Anchor)}
+	case b.Thinned:
+		m.Thinned = b.Data
 	default:
 		m.Blocks = [][]byte{b.Data}
 	}

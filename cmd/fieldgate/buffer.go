@@ -54,7 +54,7 @@ func (k bufferDir) options() (store.Options, *health.Table, error) {
 	}
 	return store.Options{
 		Dir: cfg.Dir, FlushInterval: cfg.FlushInterval, HistoryFlush: cfg.HistoryFlush, History: cfg.History,
-		MaxSize: int64(cfg.MaxSize), Clock: board, Conditions: table, Log: quiet, VerifyState: verifyState,
+		MaxSize: int64(cfg.MaxSize), ThinInterval: cfg.ThinInterval, Clock: board, Conditions: table, Log: quiet, VerifyState: verifyState,
 	}, table, nil
 }
 
@@ -140,7 +140,8 @@ type bufferVerify struct {
 // A finding is what a walk through the whole store brings to light.
 type finding struct {
 	Readings uint64            `json:"readings"`
-	Gaps     map[string]uint64 `json:"gaps"` // readings by reason
+	Thinned  uint64            `json:"thinned"` // readings of which summaries are left
+	Gaps     map[string]uint64 `json:"gaps"`    // readings by reason
 	OpenEnds int               `json:"open_ends"`
 	Damage   []string          `json:"damage"` // in sentences
 }
@@ -149,8 +150,11 @@ type finding struct {
 func examine(ctx context.Context, s *store.Store, table *health.Table) (finding, error) {
 	f := finding{Gaps: map[string]uint64{}, Damage: []string{}}
 	for _, e := range s.Epochs() {
-		err := s.Walk(ctx, e.ID, func(b gateway.Block, _ gateway.BlockHeader, rs []gateway.Reading) error {
-			f.Readings += uint64(len(rs))
+		err := s.Walk(ctx, e.ID, func(b store.Stretch) error {
+			f.Readings += uint64(len(b.Readings))
+			if b.Thinned {
+				f.Thinned += b.N
+			}
 			if b.Gap != nil {
 				f.Gaps[string(b.Gap.Why)] += b.N
 			}
@@ -197,6 +201,9 @@ func (k bufferVerify) Run(ctx context.Context, c console) error {
 
 func tellFinding(out io.Writer, f finding) {
 	fmt.Fprintf(out, "%d readings are whole\n", f.Readings)
+	if f.Thinned > 0 {
+		fmt.Fprintf(out, "of %d more only count, least, greatest and mean value per channel and interval are left: the store was nearly full\n", f.Thinned)
+	}
 	for why, n := range f.Gaps {
 		fmt.Fprintf(out, "%d readings are known to be missing: %s\n", n, why)
 	}
@@ -310,39 +317,58 @@ type exported struct {
 	Time     *time.Time      `json:"timestamp,omitempty"`
 	Clock    string          `json:"time,omitempty"`
 	Quality  string          `json:"quality,omitempty"`
+	N        uint64          `json:"n,omitempty"` // the value is the mean of so many thinned readings from timestamp on, …
+	Interval float64         `json:"interval_s,omitempty"`
+	Min      *float64        `json:"min,omitempty"` // … and these their bounds
+	Max      *float64        `json:"max,omitempty"`
 	Missing  uint64          `json:"missing,omitempty"` // readings from seq on
 	Why      gateway.Why     `json:"why,omitempty"`
 }
 
-type eachBlock = func(gateway.Block, gateway.BlockHeader, []gateway.Reading) error
-
-func (k bufferExport) writer(w io.Writer) eachBlock {
+func (k bufferExport) writer(w io.Writer) func(store.Stretch) error {
 	put := csvRows(w)
 	if k.Format == "ndjson" {
 		put = func(x exported) error { return json.NewEncoder(w).Encode(x) }
 	}
-	return func(b gateway.Block, h gateway.BlockHeader, rs []gateway.Reading) error {
+	return func(b store.Stretch) error {
 		if b.Gap != nil && k.Format == "ndjson" {
 			return put(exported{Epoch: b.Epoch, Seq: b.First, Missing: b.N, Why: b.Gap.Why})
 		}
-		for i := range rs {
-			at := h.Anchor.Wall(rs[i].At)
-			if !k.wants(rs[i].Channel, at) {
-				continue
-			}
-			x := exported{
-				Epoch: b.Epoch, Seq: b.First + uint64(i), Device: rs[i].Channel.Device, Quantity: rs[i].Channel.Quantity,
-				Unit: rs[i].Channel.Unit, Time: &at, Clock: h.Anchor.Quality.String(), Quality: rs[i].Quality.String(),
-			}
-			if v := rs[i].Value; !math.IsNaN(v) && !math.IsInf(v, 0) {
-				x.Value = &v
-			}
-			if err := put(x); err != nil {
-				return err
+		var err error
+		for i := range b.Readings {
+			r := &b.Readings[i]
+			if x, wanted := k.row(b, r.Channel, r.At, r.Quality); wanted {
+				x.Seq, x.Value = b.First+uint64(i), number(r.Value)
+				err = errors.Join(err, put(x))
 			}
 		}
+		for i := range b.Summaries {
+			sum := &b.Summaries[i]
+			if x, wanted := k.row(b, sum.Channel, sum.From, sum.Worst); wanted {
+				x.Seq, x.N, x.Interval = b.First, sum.N, sum.Interval.Seconds()
+				x.Value, x.Min, x.Max = number(sum.Mean), number(sum.Min), number(sum.Max)
+				err = errors.Join(err, put(x))
+			}
+		}
+		return err
+	}
+}
+
+// row fills what readings and summaries share.
+func (k bufferExport) row(b store.Stretch, ch *gateway.Channel, stamp gateway.Stamp, q gateway.Quality) (x exported, wanted bool) {
+	at := b.Header.Anchor.Wall(stamp)
+	return exported{
+		Epoch: b.Epoch, Device: ch.Device, Quantity: ch.Quantity, Unit: ch.Unit,
+		Time: &at, Clock: b.Header.Anchor.Quality.String(), Quality: q.String(),
+	}, k.wants(ch, at)
+}
+
+// number gives nil for what JSON has no number for.
+func number(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return nil
 	}
+	return &v
 }
 
 func (k bufferExport) wants(ch *gateway.Channel, at time.Time) bool {
@@ -350,21 +376,30 @@ func (k bufferExport) wants(ch *gateway.Channel, at time.Time) bool {
 		!at.Before(k.From) && (k.To.IsZero() || at.Before(k.To))
 }
 
-// csvRows writes a header and then a row for each reading.
+// csvRows writes a header and then a row for each reading. The last three
+// columns are those of thinned readings.
 func csvRows(w io.Writer) func(exported) error {
 	rows := csv.NewWriter(w)
 	headed := false
 	return func(x exported) error {
 		if !headed {
 			headed = true
-			_ = rows.Write([]string{"timestamp", "time", "device_id", "quantity", "value", "unit", "quality", "epoch", "seq"}) // Error tells
+			_ = rows.Write([]string{"timestamp", "time", "device_id", "quantity", "value", "unit", "quality", "epoch", "seq", "n", "min", "max"}) // Error tells
 		}
-		value := ""
-		if x.Value != nil {
-			value = strconv.FormatFloat(*x.Value, 'g', -1, 64)
+		n := ""
+		if x.N > 0 {
+			n = strconv.FormatUint(x.N, 10)
 		}
-		_ = rows.Write([]string{x.Time.Format("2006-01-02T15:04:05.000Z"), x.Clock, x.Device, x.Quantity, value, x.Unit, x.Quality, x.Epoch.String(), strconv.FormatUint(x.Seq, 10)})
+		_ = rows.Write([]string{x.Time.Format("2006-01-02T15:04:05.000Z"), x.Clock, x.Device, x.Quantity, decimal(x.Value), x.Unit, x.Quality,
+			x.Epoch.String(), strconv.FormatUint(x.Seq, 10), n, decimal(x.Min), decimal(x.Max)})
 		rows.Flush()
 		return rows.Error()
 	}
+}
+
+func decimal(v *float64) string {
+	if v == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*v, 'g', -1, 64)
 }

@@ -61,7 +61,7 @@ func (d *daemon) start() (err error) {
 	}
 	d.store, err = store.Open(store.Options{
 		Dir: cfg.Store.Dir, FlushInterval: cfg.Store.FlushInterval, HistoryFlush: cfg.Store.HistoryFlush,
-		History: cfg.Store.History, MaxSize: int64(cfg.Store.MaxSize), MinFree: int64(cfg.Store.MinFree),
+		History: cfg.Store.History, MaxSize: int64(cfg.Store.MaxSize), MinFree: int64(cfg.Store.MinFree), ThinInterval: cfg.Store.ThinInterval,
 		Rate: cfg.Rate(table), Burst: cfg.Channels(table),
 		Clock: d.clock, Conditions: d.health, Log: d.log, VerifyState: verifyState,
 	})

@@ -30,7 +30,7 @@ func fillOutage(ctx context.Context, cfg *config.Config, away time.Duration, c c
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	s, err := store.Open(store.Options{
 		Dir: cfg.Store.Dir, FlushInterval: cfg.Store.FlushInterval, HistoryFlush: cfg.Store.HistoryFlush,
-		History: cfg.Store.History, MaxSize: int64(cfg.Store.MaxSize), MinFree: int64(cfg.Store.MinFree),
+		History: cfg.Store.History, MaxSize: int64(cfg.Store.MaxSize), MinFree: int64(cfg.Store.MinFree), ThinInterval: cfg.Store.ThinInterval,
 		Rate: outageRate, Burst: outageRate, Clock: past, Conditions: health.New(quiet), Log: quiet, VerifyState: verifyState,
 	})
 	if err != nil {

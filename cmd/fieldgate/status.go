@@ -26,7 +26,7 @@ func (d *daemon) status() local.Status {
 			Head: st.Head, Stored: st.Stored + st.Journal, Unacked: st.Unacked, OldestUnacked: st.OldestUnackedAge.Seconds(),
 			Bytes: st.Bytes, FlushInterval: d.cfg.Store.FlushInterval.Seconds(), LossWindow: st.LossWindow.Seconds(),
 			Commits: st.Commits, Gaps: st.Gaps, Journal: st.Journal, HeadBytes: st.HeadBytes, JournalBytes: st.JournalBytes,
-			TimeToFull: st.TimeToFull.Seconds(), GapReadings: map[string]uint64{}, Openings: st.Openings, UncleanStops: st.UncleanStops,
+			TimeToFull: st.TimeToFull.Seconds(), GapReadings: map[string]uint64{}, Thinned: st.Thinned, Openings: st.Openings, UncleanStops: st.UncleanStops,
 		},
 		Health: d.health.List(),
 	}

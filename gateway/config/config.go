@@ -34,7 +34,8 @@ type Store struct {
 	Dir           string        `toml:"dir" default:"/var/lib/fieldgate" form:"path" doc:"Where the daemon keeps what it writes. The service may write nowhere else."`
 	FlushInterval time.Duration `toml:"flush_interval" default:"5s" min:"0s" max:"1h" doc:"Age at which readings that the cloud does not yet hold go to the card. A power cut costs at most these. Shorter wears the card more; 0s: every reading is on the card before anything else happens to it."`
 	HistoryFlush  time.Duration `toml:"history_flush" default:"10m" min:"1s" max:"1d" doc:"The same for readings that the cloud holds already: a power cut costs the local history this much, the cloud nothing."`
-	MaxSize       Size          `toml:"max_size" default:"1GiB" min:"16MiB" doc:"Most that the store takes on the card. Beyond it the oldest goes first, what the cloud holds before what it lacks."`
+	MaxSize       Size          `toml:"max_size" default:"1GiB" min:"16MiB" doc:"Most that the store takes on the card. Beyond it the oldest goes first: what the cloud holds, then the detail of what it lacks (thin_interval), then that itself."`
+	ThinInterval  time.Duration `toml:"thin_interval" default:"1m" min:"0s" max:"1d" doc:"When max_size or min_free leave no room, the oldest readings that the cloud lacks are first reduced to count, least, greatest and mean value per channel and this interval. 0s: they are dropped as they are."`
 	MinFree       Size          `toml:"min_free" default:"256MiB" min:"0B" doc:"Free space on the file system that the store leaves to others."`
 	Endurance     Size          `toml:"endurance" default:"0B" min:"0B" doc:"What the card is made for, in bytes written over its life (its maker's TBW), such as 30TiB. With it the status tells how long the card will last; 0B: it does not."`
 	History       time.Duration `toml:"history" default:"30d" min:"0s" doc:"Age up to which readings that the cloud holds stay on the card for the dashboard."`

@@ -40,6 +40,7 @@ func writeStoreMetrics(w *bytes.Buffer, b Store) {
 	gauge(`readings{where="head"}`, float64(b.Head))
 	gauge(`readings{where="journal"}`, float64(b.Journal))
 	gauge(`readings{where="volumes"}`, float64(b.Stored-b.Journal))
+	gauge("thinned_readings", float64(b.Thinned))
 	gauge(`bytes{where="head"}`, float64(b.HeadBytes))
 	gauge(`bytes{where="journal"}`, float64(b.JournalBytes))
 	gauge(`bytes{where="volumes"}`, float64(b.Bytes))

@@ -58,6 +58,7 @@ type Store struct {
 	Commits       uint64  `json:"commits"`       // since the start
 	Gaps          uint64  `json:"gaps"`          // gap records held
 
+	Thinned      uint64            `json:"thinned"`                  // of Stored, reduced to summaries
 	Journal      uint64            `json:"journal"`                  // of Stored, in the journal
 	HeadBytes    int64             `json:"head_bytes"`               // of RAM
 	JournalBytes int64             `json:"journal_bytes"`            // of pages in use

@@ -30,7 +30,7 @@ func (c *Column) Qualities(each func(q gateway.Quality, from, to int)) {
 
 // Columns reads the columns of a block that want asks for, without putting
 // the readings into their order: that is what makes it fast. The error is
-// ErrCorrupt or ErrVersion.
+// ErrCorrupt, ErrVersion or ErrThinned.
 func (d *Decoder) Columns(b []byte, want func(device, quantity string) bool, each func(*Column)) (gateway.BlockHeader, error) {
 	h, err := parse(b)
 	if err != nil {

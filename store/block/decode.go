@@ -41,7 +41,7 @@ func NewDecoder() *Decoder {
 
 // Decode reads one block. The readings are valid until the next call; their
 // channels stay, and are the same pointers in later blocks. The error is
-// ErrCorrupt or ErrVersion.
+// ErrCorrupt, ErrVersion or ErrThinned.
 func (d *Decoder) Decode(b []byte) (gateway.BlockHeader, []gateway.Reading, error) {
 	h, err := parse(b)
 	if err != nil {
@@ -60,16 +60,12 @@ func (d *Decoder) Decode(b []byte) (gateway.BlockHeader, []gateway.Reading, erro
 }
 
 func (d *Decoder) readDocument(h *header, payload []byte) error {
-	raw := payload
-	if h.compressed {
-		var err error
-		if raw, err = d.zstd.DecodeAll(payload, d.raw[:0]); err != nil {
-			return fmt.Errorf("%w: decompress: %w", ErrCorrupt, err)
-		}
-		d.raw = raw
+	if h.Thinned {
+		return ErrThinned
 	}
-	if len(raw) != h.raw {
-		return fmt.Errorf("%w: document of %d bytes, not %d", ErrCorrupt, len(raw), h.raw)
+	raw, err := d.unpack(h, payload)
+	if err != nil {
+		return err
 	}
 	d.doc = document{Times: d.doc.Times[:0], Channels: d.doc.Channels[:0], Order: d.doc.Order[:0]}
 	if err := decMode.Unmarshal(raw, &d.doc); err != nil {
@@ -79,6 +75,21 @@ func (d *Decoder) readDocument(h *header, payload []byte) error {
 		return fmt.Errorf("%w: %w: %d channels", ErrCorrupt, ErrLimit, len(d.doc.Channels))
 	}
 	return nil
+}
+
+// unpack gives the document's bytes, valid until the next block is read.
+func (d *Decoder) unpack(h *header, payload []byte) (raw []byte, err error) {
+	raw = payload
+	if h.compressed {
+		if raw, err = d.zstd.DecodeAll(payload, d.raw[:0]); err != nil {
+			return nil, fmt.Errorf("%w: decompress: %w", ErrCorrupt, err)
+		}
+		d.raw = raw
+	}
+	if len(raw) != h.raw {
+		return nil, fmt.Errorf("%w: document of %d bytes, not %d", ErrCorrupt, len(raw), h.raw)
+	}
+	return raw, nil
 }
 
 // readColumns expands the columns. That they hold n readings together is
@@ -100,7 +111,7 @@ func (d *Decoder) readColumns(n int) error {
 		if n -= c.n; n < 0 {
 			break
 		}
-		c.channel = d.intern(from)
+		c.channel = d.intern(from.Device, from.Quantity, from.Unit)
 	}
 	if n != 0 {
 		return fmt.Errorf("%w: columns do not add up to the header's count", ErrCorrupt)
@@ -141,8 +152,8 @@ func (c *decoded) read(from *channel) error {
 }
 
 // intern gives the one pointer for a channel of these names.
-func (d *Decoder) intern(from *channel) *gateway.Channel {
-	key := gateway.Channel{Device: from.Device, Quantity: from.Quantity, Unit: from.Unit}
+func (d *Decoder) intern(device, quantity, unit string) *gateway.Channel {
+	key := gateway.Channel{Device: device, Quantity: quantity, Unit: unit}
 	ch := d.channels[key]
 	if ch == nil {
 		if len(d.channels) >= 2*MaxChannels {
@@ -176,23 +187,14 @@ func (d *Decoder) readReadings(h *header) error {
 
 // next reads the column's next reading, its stamp in ticks.
 func (c *decoded) next(r *gateway.Reading) {
-	r.Channel, r.At, r.Quality = c.channel, gateway.Stamp(c.ticks[c.at]), gateway.Good
+	r.Channel, r.At = c.channel, gateway.Stamp(c.ticks[c.at])
 	if len(c.floats) > 0 {
 		r.Value = c.floats[c.at]
 	} else {
 		r.Value = float64(c.ints[c.at]) / c.power
 	}
 	c.at++
-	if len(c.quality) == 0 {
-		return
-	}
-	r.Quality = gateway.Quality(c.quality[0])
-	if len(c.quality) == 1 {
-		return
-	}
-	if c.quality[1]--; c.quality[1] == 0 {
-		c.quality = c.quality[2:]
-	}
+	r.Quality, c.quality = nextRun(c.quality)
 }
 
 // resized gives s with length n, its elements of before kept for reuse.

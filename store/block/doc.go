@@ -6,6 +6,10 @@
 // A block needs nothing beside itself to be read: it names its channels, and
 // its order column gives every reading its seq. What was put in comes out bit
 // for bit, NaN, infinities and the negative zero included.
+//
+// A thinned block stands in the place of readings that gave way to newer ones:
+// the same header, and of every channel and interval the number of readings,
+// their least, greatest and mean value and their worst quality.
 package block
 
 import "errors"
@@ -27,4 +31,5 @@ var (
 	ErrCorrupt = errors.New("corrupt block")             // not what an Encoder wrote
 	ErrVersion = errors.New("block of a later version")  // intact, but not for this version
 	ErrLimit   = errors.New("limit of a block exceeded") // more readings, channels or bytes than a block may hold
+	ErrThinned = errors.New("block of thinned readings") // read it with Summaries
 )

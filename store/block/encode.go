@@ -48,14 +48,19 @@ func (e *Encoder) Append(dst []byte, h gateway.BlockHeader, rs []gateway.Reading
 		return dst, fmt.Errorf("encode block: %w: %d readings", ErrLimit, len(rs))
 	}
 	full := header{BlockHeader: h}
-	full.N = uint64(len(rs))
+	full.N, full.Thinned = uint64(len(rs)), false
 	full.T0, full.T1 = span(rs)
 	if err := e.gather(rs, full.T0); err != nil {
 		return dst, err
 	}
 	e.writeColumns()
+	return e.appendBlock(dst, full, &e.doc)
+}
+
+// appendBlock appends header and document.
+func (e *Encoder) appendBlock(dst []byte, full header, doc any) ([]byte, error) {
 	e.raw.Reset()
-	if err := encMode.MarshalToBuffer(&e.doc, &e.raw); err != nil {
+	if err := encMode.MarshalToBuffer(doc, &e.raw); err != nil {
 		return dst, fmt.Errorf("encode block: %w", err)
 	}
 	if full.raw = e.raw.Len(); full.raw > MaxRaw {

@@ -18,17 +18,21 @@ const Magic = "fgbk"
 //	 0 magic "fgbk"          24 first seq, 8
 //	 4 CRC-32C of the rest   32 epoch, 16
 //	 8 version (1)           48 boot id, 16
-//	 9 flags (1: zstd)       64 anchor: from, 8
+//	 9 flags (below)         64 anchor: from, 8
 //	10 anchor: quality       72 anchor: offset, 8
 //	11 zero                  80 anchor: error, 8
 //	12 bytes of payload, 4   88 T0, earliest stamp, 8
 //	16 bytes of document, 4  96 T1, latest stamp, 8
 //	20 readings, 4          104 payload
+//
+// Flags: 1 the document is compressed with zstd; 2 it is that of thinned
+// readings.
 const HeaderSize = 104
 
 const (
 	version        = 1
 	flagCompressed = 1
+	flagThinned    = 2
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -46,7 +50,10 @@ func (h *header) put(b []byte) {
 	copy(b, Magic)
 	b[8], b[9], b[10], b[11] = version, 0, byte(h.Anchor.Quality), 0
 	if h.compressed {
-		b[9] = flagCompressed
+		b[9] |= flagCompressed
+	}
+	if h.Thinned {
+		b[9] |= flagThinned
 	}
 	be := binary.BigEndian
 	be.PutUint32(b[12:], uint32(h.payload))
@@ -89,10 +96,10 @@ func parse(b []byte) (header, error) {
 	if be.Uint32(b[4:]) != crc32.Checksum(b[8:], castagnoli) {
 		return h, fmt.Errorf("%w: wrong checksum", ErrCorrupt)
 	}
-	if b[8] != version || b[9]&^flagCompressed != 0 {
+	if b[8] != version || b[9]&^(flagCompressed|flagThinned) != 0 {
 		return h, fmt.Errorf("%w: version %d, flags %#x", ErrVersion, b[8], b[9])
 	}
-	h.compressed = b[9] == flagCompressed
+	h.compressed, h.Thinned = b[9]&flagCompressed != 0, b[9]&flagThinned != 0
 	h.payload, h.raw = int(be.Uint32(b[12:])), int(be.Uint32(b[16:]))
 	h.N, h.First = uint64(be.Uint32(b[20:])), be.Uint64(b[24:])
 	h.Epoch, h.Anchor.Boot = gateway.EpochID(b[32:48]), gateway.BootID(b[48:64])

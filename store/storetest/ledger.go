@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
+	"slices"
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store"
@@ -108,7 +110,7 @@ func (w *walk) epoch(e gateway.EpochState) error {
 			return w.behind(e.ID, seq, nil)
 		case err != nil:
 			return err
-		case b.Epoch != e.ID || b.First != seq:
+		case b.Epoch != e.ID || b.First != seq && !(b.Thinned && b.First < seq && b.Last() >= seq):
 			return fmt.Errorf("at %d stands %v", seq, b.Range)
 		case b.End != nil:
 			return w.behind(e.ID, seq, b.End)
@@ -116,6 +118,8 @@ func (w *walk) epoch(e gateway.EpochState) error {
 			return fmt.Errorf("at %d stands nothing", seq)
 		case b.Gap != nil:
 			err = w.gap(b)
+		case b.Thinned:
+			err = w.thinned(b, seq)
 		default:
 			err = w.block(b)
 		}
@@ -143,6 +147,33 @@ func (w *walk) block(b gateway.Block) error {
 		}
 	}
 	w.found.Readings += b.N
+	return nil
+}
+
+// thinned compares summaries of a channel's readings, all of which are in
+// order of time, with what was appended.
+func (w *walk) thinned(b gateway.Block, seq uint64) error {
+	h, sums, err := w.dec.Summaries(b.Data)
+	if err != nil || h.Range != b.Range || !w.l.Limited {
+		return fmt.Errorf("%v is thinned and decodes to %v: %v", b.Range, h.Range, err)
+	}
+	values := w.l.Epochs[b.Epoch].Values
+	if b.Last() > uint64(len(values)) {
+		return fmt.Errorf("thinned up to %d, which was never appended", b.Last())
+	}
+	values = values[b.First-1 : b.Last()]
+	for _, sum := range sums {
+		own := values[:sum.N]
+		values = values[sum.N:]
+		total := 0.0
+		for _, v := range own {
+			total += v
+		}
+		if mean := total / float64(sum.N); sum.Min != slices.Min(own) || sum.Max != slices.Max(own) || math.Abs(sum.Mean-mean) > 0.01*(1+math.Abs(mean)) {
+			return fmt.Errorf("thinned %v says %+v of %d readings with mean %v", b.Range, sum, len(own), mean)
+		}
+	}
+	w.found.Thinned += b.Last() + 1 - seq
 	return nil
 }
 

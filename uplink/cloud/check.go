@@ -34,6 +34,9 @@ func (f *flaw) Unwrap() error { return f.err }
 func checkBlocks(u *wire.Update, now time.Time) *flaw {
 	d := decoders.Get().(*block.Decoder)
 	defer decoders.Put(d)
+	if u.Thinned != nil {
+		return checkThinned(d, u, now)
+	}
 	next := u.First
 	for i, b := range u.Blocks {
 		h, rs, err := d.Decode(b)
@@ -50,6 +53,21 @@ func checkBlocks(u *wire.Update, now time.Time) *flaw {
 	}
 	if u.Gap == nil && next != u.First+u.N {
 		return &flaw{wire.NackBlock, fmt.Errorf("the blocks hold %d readings, the update says %d", next-u.First, u.N)}
+	}
+	return nil
+}
+
+// checkThinned reads a thinned block.
+func checkThinned(d *block.Decoder, u *wire.Update, now time.Time) *flaw {
+	h, _, err := d.Summaries(u.Thinned)
+	if err != nil {
+		return &flaw{wire.NackBlock, fmt.Errorf("thinned block: %w", err)}
+	}
+	if h.Epoch != u.Epoch || h.First != u.First || h.N != u.N {
+		return &flaw{wire.NackBlock, fmt.Errorf("thinned block stands for %d readings from %d of epoch %s, not for %d from %d", h.N, h.First, h.Epoch, u.N, u.First)}
+	}
+	if err := checkTimes(h, now); err != nil {
+		return &flaw{wire.NackTime, fmt.Errorf("thinned block: %w", err)}
 	}
 	return nil
 }

@@ -257,6 +257,12 @@ type line struct {
 	Why       gateway.Why
 	Closed    *uint64
 	After     uint64
+	Count     uint64
+	IntervalS float64 `json:"interval_s"`
+	From      uint64
+	Min       *float64
+	Max       *float64
+	Mean      *float64
 	AtMost    uint64 `json:"at_most"`
 	T0, T1    string
 }

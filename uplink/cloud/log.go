@@ -42,9 +42,10 @@ type Kind string
 
 // The kinds of records.
 const (
-	KindOpen   Kind = "open"   // a session began; no body
-	KindUpdate Kind = "update" // readings, or an end alone
-	KindGap    Kind = "gap"    // readings that will never come
+	KindOpen    Kind = "open"    // a session began; no body
+	KindUpdate  Kind = "update"  // readings, or an end alone
+	KindGap     Kind = "gap"     // readings that will never come
+	KindThinned Kind = "thinned" // summaries in place of readings
 )
 
 // A Record is one step of a gateway's chain. The chain of record ids makes a

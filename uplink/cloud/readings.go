@@ -47,6 +47,29 @@ type gapLine struct {
 	Time      string          `json:"time"`
 }
 
+// thinnedLine is what is left of the readings of one channel in one interval.
+// Those of one record have first and n in common: the names they stand for.
+// The log holds the readings before from themselves.
+type thinnedLine struct {
+	Type      string          `json:"type"`
+	GatewayID string          `json:"gateway_id"`
+	DeviceID  string          `json:"device_id"`
+	Quantity  string          `json:"quantity"`
+	Unit      string          `json:"unit"`
+	Timestamp string          `json:"timestamp"` // where the interval begins
+	IntervalS float64         `json:"interval_s"`
+	Count     uint64          `json:"count"`
+	Min       *float64        `json:"min"` // null: not a number
+	Max       *float64        `json:"max"`
+	Mean      *float64        `json:"mean"`
+	Quality   string          `json:"quality"` // the worst
+	Time      string          `json:"time"`
+	Epoch     gateway.EpochID `json:"epoch"`
+	First     uint64          `json:"first"`
+	N         uint64          `json:"n"`
+	From      uint64          `json:"from"`
+}
+
 type closedLine struct {
 	Type      string          `json:"type"`
 	GatewayID string          `json:"gateway_id"`
@@ -165,6 +188,11 @@ func (p *printer) print(r Record) error {
 			return fmt.Errorf("record %d: %w", r.Seq, err)
 		}
 	}
+	if u.Thinned != nil && last >= from {
+		if err := p.thinned(u.Thinned, from); err != nil {
+			return fmt.Errorf("record %d: %w", r.Seq, err)
+		}
+	}
 	if u.Gap != nil && last >= from {
 		if err := p.to.Encode(p.gap(u, from, last)); err != nil {
 			return err
@@ -193,10 +221,7 @@ func (p *printer) block(b []byte, from uint64) error {
 		}
 		r := &rs[i]
 		line.DeviceID, line.Quantity, line.Unit = r.Channel.Device, r.Channel.Quantity, r.Channel.Unit
-		line.Value = &r.Value
-		if math.IsNaN(r.Value) || math.IsInf(r.Value, 0) {
-			line.Value = nil
-		}
+		line.Value = number(r.Value)
 		line.Timestamp = h.Anchor.Wall(r.At).Format(timeLayout)
 		line.Quality = r.Quality.String()
 		if err := p.to.Encode(&line); err != nil {
@@ -204,6 +229,34 @@ func (p *printer) block(b []byte, from uint64) error {
 		}
 	}
 	return nil
+}
+
+func (p *printer) thinned(b []byte, from uint64) error {
+	h, sums, err := p.blocks.Summaries(b)
+	if err != nil {
+		return err
+	}
+	for i := range sums {
+		sum := &sums[i]
+		err := p.to.Encode(thinnedLine{
+			Type: "thinned", GatewayID: p.gatewayID, DeviceID: sum.Channel.Device, Quantity: sum.Channel.Quantity, Unit: sum.Channel.Unit,
+			Timestamp: h.Anchor.Wall(sum.From).Format(timeLayout), IntervalS: sum.Interval.Seconds(), Count: sum.N,
+			Min: number(sum.Min), Max: number(sum.Max), Mean: number(sum.Mean), Quality: sum.Worst.String(), Time: h.Anchor.Quality.String(),
+			Epoch: h.Epoch, First: h.First, N: h.N, From: from,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// number gives nil for what JSON has no number for.
+func number(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
 }
 
 func (p *printer) gap(u *wire.Update, first, last uint64) gapLine {

@@ -52,6 +52,9 @@ func (x *session) take(u update) error {
 		if u.Gap != nil {
 			r.Kind = KindGap
 		}
+		if u.Thinned != nil {
+			r.Kind = KindThinned
+		}
 		if err := x.chain.append(x.ctx, r); err != nil {
 			return err
 		}

@@ -142,16 +142,19 @@ type End struct {
 	Anchor *Anchor     `json:"anchor,omitempty" cbor:"anchor,omitempty"`
 }
 
-// Update carries consecutive readings of one epoch as whole blocks, or a gap
-// in their place; End rides along or comes alone with n = 0.
+// Update carries consecutive readings of one epoch as whole blocks, or in
+// their place a thinned block or a gap; End rides along or comes alone with
+// n = 0. A thinned block may begin before what the cloud lacks: it cannot be
+// parted.
 type Update struct {
-	Lane   Lane            `json:"lane" cbor:"10,keyasint"`
-	Epoch  gateway.EpochID `json:"epoch" cbor:"11,keyasint"`
-	First  uint64          `json:"first" cbor:"12,keyasint"`
-	N      uint64          `json:"n" cbor:"13,keyasint"`
-	Blocks [][]byte        `json:"blocks,omitempty" cbor:"14,keyasint,omitempty"`
-	Gap    *Gap            `json:"gap,omitempty" cbor:"15,keyasint,omitempty"`
-	End    *End            `json:"end,omitempty" cbor:"17,keyasint,omitempty"`
+	Lane    Lane            `json:"lane" cbor:"10,keyasint"`
+	Epoch   gateway.EpochID `json:"epoch" cbor:"11,keyasint"`
+	First   uint64          `json:"first" cbor:"12,keyasint"`
+	N       uint64          `json:"n" cbor:"13,keyasint"`
+	Blocks  [][]byte        `json:"blocks,omitempty" cbor:"14,keyasint,omitempty"`
+	Gap     *Gap            `json:"gap,omitempty" cbor:"15,keyasint,omitempty"`
+	Thinned []byte          `json:"thinned,omitempty" cbor:"16,keyasint,omitempty"`
+	End     *End            `json:"end,omitempty" cbor:"17,keyasint,omitempty"`
 }
 
 // Ack says, cumulatively, what is on the cloud's disk.

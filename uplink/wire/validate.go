@@ -86,21 +86,27 @@ func (m *Update) validate() error {
 	return m.End.validate(m.First + m.N - 1)
 }
 
-// validContent checks that n readings are there as blocks, or stand as a gap,
-// and that an update without either at least ends its epoch.
+// validContent checks that n readings are there as blocks, or stand as a
+// thinned block or a gap, and that an update with none of these at least ends
+// its epoch.
 func (m *Update) validContent() error {
-	blocks := uint64(len(m.Blocks))
+	blocks, kinds := uint64(len(m.Blocks)), 0
+	for _, has := range []bool{blocks > 0, m.Gap != nil, m.Thinned != nil} {
+		if has {
+			kinds++
+		}
+	}
 	switch {
-	case blocks > 0 && m.Gap != nil:
-		return errors.New("has blocks and a gap")
+	case kinds > 1:
+		return errors.New("has more than one of blocks, gap and thinned")
 	case blocks > MaxBlocks:
 		return fmt.Errorf("%d blocks, at most %d are allowed", blocks, MaxBlocks)
 	case blocks > 0 && (m.N < blocks || m.N > blocks*MaxBlockN):
 		return fmt.Errorf("n is %d with %d blocks", m.N, blocks)
-	case m.Gap != nil && m.N == 0:
-		return errors.New("gap of nothing")
-	case blocks == 0 && m.Gap == nil && (m.N > 0 || m.End == nil):
-		return errors.New("has no blocks, gap or end")
+	case blocks == 0 && kinds > 0 && m.N == 0:
+		return errors.New("gap or thinned block of nothing")
+	case kinds == 0 && (m.N > 0 || m.End == nil):
+		return errors.New("has no blocks, gap, thinned block or end")
 	}
 	for _, b := range m.Blocks {
 		if len(b) == 0 {
