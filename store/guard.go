@@ -39,9 +39,9 @@ func isDamage(err error) bool {
 	return err != nil && !errors.Is(err, berrors.ErrTimeout) && !errors.Is(err, ErrClosed)
 }
 
-// openBolt opens an existing file.
+// openBolt opens an existing file that is sound.
 func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
-	if _, err := os.Stat(path); err != nil {
+	if err := soundFile(path); err != nil {
 		return nil, err
 	}
 	err = guarded(func() error {

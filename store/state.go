@@ -98,9 +98,6 @@ func (st *state) load() (facts, map[uint64]entry, error) {
 	}
 	err = guarded(func() error {
 		return db.View(func(tx *bbolt.Tx) error {
-			if err := soundPages(tx); err != nil {
-				return err
-			}
 			return readState(tx, &f, entries)
 		})
 	})
@@ -147,31 +144,6 @@ func checkPages(tx *bbolt.Tx) error {
 		return nil
 	}
 	return err
-}
-
-// soundPages looks whether pages that are said to be longer than one end
-// within the file: bbolt frees each page of them, and is not done for hours
-// where a bit of that number has flipped.
-func soundPages(tx *bbolt.Tx) error {
-	if tx.DB().IsReadOnly() {
-		return nil // nothing is freed
-	}
-	pages := int(tx.Size()) / tx.DB().Info().PageSize
-	for id := 0; id < pages; {
-		info, err := tx.Page(id)
-		if err != nil || info == nil {
-			return fmt.Errorf("%w: page %d cannot be read (%v)", errDamaged, id, err)
-		}
-		if info.Type == "free" {
-			id++
-			continue
-		}
-		if info.OverflowCount >= pages-id {
-			return fmt.Errorf("%w: page %d has %d more behind it, the file %d pages", errDamaged, id, info.OverflowCount, pages)
-		}
-		id += info.OverflowCount + 1
-	}
-	return nil
 }
 
 func readState(tx *bbolt.Tx, f *facts, entries map[uint64]entry) error {
@@ -296,6 +268,9 @@ func (st *state) update(fill func(*bbolt.Tx) error) error {
 	})
 	if err != nil {
 		st.giveUp()
+	}
+	if errors.Is(err, berrors.ErrIncompatibleValue) { // a bucket that is none any more
+		err = fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	return err
 }
