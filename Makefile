@@ -29,9 +29,11 @@ test: build
 	go test -race -count=1 -timeout $(TEST_TIMEOUT) ./...
 	go test -count=1 -v -run 'TestCrashImages|TestFlippedBits' ./store
 
+# How often the power is cut.
+CUTS ?= 5
 test-pi: deb build
 	packaging/pi/build-image.sh
-	go test -tags pi -v -count=1 -timeout 60m ./packaging/pi
+	go test -tags pi -v -count=1 -timeout 60m ./packaging/pi -cuts $(CUTS)
 
 deb: $(ARCHS:%=dist-%)
 

@@ -5,7 +5,9 @@
 package pi
 
 import (
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,6 +20,8 @@ import (
 )
 
 const gatewayID = "pi-1"
+
+var cuts = flag.Int("cuts", 5, "how often the power is cut, in phase after phase")
 
 // A story is one board's life; its steps build on each other.
 type story struct {
@@ -52,7 +56,7 @@ func TestPi(t *testing.T) {
 		{"cloud away for a minute", s.outage},
 		{"bus taken away", s.bus},
 		{"level from outside", s.level},
-		{"power cut during an outage", s.powerCut},
+		{"power cuts", s.powerCuts},
 	} {
 		if !t.Run(step.name, step.run) {
 			s.tell(t)
@@ -295,33 +299,85 @@ func (s *story) level(t *testing.T) {
 	}
 }
 
-// powerCut: of what /ws showed before it, at most the loss window is missing, and a gap says so.
-func (s *story) powerCut(t *testing.T) {
-	s.cloud.Stop(t)
-	s.screen.AwaitSpan(t, s.screen.Count(), 20*time.Second)
-	s.board.cut()
-	seen, st, _ := s.screen.Snapshot()
-	cut := seen[len(seen)-1]
+// A phase is what the gateway is doing when the power goes.
+type phase struct {
+	name string
+	wait func(*testing.T)
+}
 
-	t.Logf("pi: boot after the power cut, to ssh %.0f s", s.board.boot().Seconds())
-	took := s.screen.Await(t, "a new epoch", len(seen), func(rs []witness.Reading, _ witness.Status) bool {
-		return slices.ContainsFunc(rs, func(r witness.Reading) bool { return r.Epoch != cut.Epoch })
-	})
-	t.Logf("pi: first reading on /ws %.0f s after ssh", took.Seconds())
-	s.cloud.Start(t)
-	held, _ := s.cloud.Await(t, "the end of the epoch that was cut", func(h witness.Log) bool { return h.Ended[cut.Epoch] != "" })
+// A powerCut is one that happened.
+type powerCut struct {
+	phase  string
+	seen   []witness.Reading // on /ws since the cut before, the last one at the end
+	window time.Duration     // what a cut costs at most, as the status had said
+}
 
-	window := time.Duration(st.Store.LossWindow * float64(time.Second))
-	missing := held.Lacks(seen)
+// powerCuts: each takes the power away in another phase. Of what /ws showed before it, at most the loss window is
+// missing, and a gap says so.
+func (s *story) powerCuts(t *testing.T) {
+	phases := []phase{
+		{"cloud away", func(t *testing.T) {
+			s.cloud.Stop(t)
+			s.screen.AwaitSpan(t, s.screen.Count(), 20*time.Second)
+		}},
+		{"first reading after a boot", func(*testing.T) {}}, // the step before ended with it
+		{"online", func(t *testing.T) {
+			s.screen.Await(t, "uplink online", 0, online)
+			s.screen.AwaitSpan(t, s.screen.Count(), 7*time.Second)
+		}},
+		{"backlog begins to drain", func(t *testing.T) {
+			s.cloud.Stop(t)
+			s.screen.AwaitSpan(t, s.screen.Count(), 15*time.Second)
+			s.cloud.Start(t)
+			s.screen.Await(t, "uplink online", 0, online)
+		}},
+		{"systemctl stop", func(t *testing.T) { s.board.run(t, "systemctl stop --no-block fieldgate") }},
+	}
+	var all, unjudged []powerCut
+	from := s.screen.Count()
+	for n := range *cuts {
+		now, next := phases[n%len(phases)], phases[(n+1)%len(phases)]
+		now.wait(t)
+		<-time.After(rand.N(time.Second)) // anywhere between two readings, or in a write
+		s.board.cut()
+		seen, st, _ := s.screen.Snapshot()
+		unjudged = append(unjudged, powerCut{now.name, seen[from:], time.Duration(st.Store.LossWindow * float64(time.Second))})
+		from = len(seen)
+		t.Logf("pi: cut %d, %s; boot to ssh %.0f s", n+1, now.name, s.board.boot().Seconds())
+		s.screen.Await(t, "a reading after the cut", from, func(rs []witness.Reading, _ witness.Status) bool {
+			return slices.ContainsFunc(rs, func(r witness.Reading) bool { return r.Epoch != seen[len(seen)-1].Epoch })
+		})
+		if next.name == phases[1].name && n+1 < *cuts {
+			continue // at once
+		}
+		if !s.cloud.Running() {
+			s.cloud.Start(t)
+		}
+		for _, c := range unjudged {
+			s.judge(t, c)
+		}
+		all, unjudged = append(all, unjudged...), nil
+	}
+	held, _ := s.cloud.Await(t, "an answer", func(witness.Log) bool { return true })
+	s.check(t, held)
+	t.Logf("pi: %d power cuts", len(all))
+}
+
+func online(_ []witness.Reading, st witness.Status) bool { return st.Uplink.State == "online" }
+
+// judge looks what a cut cost.
+func (s *story) judge(t *testing.T, c powerCut) {
+	last := c.seen[len(c.seen)-1]
+	held, _ := s.cloud.Await(t, "the end of the epoch that was cut", func(h witness.Log) bool { return h.Ended[last.Epoch] != "" })
+	missing := held.Lacks(c.seen)
 	for _, r := range missing {
-		if age := cut.Timestamp.Sub(r.Timestamp); age > window {
-			t.Errorf("lost: %s/%d, taken %v before the last one seen; the loss window is %v", r.Epoch, r.Seq, age, window)
+		if age := last.Timestamp.Sub(r.Timestamp); age > c.window {
+			t.Errorf("lost: %s/%d, taken %v before the last one seen; the loss window is %v", r.Epoch, r.Seq, age, c.window)
 		}
 		if !held.Explained(r.Name()) {
 			t.Errorf("lost and in no gap: %s/%d", r.Epoch, r.Seq)
 		}
 	}
-	t.Logf("pi: power cut: of %d readings seen on /ws %d are lost, all within the window of %v; the epoch ended with %q",
-		len(seen), len(missing), window, held.Ended[cut.Epoch])
-	s.check(t, held)
+	t.Logf("pi: power cut (%s): of %d readings seen on /ws %d are lost, all within the window of %v; the epoch ended with %q",
+		c.phase, len(c.seen), len(missing), c.window, held.Ended[last.Epoch])
 }

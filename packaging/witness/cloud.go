@@ -61,6 +61,9 @@ func (c *Cloud) Start(t *testing.T) {
 	c.Await(t, "answers", func(Log) bool { return true })
 }
 
+// Running tells whether the program was started and not ended.
+func (c *Cloud) Running() bool { return c.server != nil }
+
 // Stop ends the program in order.
 func (c *Cloud) Stop(t *testing.T) {
 	t.Helper()
