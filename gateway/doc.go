@@ -10,7 +10,9 @@
 //  1. Every reading is accounted for. (gateway, epoch, seq) names a reading for
 //     ever: it is in the cloud's log, or in the gateway's store, or inside a
 //     gap record that says from, to or at most how many, and why.
-//     Tests: store TestModel, TestCrashImages, TestFlippedBits and TestFullStoreThinsBeforeItDrops, cmd/fieldgate TestEveryReadingIsAccountedFor,
+//     Tests: store TestModel, TestCrashImages, TestFlippedBits, TestEveryStepFailsInEveryWay and
+//     TestFullStoreThinsBeforeItDrops, cmd/fieldgate TestEveryReadingIsAccountedFor and
+//     TestKilledAtAnyTime,
 //     uplink/cloud TestRandomUpdatesAgainstModel, packaging/pi TestPi.
 //  2. The loss window is one number. A power cut costs at most the readings of
 //     flush_interval plus the duration of one commit that the cloud had not yet

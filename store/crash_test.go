@@ -57,7 +57,7 @@ func births(l *life) {
 		l.ledger = storetest.NewLedger()
 		return storetest.Dir{}
 	}
-	for n := range 60 {
+	for n := range 48 {
 		l.cut(nothing)
 		if n%3 > 0 {
 			l.give(1 + l.random.IntN(100))
@@ -71,7 +71,7 @@ func births(l *life) {
 
 // outage flushes page after page, until the journal goes into a volume.
 func outage(l *life) {
-	for n := range 110 {
+	for n := range 80 {
 		l.give(1 + l.random.IntN(20))
 		if n%10 == 9 {
 			l.give(500) // more than a page
