@@ -47,7 +47,7 @@ var chapters = []chapter{
 	{"thinning", 60, func(o *store.Options) {
 		o.MaxSize, o.Rate, o.Burst, o.ThinInterval, o.History = 4<<20, 1e6, 5000, time.Second, 0
 	}, thinning},
-	{"merging", 5, func(o *store.Options) { o.History = 0 }, merging},
+	{"merging", 12, func(o *store.Options) { o.History = 0 }, merging},
 	{"damage", 6, nil, damage},
 }
 
@@ -92,7 +92,7 @@ func noInterval(l *life) {
 }
 
 func cutsAndSplits(l *life) {
-	for range 8 {
+	for range 7 {
 		for range 1 + l.random.IntN(5) {
 			l.give(1 + l.random.IntN(300))
 			l.sleep(time.Duration(l.random.IntN(8)) * time.Second)
