@@ -71,19 +71,24 @@ func createBolt(d *disk, path string, fill func(*bbolt.Tx) error) (*bbolt.DB, er
 // start is deleted.
 const temporary = ".tmp"
 
-// makeBolt makes a file and syncs it.
+// makeBolt makes a file and syncs it. Of one that failed nothing stays: it
+// would take the room that is missing.
 func makeBolt(d *disk, path string, fill func(*bbolt.Tx) error) error {
-	return d.do(Step{Point: PointFile, Path: path}, func() error {
+	err := d.do(Step{Point: PointFile, Path: path}, func() error {
 		if _, err := fillBolt(path, fill); err != nil {
 			return err
 		}
 		return syncFile(path)
 	})
+	if err != nil {
+		_ = os.Remove(path)
+	}
+	return err
 }
 
 // makeVolume makes a volume that gets no more, cut to its length, and syncs it.
 func makeVolume(d *disk, path string, records []record) error {
-	return d.do(Step{Point: PointFile, Path: path}, func() error {
+	err := d.do(Step{Point: PointFile, Path: path}, func() error {
 		size, err := fillBolt(path, func(tx *bbolt.Tx) error {
 			b, err := tx.CreateBucketIfNotExists(bucketBlocks)
 			if err != nil {
@@ -96,6 +101,10 @@ func makeVolume(d *disk, path string, records []record) error {
 		}
 		return cutFile(path, size)
 	})
+	if err != nil {
+		_ = os.Remove(path)
+	}
+	return err
 }
 
 // cutFile cuts a file that bbolt made to what is in it, and syncs it.

@@ -25,6 +25,8 @@ func TestPageInABrowser(t *testing.T) {
 		if outage.Load() {
 			st.Uplink = Uplink{State: UplinkWaiting, LastError: "the cloud does not answer"}
 			st.Store.Unacked = 12480
+			st.Store.TimeToFull, st.Store.WrittenDaily, st.Store.CardYears, st.Uptime = 40*86400, 3<<20, 41.2, 86400
+			st.Store.UncleanStops, st.Store.Thinned, st.Store.GapReadings = 2, 5000, map[string]uint64{"unclean_stop": 15}
 		}
 		return st
 	}
@@ -44,6 +46,7 @@ func TestPageInABrowser(t *testing.T) {
 	b.text(t, "[aria-label='Uplink']", "Connected to the cloud")
 	b.text(t, "[aria-label='Buffer']", "Nothing waits for the cloud")
 	b.text(t, "[aria-label='Buffer']", "A power cut loses at most 5.1 s")
+	b.text(t, "[aria-label='Storage']", "0 readings kept here")
 	publish(o.Hub, 2, 62.25)
 	b.text(t, tile, "62.25")
 	watchShifts(t, b)
@@ -51,6 +54,8 @@ func TestPageInABrowser(t *testing.T) {
 	outage.Store(true)
 	b.text(t, "[aria-label='Uplink']", "No connection to the cloud")
 	b.text(t, "[aria-label='Buffer']", "12,480 readings waiting")
+	b.text(t, "[aria-label='Storage']", "Room for 40 d without the cloud")
+	b.text(t, "[aria-label='Storage']", "Twice started after a power cut since yesterday. Lost at most 15 in power cuts. Of 5000 only a summary is left. 3.00 MiB written a day: the card lasts about 41 years.")
 	b.await(t, "document.documentElement.scrollWidth <= 360") // nothing sticks out of a phone's screen
 	b.checkClean(t, addr)
 

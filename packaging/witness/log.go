@@ -66,6 +66,7 @@ type logLine struct {
 	Type string `json:"type"`
 	Reading
 	First  uint64  `json:"first"`
+	From   uint64  `json:"from"` // of a thinned range, what the log does not hold as it was
 	N      uint64  `json:"n"`
 	Why    string  `json:"why"`
 	Closed *uint64 `json:"closed"`
@@ -75,6 +76,9 @@ type logLine struct {
 
 func (h *Log) add(l logLine) {
 	switch {
+	case l.Type == "thinned": // a line for each channel and interval
+		h.Gaps = append(h.Gaps, span{l.Epoch, l.From, l.First + l.N - l.From, l.Type})
+		h.Last[l.Epoch] = max(h.Last[l.Epoch], l.First+l.N-1)
 	case l.Type == "gap":
 		h.Gaps = append(h.Gaps, span{l.Epoch, l.First, l.N, l.Why})
 	case l.Type == "end" && l.Closed != nil:

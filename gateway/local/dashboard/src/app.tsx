@@ -1,7 +1,7 @@
 // The page: login if the gateway asks for it, else everything at one glance.
 import { render } from "preact";
 import { useSignal } from "@preact/signals";
-import { Banner, Buffer, Footer, Health, Uplink } from "./cards";
+import { Banner, Buffer, Footer, Health, Storage, Uplink } from "./cards";
 import { enter, start } from "./net";
 import { link, login, status } from "./state";
 import { Devices } from "./tiles";
@@ -32,6 +32,7 @@ function Overview() {
       <div class="cards">
         <Uplink />
         <Buffer />
+        <Storage />
       </div>
       {status.value && (
         <>

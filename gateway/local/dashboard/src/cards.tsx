@@ -1,7 +1,7 @@
 // The state of the gateway itself: what is wrong, the uplink, the buffer.
 import { useSignal } from "@preact/signals";
 import { type Condition, gatewayNow, link, lostAt, now, status, statusAt, type Status } from "./state";
-import { bytes, clockWords, fixed, sentence, span } from "./words";
+import { bytes, clockWords, fixed, lossWords, sentence, short, span } from "./words";
 import { reconnect } from "./net";
 
 type Mood = "good" | "wait" | "bad" | "off";
@@ -93,6 +93,35 @@ export function Buffer() {
   ];
   return <Card name="Buffer" mood={waiting ? "wait" : "good"} head={head} detail={detail.filter(Boolean).join(" ")} />;
 }
+
+// Storage says how the memory card is doing: what is on it, how long there is
+// room and how long it lasts, and what was lost.
+export function Storage() {
+  const s = status.value;
+  if (!s) return <Card name="Storage" mood="off" head="Storage" detail="…" />;
+  const st = s.store;
+  const failing = s.health.some((c) => c.code === "store_card");
+  const lost = Object.entries(st.gap_readings ?? {}).filter(([, n]) => n > 0);
+  const head = failing
+    ? "The memory card takes no readings"
+    : st.time_to_full_s
+      ? `Room for ${short(st.time_to_full_s)} without the cloud`
+      : `${fixed(st.stored + st.head, 0)} readings kept here`;
+  const detail = [
+    st.brownouts_24h > 0 ? `${times(st.brownouts_24h)} started after a power cut since yesterday.` : "",
+    lost.length > 0 ? `Lost at most ${lost.map(([why, n]) => `${fixed(n, 0)} ${lossWords[why] ?? why}`).join(", ")}.` : "",
+    st.thinned > 0 ? `Of ${fixed(st.thinned, 0)} only a summary is left.` : "",
+    s.uptime_s < 600 // too early to tell
+      ? `${bytes(st.bytes).join(" ")} on the card.`
+      : `${bytes(st.written_bytes_per_day).join(" ")} written a day${st.card_life_years ? `: the card lasts ${years(st.card_life_years)}` : ""}.`,
+  ];
+  const mood: Mood = failing ? "bad" : st.brownouts_24h > 0 || lost.length > 0 || st.thinned > 0 ? "wait" : "good";
+  return <Card name="Storage" mood={mood} head={head} detail={detail.filter(Boolean).join(" ")} />;
+}
+
+const times = (n: number): string => (n === 1 ? "Once" : n === 2 ? "Twice" : `${fixed(n, 0)} times`);
+
+const years = (n: number): string => (n >= 100 ? "over a hundred years" : n >= 2 ? `about ${fixed(n, 0)} years` : `about ${fixed(n * 12, 0)} months`);
 
 function Card({ name, mood, head, detail }: { name: string; mood: Mood; head: string; detail: string }) {
   return (

@@ -48,6 +48,15 @@ export interface Status {
     bytes: number;
     loss_window_s: number;
     gaps: number;
+    head: number;
+    stored: number;
+    thinned: number;
+    time_to_full_s?: number;
+    written_bytes_per_day: number;
+    card_life_years?: number;
+    gap_readings: Record<string, number>;
+    openings_24h: number;
+    brownouts_24h: number;
   };
   clock: { quality: string; time: string };
   devices: Device[];

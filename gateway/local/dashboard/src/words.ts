@@ -98,3 +98,12 @@ export const clockWords: Record<string, string> = {
   rtc: "from the battery-backed clock",
   none: "never set: times are a guess",
 };
+
+// lossWords say why readings will never come.
+export const lossWords: Record<string, string> = {
+  unclean_stop: "in power cuts",
+  card_failed: "while the card took nothing",
+  dropped: "for want of room",
+  rejected: "refused by the cloud",
+  unknown: "to damage",
+};
