@@ -86,7 +86,9 @@ func (s *Store) makePieces(e *epoch, upto uint64) ([]*piece, error) {
 // until the next call.
 func (s *Store) readings(e *epoch, from uint64, n int) ([]gateway.Reading, gateway.Anchor, error) {
 	s.scratch = s.scratch[:0]
+	s.mu.Lock()
 	anchor := e.Anchor
+	s.mu.Unlock()
 	for len(s.scratch) < n {
 		seq := from + uint64(len(s.scratch))
 		s.mu.Lock()

@@ -133,8 +133,11 @@ func (s *Store) saveNewEpoch() error {
 // markEpoch writes the present epoch into the journal. Without a journal
 // volumes go on alone.
 func (s *Store) markEpoch() error {
+	s.mu.Lock()
 	e := s.growing
-	err := s.journal.tell(mark{ID: e.ID, Ordinal: e.ordinal, Opened: e.Opened, Anchor: e.Anchor, AtMost: e.AtMost})
+	m := mark{ID: e.ID, Ordinal: e.ordinal, Opened: e.Opened, Anchor: e.Anchor, AtMost: e.AtMost}
+	s.mu.Unlock()
+	err := s.journal.tell(m)
 	if isNoJournal(err) {
 		return nil
 	}
