@@ -55,7 +55,7 @@ func TestPageInABrowser(t *testing.T) {
 	b.text(t, "[aria-label='Uplink']", "No connection to the cloud")
 	b.text(t, "[aria-label='Buffer']", "12,480 readings waiting")
 	b.text(t, "[aria-label='Storage']", "Room for 40 d without the cloud")
-	b.text(t, "[aria-label='Storage']", "Twice started after a power cut since yesterday. Lost at most 15 in power cuts. Of 5000 only a summary is left. 3.00 MiB written a day: the card lasts about 41 years.")
+	b.text(t, "[aria-label='Storage']", "Twice started after a power cut since yesterday. Lost at most 15 in power cuts. Of 5000 only a summary is left. 0 B on the card, 3.00 MiB written a day: it lasts about 41 years.")
 	b.await(t, "document.documentElement.scrollWidth <= 360") // nothing sticks out of a phone's screen
 	b.checkClean(t, addr)
 

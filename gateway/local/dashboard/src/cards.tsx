@@ -82,14 +82,13 @@ function nextTry(t?: string): string {
 export function Buffer() {
   const s = status.value;
   if (!s) return <Card name="Buffer" mood="off" head="Buffer" detail="…" />;
-  const { unacked, oldest_unacked_s, bytes: size, loss_window_s } = s.store;
+  const { unacked, oldest_unacked_s, loss_window_s } = s.store;
   const waiting = unacked > 0 && s.uplink.state !== "online";
   const oldest = oldest_unacked_s + sinceStatus();
   const head = unacked === 0 ? "Nothing waits for the cloud" : `${fixed(unacked, 0)} ${unacked === 1 ? "reading" : "readings"} waiting`;
   const detail = [
     waiting ? `Oldest ${span(oldest)}.` : "",
     `A power cut loses at most ${fixed(loss_window_s, loss_window_s < 10 ? 1 : 0)} s.`,
-    `${bytes(size).join(" ")} on the card.`,
   ];
   return <Card name="Buffer" mood={waiting ? "wait" : "good"} head={head} detail={detail.filter(Boolean).join(" ")} />;
 }
@@ -111,9 +110,9 @@ export function Storage() {
     st.brownouts_24h > 0 ? `${times(st.brownouts_24h)} started after a power cut since yesterday.` : "",
     lost.length > 0 ? `Lost at most ${lost.map(([why, n]) => `${fixed(n, 0)} ${lossWords[why] ?? why}`).join(", ")}.` : "",
     st.thinned > 0 ? `Of ${fixed(st.thinned, 0)} only a summary is left.` : "",
-    s.uptime_s < 600 // too early to tell
-      ? `${bytes(st.bytes).join(" ")} on the card.`
-      : `${bytes(st.written_bytes_per_day).join(" ")} written a day${st.card_life_years ? `: the card lasts ${years(st.card_life_years)}` : ""}.`,
+    `${bytes(st.bytes + st.journal_bytes).join(" ")} on the card${
+      s.uptime_s < 600 ? "" : `, ${bytes(st.written_bytes_per_day).join(" ")} written a day` // before, it is too early to tell
+    }${st.card_life_years ? `: it lasts ${years(st.card_life_years)}` : ""}.`,
   ];
   const mood: Mood = failing ? "bad" : st.brownouts_24h > 0 || lost.length > 0 || st.thinned > 0 ? "wait" : "good";
   return <Card name="Storage" mood={mood} head={head} detail={detail.filter(Boolean).join(" ")} />;

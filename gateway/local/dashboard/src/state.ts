@@ -49,6 +49,7 @@ export interface Status {
     loss_window_s: number;
     gaps: number;
     head: number;
+    journal_bytes: number;
     stored: number;
     thinned: number;
     time_to_full_s?: number;
