@@ -109,7 +109,7 @@ func newSession(u *Uplink, l *line, w *wire.Welcome) *session {
 	if w.Lim.BlockN > 0 {
 		s.blockN = uint64(w.Lim.BlockN)
 	}
-	s.sync.take(u, w.Time)
+	s.sync.take(u, int64(w.Time))
 	return s
 }
 

@@ -65,3 +65,79 @@ type Record struct {
 	Lane    wire.Lane
 	Body    []byte // the envelope of the wire.Update in CBOR, as it came
 }
+
+// An Entry is a record with the gateway whose it is.
+type Entry struct {
+	GatewayID string
+	Record
+}
+
+// A Feed gives the records of all gateways in the order of the log, void ones
+// included (see Chains).
+type Feed interface {
+	// Scan gives every record with sequence from and above, up to the newest
+	// at the time of the call. It ends with an error if it cannot go on.
+	Scan(ctx context.Context, from uint64) iter.Seq2[Entry, error]
+	// Consume hands new and old records to take, in order and in batches of at
+	// most batch, until ctx is done. The log remembers under the consumer's
+	// name how far take has come: what it answered with nil is not given
+	// again, what it answered with an error is, after a pause; after a crash
+	// the newest batch may come twice. While a consumer is known, the log
+	// purges nothing that it has not passed.
+	Consume(ctx context.Context, name string, batch int, take func(context.Context, []Entry) error) error
+	// Purge deletes records older than age that every known consumer has
+	// passed, except the newest of each gateway, which carries its state.
+	Purge(ctx context.Context, age time.Duration) error
+}
+
+// A Doc is a small document on the shelf.
+type Doc struct {
+	Key  string
+	Rev  uint64 // changes with every change
+	At   time.Time
+	Body []byte // nil: deleted (only from Watch)
+}
+
+// ErrNoDoc is what Get says of a key that has no document; ErrRevision what
+// Put says when the document is at another revision.
+var (
+	ErrNoDoc    = errors.New("no such document")
+	ErrRevision = errors.New("the document has changed meanwhile")
+)
+
+// A Shelf keeps small documents durably, by key: "ledger.plant-7.9f…". Keys
+// are words of [A-Za-z0-9_-] joined by dots; the first word is the kind.
+// Errors other than ErrNoDoc and ErrRevision mean that the shelf does not
+// answer; a Put may then have been done or not.
+type Shelf interface {
+	Get(ctx context.Context, key string) (Doc, error)
+	// Put makes a document durable. rev is what it is expected to be at: 0
+	// there is none, AnyRev whatever is there. It is deleted by itself after
+	// ttl, if ttl is above 0.
+	Put(ctx context.Context, key string, body []byte, rev uint64, ttl time.Duration) (uint64, error)
+	Delete(ctx context.Context, key string) error
+	// List gives the documents whose keys begin with these whole words.
+	List(ctx context.Context, prefix string) iter.Seq2[Doc, error]
+	// Watch tells of every change to a document whose key begins with these
+	// words, after those that are there, until ctx is done.
+	Watch(ctx context.Context, prefix string, tell func(Doc)) error
+}
+
+// AnyRev lets Put replace whatever there is.
+const AnyRev = ^uint64(0)
+
+// ErrNobody is what Ask says when nobody listens.
+var ErrNobody = errors.New("nobody listens")
+
+// A Bus carries messages between the servers of one cloud, and within one. It
+// keeps nothing. Subjects are words joined by dots; in On, "*" is any word and
+// a last ">" any words.
+type Bus interface {
+	// Tell sends to all who listen now. It does not wait for them.
+	Tell(subject string, data []byte) error
+	// Ask sends to all who listen and gives the first answer, or ErrNobody.
+	Ask(ctx context.Context, subject string, data []byte) ([]byte, error)
+	// On calls hear for every message, one at a time and in order, until stop.
+	// What hear gives is the answer, if one was asked for; nil is none.
+	On(subject string, hear func(subject string, data []byte) []byte) (stop func(), err error)
+}

@@ -145,7 +145,7 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 	w := &wire.Welcome{
 		Session: x.id,
 		Gen:     x.gen,
-		Time:    time.Now().UnixMicro(),
+		Time:    wire.Time(time.Now().UnixMicro()),
 		Level:   wire.LevelFsynced,
 		HB:      x.server.opt.Heartbeat,
 		Lim:     wire.Limits{Msg: wire.DefaultMessage, BlockN: wire.MaxBlockN, BlockRaw: wire.MaxBlockRaw},

@@ -184,7 +184,7 @@ func (c *Cloud) hello(p *Peer, m *wire.Hello) {
 	c.sessions++
 	c.hellos = append(c.hellos, m)
 	w := c.Welcome
-	w.Session, w.Time = fmt.Sprintf("s%d", c.sessions), time.Now().UnixMicro()
+	w.Session, w.Time = fmt.Sprintf("s%d", c.sessions), wire.Time(time.Now().UnixMicro())
 	if w.Level == "" {
 		w.Level = wire.LevelFsynced
 	}

@@ -7,9 +7,32 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// SubprotocolCBOR is the WebSocket subprotocol of this codec: one binary
-// message, one envelope.
-const SubprotocolCBOR = "fieldgate.v1.cbor"
+// The WebSocket subprotocols, in the order in which gateways offer them. One
+// message is one envelope: a binary frame in CBOR, a text frame in JSON.
+const (
+	SubprotocolCBOR = "fieldgate.v1.cbor"
+	SubprotocolJSON = "fieldgate.v1.json"
+)
+
+// A Codec is one of the two encodings.
+type Codec struct {
+	Subprotocol string
+	Text        bool // frames are text, else binary
+	Encode      func(Message) ([]byte, error)
+	Decode      func([]byte) (Message, error)
+}
+
+// CBOR is the encoding that carries blocks as they are stored.
+var CBOR = &Codec{Subprotocol: SubprotocolCBOR, Encode: Encode, Decode: Decode}
+
+// CodecOf gives the codec of a subprotocol, nil for any other.
+func CodecOf(subprotocol string) *Codec {
+	switch subprotocol {
+	case SubprotocolCBOR:
+		return CBOR
+	}
+	return nil
+}
 
 // ErrMalformed is a message that is not an envelope of this protocol, or one
 // that cannot be true: it counts against the sender.
@@ -82,23 +105,28 @@ func Decode(b []byte) (Message, error) {
 }
 
 func newMessage(t Type) Message {
-	switch t {
-	case TypeHello:
-		return new(Hello)
-	case TypeWelcome:
-		return new(Welcome)
-	case TypeUpdate:
-		return new(Update)
-	case TypeAck:
-		return new(Ack)
-	case TypeNack:
-		return new(Nack)
-	case TypePing:
-		return new(Ping)
-	case TypePong:
-		return new(Pong)
-	case TypeError:
-		return new(Error)
+	if make := messages[t]; make != nil {
+		return make()
 	}
 	return nil
+}
+
+// messages makes an empty message of each type.
+var messages = map[Type]func() Message{
+	TypeHello:    func() Message { return new(Hello) },
+	TypeWelcome:  func() Message { return new(Welcome) },
+	TypeUpdate:   func() Message { return new(Update) },
+	TypeEvent:    func() Message { return new(Event) },
+	TypeAck:      func() Message { return new(Ack) },
+	TypeNack:     func() Message { return new(Nack) },
+	TypeStatus:   func() Message { return new(Status) },
+	TypeCommand:  func() Message { return new(Command) },
+	TypeResult:   func() Message { return new(Result) },
+	TypeConfig:   func() Message { return new(Config) },
+	TypeReported: func() Message { return new(Reported) },
+	TypePing:     func() Message { return new(Ping) },
+	TypePong:     func() Message { return new(Pong) },
+	TypeDrain:    func() Message { return new(Drain) },
+	TypeBye:      func() Message { return new(Bye) },
+	TypeError:    func() Message { return new(Error) },
 }

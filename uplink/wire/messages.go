@@ -1,20 +1,36 @@
 package wire
 
-import "github.com/fieldgate/fieldgate/gateway"
+import (
+	"encoding/json"
+
+	"github.com/fieldgate/fieldgate/gateway"
+)
+
+// Time is a wall time in microseconds since 1970: so in CBOR, and as RFC 3339
+// with milliseconds in JSON. 0 is no time.
+type Time int64
 
 // Type numbers a message in CBOR (key 0). JSON uses its name.
 type Type int
 
 // The message types that this version speaks.
 const (
-	TypeHello   Type = 1
-	TypeWelcome Type = 2
-	TypeUpdate  Type = 3
-	TypeAck     Type = 5
-	TypeNack    Type = 6
-	TypePing    Type = 12
-	TypePong    Type = 13
-	TypeError   Type = 16
+	TypeHello    Type = 1
+	TypeWelcome  Type = 2
+	TypeUpdate   Type = 3
+	TypeEvent    Type = 4
+	TypeAck      Type = 5
+	TypeNack     Type = 6
+	TypeStatus   Type = 7
+	TypeCommand  Type = 8
+	TypeResult   Type = 9
+	TypeConfig   Type = 10
+	TypeReported Type = 11
+	TypePing     Type = 12
+	TypePong     Type = 13
+	TypeDrain    Type = 14
+	TypeBye      Type = 15
+	TypeError    Type = 16
 )
 
 // A Message is one of the pointer types below.
@@ -45,7 +61,22 @@ type ClockState struct {
 type Backlog struct {
 	N        uint64 `json:"n" cbor:"n"`                 // readings
 	Bytes    uint64 `json:"bytes" cbor:"bytes"`         // encoded
-	OldestTS int64  `json:"oldest_ts" cbor:"oldest_ts"` // µs since 1970; 0 if none
+	OldestTS Time   `json:"oldest_ts" cbor:"oldest_ts"` // 0 if none
+}
+
+// HelloEvents is where the lane of events stands: Next is the name that the
+// next new event will have, Acked the seq up to which the gateway believes the
+// cloud to hold the events of that epoch.
+type HelloEvents struct {
+	Epoch gateway.EpochID `json:"epoch" cbor:"epoch"` // of the events of this opening
+	Next  uint64          `json:"next" cbor:"next"`
+	Acked uint64          `json:"acked" cbor:"acked"`
+}
+
+// ConfigState names a version of the configuration and its SHA-256, in hex.
+type ConfigState struct {
+	Ver  uint64 `json:"ver" cbor:"ver"`
+	Hash string `json:"hash" cbor:"hash"`
 }
 
 // Hello opens a session, gateway to cloud.
@@ -54,8 +85,11 @@ type Hello struct {
 	InstallID [16]byte       `json:"install_id" cbor:"11,keyasint"`
 	BootID    gateway.BootID `json:"boot_id" cbor:"12,keyasint"`
 	Epochs    []HelloEpoch   `json:"epochs" cbor:"13,keyasint"` // unfinished, oldest first; then finished but held; the growing one last; at most MaxHelloEpochs
+	Events    *HelloEvents   `json:"events,omitempty" cbor:"14,keyasint,omitempty"`
 	Clock     ClockState     `json:"clock" cbor:"15,keyasint"`
-	Software  string         `json:"sw" cbor:"16,keyasint"` // "fieldgate/0.1.0"
+	Software  string         `json:"sw" cbor:"16,keyasint"`                       // "fieldgate/0.1.0"
+	Caps      []string       `json:"caps,omitempty" cbor:"17,keyasint,omitempty"` // "commands", "config": what this gateway does beside sending
+	Cfg       *ConfigState   `json:"cfg,omitempty" cbor:"18,keyasint,omitempty"`  // what is applied; nil: never got any
 	Backlog   Backlog        `json:"backlog" cbor:"19,keyasint"`
 	All       bool           `json:"all" cbor:"20,keyasint"` // every unfinished epoch is listed
 }
@@ -77,9 +111,33 @@ type Heartbeat struct {
 
 // Limits are the cloud's bounds on what it takes in one go.
 type Limits struct {
-	Msg      int `json:"msg" cbor:"msg"`             // bytes in one message
-	BlockN   int `json:"block_n" cbor:"block_n"`     // readings in one block
-	BlockRaw int `json:"block_raw" cbor:"block_raw"` // bytes of a block after decompression
+	Msg      int `json:"msg" cbor:"msg"`                       // bytes in one message
+	BlockN   int `json:"block_n" cbor:"block_n"`               // readings in one block
+	BlockRaw int `json:"block_raw" cbor:"block_raw"`           // bytes of a block after decompression
+	Rate     int `json:"rate,omitempty" cbor:"rate,omitempty"` // bytes a second of one gateway; 0: no limit
+}
+
+// A Window is how much may be sent in one lane without an ack. No messages is
+// a pause: the session stays, and heartbeats go on.
+type Window struct {
+	_     struct{} `cbor:",toarray"`
+	Msgs  int
+	Bytes int
+}
+
+// Windows are those of the three lanes.
+type Windows struct {
+	Ev   Window `json:"ev" cbor:"ev"`
+	Live Window `json:"live" cbor:"live"`
+	Back Window `json:"back" cbor:"back"`
+}
+
+// An EventAck names the newest event that the cloud holds; all before it, in
+// the order of sending, are held too. The zero value is no event at all.
+type EventAck struct {
+	_     struct{} `cbor:",toarray"`
+	Epoch gateway.EpochID
+	Upto  uint64
 }
 
 // Level is the durability that an ack stands for.
@@ -95,15 +153,18 @@ const (
 // Welcome answers hello, cloud to gateway. Its upto values are authoritative,
 // also when they are lower than what the gateway believed.
 type Welcome struct {
-	Session string     `json:"session" cbor:"10,keyasint"`
-	Gen     uint64     `json:"gen" cbor:"11,keyasint"`
-	Time    int64      `json:"time" cbor:"12,keyasint"` // µs since 1970
-	Level   Level      `json:"level" cbor:"13,keyasint"`
-	Epochs  []EpochAck `json:"epochs" cbor:"14,keyasint"` // for the epochs named in hello
-	HB      Heartbeat  `json:"hb" cbor:"16,keyasint"`
-	Lim     Limits     `json:"lim" cbor:"17,keyasint"`
-	SpreadS int        `json:"spread_s" cbor:"19,keyasint"` // wait rand(0, spread_s) more after losing this session
-	RetainS int        `json:"retain_s" cbor:"20,keyasint"` // keep acked readings this long, until a later ack confirms them
+	Session string       `json:"session" cbor:"10,keyasint"`
+	Gen     uint64       `json:"gen" cbor:"11,keyasint"`
+	Time    Time         `json:"time" cbor:"12,keyasint"`
+	Level   Level        `json:"level" cbor:"13,keyasint"`
+	Epochs  []EpochAck   `json:"epochs" cbor:"14,keyasint"` // for the epochs named in hello
+	Events  *EventAck    `json:"events,omitempty" cbor:"15,keyasint,omitempty"`
+	HB      Heartbeat    `json:"hb" cbor:"16,keyasint"`
+	Lim     Limits       `json:"lim" cbor:"17,keyasint"`
+	Win     *Windows     `json:"win,omitempty" cbor:"18,keyasint,omitempty"` // nil: DefaultWindows
+	SpreadS int          `json:"spread_s" cbor:"19,keyasint"`                // wait rand(0, spread_s) more after losing this session
+	RetainS int          `json:"retain_s" cbor:"20,keyasint"`                // keep acked readings this long, until a later ack confirms them
+	Cfg     *ConfigState `json:"cfg,omitempty" cbor:"21,keyasint,omitempty"` // what is desired; a config message follows if hello's differs
 }
 
 // Lane says whether an update is live or catches up.
@@ -155,11 +216,60 @@ type Update struct {
 	Gap     *Gap            `json:"gap,omitempty" cbor:"15,keyasint,omitempty"`
 	Thinned []byte          `json:"thinned,omitempty" cbor:"16,keyasint,omitempty"`
 	End     *End            `json:"end,omitempty" cbor:"17,keyasint,omitempty"`
+	// Readings are rows in the place of blocks, and ThinnedRows in that of a
+	// thinned block: for clouds that read JSON. The seq of a row is First and
+	// its place.
+	Readings    []Row        `json:"readings,omitempty" cbor:"18,keyasint,omitempty"`
+	ThinnedRows []ThinnedRow `json:"thinned_rows,omitempty" cbor:"19,keyasint,omitempty"`
 }
 
-// Ack says, cumulatively, what is on the cloud's disk.
+// Row is one reading.
+type Row struct {
+	Device    string   `json:"device_id" cbor:"device_id"`
+	Quantity  string   `json:"quantity" cbor:"quantity"`
+	Value     *float64 `json:"value" cbor:"value"` // nil: not a number, or infinite
+	Unit      string   `json:"unit" cbor:"unit"`
+	Timestamp Time     `json:"timestamp" cbor:"timestamp"` // when it was measured
+	Quality   string   `json:"quality" cbor:"quality"`     // good, suspect, stale, out_of_range, simulated
+	Time      string   `json:"time" cbor:"time"`           // how far Timestamp may be believed: none, rtc, session, ntp
+}
+
+// ThinnedRow is what is left of the readings of one channel in one interval.
+type ThinnedRow struct {
+	Device    string   `json:"device_id" cbor:"device_id"`
+	Quantity  string   `json:"quantity" cbor:"quantity"`
+	Unit      string   `json:"unit" cbor:"unit"`
+	Timestamp Time     `json:"timestamp" cbor:"timestamp"` // where the interval begins
+	IntervalS float64  `json:"interval_s" cbor:"interval_s"`
+	Count     uint64   `json:"count" cbor:"count"`
+	Min       *float64 `json:"min" cbor:"min"`
+	Max       *float64 `json:"max" cbor:"max"`
+	Mean      *float64 `json:"mean" cbor:"mean"`
+	Quality   string   `json:"quality" cbor:"quality"` // the worst
+	Time      string   `json:"time" cbor:"time"`
+}
+
+// Event is gateway.Event on the wire, gateway to cloud. Its name is (epoch,
+// seq); seqs grow, but may leave numbers out: events that were folded.
+type Event struct {
+	Epoch    gateway.EpochID   `json:"epoch" cbor:"10,keyasint"`
+	Seq      uint64            `json:"seq" cbor:"11,keyasint"`
+	Kind     gateway.EventKind `json:"kind" cbor:"12,keyasint"`
+	At       int64             `json:"at" cbor:"13,keyasint"` // BOOTTIME of the anchor's boot, µs
+	Device   string            `json:"device_id,omitempty" cbor:"14,keyasint,omitempty"`
+	Body     json.RawMessage   `json:"body,omitempty" cbor:"15,keyasint,omitempty"` // JSON, also in CBOR, where it is a byte string
+	Volatile bool              `json:"volatile,omitempty" cbor:"16,keyasint,omitempty"`
+	Anchor   Anchor            `json:"anchor" cbor:"17,keyasint"`
+	N        uint64            `json:"n,omitempty" cbor:"18,keyasint,omitempty"` // how many like it this stands for; 0 is 1
+}
+
+// Ack says, cumulatively, what is on the cloud's disk, and may change how much
+// is taken without one.
 type Ack struct {
 	Epochs []EpochAck `json:"epochs" cbor:"10,keyasint"`
+	Events *EventAck  `json:"events,omitempty" cbor:"11,keyasint,omitempty"`
+	Win    *Windows   `json:"win,omitempty" cbor:"12,keyasint,omitempty"`
+	Why    string     `json:"why,omitempty" cbor:"13,keyasint,omitempty"` // why win is small: "storage", "rate"
 }
 
 // NackCode says what was wrong with an update.
@@ -202,12 +312,3 @@ type Error struct {
 	Message string `json:"message" cbor:"11,keyasint"`
 	Ref     string `json:"ref,omitempty" cbor:"12,keyasint,omitempty"`
 }
-
-func (*Hello) messageType() Type   { return TypeHello }
-func (*Welcome) messageType() Type { return TypeWelcome }
-func (*Update) messageType() Type  { return TypeUpdate }
-func (*Ack) messageType() Type     { return TypeAck }
-func (*Nack) messageType() Type    { return TypeNack }
-func (*Ping) messageType() Type    { return TypePing }
-func (*Pong) messageType() Type    { return TypePong }
-func (*Error) messageType() Type   { return TypeError }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -57,7 +58,26 @@ func (m *Welcome) validate() error {
 	case m.SpreadS < 0, m.SpreadS > 86400, m.RetainS < 0, m.RetainS > 365*86400:
 		return errors.New("spread_s or retain_s is out of range")
 	}
-	return errors.Join(m.Lim.validate(), validAcks(m.Epochs))
+	return errors.Join(m.Lim.validate(), m.Win.validate(), validAcks(m.Epochs), validEventAck(m.Events))
+}
+
+func (w *Windows) validate() error {
+	if w == nil {
+		return nil
+	}
+	for _, one := range []Window{w.Ev, w.Live, w.Back} {
+		if one.Msgs < 0 || one.Bytes < 0 || one.Msgs > 1<<16 || one.Bytes > 1<<30 {
+			return fmt.Errorf("win is out of range: %+v", *w)
+		}
+	}
+	return nil
+}
+
+func validEventAck(a *EventAck) error {
+	if a != nil && a.Upto > maxSeq {
+		return fmt.Errorf("events upto %d is out of range", a.Upto)
+	}
+	return nil
 }
 
 func (l Limits) validate() error {
@@ -91,18 +111,20 @@ func (m *Update) validate() error {
 // its epoch.
 func (m *Update) validContent() error {
 	blocks, kinds := uint64(len(m.Blocks)), 0
-	for _, has := range []bool{blocks > 0, m.Gap != nil, m.Thinned != nil} {
+	for _, has := range []bool{blocks > 0, len(m.Readings) > 0, m.Gap != nil, m.Thinned != nil, m.ThinnedRows != nil} {
 		if has {
 			kinds++
 		}
 	}
 	switch {
 	case kinds > 1:
-		return errors.New("has more than one of blocks, gap and thinned")
+		return errors.New("has more than one of blocks, readings, gap and thinned")
 	case blocks > MaxBlocks:
 		return fmt.Errorf("%d blocks, at most %d are allowed", blocks, MaxBlocks)
 	case blocks > 0 && (m.N < blocks || m.N > blocks*MaxBlockN):
 		return fmt.Errorf("n is %d with %d blocks", m.N, blocks)
+	case len(m.Readings) > 0 && m.N != uint64(len(m.Readings)):
+		return fmt.Errorf("n is %d with %d readings", m.N, len(m.Readings))
 	case blocks == 0 && kinds > 0 && m.N == 0:
 		return errors.New("gap or thinned block of nothing")
 	case kinds == 0 && (m.N > 0 || m.End == nil):
@@ -132,7 +154,98 @@ func (e *End) validate(last uint64) error {
 	return errors.Join(validWhy(e.Why), validQuality(e.Anchor.Quality))
 }
 
-func (m *Ack) validate() error { return validAcks(m.Epochs) }
+func (m *Ack) validate() error {
+	if len(m.Why) > 64 {
+		return errors.New("why is longer than 64 bytes")
+	}
+	return errors.Join(validAcks(m.Epochs), validEventAck(m.Events), m.Win.validate())
+}
+
+func (m *Event) validate() error {
+	switch {
+	case m.Seq < 1, m.Seq > maxSeq:
+		return fmt.Errorf("seq is %d", m.Seq)
+	case !gateway.ValidID(string(m.Kind)):
+		return fmt.Errorf("kind is %.40q", string(m.Kind))
+	case m.Device != "" && !gateway.ValidID(m.Device):
+		return fmt.Errorf("device_id is %.40q", m.Device)
+	case len(m.Body) > MaxEventBody:
+		return fmt.Errorf("body has %d bytes, at most %d are allowed", len(m.Body), MaxEventBody)
+	case len(m.Body) > 0 && !json.Valid(m.Body):
+		return errors.New("body is not JSON")
+	}
+	return validQuality(m.Anchor.Quality)
+}
+
+func (m *Status) validate() error { return nil }
+
+func (m *Command) validate() error {
+	switch {
+	case !validCommandID(m.ID):
+		return errors.New("id is not a text of 1 to 64 of A-Z a-z 0-9 _ -")
+	case !gateway.ValidID(m.Device):
+		return fmt.Errorf("device_id is %.40q", m.Device)
+	case !gateway.ValidID(m.Action):
+		return fmt.Errorf("action is %.40q", m.Action)
+	case m.TTLMS < 0, m.TTLMS > MaxCommandTTL.Milliseconds():
+		return fmt.Errorf("ttl_ms is %d, must be 0 to %d", m.TTLMS, MaxCommandTTL.Milliseconds())
+	case m.LeaseMS < 0:
+		return fmt.Errorf("lease_ms is %d", m.LeaseMS)
+	case len(m.Args) > MaxEventBody:
+		return fmt.Errorf("args have %d bytes, at most %d are allowed", len(m.Args), MaxEventBody)
+	case len(m.Args) > 0 && !json.Valid(m.Args):
+		return errors.New("args are not JSON")
+	}
+	return nil
+}
+
+func (m *Result) validate() error {
+	switch {
+	case !validCommandID(m.ID):
+		return errors.New("id is not a text of 1 to 64 of A-Z a-z 0-9 _ -")
+	case !gateway.ValidID(string(m.State)):
+		return fmt.Errorf("state is %.40q", string(m.State))
+	case len(m.Error) > 1024:
+		return errors.New("error is longer than 1024 bytes")
+	}
+	return nil
+}
+
+// validCommandID: ids of commands become parts of subjects in the cloud.
+func validCommandID(id string) bool { return gateway.ValidID(id) }
+
+func (m *Config) validate() error {
+	switch {
+	case m.Ver < 1, m.Ver > maxSeq:
+		return fmt.Errorf("ver is %d", m.Ver)
+	case len(m.Hash) != 64:
+		return errors.New("hash is not 64 hex digits")
+	case m.ConfirmS < 0, m.ConfirmS > 86400:
+		return fmt.Errorf("confirm_s is %d", m.ConfirmS)
+	}
+	return nil
+}
+
+func (m *Reported) validate() error {
+	if m.State != "applied" && m.State != "rejected" && m.State != "rolled_back" {
+		return fmt.Errorf("state is %.40q", m.State)
+	}
+	return nil
+}
+
+func (m *Drain) validate() error {
+	if m.AfterMS < 0 || m.SpreadMS < 0 || len(m.Reason) > 256 || len(m.URL) > 1024 {
+		return errors.New("drain is out of range")
+	}
+	return nil
+}
+
+func (m *Bye) validate() error {
+	if m.NextS < 0 || len(m.Reason) > 256 {
+		return errors.New("bye is out of range")
+	}
+	return nil
+}
 
 func (m *Nack) validate() error {
 	switch {
