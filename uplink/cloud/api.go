@@ -70,7 +70,7 @@ func (s *Server) describe(r *http.Request, id string) (gatewayInfo, error) {
 	if err != nil {
 		return info, err
 	}
-	for _, e := range held {
+	for _, e := range held.epochs {
 		info.Epochs = append(info.Epochs, epochInfo{e.id, e.upto, e.done(), endNames[e.end]})
 	}
 	// While nothing came since this server began, the newest record tells.

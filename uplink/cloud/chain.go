@@ -44,24 +44,24 @@ func openChain(ctx context.Context, c *chain, h *wire.Hello) (state, error) {
 	for range openTries {
 		tail, err := c.findTail(ctx)
 		if err != nil {
-			return nil, err
+			return state{}, err
 		}
 		held, err := parseState(tail.State)
 		if err != nil {
-			return nil, fmt.Errorf("record %d of %s: %w", tail.Seq, c.gatewayID, err)
+			return state{}, fmt.Errorf("record %d of %s: %w", tail.Seq, c.gatewayID, err)
 		}
 		opened := held.opened(h)
 		c.gen = genOf(tail) + 1
-		err = c.append(ctx, Record{Kind: KindOpen, State: opened.String()})
+		_, err = c.append(ctx, Record{Kind: KindOpen, State: opened.String()})
 		if err == nil {
 			c.gen = max(c.gen, c.known.seq)
 			return opened, nil
 		}
 		if !errors.Is(err, errSuperseded) {
-			return nil, err
+			return state{}, err
 		}
 	}
-	return nil, fmt.Errorf("open session: %w, %d times", errSuperseded, openTries)
+	return state{}, fmt.Errorf("open session: %w, %d times", errSuperseded, openTries)
 }
 
 // genOf gives the number of the session that wrote r. An open record cannot
@@ -105,26 +105,27 @@ func (c *chain) at(ctx context.Context, seq uint64) (Record, error) {
 	return Record{}, ErrNoRecord
 }
 
-// append stores r as the chain's next record. It returns when r is durable, or
-// errSuperseded, or when ctx is done; while the log is in trouble it waits and
-// tries again. An append under way is always finished.
-func (c *chain) append(ctx context.Context, r Record) error {
+// append stores r as the chain's next record, which it gives. It returns when
+// that is durable, or errSuperseded, or when ctx is done; while the log is in
+// trouble it waits and tries again. An append under way is always finished.
+func (c *chain) append(ctx context.Context, r Record) (Record, error) {
 	r.ID, r.Prev, r.PrevSeq, r.Gen = rand.Text(), c.known.id, c.known.seq, c.gen
 	failing := false
 	for wait := retryAtFirst; ; wait = min(2*wait, retryAtMost) {
 		err := c.try(ctx, r)
 		if errors.Is(err, errSuperseded) {
-			return err
+			return r, err
 		}
 		if failing != (err != nil) && c.trouble != nil {
 			c.trouble(err)
 		}
 		if failing = err != nil; !failing {
-			return nil
+			r.Seq, r.At = c.known.seq, time.Now()
+			return r, nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w (%w)", context.Cause(ctx), err)
+			return r, fmt.Errorf("%w (%w)", context.Cause(ctx), err)
 		case <-time.After(wait):
 		}
 	}

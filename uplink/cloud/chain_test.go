@@ -62,7 +62,7 @@ func TestAppendSettlesByReading(t *testing.T) {
 					l.deaf = func() error { _, err := c.deaf(); return err }
 				}
 				for first := range uint64(2) {
-					if err := ch.append(t.Context(), Record{Kind: KindUpdate, First: first}); err != nil {
+					if _, err := ch.append(t.Context(), Record{Kind: KindUpdate, First: first}); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -85,7 +85,7 @@ func TestAppendEndsWithItsSession(t *testing.T) {
 		ctx, stop := context.WithCancelCause(t.Context())
 		why := errors.New("why")
 		c.trouble = func(error) { stop(why) }
-		if err := c.append(ctx, Record{}); !errors.Is(err, why) || !errors.Is(err, ErrFull) {
+		if _, err := c.append(ctx, Record{}); !errors.Is(err, why) || !errors.Is(err, ErrFull) {
 			t.Errorf("ended with %v", err)
 		}
 	})
@@ -98,10 +98,10 @@ func TestNewerSessionFencesOlder(t *testing.T) {
 	if newer.gen <= older.gen {
 		t.Errorf("gen %d after %d", newer.gen, older.gen)
 	}
-	if err := older.append(t.Context(), Record{}); !errors.Is(err, errSuperseded) {
+	if _, err := older.append(t.Context(), Record{}); !errors.Is(err, errSuperseded) {
 		t.Errorf("the older session got %v", err)
 	}
-	if err := newer.append(t.Context(), Record{}); err != nil {
+	if _, err := newer.append(t.Context(), Record{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -110,11 +110,11 @@ func TestLogThatLostItsTail(t *testing.T) {
 	l := &memLog{}
 	e := gateway.NewEpochID()
 	ghost := openOn(t, l)
-	if err := ghost.append(t.Context(), Record{Kind: KindUpdate, State: state{{id: e, upto: 9, end: endNone}}.String()}); err != nil {
+	if _, err := ghost.append(t.Context(), Record{Kind: KindUpdate, State: state{epochs: []epochState{{id: e, upto: 9, end: endNone}}}.String()}); err != nil {
 		t.Fatal(err)
 	}
 	l.lose(1)
-	if err := ghost.append(t.Context(), Record{}); !errors.Is(err, errSuperseded) {
+	if _, err := ghost.append(t.Context(), Record{}); !errors.Is(err, errSuperseded) {
 		t.Errorf("a session from before the loss got %v", err)
 	}
 
@@ -124,7 +124,7 @@ func TestLogThatLostItsTail(t *testing.T) {
 	if next.end.seq != ghost.end.seq {
 		t.Fatalf("sequences %d and %d", next.end.seq, ghost.end.seq)
 	}
-	void := Record{Kind: KindUpdate, ID: "void", Prev: ghost.known.id, PrevSeq: ghost.known.seq, State: state{{id: e, upto: 99, end: endNone}}.String()}
+	void := Record{Kind: KindUpdate, ID: "void", Prev: ghost.known.id, PrevSeq: ghost.known.seq, State: state{epochs: []epochState{{id: e, upto: 99, end: endNone}}}.String()}
 	if _, err := l.Append(t.Context(), "g", ghost.end.seq, void); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestLogThatLostItsTail(t *testing.T) {
 	if err != nil || st.get(e).upto != 0 {
 		t.Fatalf("opened with %v, %v: the void record's state was believed", st, err)
 	}
-	if err := c.append(t.Context(), Record{ID: "last"}); err != nil {
+	if _, err := c.append(t.Context(), Record{ID: "last"}); err != nil {
 		t.Fatal(err)
 	}
 	again := openOn(t, l)
@@ -170,7 +170,7 @@ func clash(rt *rapid.T, t testing.TB, l *memLog) error {
 		// Like gateways, sessions do not know of each other.
 		c := rapid.SampledFrom(chains).Draw(rt, "session")
 		next++
-		err := c.append(t.Context(), Record{Kind: KindUpdate, First: next})
+		_, err := c.append(t.Context(), Record{Kind: KindUpdate, First: next})
 		if err == nil {
 			want = append(want, next)
 		}

@@ -35,6 +35,8 @@ type Log interface {
 	// Read gives the records of a gateway with sequence from and above, oldest
 	// first, up to the newest. It ends with an error if it cannot go on.
 	Read(ctx context.Context, gatewayID string, from uint64) iter.Seq2[Record, error]
+	// Level is the durability that Append stands for; gateways are told.
+	Level() wire.Level
 }
 
 // A Kind says what a record holds.
@@ -46,6 +48,7 @@ const (
 	KindUpdate  Kind = "update"  // readings, or an end alone
 	KindGap     Kind = "gap"     // readings that will never come
 	KindThinned Kind = "thinned" // summaries in place of readings
+	KindEvent   Kind = "event"   // something that happened: Epoch and First are its name, N is 0
 )
 
 // A Record is one step of a gateway's chain. The chain of record ids makes a
@@ -63,7 +66,7 @@ type Record struct {
 	First   uint64 // readings below it are ignored: they are in an earlier record
 	N       uint64 // readings or lost readings from First on
 	Lane    wire.Lane
-	Body    []byte // the envelope of the wire.Update in CBOR, as it came
+	Body    []byte // the envelope of the wire.Update or wire.Event, in CBOR
 }
 
 // An Entry is a record with the gateway whose it is.

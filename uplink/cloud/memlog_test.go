@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // A memLog is a Log as a page of plain Go, for tests of time and of faults.
@@ -34,6 +36,8 @@ func (l *memLog) Last(context.Context, string) (Record, error) {
 	}
 	return l.records[len(l.records)-1], nil
 }
+
+func (l *memLog) Level() wire.Level { return wire.LevelReceived }
 
 func (l *memLog) Append(ctx context.Context, _ string, after uint64, r Record) (uint64, error) {
 	if ctx.Err() != nil {

@@ -173,7 +173,7 @@ func (p *printer) filter(r *http.Request) error {
 }
 
 func (p *printer) print(r Record) error {
-	if r.Kind == KindOpen || p.epoch != nil && *p.epoch != r.Epoch {
+	if r.Kind == KindOpen || r.Kind == KindEvent || p.epoch != nil && *p.epoch != r.Epoch {
 		return nil
 	}
 	m, err := wire.Decode(r.Body)

@@ -55,6 +55,7 @@ type Server struct {
 	ctx     context.Context // of all sessions
 	stop    context.CancelCauseFunc
 	serving sync.WaitGroup // sessions
+	parts   []part         // not changed after New
 
 	mu       sync.Mutex       // guards what follows
 	gateways map[string]*line // by gateway_id; every gateway that connected
@@ -109,6 +110,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, cert tls.Certificat
 	})
 	var watching sync.WaitGroup
 	watching.Go(s.recheck)
+	for _, p := range s.parts {
+		if p.run != nil {
+			watching.Go(func() { p.run(s.ctx) })
+		}
+	}
 	unblock := context.AfterFunc(ctx, func() { _ = ln.Close() })
 	defer unblock()
 	err := hs.Serve(ln)
@@ -172,7 +178,7 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		log.Info("no upgrade to WebSocket", "error", err) // gorilla has answered
 		return
 	}
-	x := &session{server: s, gatewayID: id, id: rand.Text(), secret: hash, conn: conn, log: log, since: time.Now()}
+	x := &session{server: s, gatewayID: id, id: rand.Text(), secret: hash, conn: conn, codec: wire.CBOR, remote: r.RemoteAddr, log: log, since: time.Now()}
 	x.ctx, x.stop = context.WithCancelCause(s.ctx)
 	x.run()
 }

@@ -41,6 +41,8 @@ type session struct {
 	id        string   // random, for logs on both sides
 	secret    [32]byte // hash of the credential it came with
 	conn      *websocket.Conn
+	codec     *wire.Codec
+	remote    string // address
 	log       *slog.Logger
 	since     time.Time
 	seen      atomic.Int64 // when something last came, ms since 1970
@@ -50,8 +52,10 @@ type session struct {
 
 	writing sync.Mutex // one data frame at a time
 
-	gen     uint64      // set before the session is registered
-	updates chan update // from the reading to the storing goroutine
+	hello    *wire.Hello // set, like gen, before the session is registered
+	gen      uint64
+	welcomed atomic.Bool
+	updates  chan update // from the reading to the storing goroutine
 
 	chain  *chain      // owned by the storing goroutine after open
 	state  state       // likewise
@@ -122,13 +126,17 @@ func (x *session) open() error {
 		return &closing{websocket.CloseTryAgainLater, `{"after":30}`}
 	}
 	x.chain.trouble = x.trouble // from here on: nothing goes before the welcome
-	x.gen = x.chain.gen
+	x.hello, x.gen = hello, x.chain.gen
 	x.compare(hello)
 	if !x.server.register(x) {
 		return errSuperseded
 	}
 	x.log.Info("session opened", "session", x.id, "gen", x.gen, "software", hello.Software, "epochs", len(hello.Epochs), "backlog", hello.Backlog.N)
-	return x.send(x.welcome(hello))
+	if err := x.send(x.welcome(hello)); err != nil {
+		return err
+	}
+	x.welcomed.Store(true)
+	return nil
 }
 
 // compare notes what the gateway holds as acknowledged and the log does not
@@ -146,7 +154,7 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 		Session: x.id,
 		Gen:     x.gen,
 		Time:    wire.Time(time.Now().UnixMicro()),
-		Level:   wire.LevelFsynced,
+		Level:   x.server.opt.Log.Level(),
 		HB:      x.server.opt.Heartbeat,
 		Lim:     wire.Limits{Msg: wire.DefaultMessage, BlockN: wire.MaxBlockN, BlockRaw: wire.MaxBlockRaw},
 		SpreadS: x.server.spread(),
@@ -161,6 +169,8 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 // serve is a session that is open, until it ends. An append under way is
 // finished and acknowledged before it returns.
 func (x *session) serve() error {
+	x.server.tellOpened(x)
+	defer func() { x.server.tellClosed(x, context.Cause(x.ctx)) }()
 	x.updates = make(chan update, queueLen)
 	var storing sync.WaitGroup
 	storing.Go(x.storeUpdates)
@@ -207,6 +217,9 @@ func (x *session) handle(m wire.Message, raw []byte) error {
 		return &closing{wire.CloseUndecodable, "a second hello"}
 	case *wire.Error:
 		x.log.Warn("the gateway reports an error", "code", m.Code, "message", m.Message)
+		return nil
+	case *wire.Status, *wire.Result, *wire.Reported:
+		x.server.tellHeard(x, m)
 		return nil
 	case *wire.Pong:
 		return nil

@@ -3,6 +3,7 @@ package cloud
 import (
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,10 @@ import (
 // ones that the gateway no longer names are dropped. Every record carries the
 // whole state in a header, and NATS takes 64 KiB of headers.
 const maxEpochs = 512
+
+// maxEventEpochs is of how many openings of a gateway's store a state knows
+// the events: an older one that sends again would be stored again.
+const maxEventEpochs = 64
 
 // An ending says whether and how an epoch ended, as far as the log knows.
 type ending byte
@@ -35,39 +40,63 @@ type epochState struct {
 
 func (e epochState) done() bool { return e.end == endClosed || e.end == endOpen }
 
-// A state is what the log holds of a gateway's epochs, in the order in which
-// they were first heard of.
-type state []epochState
+// An eventMark says up to where the log holds the events of one epoch. Their
+// seqs grow, but leave numbers out.
+type eventMark struct {
+	epoch gateway.EpochID
+	upto  uint64
+}
 
-// String gives the form in Fg-State: "epoch:upto:end[sum]" joined by commas.
+// eventMarked stands in the place of an ending in the text of an eventMark.
+const eventMarked = 'e'
+
+// A state is what the log holds of a gateway. It is never changed in place.
+type state struct {
+	epochs []epochState // in the order in which they were first heard of
+	events []eventMark  // that of the newest event last
+}
+
+// String gives the form in Fg-State: "epoch:upto:end[sum]" of epochs and
+// "epoch:upto:e" of events, joined by commas.
 func (s state) String() string {
-	b := make([]byte, 0, 48*len(s))
-	for i, e := range s {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, e.id.String()...)
-		b = append(b, ':')
-		b = strconv.AppendUint(b, e.upto, 10)
-		b = append(b, ':', byte(e.end))
+	b := make([]byte, 0, 48*(len(s.epochs)+len(s.events)))
+	for _, e := range s.epochs {
+		b = appendMark(b, e.id, e.upto, byte(e.end))
 		if e.end == endOpen {
 			b = strconv.AppendUint(b, uint64(e.sum), 16)
 		}
 	}
+	for _, m := range s.events {
+		b = appendMark(b, m.epoch, m.upto, eventMarked)
+	}
 	return string(b)
 }
 
-func parseState(text string) (state, error) {
-	if text == "" {
-		return nil, nil
+func appendMark(b []byte, id gateway.EpochID, upto uint64, what byte) []byte {
+	if len(b) > 0 {
+		b = append(b, ',')
 	}
+	b = append(b, id.String()...)
+	b = append(b, ':')
+	b = strconv.AppendUint(b, upto, 10)
+	return append(b, ':', what)
+}
+
+func parseState(text string) (state, error) {
 	var s state
+	if text == "" {
+		return s, nil
+	}
 	for part := range strings.SplitSeq(text, ",") {
 		e, err := parseEpochState(part)
 		if err != nil {
-			return nil, fmt.Errorf("parse state of epoch %q: %w", part, err)
+			return state{}, fmt.Errorf("parse state of epoch %q: %w", part, err)
 		}
-		s = append(s, e)
+		if e.end == eventMarked {
+			s.events = append(s.events, eventMark{e.id, e.upto})
+		} else {
+			s.epochs = append(s.epochs, e)
+		}
 	}
 	return s, nil
 }
@@ -94,7 +123,7 @@ func parseEpochState(text string) (e epochState, err error) {
 
 // get gives what is known of an epoch: of an unknown one nothing, always.
 func (s state) get(id gateway.EpochID) epochState {
-	for _, e := range s {
+	for _, e := range s.epochs {
 		if e.id == id {
 			return e
 		}
@@ -102,16 +131,49 @@ func (s state) get(id gateway.EpochID) epochState {
 	return epochState{id: id, end: endNone}
 }
 
-// with gives a state in which e stands; s itself is not changed.
+// with gives a state in which e stands.
 func (s state) with(e epochState) state {
-	out := append(state(nil), s...)
-	for i := range out {
-		if out[i].id == e.id {
-			out[i] = e
-			return out
+	s.epochs = slices.Clone(s.epochs)
+	for i := range s.epochs {
+		if s.epochs[i].id == e.id {
+			s.epochs[i] = e
+			return s
 		}
 	}
-	return append(out, e)
+	s.epochs = append(s.epochs, e)
+	return s
+}
+
+// holds reports whether the log has this event.
+func (s state) holds(epoch gateway.EpochID, seq uint64) bool {
+	for _, m := range s.events {
+		if m.epoch == epoch {
+			return seq <= m.upto
+		}
+	}
+	return false
+}
+
+// withEvent gives a state in which this event is the newest.
+func (s state) withEvent(epoch gateway.EpochID, seq uint64) state {
+	marks := make([]eventMark, 0, len(s.events)+1)
+	for _, m := range s.events {
+		if m.epoch != epoch {
+			marks = append(marks, m)
+		}
+	}
+	marks = append(marks, eventMark{epoch, seq})
+	s.events = marks[max(0, len(marks)-maxEventEpochs):]
+	return s
+}
+
+// newestEvent names the event that the log got last, nil if it never got any.
+func (s state) newestEvent() *wire.EventAck {
+	if len(s.events) == 0 {
+		return nil
+	}
+	m := s.events[len(s.events)-1]
+	return &wire.EventAck{Epoch: m.epoch, Upto: m.upto}
 }
 
 // opened is the state after a hello: it has every epoch that hello names, and
@@ -127,9 +189,9 @@ func (s state) opened(h *wire.Hello) state {
 		}
 		out = out.with(e)
 	}
-	surplus := len(out) - maxEpochs
-	kept := state{}
-	for _, e := range out {
+	surplus := len(out.epochs) - maxEpochs
+	kept := make([]epochState, 0, len(out.epochs))
+	for _, e := range out.epochs {
 		if surplus > 0 && e.done() && !named[e.id] {
 			surplus--
 			continue
@@ -139,7 +201,8 @@ func (s state) opened(h *wire.Hello) state {
 		}
 		kept = append(kept, e)
 	}
-	return kept
+	out.epochs = kept
+	return out
 }
 
 // A verdict says what becomes of an update.

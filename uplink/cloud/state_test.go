@@ -20,10 +20,13 @@ func TestStateRoundTrip(t *testing.T) {
 			if e.end == endOpen {
 				e.sum = rapid.Uint32().Draw(rt, "sum")
 			}
-			s = append(s, e)
+			s.epochs = append(s.epochs, e)
+		}
+		for range rapid.IntRange(0, 3).Draw(rt, "event epochs") {
+			s = s.withEvent(gateway.NewEpochID(), rapid.Uint64().Draw(rt, "seq"))
 		}
 		got, err := parseState(s.String())
-		if err != nil || !slices.Equal(got, s) {
+		if err != nil || !slices.Equal(got.epochs, s.epochs) || !slices.Equal(got.events, s.events) {
 			rt.Fatalf("%q parsed as %v, %v", s, got, err)
 		}
 	})
@@ -43,7 +46,7 @@ func TestHelloMarksWhatItDoesNotList(t *testing.T) {
 	var s state
 	for i, end := range []ending{endNone, endClosed, endOpen, endUnlisted} {
 		ids[i] = gateway.NewEpochID()
-		s = append(s, epochState{id: ids[i], upto: 5, end: end})
+		s.epochs = append(s.epochs, epochState{id: ids[i], upto: 5, end: end})
 	}
 	fresh := gateway.NewEpochID()
 	got := s.opened(&wire.Hello{Epochs: []wire.HelloEpoch{{Epoch: fresh}}})
@@ -52,7 +55,7 @@ func TestHelloMarksWhatItDoesNotList(t *testing.T) {
 	}
 	got = s.opened(&wire.Hello{All: true, Epochs: []wire.HelloEpoch{{Epoch: fresh}}})
 	want := []ending{endUnlisted, endClosed, endOpen, endUnlisted, endNone}
-	for i, e := range got {
+	for i, e := range got.epochs {
 		if e.end != want[i] || e.id != append(ids, fresh)[i] {
 			t.Errorf("epoch %d is %c, want %c", i, e.end, want[i])
 		}
@@ -65,15 +68,36 @@ func TestHelloMarksWhatItDoesNotList(t *testing.T) {
 
 func TestStateStaysSmall(t *testing.T) {
 	named := gateway.NewEpochID()
-	s := state{{id: named, end: endClosed}}
+	s := state{epochs: []epochState{{id: named, end: endClosed}}}
 	for range maxEpochs + 100 {
 		s = s.opened(&wire.Hello{All: true, Epochs: []wire.HelloEpoch{{Epoch: named}, {Epoch: gateway.NewEpochID()}}})
-		s[len(s)-1].end = endOpen
+		s.epochs[len(s.epochs)-1].end = endOpen
+		s = s.withEvent(gateway.NewEpochID(), 1<<62)
 	}
-	if len(s) != maxEpochs || s[0].id != named {
-		t.Errorf("%d epochs, want %d, the named one among them", len(s), maxEpochs)
+	if len(s.epochs) != maxEpochs || s.epochs[0].id != named {
+		t.Errorf("%d epochs, want %d, the named one among them", len(s.epochs), maxEpochs)
+	}
+	if len(s.events) != maxEventEpochs {
+		t.Errorf("%d epochs of events, want %d", len(s.events), maxEventEpochs)
 	}
 	if n := len(fmt.Sprint(s)); n > 60<<10 {
 		t.Errorf("%d bytes do not fit into a record's headers", n)
+	}
+}
+
+func TestEventMarks(t *testing.T) {
+	a, b := gateway.NewEpochID(), gateway.NewEpochID()
+	s := state{}.withEvent(a, 3).withEvent(b, 1)
+	if !s.holds(a, 3) || !s.holds(a, 1) || s.holds(a, 4) || s.holds(gateway.NewEpochID(), 1) {
+		t.Errorf("state %s", s)
+	}
+	if n := s.newestEvent(); n.Epoch != b || n.Upto != 1 {
+		t.Errorf("newest is %+v", n)
+	}
+	if n := s.withEvent(a, 9).newestEvent(); n.Epoch != a || n.Upto != 9 || s.holds(a, 9) {
+		t.Errorf("newest is %+v after another", n)
+	}
+	if (state{}).newestEvent() != nil {
+		t.Error("a new gateway has a newest event")
 	}
 }

@@ -55,9 +55,11 @@ func (x *session) take(u update) error {
 		if u.Thinned != nil {
 			r.Kind = KindThinned
 		}
-		if err := x.chain.append(x.ctx, r); err != nil {
+		stored, err := x.chain.append(x.ctx, r)
+		if err != nil {
 			return err
 		}
+		x.server.tellStored(x, stored, u.Update)
 	}
 	// The state moves only now: an append that failed has changed nothing.
 	x.state = x.state.with(after)

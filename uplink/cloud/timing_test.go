@@ -28,14 +28,16 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { return nil }
 func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
-// connect gives the gateway's end of a connection to a server on l.
-func connect(t *testing.T, l Log) (*websocket.Conn, *Server) {
-	creds := Credentials{Dir: t.TempDir()}
-	token, err := creds.Add("g")
+// piped makes a server whose connections are pipes, and gives what dials it
+// as gateway "g".
+func piped(t *testing.T, opt Options, parts ...part) (*Server, func() *websocket.Conn) {
+	opt.Credentials, opt.OperatorToken = Credentials{Dir: t.TempDir()}, "operator"
+	token, err := opt.Credentials.Add("g")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(Options{Log: l, Credentials: creds, OperatorToken: "operator"})
+	s := New(opt)
+	s.parts = append(s.parts, parts...)
 	ln := make(pipes)
 	hs := &http.Server{Handler: s}
 	go func() { _ = hs.Serve(ln) }()
@@ -47,17 +49,43 @@ func connect(t *testing.T, l Log) (*websocket.Conn, *Server) {
 			return ours, nil
 		},
 	}
-	conn, _, err := d.Dial("ws://cloud/v1/gateway", http.Header{"Authorization": {"Bearer " + token}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		conn.Close()
 		s.Close()
 		close(ln)
 		hs.Close()
 	})
-	return conn, s
+	return s, func() *websocket.Conn {
+		conn, _, err := d.Dial("ws://cloud/v1/gateway", http.Header{"Authorization": {"Bearer " + token}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+}
+
+// connect gives the gateway's end of a connection to a server on l.
+func connect(t *testing.T, l Log) (*websocket.Conn, *Server) {
+	s, dial := piped(t, Options{Log: l})
+	return dial(), s
+}
+
+// hear gives the next message, which must be an M.
+func hear[M wire.Message](t *testing.T, conn *websocket.Conn) M {
+	t.Helper()
+	_, b, err := conn.ReadMessage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := wire.Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, ok := m.(M)
+	if !ok {
+		t.Fatalf("got %T %+v, want %T", m, m, got)
+	}
+	return got
 }
 
 func say(t *testing.T, conn *websocket.Conn, m wire.Message) {
@@ -177,7 +205,7 @@ func TestAppendUnderWayIsFinished(t *testing.T) {
 	c := openOn(t, l)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := c.append(ctx, Record{}); err != nil || len(l.records) != 2 {
+	if _, err := c.append(ctx, Record{}); err != nil || len(l.records) != 2 {
 		t.Errorf("%v, %d records", err, len(l.records))
 	}
 }

@@ -153,3 +153,7 @@ func recordOf(m *jetstream.RawStreamMsg) (cloud.Record, error) {
 	}
 	return r, nil
 }
+
+// Level is the durability of what Append has stored: the embedded server syncs
+// before it answers.
+func (l *Log) Level() wire.Level { return wire.LevelFsynced }
