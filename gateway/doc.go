@@ -34,8 +34,10 @@
 //  6. A stamp never pretends. Time that was not synchronised is marked; nothing
 //     is ordered or de-duplicated by wall time.
 //     Tests: gateway/clock TestStepsOfTheWallClock and TestTrust.
-//  7. A command acts at most once, never after its expiry.
-//     Tests: store TestCommandAndResultInOneTransaction. Nothing acts yet: there is no executor.
+//  7. A command acts at most once, never after its expiry; its result arrives
+//     at least once.
+//     Tests: gateway/command TestPowerCutsAtEveryStep, TestExpiry, TestCardThatTakesNoRecord and
+//     TestCommandThatIsNotKnown, store TestCommandAndResultInOneTransaction. There are no outputs yet.
 //  8. Outputs end in their declared safe state.
 //     No test yet: there are no outputs.
 //  9. Booting with no network, no clock, dead sensors, no credential or a

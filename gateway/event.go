@@ -32,33 +32,3 @@ type Event struct {
 	N        uint64          `json:"n"` // how many like it this stands for
 	Volatile bool            `json:"-"` // not on the card (yet)
 }
-
-// A CommandState is how far a command has come.
-type CommandState string
-
-// The states of a command.
-const (
-	CommandAccepted CommandState = "accepted"
-	CommandRunning  CommandState = "running"
-	CommandDone     CommandState = "done"
-	CommandFailed   CommandState = "failed"
-	CommandRejected CommandState = "rejected"
-	CommandExpired  CommandState = "expired"
-	CommandUnknown  CommandState = "unknown" // power failed while it ran, or its record was lost
-)
-
-// Final tells whether a command in this state will not change any more.
-func (s CommandState) Final() bool {
-	return s != CommandAccepted && s != CommandRunning && s != ""
-}
-
-// A CommandRecord is what is kept of a command, so that it acts at most once:
-// it is written before the command acts, and answers a repeat.
-type CommandRecord struct {
-	ID       string          `json:"id"`
-	State    CommandState    `json:"state"`
-	Received Stamp           `json:"received"` // in the boot of Anchor
-	Anchor   Anchor          `json:"anchor"`
-	Command  json.RawMessage `json:"command,omitempty"` // as it came
-	Result   json.RawMessage `json:"result,omitempty"`  // as it was answered
-}

@@ -84,6 +84,23 @@ func (s *Store) Command(id string) (c gateway.CommandRecord, known bool) {
 	return c, known
 }
 
+// OpenCommands gives the records of commands that are not finished, in the
+// order in which they came: at the start, of those that a crash or an orderly
+// stop interrupted.
+func (s *Store) OpenCommands() (open []gateway.CommandRecord) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.commands {
+		if !c.State.Final() {
+			open = append(open, c)
+		}
+	}
+	slices.SortFunc(open, func(a, b gateway.CommandRecord) int {
+		return cmp.Or(cmp.Compare(a.Anchor.Wall(a.Received).UnixMicro(), b.Anchor.Wall(b.Received).UnixMicro()), cmp.Compare(a.ID, b.ID))
+	})
+	return open
+}
+
 // StateLost tells whether this opening found the records of commands lost or
 // older than the rest: a command that is not known may have acted.
 func (s *Store) StateLost() bool { return s.stateLost || s.stateOld }

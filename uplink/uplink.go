@@ -40,8 +40,11 @@ type Options struct {
 	Software    string // "fieldgate/0.1.0"
 	Source      Source
 	Clock       Clock
-	Floor       func() time.Time // certificates are checked at a time no earlier than this; nil: the system clock alone
-	CloudTime   func(time.Time)  // is told the cloud's time in every session and with every heartbeat; may be nil
+	Floor       func() time.Time    // certificates are checked at a time no earlier than this; nil: the system clock alone
+	Commands    Commander           // nil: this gateway takes no commands
+	Config      Configurer          // nil: it takes no configuration from the cloud
+	Outgoing    <-chan wire.Message // results and reports, sent ahead of everything else; may be nil
+	CloudTime   func(time.Time)     // is told the cloud's time in every session and with every heartbeat; may be nil
 
 	Conditions Conditions
 	Log        *slog.Logger

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/drivers/sim"
 	"github.com/fieldgate/fieldgate/gateway/clock"
+	"github.com/fieldgate/fieldgate/gateway/command"
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/gateway/health"
 	"github.com/fieldgate/fieldgate/gateway/live"
@@ -40,6 +41,7 @@ type daemon struct {
 	store   *store.Store
 	live    *live.Hub
 	pipe    *pipeline.Pipeline
+	door    *command.Door
 	sampler *sample.Sampler
 	uplink  *uplink.Uplink
 	local   *local.Server
@@ -75,12 +77,14 @@ func (d *daemon) start() (err error) {
 	}()
 	d.live = live.New()
 	d.pipe = pipeline.New(pipeline.Options{Outbox: d.store, Live: d.live, Health: d.health, Channels: treatments(cfg)})
+	outgoing := uplink.NewOutbox()
+	d.door = command.New(command.Options{Records: d.store, Executor: noOutputs{}, Clock: d.clock, Tell: outgoing.Result, Log: d.log})
 	devices := &rack{devices: cfg.Devices, clock: sim.SinceStart()}
 	d.sampler = sample.New(sample.Options{Devices: devices.plan(), OpenBus: devices.openBus, Sink: d.pipe, Stamp: d.clock.Stamp, Health: d.health})
 	d.uplink, err = uplink.New(uplink.Options{
 		URL: cfg.Uplink.URL, Token: secretFile(cfg.Uplink.TokenFile), Authorities: authorities(cfg.Uplink.CA),
 		GatewayID: d.id, InstallID: d.store.InstallID(), Software: "fieldgate/" + version,
-		Source: d.store, Clock: d.clock, Floor: d.floor, CloudTime: d.store.SetCloudTime,
+		Source: d.store, Commands: d.door, Outgoing: outgoing, Clock: d.clock, Floor: d.floor, CloudTime: d.store.SetCloudTime,
 		Conditions: d.health, Log: d.log, Dial: d.dial,
 	})
 	if err != nil {
@@ -96,8 +100,9 @@ func (d *daemon) start() (err error) {
 // run does the gateway's work until ctx is done or a part fails. Stopping
 // follows the reading: what makes readings ends first, the store last.
 func (d *daemon) run(ctx context.Context) error {
-	failed := make(chan error, 4)
+	failed := make(chan error, 5)
 	keeping := launch("store", d.store.Run, failed)
+	acting := launch("commands", d.door.Run, failed)
 	sampling := launch("sampling", d.sampler.Run, failed)
 	sending := launch("uplink", d.uplink.Run, failed)
 	serving := launch("local API", d.local.Run, failed)
@@ -111,7 +116,7 @@ func (d *daemon) run(ctx context.Context) error {
 	systemd.Stopping()
 	deadline, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
-	for _, p := range []*part{sampling, sending, serving, keeping} {
+	for _, p := range []*part{sampling, acting, sending, serving, keeping} {
 		err = errors.Join(err, p.stop(deadline))
 	}
 	err = errors.Join(err, d.store.Close())

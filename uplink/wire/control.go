@@ -38,7 +38,10 @@ type Status struct {
 
 // Command asks a gateway to act, cloud to gateway. It acts at most once, and
 // never after TTLMS from its receipt, nor after Expires where the gateway
-// knows the time.
+// knows the time. With Again it may have been received before: a gateway that
+// knows the id answers with the stored result; one that does not acts as if
+// it were new, but if the command is a Once, if TTLMS is 0 (a mere question)
+// or if its records were lost, it answers "unknown" and does not act.
 type Command struct {
 	ID      string          `json:"id" cbor:"1,keyasint"`
 	Device  string          `json:"device_id" cbor:"10,keyasint"`
@@ -50,6 +53,7 @@ type Command struct {
 	Once    bool            `json:"once,omitempty" cbor:"16,keyasint,omitempty"`     // never sent again after "sent": doors, resets
 	Seq     uint64          `json:"seq,omitempty" cbor:"17,keyasint,omitempty"`      // of this gateway's commands: their order
 	LeaseMS int64           `json:"lease_ms,omitempty" cbor:"18,keyasint,omitempty"` // how long a set-point holds; 0: for ever
+	Again   bool            `json:"again,omitempty" cbor:"19,keyasint,omitempty"`    // it may have been received before; see Command
 }
 
 // Result is how far a command has come, gateway to cloud: at once as this

@@ -1,0 +1,514 @@
+package command_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/clock"
+	"github.com/fieldgate/fieldgate/gateway/command"
+	"github.com/fieldgate/fieldgate/gateway/health"
+	"github.com/fieldgate/fieldgate/store"
+	"github.com/fieldgate/fieldgate/store/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// A plant is the executor that remembers what acted.
+type plant struct {
+	mu    sync.Mutex
+	acted []string
+	takes func(id string) (time.Duration, error) // nil: no time, no error
+	hears bool                                   // a command is broken off when the gateway stops
+}
+
+func (p *plant) Check(c gateway.Command) error {
+	if c.Device == "none" {
+		return errors.New("this gateway has no output named none")
+	}
+	return nil
+}
+
+func (p *plant) Act(ctx context.Context, c gateway.Command) (*float64, error) {
+	p.mu.Lock()
+	p.acted = append(p.acted, c.ID)
+	takes, hears := p.takes, p.hears
+	p.mu.Unlock()
+	if takes == nil {
+		return c.Value, nil
+	}
+	d, err := takes(c.ID)
+	if !hears {
+		ctx = context.Background()
+	}
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	return c.Value, err
+}
+
+// will says how long a command takes, and what it ends with.
+func (p *plant) will(takes func(id string) (time.Duration, error)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.takes = takes
+}
+
+func (p *plant) did() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.acted)
+}
+
+// A card does what refuse says to every step.
+type card struct {
+	mu      sync.Mutex
+	refuse  error
+	applied bool // although it is refused
+	slow    time.Duration
+}
+
+func (c *card) set(refuse error, applied bool, slow time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refuse, c.applied, c.slow = refuse, applied, slow
+}
+
+func (c *card) Do(_ store.Step, act func() error) error {
+	c.mu.Lock()
+	refuse, applied, slow := c.refuse, c.applied, c.slow
+	c.mu.Unlock()
+	time.Sleep(slow)
+	if refuse != nil && !applied {
+		return refuse
+	}
+	return errors.Join(act(), refuse)
+}
+
+// A bench is a door in front of a real store on a card that can fail.
+type bench struct {
+	*testing.T
+	plant *plant
+	card  *card
+	clock *clock.Fake
+	dir   string
+	s     *store.Store
+
+	record *storetest.Recorder // in the place of card; may be nil
+
+	mu   sync.Mutex
+	told []gateway.CommandResult
+
+	door *command.Door
+	stop func()
+}
+
+// onBench runs test in a bubble.
+func onBench(t *testing.T, test func(b *bench)) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bench{T: t, plant: &plant{}, card: &card{}, clock: clock.NewFake(gateway.BootID{1}), dir: t.TempDir()}
+		b.open()
+		test(b)
+		b.close()
+	})
+}
+
+func (b *bench) open() {
+	b.Helper()
+	var under store.Card = b.card
+	if b.record != nil {
+		under = b.record
+	}
+	var err error
+	b.s, err = store.Open(store.Options{
+		Dir: b.dir, FlushInterval: 5 * time.Second, HistoryFlush: 10 * time.Minute, Rate: 1000, Burst: 10,
+		Clock: b.clock, Conditions: health.New(quiet), Log: quiet, Card: under,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.door = command.New(command.Options{Records: b.s, Executor: b.plant, Clock: b.clock, Tell: b.hear, Log: quiet})
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = b.door.Run(ctx) })
+	storing, end := context.WithCancel(context.Background())
+	wg.Go(func() { _ = b.s.Run(storing) })
+	b.stop = func() {
+		cancel()
+		synctest.Wait()
+		end()
+		wg.Wait()
+	}
+}
+
+func (b *bench) close() {
+	b.Helper()
+	b.stop()
+	if err := b.s.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// reboot starts the gateway anew, on another boot if that is not 0.
+func (b *bench) reboot(boot byte) {
+	b.Helper()
+	b.close()
+	if boot != 0 {
+		b.clock = clock.NewFake(gateway.BootID{boot})
+	}
+	b.forget()
+	b.open()
+	synctest.Wait()
+}
+
+func (b *bench) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.told = nil
+}
+
+func (b *bench) hear(r gateway.CommandResult) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.told = append(b.told, r)
+}
+
+// give hands over a command and lets what follows at once happen.
+func (b *bench) give(c gateway.Command) {
+	b.door.Take(c, b.clock.Stamp())
+	synctest.Wait()
+}
+
+func (b *bench) states(id string) (states []gateway.CommandState) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.told {
+		if r.ID == id {
+			states = append(states, r.State)
+		}
+	}
+	return states
+}
+
+// events gives the states that the events of a command tell.
+func (b *bench) events(id string) (states []gateway.CommandState) {
+	b.Helper()
+	all, _ := b.s.NextEvents(gateway.Name{}, 1<<20)
+	for _, ev := range all {
+		var r gateway.CommandResult
+		if ev.Kind != gateway.EventResult {
+			continue
+		}
+		if err := json.Unmarshal(ev.Body, &r); err != nil {
+			b.Fatal(err)
+		}
+		if r.ID == id {
+			states = append(states, r.State)
+		}
+	}
+	return states
+}
+
+func (b *bench) want(id string, want ...gateway.CommandState) {
+	b.Helper()
+	if got := b.states(id); !slices.Equal(got, want) {
+		b.Errorf("%s: told %v, want %v", id, got, want)
+	}
+}
+
+func (b *bench) wantActed(want ...string) {
+	b.Helper()
+	if got := b.plant.did(); !slices.Equal(got, want) {
+		b.Errorf("acted %v, want %v", got, want)
+	}
+}
+
+func pump(id string, ttl time.Duration) gateway.Command {
+	one := 1.0
+	return gateway.Command{ID: id, Device: "pump", Action: "set", Value: &one, TTL: ttl}
+}
+
+const (
+	accepted = gateway.CommandAccepted
+	running  = gateway.CommandRunning
+	done     = gateway.CommandDone
+	failed   = gateway.CommandFailed
+	rejected = gateway.CommandRejected
+	expired  = gateway.CommandExpired
+	unknown  = gateway.CommandUnknown
+)
+
+// A command acts, is told at once and as events, and a repeat gets the same
+// answer without acting.
+func TestCommandActsOnceAndAnswersRepeats(t *testing.T) {
+	onBench(t, func(b *bench) {
+		b.plant.will(func(id string) (time.Duration, error) {
+			if id == "c-2" {
+				return 0, errors.New("the relay does not answer")
+			}
+			return 0, nil
+		})
+		b.give(pump("c-1", time.Minute))
+		b.give(pump("c-2", time.Minute))
+		b.give(gateway.Command{ID: "c-3", Device: "none", Action: "set", TTL: time.Minute})
+		b.give(pump("c-1", time.Minute))
+		b.want("c-1", running, done, done)
+		b.want("c-2", running, failed)
+		b.want("c-3", rejected)
+		b.wantActed("c-1", "c-2")
+		b.reboot(2)
+		again := pump("c-1", time.Minute)
+		again.Again = true
+		for _, c := range []gateway.Command{again, pump("c-2", time.Minute), {ID: "c-3", Device: "pump", Action: "set", TTL: time.Minute}} {
+			b.give(c)
+		}
+		b.want("c-1", done)
+		b.want("c-2", failed)
+		b.want("c-3", rejected)
+		b.wantActed("c-1", "c-2")
+		if got := b.events("c-1"); !slices.Equal(got, []gateway.CommandState{running, done}) {
+			t.Errorf("the events tell %v", got)
+		}
+		for _, r := range b.told {
+			if r.ID == "c-2" && r.Error != "the relay does not answer" || r.ID == "c-1" && (r.Value == nil || *r.Value != 1) {
+				t.Errorf("the stored answer is %+v", r)
+			}
+		}
+	})
+}
+
+// Expiry counts from the receipt, by the clock that never jumps: whatever the
+// wall clock shows, and while the card takes its time.
+func TestExpiry(t *testing.T) {
+	onBench(t, func(b *bench) {
+		b.clock.Set(time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC), gateway.ClockNone, 0)
+		late := b.clock.Stamp()
+		time.Sleep(time.Minute)
+		b.door.Take(pump("late", time.Minute), late)
+		b.give(pump("zero", 0))
+		b.card.set(nil, false, 3*time.Second)
+		b.give(pump("slow", 2*time.Second))
+		time.Sleep(30 * time.Second)
+		b.card.set(nil, false, 0)
+		b.want("late", expired)
+		b.want("zero", expired)
+		b.want("slow", running, expired)
+		b.wantActed()
+
+		// expires counts once the time is known, and not before.
+		past := pump("past", time.Hour)
+		past.Expires = time.Now().Add(-time.Second)
+		b.give(past)
+		b.clock.Set(time.Now(), gateway.ClockSession, time.Second)
+		time.Sleep(2 * time.Second)
+		past.ID = "past-2"
+		b.give(past)
+		b.want("past", running, done)
+		b.want("past-2", expired)
+		b.give(gateway.Command{ID: "far", Device: "pump", Action: "set", TTL: 8 * 24 * time.Hour})
+		b.want("far", rejected)
+	})
+}
+
+// Commands of one device act in order of seq, one at a time; another device's
+// do not wait for them, and who waits too long expires while it waits.
+func TestOrderAndBusyDevices(t *testing.T) {
+	onBench(t, func(b *bench) {
+		b.plant.will(func(id string) (time.Duration, error) {
+			if id == "long" {
+				return 10 * time.Minute, nil
+			}
+			return 0, nil
+		})
+		seq := func(id string, n uint64, ttl time.Duration) gateway.Command {
+			c := pump(id, ttl)
+			c.Seq = n
+			return c
+		}
+		b.give(seq("long", 1, time.Minute))
+		b.give(seq("third", 4, time.Hour))
+		b.give(seq("second", 3, time.Hour))
+		b.give(seq("short", 2, time.Minute))
+		other := pump("other", time.Minute)
+		other.Device, other.Seq = "valve", 5
+		b.give(other)
+		b.want("other", running, done)
+		b.want("second", accepted)
+		time.Sleep(62 * time.Second)
+		b.want("short", accepted, expired)
+		time.Sleep(10 * time.Minute)
+		b.wantActed("long", "other", "second", "third")
+
+		b.plant.will(func(string) (time.Duration, error) { return time.Minute, nil })
+		for i := range 20 {
+			c := pump(fmt.Sprintf("d-%d", i), time.Hour)
+			c.Device = fmt.Sprintf("valve-%d", i)
+			b.give(c)
+		}
+		if n := len(b.plant.did()) - 4; n != 8 {
+			t.Errorf("%d act at a time, want 8", n)
+		}
+		time.Sleep(5 * time.Minute)
+		if n := len(b.plant.did()) - 4; n != 20 {
+			t.Errorf("%d acted, want 20", n)
+		}
+	})
+}
+
+// A command whose record the card does not take does not act; a result that
+// it does not take is told all the same, answers repeats, and is written when
+// the card works again.
+func TestCardThatTakesNoRecord(t *testing.T) {
+	for _, applied := range []bool{false, true} {
+		onBench(t, func(b *bench) {
+			b.plant.will(func(string) (time.Duration, error) { return 10 * time.Second, nil })
+			b.give(pump("c-1", time.Minute))
+			b.card.set(unix.ENOSPC, applied, 0)
+			other := pump("c-2", time.Minute)
+			other.Device = "valve"
+			b.give(other)
+			b.give(other)
+			b.want("c-2", rejected, rejected)
+			time.Sleep(11 * time.Second)
+			b.give(pump("c-1", time.Minute))
+			b.want("c-1", running, done, done)
+			b.card.set(nil, false, 0)
+			time.Sleep(2 * time.Minute)
+			b.reboot(2)
+			b.give(other)
+			b.give(pump("c-1", time.Minute))
+			b.want("c-2", rejected)
+			b.want("c-1", done)
+			b.wantActed("c-1")
+			if got := b.events("c-1"); !slices.Contains(got, done) || slices.Contains(got, unknown) {
+				t.Errorf("applied %v: the events tell %v", applied, got)
+			}
+		})
+	}
+}
+
+// After a restart in the same boot what waited may still act; after a reboot
+// only if the time is known and proves that it may.
+func TestWaitingCommandsOverRestarts(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		boot    byte
+		before  gateway.ClockQuality // in the first boot
+		after   gateway.ClockQuality // in the second
+		learned bool                 // the time becomes known a minute later
+		ttl     time.Duration
+		want    []gateway.CommandState
+	}{
+		{"same boot", 0, gateway.ClockNone, gateway.ClockNone, false, time.Hour, []gateway.CommandState{running, done}},
+		{"same boot, too late", 0, gateway.ClockNone, gateway.ClockNone, false, time.Minute, []gateway.CommandState{expired}},
+		{"reboot, time known", 2, gateway.ClockNTP, gateway.ClockNTP, false, time.Hour, []gateway.CommandState{running, done}},
+		{"reboot, time known, too late", 2, gateway.ClockNTP, gateway.ClockNTP, false, time.Minute, []gateway.CommandState{expired}},
+		{"reboot, time learned", 2, gateway.ClockNTP, gateway.ClockRTC, true, time.Hour, []gateway.CommandState{running, done}},
+		{"reboot, time never learned", 2, gateway.ClockNTP, gateway.ClockRTC, false, time.Hour, []gateway.CommandState{expired}},
+		{"reboot, time was not known", 2, gateway.ClockRTC, gateway.ClockNTP, false, time.Hour, []gateway.CommandState{expired}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			onBench(t, func(b *bench) {
+				b.clock.Set(time.Now(), c.before, 0)
+				time.Sleep(2 * time.Second) // the clock is looked at once a second
+				b.plant.will(func(string) (time.Duration, error) { return 100 * time.Second, nil })
+				b.give(pump("first", time.Minute))
+				b.give(pump("waits", c.ttl))
+				b.want("waits", accepted)
+				b.stop()
+				if err := b.s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if c.boot != 0 {
+					b.clock = clock.NewFake(gateway.BootID{c.boot})
+				}
+				b.clock.Set(time.Now(), c.after, 0)
+				b.forget()
+				b.open()
+				time.Sleep(time.Minute)
+				if c.learned {
+					b.want("waits")
+					b.clock.Set(time.Now(), gateway.ClockSession, time.Second)
+				}
+				time.Sleep(2 * time.Hour)
+				b.want("waits", c.want...)
+				b.give(pump("waits", c.ttl))
+				b.give(pump("first", c.ttl))
+				b.want("first", done)
+			})
+		})
+	}
+}
+
+// What ran when the gateway stopped is unknown, if it was broken off.
+func TestBrokenOffIsUnknown(t *testing.T) {
+	onBench(t, func(b *bench) {
+		b.plant.will(func(string) (time.Duration, error) { return time.Hour, nil })
+		b.plant.mu.Lock()
+		b.plant.hears = true
+		b.plant.mu.Unlock()
+		b.give(pump("c-1", time.Minute))
+		b.reboot(0)
+		b.give(pump("c-1", time.Minute))
+		b.want("c-1", unknown)
+		b.wantActed("c-1")
+	})
+}
+
+// A command that may have been received before and is not known: one that its
+// sender never sends twice, or asks about, is unknown; any other acts.
+func TestCommandThatIsNotKnown(t *testing.T) {
+	onBench(t, func(b *bench) {
+		again := pump("lost", time.Minute)
+		again.Again = true
+		b.give(again)
+		once := again
+		once.ID, once.Once = "once", true
+		b.give(once)
+		asked := again
+		asked.ID, asked.TTL = "asked", 0
+		b.give(asked)
+		b.want("lost", running, done)
+		b.want("once", unknown)
+		b.want("asked", unknown)
+		b.wantActed("lost")
+		once.Again = false
+		b.give(once) // came late: it is settled
+		b.want("once", unknown, unknown)
+	})
+}
+
+// More than can be looked at is refused, not queued for ever.
+func TestTooManyCommands(t *testing.T) {
+	onBench(t, func(b *bench) {
+		b.plant.will(func(string) (time.Duration, error) { return time.Minute, nil })
+		for i := range 300 {
+			b.give(pump(fmt.Sprintf("c-%d", i), time.Hour))
+		}
+		b.want("c-299", rejected)
+		b.want("c-200", accepted)
+		b.card.set(nil, false, time.Hour) // it hangs
+		for i := range 300 {
+			b.give(pump(fmt.Sprintf("d-%d", i), time.Hour))
+		}
+		b.want("d-299", rejected)
+		b.card.set(nil, false, 0)
+		time.Sleep(24 * time.Hour)
+	})
+}

@@ -1,0 +1,65 @@
+package uplink
+
+import (
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// A Commander takes commands that came at a stamp. It does not wait; what
+// becomes of a command goes out through Options.Outgoing and, for certain, as
+// an event. *command.Door is one.
+type Commander interface {
+	Take(c gateway.Command, at gateway.Stamp)
+}
+
+// A Configurer takes desired configurations. None of its methods waits.
+type Configurer interface {
+	// Take takes a configuration that the cloud desires.
+	Take(m wire.Config)
+	// Applied says what is in force, for hello; nil: none ever came.
+	Applied() *wire.ConfigState
+	// Ready says that a session was welcomed: the line works as configured.
+	Ready()
+}
+
+// commandOf turns the cloud's command into the gateway's.
+func commandOf(m *wire.Command) gateway.Command {
+	c := gateway.Command{
+		ID: m.ID, Device: m.Device, Action: m.Action, Value: m.Value, Args: m.Args,
+		TTL: time.Duration(m.TTLMS) * time.Millisecond, Lease: time.Duration(m.LeaseMS) * time.Millisecond,
+		Once: m.Once, Again: m.Again, Seq: m.Seq,
+	}
+	if m.Expires != 0 {
+		c.Expires = time.UnixMicro(int64(m.Expires))
+	}
+	return c
+}
+
+// outboxLen is how many messages an Outbox holds.
+const outboxLen = 64
+
+// An Outbox holds what a session sends at once, ahead of everything else. What
+// finds no room, because the line is down, is left out: it is told for certain
+// by an event, or by the next hello.
+type Outbox chan wire.Message
+
+// NewOutbox makes an empty one.
+func NewOutbox() Outbox { return make(Outbox, outboxLen) }
+
+// Result puts the result of a command in. It does not wait.
+func (o Outbox) Result(r gateway.CommandResult) {
+	m := &wire.Result{ID: r.ID, State: r.State, Value: r.Value, Error: r.Error}
+	if !r.At.IsZero() {
+		m.At = wire.Time(r.At.UnixMicro())
+	}
+	o.put(m)
+}
+
+func (o Outbox) put(m wire.Message) {
+	select {
+	case o <- m:
+	default:
+	}
+}
