@@ -227,6 +227,14 @@ func (s *Store) Events(n int) []gateway.Event {
 	return events
 }
 
+// LastEvent names the newest event of this opening (Seq 0: none yet), and the
+// newest one that the cloud is believed to hold.
+func (s *Store) LastEvent() (newest, acked gateway.Name) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return gateway.Name{Epoch: s.lane.id, Seq: s.lane.last}, s.facts.EventsAcked
+}
+
 // AckEvents records that the cloud has all events up to one. It may go back.
 // A name that the lane does not know means that the cloud knows nothing of
 // what is held: all of it is sent again. It is saved with the next write of

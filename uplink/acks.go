@@ -22,12 +22,24 @@ func (s *session) take(acks []wire.EpochAck) error {
 		if i < 0 {
 			continue // long forgotten here
 		}
-		if err := s.note(states[i], position{a.Upto, a.Done}); err != nil {
+		if err := s.acked(states[i], position{a.Upto, a.Done}); err != nil {
 			return err
 		}
-		if err := s.answered(a); err != nil {
-			return err
-		}
+	}
+	return nil
+}
+
+// acked takes an ack of one epoch. One that goes back behind what is under way
+// counts as a refusal, until the epoch gets further than it ever was: a cloud
+// that goes up and down would be sent the same for ever.
+func (s *session) acked(st gateway.EpochState, p position) error {
+	t := s.tracks[st.ID]
+	back := t != nil && p.upto < t.cloud.upto && len(t.flights) > 0
+	if err := s.note(st, p); err != nil {
+		return err
+	}
+	if back {
+		return s.refused("its acks go back")
 	}
 	return nil
 }
@@ -41,41 +53,70 @@ func (s *session) note(st gateway.EpochState, p position) error {
 		s.deaf = true
 		s.u.o.Log.Warn("the store could not note an ack; it will be told again", "err", err)
 	}
-	if s.cloud[st.ID] != p {
-		s.renew()
+	t := s.tracks[st.ID]
+	if t == nil { // the first word of this session about it
+		s.tracks[st.ID] = &track{cloud: p, sent: p.upto, ended: finished(st, p.upto, p.done)}
+		return nil
 	}
-	s.cloud[st.ID] = p
+	before := t.cloud
+	t.cloud = p
+	if s.landed(t, p) {
+		t.held = time.Time{}
+		s.clear(st.ID, "the readings of this epoch are sent again")
+	}
+	switch {
+	case p.upto > t.sent: // it got them otherwise
+		s.recall(st.ID)
+		t.sent = p.upto
+	case p.upto < before.upto, before.done && !p.done, p.upto != s.boundary(st.ID, t):
+		s.recall(st.ID)
+		s.goBack(t, p.upto)
+	}
+	t.ended = t.ended || finished(st, p.upto, p.done)
 	return nil
 }
 
-// answered looks whether an ack is the answer to the update under way. One
-// that repeats what was known before is not. One that goes back is, and counts
-// as a refusal until the epoch gets further than it ever was: a cloud that goes
-// up and down would be sent the same for ever.
-func (s *session) answered(a wire.EpochAck) error {
-	f := s.flight
-	if f == nil || f.epoch != a.Epoch || a.Upto == f.pos-1 && !(f.end && a.Done) {
-		return nil
+// boundary is what the cloud holds if it has taken nothing of what is under way.
+func (s *session) boundary(e gateway.EpochID, t *track) uint64 {
+	if len(t.flights) > 0 {
+		return t.flights[0].pos - 1
 	}
-	s.landed()
-	if a.Upto < f.pos-1 {
-		return s.refused("its acks go back")
+	for l := range s.lanes {
+		if p := s.lanes[l].ready; p != nil && lane(l) != laneEvents && p.flight.epoch == e {
+			return p.flight.pos - 1
+		}
 	}
-	s.trusted(f)
-	if a.Upto > s.high[a.Epoch] {
-		s.high[a.Epoch], s.refusals = a.Upto, 0
+	return t.sent
+}
+
+// landed takes out of the air what the cloud says it holds, and tells whether
+// that was anything.
+func (s *session) landed(t *track, p position) (progress bool) {
+	for len(t.flights) > 0 && t.flights[0].answered(p) {
+		f := t.flights[0]
+		t.flights = t.flights[1:]
+		s.land(f)
+		s.link.answer(f, time.Now(), s.lanes[laneBacklog].win.Bytes)
+		s.trusted(t, f)
+		s.count(f, p)
+		progress = true
 	}
+	if progress && p.upto > t.high {
+		t.high, s.refusals = p.upto, 0
+	}
+	return progress
+}
+
+// count adds up what was acknowledged.
+func (s *session) count(f flight, p position) {
 	s.acks++
-	delete(s.held, a.Epoch)
-	s.clear(a.Epoch, "the readings of this epoch are sent again")
 	s.u.set(func(st *Status) {
-		if upto := min(a.Upto, f.last); upto >= f.pos {
+		if upto := min(p.upto, f.last); upto >= f.pos {
 			st.Acked += upto - f.pos + 1
 		}
 		st.Updates++
 		st.LastAck = time.Now()
 	})
-	return nil
 }
 
 // refused counts updates in a row that led nowhere.
@@ -86,35 +127,38 @@ func (s *session) refused(why string) error {
 	return nil
 }
 
-// landed ends the flight.
-func (s *session) landed() {
-	s.flight = nil
-	s.late.Stop()
-}
-
-// nacked goes where the cloud wants to go on, or leaves the epoch alone.
+// nacked goes where the cloud wants to go on, or leaves the epoch alone. A nack
+// of what is not under way any more is the echo of one before.
 func (s *session) nacked(m *wire.Nack) error {
-	f := s.flight
-	if f == nil || f.epoch != m.Epoch {
+	t := s.tracks[m.Epoch]
+	if t == nil {
 		return nil
 	}
-	s.landed()
+	i := slices.IndexFunc(t.flights, func(f flight) bool { return f.first == m.First && f.last == m.First+m.N-1 })
+	if i < 0 {
+		return nil
+	}
+	f := t.flights[i]
+	s.restartLate()
+	s.recall(m.Epoch)
+	s.goBack(t, f.pos-1)
 	if m.Code != wire.NackSeq && m.Retry {
 		after := min(max(time.Second, time.Duration(m.AfterMS)*time.Millisecond), hintMax)
-		s.held[f.epoch] = time.Now().Add(after)
+		t.held = time.Now().Add(after)
 		return nil
 	}
 	if err := s.refused(string(m.Code)); err != nil {
 		return err
 	}
 	if m.Code != wire.NackSeq {
-		s.refuse(f, m.Code)
+		s.refuse(t, f, m.Code)
 		return nil
 	}
 	states := s.u.o.Source.Epochs()
-	i := slices.IndexFunc(states, func(st gateway.EpochState) bool { return st.ID == m.Epoch })
+	i = slices.IndexFunc(states, func(st gateway.EpochState) bool { return st.ID == m.Epoch })
 	if i < 0 {
 		return nil
 	}
+	s.goBack(t, m.Expected-1)
 	return s.note(states[i], position{upto: m.Expected - 1})
 }

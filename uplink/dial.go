@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type line struct {
 	ws    *websocket.Conn
 	raw   net.Conn
 	until time.Time // the end of the cloud's certificate
+	codec *wire.Codec
 }
 
 // credential reads the token. The token itself is in none of the errors.
@@ -75,7 +77,7 @@ func (u *Uplink) connect(ctx context.Context) (*line, error) {
 		raw.Close()
 		return nil, err
 	}
-	return &line{ws, raw, until}, nil
+	return &line{ws: ws, raw: raw, until: until, codec: wire.CodecOf(ws.Subprotocol())}, nil
 }
 
 func (u *Uplink) dial(ctx context.Context) (net.Conn, error) {
@@ -101,7 +103,7 @@ func (u *Uplink) upgrade(ctx context.Context, raw net.Conn, authorities *x509.Ce
 	dialer := websocket.Dialer{
 		NetDialTLSContext: func(context.Context, string, string) (net.Conn, error) { return secure, nil },
 		HandshakeTimeout:  upgradeTimeout,
-		Subprotocols:      []string{wire.SubprotocolCBOR},
+		Subprotocols:      u.codecs(),
 	}
 	ws, answer, err := dialer.DialContext(ctx, u.o.URL, http.Header{"Authorization": {"Bearer " + u.token}})
 	if err != nil && answer != nil {
@@ -111,8 +113,8 @@ func (u *Uplink) upgrade(ctx context.Context, raw net.Conn, authorities *x509.Ce
 		return nil, until, &stageError{"upgrade", upgradeTimeout, err}
 	}
 	// gorilla takes whatever the server chose, asked for or not.
-	if ws.Subprotocol() != wire.SubprotocolCBOR || answer.Header.Get("Sec-Websocket-Extensions") != "" {
-		return nil, until, &foreignError{"it accepts WebSockets but did not choose " + wire.SubprotocolCBOR}
+	if !slices.Contains(u.codecs(), ws.Subprotocol()) || answer.Header.Get("Sec-Websocket-Extensions") != "" {
+		return nil, until, &foreignError{"it accepts WebSockets but chose none of " + strings.Join(u.codecs(), ", ")}
 	}
 	ws.SetReadLimit(wire.DefaultMessage)
 	return ws, secure.ConnectionState().PeerCertificates[0].NotAfter, nil
@@ -141,9 +143,9 @@ func retryAfter(h http.Header) time.Duration {
 	return max(0, at.Sub(now))
 }
 
-// write sends one message. Only the goroutine of Run may call it.
+// write sends one message, before the session has its writer.
 func (l *line) write(m wire.Message) error {
-	data, err := wire.Encode(m)
+	data, err := l.codec.Encode(m)
 	if err != nil {
 		return err
 	}
@@ -152,7 +154,7 @@ func (l *line) write(m wire.Message) error {
 
 func (l *line) writeFrame(data []byte) error {
 	_ = l.ws.SetWriteDeadline(time.Now().Add(writeTimeout)) // never fails in gorilla
-	if err := l.ws.WriteMessage(websocket.BinaryMessage, data); err != nil {
+	if err := l.ws.WriteMessage(l.frame(), data); err != nil {
 		return &writeError{err}
 	}
 	return nil
@@ -168,11 +170,19 @@ func (l *line) read(timeout time.Duration) (wire.Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", err)
 	}
-	if kind != websocket.BinaryMessage {
-		l.close(websocket.CloseUnsupportedData, "binary frames only")
-		return nil, &foreignError{"it sends text frames on " + wire.SubprotocolCBOR}
+	if kind != l.frame() {
+		l.close(websocket.CloseUnsupportedData, "the wrong kind of frame")
+		return nil, &foreignError{"it sends the wrong kind of frames on " + l.codec.Subprotocol}
 	}
-	return wire.Decode(data)
+	return l.codec.Decode(data)
+}
+
+// frame is the kind of frame that this encoding uses.
+func (l *line) frame() int {
+	if l.codec.Text {
+		return websocket.TextMessage
+	}
+	return websocket.BinaryMessage
 }
 
 // close tells the other side why; it does not wait.

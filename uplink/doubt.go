@@ -16,26 +16,26 @@ const maxRejected = 16
 // smaller parts, until those that it takes are through and the one that it
 // does not take is alone.
 type doubt struct {
-	last     uint64 // seq of the last one refused
-	take     uint64 // readings to send at once
-	bad      uint64 // seq of a reading that was refused alone: a gap goes in its place
-	distrust bool   // their wall time was refused: send it as a guess
+	last  uint64 // seq of the last one refused
+	take  uint64 // readings to send at once
+	bad   uint64 // seq of a reading that was refused alone: a gap goes in its place
+	guess uint64 // up to this seq the wall time was refused: send it as a guess
 }
 
 // refuse remembers that the cloud does not want what was under way.
-func (s *session) refuse(f *flight, code wire.NackCode) {
-	d := s.doubts[f.epoch]
-	if d == nil || f.pos > d.last {
-		d = &doubt{last: f.last}
-		s.doubts[f.epoch] = d
+func (s *session) refuse(t *track, f flight, code wire.NackCode) {
+	if t.doubt == nil || f.pos > t.doubt.last {
+		t.doubt = &doubt{last: f.last}
 	}
+	d := t.doubt
 	n := f.last + 1 - f.first
 	d.take = n
 	switch {
 	case !f.data:
 		s.holdRefused(f, code)
-	case code == wire.NackTime && !d.distrust:
-		d.distrust = true
+	case f.blocks > 1: // one of them: block by block from now on
+	case code == wire.NackTime && f.pos > d.guess:
+		d.guess = f.last
 	case n > 1:
 		d.take = n / 2
 	case s.rejected >= maxRejected:
@@ -45,26 +45,39 @@ func (s *session) refuse(f *flight, code wire.NackCode) {
 	}
 }
 
-func (s *session) holdRefused(f *flight, code wire.NackCode) {
+func (s *session) holdRefused(f flight, code wire.NackCode) {
 	s.hold(f.epoch, refuseFor, fmt.Sprintf("the cloud refuses what this gateway has at %d of epoch %v (%s); it stays stored, and what follows in this epoch waits", f.pos, f.epoch, s.u.plain(string(code))))
 }
 
 // trusted gives back to an epoch what an ack has proved.
-func (s *session) trusted(f *flight) {
-	d := s.doubts[f.epoch]
-	switch {
+func (s *session) trusted(t *track, f flight) {
+	switch d := t.doubt; {
 	case d == nil:
 	case f.last >= d.last:
-		delete(s.doubts, f.epoch)
+		t.doubt = nil
 	default:
 		d.take *= 2
 	}
 }
 
+// tailored makes of blocks of the store what the cloud takes: if the first must
+// be parted, that part alone.
+func (s *session) tailored(blocks []gateway.Block, seq uint64) ([]gateway.Block, error) {
+	first, err := s.tailor(blocks[0], seq)
+	if err != nil || first.N != blocks[0].N || first.Data == nil || s.tracks[first.Epoch].doubt != nil {
+		return []gateway.Block{first}, err
+	}
+	n := 1
+	for n < len(blocks) && blocks[n].N <= s.blockN {
+		n++
+	}
+	return append([]gateway.Block{first}, blocks[1:n]...), nil
+}
+
 // tailor makes of what the store gave what the cloud takes: as a rule the very
 // same bytes, and a part from seq on if they are too much or in doubt.
 func (s *session) tailor(b gateway.Block, seq uint64) (gateway.Block, error) {
-	d := s.doubts[b.Epoch]
+	d := s.tracks[b.Epoch].doubt
 	if d == nil || seq > d.last {
 		d = &doubt{take: s.blockN}
 	}
@@ -75,7 +88,8 @@ func (s *session) tailor(b gateway.Block, seq uint64) (gateway.Block, error) {
 		}
 		return b, nil
 	}
-	if b.Data == nil || !d.distrust && b.N <= min(d.take, s.blockN) && len(b.Data) <= whole {
+	distrust := seq <= d.guess
+	if b.Data == nil || !distrust && b.N <= min(d.take, s.blockN) && len(b.Data) <= whole {
 		return b, nil
 	}
 	if s.dec == nil {
@@ -88,7 +102,7 @@ func (s *session) tailor(b gateway.Block, seq uint64) (gateway.Block, error) {
 	if h.Range != b.Range || h.N != uint64(len(rs)) {
 		return b, fmt.Errorf("%d readings from %d, in a block of %d from %d", b.N, b.First, h.N, h.First)
 	}
-	if d.distrust {
+	if distrust {
 		h.Anchor.Quality = gateway.ClockNone
 	}
 	rs = rs[seq-b.First:]

@@ -30,6 +30,13 @@ func (u *Uplink) hello() *wire.Hello {
 		Software:  u.o.Software,
 		All:       true,
 	}
+	if source, ok := u.o.Source.(EventSource); ok {
+		newest, acked := source.LastEvent()
+		m.Events = &wire.HelloEvents{Epoch: newest.Epoch, Next: newest.Seq + 1}
+		if acked.Epoch == newest.Epoch {
+			m.Events.Acked = acked.Seq
+		}
+	}
 	states := u.o.Source.Epochs()
 	for i, st := range states {
 		open := !finished(st, st.Acked, st.Done)
@@ -63,7 +70,7 @@ func (u *Uplink) open(ctx context.Context, l *line) (*session, error) {
 		l.close(websocket.CloseProtocolError, "welcome contradicts hello")
 		return nil, err
 	}
-	u.tellOnline(w.Session, w.Level)
+	u.tellOnline(s, w)
 	return s, nil
 }
 
@@ -118,5 +125,6 @@ func (s *session) resume(hello *wire.Hello, w *wire.Welcome) error {
 	if source, ok := s.u.o.Source.(SessionSource); ok {
 		source.Session(w.Level == wire.LevelFsynced, s.retain)
 	}
+	s.resumeEvents(w.Events)
 	return s.take(w.Epochs)
 }

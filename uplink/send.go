@@ -12,130 +12,126 @@ import (
 )
 
 const (
-	envelope  = 1024 // bytes of a message that are not the block, at most
-	liveSmall = 200  // readings; a live update with fewer, that leaves nothing behind, …
-	livePace  = time.Second
-	holdFor   = 10 * time.Second // before the store is asked again for what it could not give
-	refuseFor = 10 * time.Minute // before what the cloud refused is tried again
+	envelope      = 1024 // bytes of a message that are not blocks, at most
+	blockOverhead = 4    // bytes that a block takes in a message beside itself
+	liveSmall     = 200  // readings; a live update with fewer, that leaves nothing behind, …
+	livePace      = time.Second
+	holdFor       = 10 * time.Second // before the store is asked again for what it could not give
+	refuseFor     = 10 * time.Minute // before what the cloud refused is tried again
 )
 
-// A position is what the cloud holds of an epoch.
-type position struct {
-	upto uint64
-	done bool
-}
-
-// A flight is an update under way.
-type flight struct {
-	epoch gateway.EpochID
-	pos   uint64 // what the cloud is to get next: upto+1 when it was sent
-	first uint64
-	last  uint64
-	end   bool
-	data  bool // it carries readings
-}
-
-// ask sends the fetcher for what is to be sent next, if nothing is under way.
+// ask sends each idle fetcher for what its lane sends next, if there is room
+// for it.
 func (s *session) ask() {
-	if s.flight != nil || s.asked != nil || s.halt {
-		return
-	}
-	st, seq, until := s.pick()
 	s.wake.Stop()
-	if !until.IsZero() {
-		s.wake.Reset(time.Until(until))
-	}
-	if seq == 0 {
+	if s.halt {
 		return
 	}
-	r := &request{st: st, seq: seq}
-	r.ctx, r.cancel = context.WithCancel(context.Background())
-	s.asked = r
-	s.want <- r // the fetcher is idle
-}
-
-// renew calls the fetcher back, to choose anew what is to be sent.
-func (s *session) renew() {
-	if s.asked != nil {
-		s.asked.stale = true
-		s.asked.cancel()
-	}
-}
-
-// pick chooses the oldest epoch with something left, and the seq in it; 0 if
-// there is none now. If something older must wait for a time, that is until.
-func (s *session) pick() (st gateway.EpochState, seq uint64, until time.Time) {
-	now := time.Now()
 	states := s.u.o.Source.Epochs()
 	s.unstick(states)
-	for _, st := range states {
-		p, left := s.position(st)
-		if !left {
+	now := time.Now()
+	var wake time.Time
+	for _, l := range []lane{laneLive, laneBacklog} {
+		c := &s.lanes[l]
+		if c.ready != nil || c.asked != nil || !s.room(l) {
 			continue
 		}
-		wait := s.held[st.ID]
-		if st.Growth == gateway.Growing && s.pace.After(wait) {
+		st, until := s.pick(states, l, now)
+		if !until.IsZero() && (wake.IsZero() || until.Before(wake)) {
+			wake = until
+		}
+		if st != nil {
+			s.request(c, l, *st)
+		}
+	}
+	if !wake.IsZero() {
+		s.wake.Reset(time.Until(wake))
+	}
+}
+
+// room tells whether anything of a lane could leave soon: only then it is
+// fetched, so that it is not old when it does.
+func (s *session) room(l lane) bool {
+	c := &s.lanes[l]
+	return c.fits(0) && (l != laneBacklog || c.msgs == 0 || c.bytes < s.link.window)
+}
+
+func (s *session) request(c *channel, l lane, st gateway.EpochState) {
+	t := s.track(st)
+	r := &request{lane: l, st: st, seq: t.sent + 1, most: s.maxMsg - envelope, single: s.codec.Text || t.doubt != nil}
+	if l == laneBacklog {
+		r.most = min(r.most, s.link.message())
+	}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	c.asked = r
+	c.want <- r // the fetcher is idle
+}
+
+// pick chooses the epoch that a lane goes on with: the growing one for live,
+// the oldest with something left for the backlog. If one must wait for a time,
+// that is until.
+func (s *session) pick(states []gateway.EpochState, l lane, now time.Time) (found *gateway.EpochState, until time.Time) {
+	for i := range states {
+		st := &states[i]
+		if (st.Growth == gateway.Growing) != (l == laneLive) {
+			continue
+		}
+		t := s.track(*st)
+		if !t.wants(*st) {
+			continue
+		}
+		wait := t.held
+		if l == laneLive && s.pace.After(wait) {
 			wait = s.pace
 		}
 		if !wait.After(now) {
-			return st, p.upto + 1, until
+			return st, until
 		}
 		if until.IsZero() || wait.Before(until) {
 			until = wait
 		}
 	}
-	return gateway.EpochState{}, 0, until
+	return nil, until
 }
 
-// position gives what the cloud holds of an epoch, and whether anything is
-// left to send.
-func (s *session) position(st gateway.EpochState) (p position, left bool) {
-	p, said := s.cloud[st.ID]
-	switch {
-	case said:
-		return p, !finished(st, p.upto, p.done)
-	case st.Growth == gateway.Growing:
-		return position{}, true // begun after hello: the cloud cannot know it
-	default:
-		// Found no room in hello: its closing update is answered with what the
-		// cloud holds.
-		return position{upto: st.Last}, !finished(st, st.Acked, st.Done)
-	}
-}
-
-// fetched sends what the store gave.
+// fetched makes a message of what the store gave.
 func (s *session) fetched(f fetched) error {
-	r := s.asked
-	s.asked = nil
+	r, c := f.r, &s.lanes[f.r.lane]
+	c.asked = nil
 	r.cancel()
 	if r.stale || s.halt {
 		return nil
 	}
 	if f.err == nil {
-		f.err = fits(f.block, r)
+		f.err = fits(f.blocks[0], r)
 	}
 	if f.err == nil {
-		f.block, f.err = s.tailor(f.block, r.seq)
+		f.blocks, f.err = s.tailored(f.blocks, r.seq)
+	}
+	var data []byte
+	var m *wire.Update
+	if f.err == nil {
+		m, f.err = s.message(f.blocks, r)
+	}
+	if f.err == nil {
+		data, f.err = s.codec.Encode(m)
 	}
 	if f.err != nil {
 		s.hold(r.st.ID, holdFor, fmt.Sprintf("the store cannot give readings of epoch %v from %d on: %s; they wait", r.st.ID, r.seq, s.u.plain(f.err.Error())))
 		return nil
 	}
-	m := message(f.block, r)
-	data, err := wire.Encode(m)
-	if err != nil {
-		return err
-	}
-	if err := s.writeFrame(data); err != nil {
-		return err
-	}
-	s.flight = &flight{epoch: m.Epoch, pos: r.seq, first: m.First, last: m.First + m.N - 1, end: m.End != nil, data: m.Blocks != nil}
-	if m.Lane == wire.LaneLive && m.N < liveSmall && s.flight.last >= r.st.Last {
-		s.pace = time.Now().Add(livePace)
-	}
-	s.late.Reset(ackTimeout)
+	last := m.First + m.N - 1
+	c.ready = &parcel{data: data, flight: flight{
+		lane: r.lane, epoch: m.Epoch, pos: r.seq, first: m.First, last: last, end: m.End != nil, data: f.blocks[0].Data != nil, blocks: len(f.blocks),
+	}}
+	c.ready.paces = r.lane == laneLive && m.N < liveSmall && last >= r.st.Last
+	t := s.track(r.st)
+	t.sent, t.ended = max(t.sent, last), m.End != nil
 	return nil
 }
+
+// livePace is the time between two small live updates.
+func (s *session) livePace() time.Duration { return livePace }
 
 // fits checks that the store gave what was asked for: a hole between would be
 // silent, and the cloud would refuse what lies behind it.
@@ -152,9 +148,10 @@ func fits(b gateway.Block, r *request) error {
 }
 
 // message puts what the store gave on the wire.
-func message(b gateway.Block, r *request) *wire.Update {
+func (s *session) message(blocks []gateway.Block, r *request) (*wire.Update, error) {
+	b := blocks[0]
 	m := &wire.Update{Lane: wire.LaneBacklog, Epoch: b.Epoch, First: b.First, N: b.N}
-	if r.st.Growth == gateway.Growing {
+	if r.lane == laneLive {
 		m.Lane = wire.LaneLive
 	}
 	switch {
@@ -168,12 +165,18 @@ func message(b gateway.Block, r *request) *wire.Update {
 		m.End = &wire.End{Why: b.End.Why, AtMost: b.End.AtMost, T0: int64(b.End.T0), T1: int64(b.End.T1), Anchor: &anchor}
 	case b.Gap != nil:
 		m.Gap = &wire.Gap{Why: b.Gap.Why, T0: int64(b.Gap.T0), T1: int64(b.Gap.T1), Anchor: wireAnchor(b.Gap.Anchor)}
+	case s.codec.Text:
+		return m, s.rows(m, b)
 	case b.Thinned:
 		m.Thinned = b.Data
 	default:
-		m.Blocks = [][]byte{b.Data}
+		m.N = 0
+		for _, b := range blocks {
+			m.Blocks = append(m.Blocks, b.Data)
+			m.N += b.N
+		}
 	}
-	return m
+	return m, nil
 }
 
 func wireAnchor(a gateway.Anchor) wire.Anchor {
@@ -186,7 +189,7 @@ func (s *session) unstick(states []gateway.EpochState) {
 	for e := range s.u.stuck {
 		i := slices.IndexFunc(states, func(st gateway.EpochState) bool { return st.ID == e })
 		if i >= 0 {
-			if _, left := s.position(states[i]); left {
+			if t := s.track(states[i]); t.wants(states[i]) || len(t.flights) > 0 {
 				continue
 			}
 		}
@@ -204,7 +207,7 @@ func (s *session) clear(e gateway.EpochID, sentence string) {
 
 // hold leaves an epoch alone for a time, and says so aloud. Other epochs go on.
 func (s *session) hold(e gateway.EpochID, d time.Duration, sentence string) {
-	s.held[e] = time.Now().Add(d)
+	s.tracks[e].held = time.Now().Add(d)
 	s.u.stuck[e] = true
 	s.u.o.Conditions.Raise(codeHeld, e.String(), health.Error, s.u.redact(sentence))
 }

@@ -15,7 +15,8 @@ import (
 )
 
 // A session is one welcomed connection. All fields are owned by the goroutine
-// of Run; the reader and the fetcher know only the channels and the line.
+// of Run; the reader, the writer and the fetchers know only the channels and
+// the line.
 type session struct {
 	*line
 	u      *Uplink
@@ -27,14 +28,15 @@ type session struct {
 	maxMsg int    // bytes in one message
 	blockN uint64 // readings in one block
 
-	cloud  map[gateway.EpochID]position  // what the cloud said it holds
-	held   map[gateway.EpochID]time.Time // what cannot be sent before that time
-	high   map[gateway.EpochID]uint64    // the most that acks of this session said
-	doubts map[gateway.EpochID]*doubt    // what the cloud refused
-	flight *flight                       // the update that waits for its ack
-	asked  *request                      // what the fetcher is waiting for
-	pace   time.Time                     // no small live update before
-	halt   bool                          // an orderly stop has begun
+	tracks map[gateway.EpochID]*track
+	lanes  [laneCount]channel
+	shares shares
+	events eventCursor
+	link   throttle  // of the backlog
+	pace   time.Time // no small live update before
+	urgent []func() wire.Message
+	halt   bool          // no further updates: an orderly stop or a drain has begun
+	drain  *drainedError // the cloud asked for the end
 
 	acks     int
 	refusals int // in a row
@@ -46,12 +48,14 @@ type session struct {
 	blamed   bool // the cloud did not understand a message; told once
 	sync     timesync
 
-	in   chan incoming
-	want chan *request
-	got  chan fetched
-	beat *time.Timer // next ping
-	late *time.Timer // the ack is overdue
-	wake *time.Timer // pace or a hold ends
+	in      chan incoming
+	out     chan []byte
+	wrote   chan error
+	writing bool // the writer has a message
+	got     chan fetched
+	beat    *time.Timer // next ping
+	late    *time.Timer // the ack is overdue
+	wake    *time.Timer // pace or a hold ends
 }
 
 // An incoming is what the reader got, and when.
@@ -61,33 +65,17 @@ type incoming struct {
 	at  gateway.Stamp
 }
 
-// A request asks the fetcher for what an epoch has at a seq.
-type request struct {
-	ctx    context.Context
-	cancel context.CancelFunc
-	st     gateway.EpochState
-	seq    uint64
-	stale  bool // the cloud's word changed meanwhile: ask anew
-}
-
-// A fetched answers a request.
-type fetched struct {
-	block gateway.Block
-	err   error
-}
-
 func newSession(u *Uplink, l *line, w *wire.Welcome) *session {
 	s := &session{
 		line: l, u: u, ready: time.Now(),
 		ping: defaultPing, retain: defaultRetain, blockN: wire.MaxBlockN,
 		spread: time.Duration(w.SpreadS) * time.Second,
 		maxMsg: wire.DefaultMessage,
-		cloud:  map[gateway.EpochID]position{},
-		held:   map[gateway.EpochID]time.Time{},
-		high:   map[gateway.EpochID]uint64{},
-		doubts: map[gateway.EpochID]*doubt{},
+		tracks: map[gateway.EpochID]*track{},
+		link:   newThrottle(),
 		in:     make(chan incoming),
-		want:   make(chan *request),
+		out:    make(chan []byte),
+		wrote:  make(chan error),
 		got:    make(chan fetched),
 		sync:   timesync{until: l.until},
 	}
@@ -109,6 +97,14 @@ func newSession(u *Uplink, l *line, w *wire.Welcome) *session {
 	if w.Lim.BlockN > 0 {
 		s.blockN = uint64(w.Lim.BlockN)
 	}
+	if l.codec.Text {
+		s.blockN = min(s.blockN, uint64((s.maxMsg-envelope)/rowSize))
+	}
+	windows := wire.DefaultWindows
+	if w.Win != nil {
+		windows = *w.Win
+	}
+	s.open(windows)
 	s.sync.take(u, int64(w.Time))
 	return s
 }
@@ -119,7 +115,12 @@ func (s *session) run(ctx context.Context) error {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var parts sync.WaitGroup
 	parts.Go(func() { s.reader(own) })
-	parts.Go(func() { s.fetcher(own) })
+	parts.Go(func() { s.writer(own) })
+	for _, l := range []lane{laneLive, laneBacklog} {
+		c := &s.lanes[l]
+		c.want = make(chan *request)
+		parts.Go(func() { s.fetcher(own, c.want) })
+	}
 	defer parts.Wait()
 	defer cancel()
 	defer s.forget()
@@ -138,10 +139,8 @@ func (s *session) run(ctx context.Context) error {
 	s.late, s.wake = time.NewTimer(ackTimeout), time.NewTimer(ackTimeout)
 	s.late.Stop()
 	s.wake.Stop()
-	err := s.burst()
-	if err == nil {
-		err = s.serve(ctx)
-	}
+	s.burst()
+	err := s.serve(ctx)
 	var broken *writeError
 	if errors.As(err, &broken) {
 		err = s.lastWord(err)
@@ -154,9 +153,14 @@ func (s *session) serve(ctx context.Context) error {
 	stop := ctx.Done()
 	var grace <-chan time.Time
 	for {
+		arrival := s.takeEvents()
 		s.ask()
-		if s.halt && s.flight == nil {
+		s.handOver()
+		if s.halt && !s.waiting() {
 			return s.bye()
+		}
+		if s.drain != nil && grace == nil {
+			grace = time.After(drainGrace)
 		}
 		var err error
 		select {
@@ -164,18 +168,20 @@ func (s *session) serve(ctx context.Context) error {
 			err = s.handle(in)
 		case f := <-s.got:
 			err = s.fetched(f)
+		case err = <-s.wrote:
+			s.writing = false
+		case <-arrival: // of an event
 		case <-s.beat.C:
 			s.beat.Reset(s.ping)
-			err = s.write(s.sync.ping(s.u.o.Clock.Stamp()))
+			s.say(func() wire.Message { return s.sync.ping(s.u.o.Clock.Stamp()) })
 		case <-s.late.C:
-			err = errNoAnswer
-		case <-s.wake.C:
-			s.renew()
+			err = s.overdue()
+		case <-s.wake.C: // ask anew
 		case <-stop:
 			stop, grace = nil, time.After(stopGrace)
 			s.halt = true
 		case <-grace:
-			s.flight = nil
+			return s.bye()
 		}
 		if err != nil {
 			return err
@@ -183,10 +189,26 @@ func (s *session) serve(ctx context.Context) error {
 	}
 }
 
-// forget gives up what the fetcher waits for.
+// say queues a message of control, which goes before everything else. It is
+// made when it leaves, so that what it says of the time is right.
+func (s *session) say(m func() wire.Message) { s.urgent = append(s.urgent, m) }
+
+// overdue ends a session whose cloud answers nothing, unless it said that it
+// cannot store for now.
+func (s *session) overdue() error {
+	if s.paused() {
+		s.late.Reset(ackTimeout)
+		return nil
+	}
+	return errNoAnswer
+}
+
+// forget gives up what the fetchers wait for.
 func (s *session) forget() {
-	if s.asked != nil {
-		s.asked.cancel()
+	for l := range s.lanes {
+		if r := s.lanes[l].asked; r != nil {
+			r.cancel()
+		}
 	}
 }
 
@@ -212,16 +234,22 @@ func (s *session) lastWord(broken error) error {
 
 // bye closes in order: after our close frame the other side sends its own.
 func (s *session) bye() error {
-	s.close(websocket.CloseGoingAway, "gateway stops")
+	var end error = errStopped
+	code, reason := websocket.CloseGoingAway, "gateway stops"
+	if s.drain != nil {
+		end, code, reason = s.drain, websocket.CloseNormalClosure, "drained"
+	}
+	s.close(code, reason)
 	late := time.After(closeGrace)
 	for {
 		select {
 		case in := <-s.in:
 			if fatal(in.err) {
-				return errStopped
+				return end
 			}
+		case <-s.wrote:
 		case <-late:
-			return errStopped
+			return end
 		}
 	}
 }
@@ -247,16 +275,17 @@ func fatal(err error) bool {
 	return err != nil && !errors.Is(err, wire.ErrMalformed) && !errors.As(err, &unknown)
 }
 
-// fetcher waits for the store, one request after the other.
-func (s *session) fetcher(ctx context.Context) {
+// writer writes one message at a time, so that a slow line does not keep the
+// session from hearing.
+func (s *session) writer(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case r := <-s.want:
-			block, err := s.u.o.Source.Next(r.ctx, r.st.ID, r.seq, s.maxMsg-envelope)
+		case data := <-s.out:
+			err := s.writeFrame(data)
 			select {
-			case s.got <- fetched{block, err}:
+			case s.wrote <- err:
 			case <-ctx.Done():
 				return
 			}
@@ -271,13 +300,22 @@ func (s *session) handle(in incoming) error {
 	}
 	switch m := in.m.(type) {
 	case *wire.Ack:
+		s.ackedEvents(m.Events)
+		s.setWindows(m.Win)
+		s.tellPaused(m.Why)
 		return s.take(m.Epochs)
 	case *wire.Nack:
 		return s.nacked(m)
 	case *wire.Ping:
-		return s.write(s.sync.pong(s.u.o.Clock, m, in.at))
+		if len(s.urgent) < maxUrgent {
+			s.say(func() wire.Message { return s.sync.pong(s.u.o.Clock, m, in.at) })
+		}
 	case *wire.Pong:
 		s.sync.sample(s.u, m, in.at)
+	case *wire.Drain:
+		s.drained(m)
+	case *wire.Bye:
+		s.drained(&wire.Drain{AfterMS: 1000 * m.NextS, Reason: m.Reason})
 	case *wire.Error:
 		if !s.blamed {
 			s.blamed = true
@@ -304,5 +342,22 @@ func (s *session) garble(err error) error {
 		s.close(wire.CloseUndecodable, "three messages that are none")
 		return &protocolError{"its messages cannot be decoded (" + err.Error() + ")"}
 	}
-	return s.write(&wire.Error{Code: code, Message: s.u.plain(err.Error())})
+	if text := s.u.plain(err.Error()); len(s.urgent) < maxUrgent {
+		s.say(func() wire.Message { return &wire.Error{Code: code, Message: text} })
+	}
+	return nil
+}
+
+// drained begins the end that the cloud asked for: what is under way is
+// finished, and nothing more is sent.
+func (s *session) drained(m *wire.Drain) {
+	if s.drain == nil {
+		s.halt = true
+		s.drain = &drainedError{
+			after:  time.Duration(m.AfterMS) * time.Millisecond,
+			spread: time.Duration(m.SpreadMS) * time.Millisecond,
+			reason: m.Reason, url: m.URL,
+		}
+		s.u.set(func(st *Status) { st.State = Draining })
+	}
 }

@@ -16,7 +16,9 @@ const (
 	Waiting      State = "waiting"       // for the next try
 	Connecting   State = "connecting"
 	Online       State = "online"
-	Refused      State = "refused" // the cloud does not accept the credential: slow tries
+	Paused       State = "paused"   // connected; the cloud takes no readings for now
+	Draining     State = "draining" // connected; the cloud asked to come back later
+	Refused      State = "refused"  // the cloud does not accept the credential: slow tries
 )
 
 // Status is what people and metrics see of the uplink.
@@ -30,8 +32,11 @@ type Status struct {
 	Session   string     `json:"session,omitempty"`
 	Level     wire.Level `json:"level,omitempty"` // what an ack stands for
 	RTTMS     float64    `json:"rtt_ms,omitempty"`
-	Acked     uint64     `json:"acked"`   // readings acknowledged since start
-	Updates   uint64     `json:"updates"` // updates acknowledged since start
+	Encoding  string     `json:"encoding,omitempty"`  // "cbor" or "json"
+	PausedBy  string     `json:"paused_by,omitempty"` // why the cloud takes nothing: "storage", "rate"
+	Acked     uint64     `json:"acked"`               // readings acknowledged since start
+	Events    uint64     `json:"events"`              // events acknowledged since start
+	Updates   uint64     `json:"updates"`             // updates acknowledged since start
 	LastAck   time.Time  `json:"last_ack,omitzero"`
 	Clock     *CloudTime `json:"clock,omitempty"` // by the session's time exchange
 }
@@ -67,12 +72,14 @@ func (u *Uplink) set(change func(*Status)) {
 	if !trying(s.State) || !trying(before) {
 		s.Since = time.Now()
 	}
-	if s.State != Online {
-		s.Session, s.Level, s.RTTMS, s.Clock = "", "", 0, nil
+	if !connected(s.State) {
+		s.Session, s.Level, s.Encoding, s.PausedBy, s.RTTMS, s.Clock = "", "", "", "", 0, nil
 	}
-	if s.State == Connecting || s.State == Online || s.State == Off {
+	if s.State == Connecting || connected(s.State) || s.State == Off {
 		s.NextTry = time.Time{}
 	}
 }
 
 func trying(s State) bool { return s == Waiting || s == Connecting }
+
+func connected(s State) bool { return s == Online || s == Paused || s == Draining }

@@ -28,13 +28,10 @@ type timeSample struct {
 }
 
 // burst sends the first pings ahead of all data, so that no queue bends them.
-func (s *session) burst() error {
+func (s *session) burst() {
 	for range burstPings {
-		if err := s.write(s.sync.ping(s.u.o.Clock.Stamp())); err != nil {
-			return err
-		}
+		s.say(func() wire.Message { return s.sync.ping(s.u.o.Clock.Stamp()) })
 	}
-	return nil
 }
 
 func (t *timesync) ping(now gateway.Stamp) *wire.Ping {

@@ -89,6 +89,14 @@ type protocolError struct{ what string }
 
 func (e *protocolError) Error() string { return e.what }
 
+// A drainedError is a session that ended because the cloud asked for it.
+type drainedError struct {
+	after, spread time.Duration
+	reason, url   string
+}
+
+func (e *drainedError) Error() string { return "drained: " + e.reason }
+
 // A trouble is what an error means: what to tell, and how to go on.
 type trouble struct {
 	code     string
@@ -111,8 +119,11 @@ func (u *Uplink) classify(err error) trouble {
 		foreign    *foreignError
 		protocol   *protocolError
 		closed     *websocket.CloseError
+		drained    *drainedError
 	)
 	switch {
+	case errors.As(err, &drained):
+		u.drained(&t, drained)
 	case errors.Is(err, errNoCredential):
 		t.code, t.wait = codeNoCredential, waitCredential
 		t.sentence = "there is no credential for the cloud yet: enrol this gateway or set [uplink] token_file; readings are kept meanwhile"
@@ -141,6 +152,15 @@ func (u *Uplink) classify(err error) trouble {
 	}
 	t.sentence = u.redact(t.sentence)
 	return t
+}
+
+// drained is told when the cloud asked to come back later.
+func (u *Uplink) drained(t *trouble, d *drainedError) {
+	t.code, t.after = codeClosed, min(d.after, hintMax)+jitter(min(d.spread, hintMax))
+	t.sentence = fmt.Sprintf("the cloud at %s asked this gateway to connect again later", u.host)
+	if d.reason != "" {
+		t.sentence += ": " + u.plain(d.reason)
+	}
 }
 
 // refused reads an HTTP answer in the place of an upgrade.
@@ -271,7 +291,9 @@ func (u *Uplink) tell(t trouble) {
 }
 
 // tellOnline ends what tell began.
-func (u *Uplink) tellOnline(session string, level wire.Level) {
+func (u *Uplink) tellOnline(s *session, w *wire.Welcome) {
+	session, level := w.Session, w.Level
+	encoding := strings.TrimPrefix(s.codec.Subprotocol, "fieldgate.v1.")
 	session, level = u.plain(session), wire.Level(u.plain(string(level)))
 	if u.raised != "" {
 		u.o.Conditions.Clear(u.raised, "", fmt.Sprintf("connected to %s, after %d failed tries", u.host, u.failures))
@@ -279,7 +301,10 @@ func (u *Uplink) tellOnline(session string, level wire.Level) {
 		u.o.Log.Info("connected to the cloud", "endpoint", u.endpoint, "session", session, "level", string(level))
 	}
 	u.raised, u.failures = "", 0
-	u.set(func(s *Status) { s.State, s.Session, s.Level, s.Tries = Online, session, level, 0 })
+	u.set(func(s *Status) {
+		s.State, s.Session, s.Level, s.Encoding, s.Tries = Online, session, level, encoding, 0
+	})
+	s.tellPaused("")
 }
 
 // plain makes text that came from outside fit for a sentence: one line, not

@@ -243,8 +243,8 @@ func TestForeignServers(t *testing.T) {
 	}{
 		"a web server":         {func(a http.ResponseWriter, r *http.Request) bool { http.NotFound(a, r); return true }, "HTTP 404"},
 		"a redirect":           {func(a http.ResponseWriter, r *http.Request) bool { http.Redirect(a, r, "/", 302); return true }, "HTTP 302"},
-		"no subprotocol":       {upgrade(websocket.Upgrader{}, wait), "did not choose"},
-		"text frames":          {upgrade(ours, say(websocket.TextMessage, `{"type":"welcome"}`)), "text frames"},
+		"no subprotocol":       {upgrade(websocket.Upgrader{}, wait), "chose none of"},
+		"text frames":          {upgrade(ours, say(websocket.TextMessage, `{"type":"welcome"}`)), "wrong kind of frames"},
 		"something else":       {upgrade(ours, say(websocket.BinaryMessage, "hello")), "breaks the protocol"},
 		"pong for a welcome":   {upgrade(ours, say(websocket.BinaryMessage, "\xa4\x00\x0d\x0a\x01\x0b\x01\x0c\x01")), "answers hello with"},
 		"a huge first message": {upgrade(ours, say(websocket.BinaryMessage, strings.Repeat("x", 300<<10))), "read limit"},

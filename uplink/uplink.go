@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -26,6 +28,8 @@ const (
 	stopGrace      = 2 * time.Second  // for the ack of what is under way, at an orderly stop
 	closeGrace     = time.Second      // for the other side's close frame
 	provenAfter    = time.Minute      // a session this long, with an ack, resets the back-off
+	drainGrace     = 5 * time.Second  // for the acks of what is under way, when the cloud drains
+	garblesToJSON  = 2                // closes with 4400 in a row before JSON is tried
 )
 
 // Options say to whom the uplink connects, as whom, and what it sends.
@@ -39,6 +43,7 @@ type Options struct {
 	InstallID   [16]byte
 	Software    string // "fieldgate/0.1.0"
 	Source      Source
+	JSON        bool // speak fieldgate.v1.json, also to a cloud that knows CBOR
 	Clock       Clock
 	Floor       func() time.Time    // certificates are checked at a time no earlier than this; nil: the system clock alone
 	Commands    Commander           // nil: this gateway takes no commands
@@ -66,6 +71,11 @@ type Uplink struct {
 	raised   string                   // code of the condition that holds
 	maxMsg   int                      // bytes; halved when the cloud finds a message too big
 	stuck    map[gateway.EpochID]bool // epochs whose condition "held" is raised
+	garbles  int                      // closes in a row because the cloud could not decode us
+
+	parts     sync.WaitGroup // what Run waits for beside its own loop
+	splitting sync.Mutex     // held while the store splits an epoch
+	lastSplit time.Time      // guarded by splitting
 
 	mu     sync.Mutex
 	status Status
@@ -109,6 +119,7 @@ func New(o Options) (*Uplink, error) {
 // always nil: no failure of the line ends the uplink.
 func (u *Uplink) Run(ctx context.Context) error {
 	defer u.set(func(s *Status) { s.State = Off })
+	defer u.parts.Wait()
 	if u.o.URL == "" {
 		<-ctx.Done()
 		return nil
@@ -123,6 +134,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 			u.tries = 0
 		}
 		t := u.classify(result.err)
+		u.countGarbles(result.err)
 		if t.halve {
 			u.maxMsg = max(wire.MinMessage, result.maxMsg/2)
 		}
@@ -161,6 +173,7 @@ func (u *Uplink) try(ctx context.Context) result {
 		return failed(err)
 	}
 	defer l.raw.Close()
+	u.splitFirst(ctx)
 	s, err := u.open(ctx, l)
 	if err != nil {
 		return failed(err)
@@ -170,4 +183,23 @@ func (u *Uplink) try(ctx context.Context) result {
 		err: err, ready: s.ready, lasted: time.Since(s.ready), acks: s.acks,
 		spread: s.spread, maxMsg: s.maxMsg,
 	}
+}
+
+// countGarbles switches to JSON when the cloud repeatedly cannot decode what
+// this gateway sends: text is what more servers get right.
+func (u *Uplink) countGarbles(err error) {
+	var closed *websocket.CloseError
+	if errors.As(err, &closed) && closed.Code == wire.CloseUndecodable {
+		u.garbles++
+	} else {
+		u.garbles = 0
+	}
+}
+
+// codecs are the encodings to offer, the preferred one first.
+func (u *Uplink) codecs() []string {
+	if u.o.JSON || u.garbles >= garblesToJSON {
+		return []string{wire.SubprotocolJSON}
+	}
+	return []string{wire.SubprotocolCBOR, wire.SubprotocolJSON}
 }

@@ -14,6 +14,8 @@ import (
 func TestBacklogThenLive(t *testing.T) {
 	var seen func() []wire.Update
 	inWorld(t, func(w *world, o *uplink.Options) {
+		w.cloud.Welcome.Lim.Msg = wire.MinMessage
+		w.store.Noise = true
 		for range 50 {
 			w.store.Append(1000)
 		}
@@ -33,8 +35,9 @@ func TestBacklogThenLive(t *testing.T) {
 		if ends := w.cloud.Held(all[1].ID).Ends; len(ends) != 1 || ends[0].Closed != nil || ends[0].AtMost != 100 || ends[0].Why != gateway.WhyUncleanStop {
 			t.Errorf("open end arrived as %+v", ends)
 		}
-		if got := seen(); len(got) != 52+1+1+1+1 || got[0].Lane != wire.LaneBacklog || got[len(got)-1].Lane != wire.LaneLive {
-			t.Errorf("%d updates", len(got))
+		// The newest reading does not wait for the 50,000 before it.
+		if got := seen(); len(got) < 20 || got[0].Lane != wire.LaneLive || got[0].Epoch != all[2].ID || got[1].Lane != wire.LaneBacklog {
+			t.Errorf("%d updates, the first of them %+v", len(got), got[0])
 		}
 		s := w.up.Status()
 		if s.State != uplink.Online || s.Session != "s1" || s.Level != wire.LevelFsynced || s.Acked != 50000+7+20+20+3 || s.Endpoint != "wss://cloud.test/v1/gateway" {
@@ -54,24 +57,23 @@ func TestLivePace(t *testing.T) {
 			w.store.Append(1)
 			w.pass(100 * time.Millisecond)
 		}
-		// This store keeps every append apart, so after a paced second ten blocks
-		// leave together, and only the last of them paces again.
 		w.complete(3 * time.Second)
-		if n := len(seen()); n != 100 {
-			t.Errorf("%d updates", n)
+		if n := len(seen()); n < 10 || n > 12 {
+			t.Errorf("%d updates in ten seconds", n)
 		}
 		w.pass(2 * time.Second)
+		before := len(seen())
 		asked := w.store.Asked()
 		w.store.Append(5)
 		w.pass(10 * time.Millisecond)
 		w.store.Append(5)
 		w.pass(500 * time.Millisecond)
-		if n := len(seen()); n != 101 {
-			t.Errorf("%d updates within half a second, want one", n-100)
+		if n := len(seen()); n != before+1 {
+			t.Errorf("%d updates within half a second, want one", n-before)
 		}
 		w.pass(time.Second)
-		if n := len(seen()); n != 102 || w.store.Asked() > asked+6 {
-			t.Errorf("%d updates after a second, want two; the store was asked %d times", n-100, w.store.Asked()-asked)
+		if n := len(seen()); n != before+2 || w.store.Asked() > asked+6 {
+			t.Errorf("%d updates after a second, want two; the store was asked %d times", n-before, w.store.Asked()-asked)
 		}
 	})
 }
@@ -124,10 +126,13 @@ func TestMoreEpochsThanHelloTakes(t *testing.T) {
 func TestLostAckCostsAResend(t *testing.T) {
 	lost := 0
 	inWorld(t, func(w *world, o *uplink.Options) {
-		w.store.Append(500)
-		w.store.Append(500)
+		w.cloud.Welcome.Lim.Msg = wire.MinMessage
+		w.store.Noise = true
+		w.store.Append(2500)
+		w.store.Append(2500)
 		w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
-			if lost++; lost == 2 {
+			if m.First+m.N > 5000 && lost == 0 {
+				lost++
 				w.cloud.Take(m)
 				return true // stored; the ack is never sent
 			}
@@ -141,7 +146,7 @@ func TestLostAckCostsAResend(t *testing.T) {
 		}
 		w.store.Append(5)
 		w.complete(time.Minute)
-		if e := w.store.All()[0]; e.Acked != 1005 {
+		if e := w.store.All()[0]; e.Acked != 5005 {
 			t.Errorf("acked %d", e.Acked)
 		}
 	})
@@ -176,19 +181,17 @@ func TestGoingBackByWelcome(t *testing.T) {
 
 func TestGoingBackByNackAndAck(t *testing.T) {
 	inWorld(t, func(w *world, o *uplink.Options) {
+		w.cloud.Welcome.Lim.Msg = wire.MinMessage
+		w.store.Noise = true
 		for range 10 {
-			w.store.Append(300)
+			w.store.Append(2500)
 		}
 		n := 0
 		w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
 			switch n++; n {
 			case 4: // lost its tail between two updates: the update does not fit
 				w.cloud.Forget(m.Epoch, 450)
-			case 5:
-				if m.First > 451 {
-					t.Errorf("goes on at %d after a nack that expects 451", m.First)
-				}
-			case 8: // the same, and it notices itself
+			case 12: // the same, and it notices itself
 				w.cloud.Forget(m.Epoch, 100)
 				p.Send(&wire.Ack{Epochs: []wire.EpochAck{{Epoch: m.Epoch, Upto: 100}}})
 				return true

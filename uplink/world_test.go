@@ -147,11 +147,16 @@ func (w *world) contiguous(st gateway.EpochState, h uplinktest.Held) {
 			w.Errorf("epoch %v: took %d to %d, expected from %d on", st.ID, taken.From, taken.To, next)
 		}
 		next = taken.To + 1
+		at := taken.First
 		for _, b := range taken.Blocks {
 			r, err := uplinktest.Content(b)
-			if err != nil || r.Epoch != st.ID || r.First != taken.First || r.N != taken.N {
-				w.Errorf("update of %d from %d carries %+v (%v)", taken.N, taken.First, r, err)
+			if err != nil || r.Epoch != st.ID || r.First != at {
+				w.Errorf("update of %d from %d carries %+v at %d (%v)", taken.N, taken.First, r, at, err)
 			}
+			at += r.N
+		}
+		if taken.Blocks != nil && at != taken.First+taken.N {
+			w.Errorf("update of %d from %d carries readings up to %d", taken.N, taken.First, at-1)
 		}
 	}
 	if h.Upto != next-1 {

@@ -26,10 +26,12 @@ type Cloud struct {
 	OnUpgrade func(w http.ResponseWriter, r *http.Request) bool
 	OnHello   func(p *Peer, m *wire.Hello) bool
 	OnUpdate  func(p *Peer, m *wire.Update) bool
+	OnEvent   func(p *Peer, m *wire.Event) bool
 	OnPing    func(p *Peer, m *wire.Ping) bool
 
 	mu       sync.Mutex
 	held     map[gateway.EpochID]*Held
+	events   []wire.Event
 	sessions int
 	hellos   []*wire.Hello
 	peers    map[*Peer]bool
@@ -170,6 +172,8 @@ func (c *Cloud) serve(p *Peer) {
 			c.hello(p, m)
 		case *wire.Update:
 			c.update(p, m)
+		case *wire.Event:
+			c.event(p, m)
 		case *wire.Ping:
 			if c.OnPing == nil || !c.OnPing(p, m) {
 				now := time.Now().UnixMicro()
@@ -188,6 +192,7 @@ func (c *Cloud) hello(p *Peer, m *wire.Hello) {
 	if w.Level == "" {
 		w.Level = wire.LevelFsynced
 	}
+	w.Events = c.lastEventLocked()
 	for _, e := range m.Epochs {
 		h := c.epochLocked(e.Epoch)
 		w.Epochs = append(w.Epochs, wire.EpochAck{Epoch: e.Epoch, Upto: h.Upto, Done: h.Done})

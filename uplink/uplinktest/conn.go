@@ -16,7 +16,11 @@ type Conn struct {
 	in, out     *stream
 	local, peer addr
 	rd, wd      deadline
+	rate        int // bytes a second that arrive; 0: no limit
 }
+
+// packet is how much of a slow line arrives at a time.
+const packet = 1460
 
 // streamSize is how much one direction buffers.
 const streamSize = 64 << 10
@@ -30,14 +34,23 @@ type stream struct {
 	err     error         // cut
 	stalled bool          // nothing is delivered
 	budget  int           // bytes until the cut; 0: none
+	size    int           // how much it buffers
 	changed chan struct{} // closed and replaced at every change
 }
 
-func pair(at string, budget int) (near, far *Conn) {
-	up := &stream{budget: budget, changed: make(chan struct{})}
-	down := &stream{budget: budget, changed: make(chan struct{})}
-	near = &Conn{in: down, out: up, local: "gateway:1", peer: addr(at)}
-	far = &Conn{in: up, out: down, local: addr(at), peer: "gateway:1"}
+// slowSize is what a slow line buffers: what is in flight, and what
+// TCP_NOTSENT_LOWAT lets wait behind it.
+const slowSize = 16 << 10
+
+func pair(at string, budget, rate int) (near, far *Conn) {
+	size := streamSize
+	if rate > 0 {
+		size = slowSize
+	}
+	up := &stream{budget: budget, size: size, changed: make(chan struct{})}
+	down := &stream{budget: budget, size: size, changed: make(chan struct{})}
+	near = &Conn{in: down, out: up, local: "gateway:1", peer: addr(at), rate: rate}
+	far = &Conn{in: up, out: down, local: addr(at), peer: "gateway:1", rate: rate}
 	return near, far
 }
 
@@ -77,6 +90,17 @@ func (s *stream) step(do func() (int, error)) (n int, err error, wait chan struc
 
 // Read implements net.Conn.
 func (c *Conn) Read(p []byte) (int, error) {
+	if c.rate > 0 {
+		p = p[:min(len(p), packet)]
+	}
+	n, err := c.read(p)
+	if c.rate > 0 {
+		time.Sleep(time.Duration(n) * time.Second / time.Duration(c.rate)) // virtual
+	}
+	return n, err
+}
+
+func (c *Conn) read(p []byte) (int, error) {
 	s := c.in
 	return c.rd.retry(func() (int, error, chan struct{}) {
 		return s.step(func() (int, error) {
@@ -131,7 +155,7 @@ func (c *Conn) writeSome(p []byte) (int, error) {
 			case s.gone && !s.stalled:
 				return 0, syscall.EPIPE
 			}
-			n := min(len(p), streamSize-len(s.buf))
+			n := min(len(p), s.size-len(s.buf))
 			if s.budget > 0 && n >= s.budget {
 				return s.budget, errSpent
 			}

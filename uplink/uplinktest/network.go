@@ -9,6 +9,10 @@ import (
 
 // A Network joins dialers and listeners in memory. The zero Network works.
 type Network struct {
+	// Rate is how many bytes a second a connection carries in each direction;
+	// 0: no limit. Set before Dial.
+	Rate int
+
 	mu        sync.Mutex
 	listeners map[string]*listener
 	conns     []*Conn // the dialers' ends, open or not
@@ -57,7 +61,7 @@ func (n *Network) Dial(ctx context.Context, network, at string) (net.Conn, error
 	if l == nil {
 		return nil, failed(syscall.ECONNREFUSED)
 	}
-	near, far := pair(at, budget)
+	near, far := pair(at, budget, n.Rate)
 	select {
 	case l.accept <- far:
 	case <-l.closed:

@@ -3,6 +3,7 @@ package uplinktest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 
@@ -13,10 +14,18 @@ import (
 // A Store is a source of readings in memory. The value of every reading is its
 // seq; Content checks that a block says what its update says.
 type Store struct {
+	// Noise spreads the stamps at random, so that blocks take some room: an
+	// update holds few of them.
+	Noise bool
+	// CanSplit makes Split do what it says; without it there is nothing to split.
+	CanSplit bool
+
 	mu      sync.Mutex
 	epochs  []*epoch
 	changed chan struct{}
 	asked   int
+	splits  int
+	lane    eventLane
 }
 
 type epoch struct {
@@ -27,7 +36,7 @@ type epoch struct {
 
 // NewStore makes a store with one growing epoch.
 func NewStore() *Store {
-	s := &Store{changed: make(chan struct{})}
+	s := &Store{changed: make(chan struct{}), lane: eventLane{id: gateway.NewEpochID(), arrival: make(chan struct{})}}
 	s.openLocked()
 	return s
 }
@@ -48,7 +57,7 @@ func (s *Store) Append(n int) {
 	defer s.mu.Unlock()
 	e := s.epochs[len(s.epochs)-1]
 	b := gateway.Block{Range: gateway.Range{Epoch: e.ID, First: e.Last + 1, N: uint64(n)}}
-	b.Data = content(b.Range)
+	b.Data = content(b.Range, s.Noise)
 	e.blocks = append(e.blocks, b)
 	e.Last = b.Last()
 	s.signalLocked()
@@ -76,6 +85,24 @@ func (s *Store) Reopen(orderly bool) {
 	}
 	s.openLocked()
 	s.signalLocked()
+}
+
+// Split implements uplink.Splitter.
+func (s *Store) Split() (gateway.EpochID, error) {
+	if s.CanSplit {
+		s.Reopen(true)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.splits++
+	return s.epochs[len(s.epochs)-1].ID, nil
+}
+
+// Splits gives how often Split was called.
+func (s *Store) Splits() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.splits
 }
 
 // Forget gives up the data of the first n readings of an epoch that the cloud
@@ -180,11 +207,14 @@ func (s *Store) Asked() int {
 
 var channel = &gateway.Channel{Device: "probe", Quantity: "count"}
 
-func content(r gateway.Range) []byte {
+func content(r gateway.Range, noise bool) []byte {
 	rs := make([]gateway.Reading, r.N)
 	for i := range rs {
 		seq := r.First + uint64(i)
 		rs[i] = gateway.Reading{Channel: channel, Value: float64(seq), At: gateway.Stamp(1000 * seq)}
+		if noise {
+			rs[i].At += gateway.Stamp(rand.IntN(1000))
+		}
 	}
 	h := gateway.BlockHeader{Range: r, Anchor: gateway.Anchor{Quality: gateway.ClockRTC}}
 	b, err := block.NewEncoder().Append(nil, h, rs)

@@ -35,7 +35,7 @@ export interface Status {
   time: string;
   uptime_s: number;
   uplink: {
-    state: "online" | "connecting" | "waiting" | "no_credential" | "refused" | "off";
+    state: "online" | "paused" | "draining" | "connecting" | "waiting" | "no_credential" | "refused" | "off";
     endpoint?: string;
     since?: string;
     next_try?: string;

@@ -1,0 +1,46 @@
+package uplink
+
+import "time"
+
+const (
+	throttleLeast = 4 << 10 // bytes; half a second of 64 kbit/s
+	throttleFirst = 8 << 10
+	queueShort    = 300 * time.Millisecond // waiting on the line that is no reason to slow down
+	queueLong     = 700 * time.Millisecond
+)
+
+// A throttle keeps the backlog from filling the queues between here and the
+// cloud, where live readings would wait behind it: it is at most about a
+// second of the line, whatever the line is. How long bytes wait is measured
+// by the answers: what they took longer than the quickest ones. (The idea is
+// that of LEDBAT, RFC 6817: yield to others before the queue is long.)
+type throttle struct {
+	window int           // bytes of backlog without an answer
+	base   time.Duration // of the quickest answer
+	slowed time.Time     // when the window was last made smaller
+}
+
+func newThrottle() throttle { return throttle{window: throttleFirst} }
+
+// answer takes one measurement: bytes (0 for what is no backlog) that left at
+// sent were answered now. most is what the cloud allows.
+func (t *throttle) answer(f flight, now time.Time, most int) {
+	took := now.Sub(f.sent)
+	if t.base == 0 || took < t.base {
+		t.base = took
+	}
+	if f.lane != laneBacklog {
+		return
+	}
+	switch queue := took - t.base; {
+	case queue <= queueShort:
+		t.window = min(max(most, throttleLeast), t.window+f.bytes)
+	case queue > queueLong && f.sent.After(t.slowed):
+		t.window = max(throttleLeast, t.window/2)
+		t.slowed = now
+	}
+}
+
+// message is how big a message of the backlog may be: half of the window, so
+// that there are two on the line.
+func (t *throttle) message() int { return max(throttleLeast, t.window/2) }
