@@ -13,6 +13,9 @@ import (
 // errSuperseded ends a session whose place in the chain another has taken.
 var errSuperseded = errors.New("a newer session of this gateway has taken over")
 
+// errInterrupted ends all sessions whose log lost its connection.
+var errInterrupted = errors.New("the connection to the log was interrupted")
+
 const (
 	openTries    = 5                // against other sessions opening at the same time
 	retryAtFirst = time.Second      // after an append that failed, doubling
@@ -25,9 +28,10 @@ type chain struct {
 	log       Log
 	gatewayID string
 	gen       uint64
-	known     place       // newest record that is not void: the predecessor of the next
-	end       place       // newest record of all: the next goes behind it, and only there
-	trouble   func(error) // may be nil; told when appending begins to fail, and (nil) when it works again
+	known     place         // newest record that is not void: the predecessor of the next
+	end       place         // newest record of all: the next goes behind it, and only there
+	took      time.Duration // by the newest append, without what came before when it had to be tried again
+	trouble   func(error)   // may be nil; told when appending begins to fail, and (nil) when it works again
 }
 
 // A place is one record in a chain; the zero place is before the first.
@@ -134,6 +138,7 @@ func (c *chain) append(ctx context.Context, r Record) (Record, error) {
 // try appends r once and, whatever the answer, finds out what became of it.
 // To try again with the same record is safe: at most one can be the next.
 func (c *chain) try(ctx context.Context, r Record) error {
+	began := time.Now()
 	seq, err := c.log.Append(context.WithoutCancel(ctx), c.gatewayID, c.end.seq, r)
 	if err != nil {
 		seq, err = c.settle(ctx, r, err)
@@ -141,6 +146,7 @@ func (c *chain) try(ctx context.Context, r Record) error {
 	if err != nil {
 		return err
 	}
+	c.took = time.Since(began)
 	c.known = place{seq, r.ID}
 	c.end = c.known
 	return nil

@@ -56,6 +56,7 @@ type Server struct {
 	stop    context.CancelCauseFunc
 	serving sync.WaitGroup // sessions
 	parts   []part         // not changed after New
+	storage storage
 
 	mu       sync.Mutex       // guards what follows
 	gateways map[string]*line // by gateway_id; every gateway that connected
@@ -70,7 +71,7 @@ func New(opt Options) *Server {
 	if opt.Heartbeat.PingS == 0 {
 		opt.Heartbeat = wire.Heartbeat{PingS: defaultPingS, Miss: defaultMissPings}
 	}
-	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*line)}
+	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*line), storage: storage{log: opt.Logger}}
 	s.upgrade = websocket.Upgrader{
 		HandshakeTimeout: headerWithin,
 		WriteBufferPool:  &sync.Pool{},
@@ -202,6 +203,10 @@ func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
 			deny(w, http.StatusServiceUnavailable, "storage", err.Error())
 			return
 		}
+	}
+	if err := s.storage.err(); err != nil {
+		deny(w, http.StatusServiceUnavailable, "storage", err.Error())
+		return
 	}
 	fmt.Fprintln(w, "ready")
 }

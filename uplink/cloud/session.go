@@ -19,8 +19,7 @@ const (
 	openWithin  = 10 * time.Second // the log may be in trouble
 	writeWithin = 10 * time.Second // a slower reader is not served
 	closeWithin = time.Second
-	queueLen    = 16 // updates that wait for the log; more at once break the window
-	strikes     = 3  // undecodable messages …
+	strikes     = 3 // undecodable messages …
 	strikeSpan  = time.Minute
 )
 
@@ -55,17 +54,17 @@ type session struct {
 	hello    *wire.Hello // set, like gen, before the session is registered
 	gen      uint64
 	welcomed atomic.Bool
-	updates  chan update // from the reading to the storing goroutine
+	intake   intake         // from the reading to the storing goroutine
+	storing  sync.WaitGroup // the latter, which runs only while something waits
 
-	chain  *chain      // owned by the storing goroutine after open
-	state  state       // likewise
+	// Owned by the storing goroutine after open.
+	chain    *chain
+	state    state
+	owed     owed
+	pressure pressure
+	quick    int // appends in a row that were
+
 	struck []time.Time // owned by the reading goroutine
-}
-
-// An update is a wire.Update with its envelope as it came.
-type update struct {
-	*wire.Update
-	raw []byte
 }
 
 // run lives as long as the connection.
@@ -78,8 +77,10 @@ func (x *session) run() {
 	x.conn.SetReadLimit(wire.DefaultMessage)
 	err := x.open()
 	if err == nil {
+		x.server.storage.works()
 		err = x.serve()
 	}
+	x.server.storage.pressed(x.pressure, calm)
 	x.stop(err)
 	x.bye(context.Cause(x.ctx))
 }
@@ -120,12 +121,11 @@ func (x *session) open() error {
 	}
 	ctx, cancel := context.WithTimeout(x.ctx, openWithin)
 	defer cancel()
-	x.chain = &chain{log: x.server.opt.Log, gatewayID: x.gatewayID}
+	x.chain = &chain{log: x.server.opt.Log, gatewayID: x.gatewayID, trouble: x.trouble}
 	if x.state, err = openChain(ctx, x.chain, hello); err != nil {
 		x.log.Error("cannot open a session", "error", err)
 		return &closing{websocket.CloseTryAgainLater, `{"after":30}`}
 	}
-	x.chain.trouble = x.trouble // from here on: nothing goes before the welcome
 	x.hello, x.gen = hello, x.chain.gen
 	x.compare(hello)
 	if !x.server.register(x) {
@@ -159,6 +159,8 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 		Lim:     wire.Limits{Msg: wire.DefaultMessage, BlockN: wire.MaxBlockN, BlockRaw: wire.MaxBlockRaw},
 		SpreadS: x.server.spread(),
 		RetainS: int(retain.Seconds()),
+		Win:     x.pressure.windows(),
+		Events:  x.state.newestEvent(),
 	}
 	for _, e := range h.Epochs {
 		w.Epochs = append(w.Epochs, x.state.get(e.Epoch).ack())
@@ -171,13 +173,9 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 func (x *session) serve() error {
 	x.server.tellOpened(x)
 	defer func() { x.server.tellClosed(x, context.Cause(x.ctx)) }()
-	x.updates = make(chan update, queueLen)
-	var storing sync.WaitGroup
-	storing.Go(x.storeUpdates)
 	err := x.readAll()
 	x.stop(err) // first, so that what is still queued is dropped
-	close(x.updates)
-	storing.Wait()
+	x.storing.Wait()
 	return err
 }
 
@@ -204,12 +202,13 @@ func (x *session) readAll() error {
 func (x *session) handle(m wire.Message, raw []byte) error {
 	switch m := m.(type) {
 	case *wire.Update:
-		select { // the queue belongs on the gateway: here it is short
-		case x.updates <- update{m, raw}:
-			return nil
-		default:
-			return &closing{wire.CloseTooMuch, fmt.Sprintf("more than %d updates without an ack", queueLen)}
+		lane := laneLive
+		if m.Lane == wire.LaneBacklog {
+			lane = laneBacklog
 		}
+		return x.queue(item{m, raw, lane})
+	case *wire.Event:
+		return x.queue(item{m, raw, laneEvents})
 	case *wire.Ping:
 		now := time.Now().UnixMicro()
 		return x.send(&wire.Pong{T0: m.T0, T1: now, T2: time.Now().UnixMicro()})
@@ -226,6 +225,19 @@ func (x *session) handle(m wire.Message, raw []byte) error {
 	}
 	return x.strike(fmt.Errorf("a %T is not for the cloud", m))
 }
+
+// queue hands an item to the storing goroutine.
+func (x *session) queue(it item) error {
+	start, err := x.intake.put(it)
+	if start {
+		x.storing.Go(x.storeQueued)
+	}
+	return err
+}
+
+// interrupted reports whether the connection to the log broke during this
+// session (PROTOCOL 2.4 rule 5): it acknowledges no more.
+func (x *session) interrupted() bool { return errors.Is(context.Cause(x.ctx), errInterrupted) }
 
 // read gives the next message of a known type. Unknown and malformed ones are
 // answered here.

@@ -6,62 +6,108 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// trouble tells both sides that the log takes nothing for now (err), or that
-// it does again (nil). The gateway keeps what is not acknowledged.
-func (x *session) trouble(err error) {
-	if err == nil {
-		x.log.Info("the log takes records again")
-		return
-	}
-	x.log.Error("the log does not take records; nothing is acknowledged until it does", "error", err)
-	_ = x.send(&wire.Error{Code: "storage", Message: "the cloud cannot store readings at the moment; keep them"})
-}
-
-// storeUpdates is the storing goroutine. After the session's end it finishes
-// the append under way and drops the rest, which is not acknowledged.
-func (x *session) storeUpdates() {
-	for u := range x.updates {
-		if x.ctx.Err() != nil {
+// storeQueued is the storing goroutine: it stores what waits, one after the
+// other, until nothing waits. After the session's end it finishes the append
+// under way and drops the rest, which is not acknowledged.
+func (x *session) storeQueued() {
+	for {
+		it, ok := x.intake.take()
+		switch {
+		case ok && x.ctx.Err() != nil:
+			continue
+		case ok:
+			x.must(x.take(it))
+			if x.owed.due() {
+				x.must(x.pay())
+			}
 			continue
 		}
-		if err := x.take(u); err != nil {
-			x.stop(err)
+		x.must(x.pay())
+		if x.intake.rest() {
+			return
 		}
 	}
 }
 
-// take stores one update and acknowledges it, or says why not.
-func (x *session) take(u update) error {
+// must ends the session if something failed.
+func (x *session) must(err error) {
+	if err != nil {
+		x.stop(err)
+	}
+}
+
+// take stores one update or event, or says why not.
+func (x *session) take(it item) error {
+	switch m := it.m.(type) {
+	case *wire.Update:
+		return x.takeUpdate(it, m)
+	case *wire.Event:
+		return x.takeEvent(it, m)
+	}
+	return nil // nothing else is queued
+}
+
+func (x *session) takeUpdate(it item, u *wire.Update) error {
 	before := x.state.get(u.Epoch)
-	what, after := x.state.judge(u.Update)
+	what, after := x.state.judge(u)
 	switch what {
 	case refuse:
-		return x.send(&wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Retry: true, Expected: before.upto + 1})
+		return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Retry: true, Expected: before.upto + 1})
 	case final: // cannot be: an epoch that ended orderly has no more readings
 		x.log.Error("update behind the orderly end of its epoch", "epoch", u.Epoch, "first", u.First, "end", before.upto)
-		return x.send(&wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Expected: before.upto + 1})
+		return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Expected: before.upto + 1})
 	case store:
-		if f := checkBlocks(u.Update, time.Now()); f != nil {
+		if f := checkBlocks(u, time.Now()); f != nil {
 			x.log.Warn("update refused", "epoch", u.Epoch, "first", u.First, "n", u.N, "error", f)
-			return x.send(&wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: f.code})
+			return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: f.code})
 		}
 		r := Record{
-			Kind: KindUpdate, State: x.state.with(after).String(), Epoch: u.Epoch,
-			First: before.upto + 1, N: after.upto - before.upto, Lane: u.Lane, Body: u.raw,
+			Kind: kindOf(u), State: x.state.with(after).String(), Epoch: u.Epoch,
+			First: before.upto + 1, N: after.upto - before.upto, Lane: u.Lane, Body: it.raw,
 		}
-		if u.Gap != nil {
-			r.Kind = KindGap
-		}
-		if u.Thinned != nil {
-			r.Kind = KindThinned
-		}
-		stored, err := x.chain.append(x.ctx, r)
-		if err != nil {
+		if err := x.store(r, u); err != nil {
 			return err
 		}
-		x.server.tellStored(x, stored, u.Update)
 	}
 	// The state moves only now: an append that failed has changed nothing.
 	x.state = x.state.with(after)
-	return x.send(&wire.Ack{Epochs: []wire.EpochAck{after.ack()}})
+	x.owed.add(it)
+	x.owed.addEpoch(u.Epoch)
+	return nil
+}
+
+func kindOf(u *wire.Update) Kind {
+	switch {
+	case u.Gap != nil:
+		return KindGap
+	case u.Thinned != nil:
+		return KindThinned
+	}
+	return KindUpdate
+}
+
+// takeEvent stores an event once. The ack names it: so the gateway, which
+// knows in which order it sent them, knows what is held.
+func (x *session) takeEvent(it item, e *wire.Event) error {
+	if !x.state.holds(e.Epoch, e.Seq) {
+		after := x.state.withEvent(e.Epoch, e.Seq)
+		r := Record{Kind: KindEvent, State: after.String(), Epoch: e.Epoch, First: e.Seq, Body: it.raw}
+		if err := x.store(r, e); err != nil {
+			return err
+		}
+		x.state = after
+	}
+	x.owed.add(it)
+	x.owed.event = &wire.EventAck{Epoch: e.Epoch, Upto: e.Seq}
+	return nil
+}
+
+// store appends a record to the chain and tells those who wait for it.
+func (x *session) store(r Record, m wire.Message) error {
+	stored, err := x.chain.append(x.ctx, r)
+	if err != nil {
+		return err
+	}
+	x.server.tellStored(x, stored, m)
+	return x.paceBy(x.chain.took)
 }

@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"testing"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -36,6 +36,7 @@ func piped(t *testing.T, opt Options, parts ...part) (*Server, func() *websocket
 	if err != nil {
 		t.Fatal(err)
 	}
+	opt.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	s := New(opt)
 	s.parts = append(s.parts, parts...)
 	ln := make(pipes)
@@ -162,40 +163,6 @@ func TestGatewayThatDoesNotRead(t *testing.T) {
 		synctest.Wait()
 		if len(s.sessions()) != 0 {
 			t.Error("the session of a gateway that does not read its welcome is still there")
-		}
-	})
-}
-
-func TestTooManyUnacknowledged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
-		conn, _ := connect(t, l)
-		say(t, conn, &wire.Hello{GatewayID: "g"})
-		if _, _, err := conn.ReadMessage(); err != nil {
-			t.Fatal(err)
-		}
-		release := make(chan struct{})
-		l.fault = func() (bool, error) { <-release; return true, nil }
-		u := &wire.Update{Lane: wire.LaneLive, First: 1, N: 1, Gap: &wire.Gap{Why: gateway.WhyUnknown}}
-		say(t, conn, u)
-		synctest.Wait() // it has left the queue
-		for range queueLen + 1 {
-			say(t, conn, u)
-		}
-		synctest.Wait()
-		close(release)
-		for acks := 0; ; acks++ {
-			_, _, err := conn.ReadMessage()
-			if err == nil {
-				continue
-			}
-			if !websocket.IsCloseError(err, wire.CloseTooMuch) || acks != 1 {
-				t.Errorf("after %d acks: %v", acks, err)
-			}
-			break
-		}
-		if len(l.records) != 2 {
-			t.Errorf("%d records, want the open record and what was under way", len(l.records))
 		}
 	})
 }

@@ -59,7 +59,7 @@ func TestCrashBetweenStoringAndAck(t *testing.T) {
 	e := gateway.NewEpochID()
 	p, _ := s.open(e)
 	p.send(readings(t, e, 1, 5, 5))
-	if m := recv[*wire.Error](p); m.Code != "storage" {
+	if m := recv[*wire.Ack](p); *m.Win != (wire.Windows{}) || m.Why != "storage" || len(m.Epochs) != 0 {
 		t.Errorf("got %+v, want to be told of the trouble", m)
 	}
 	s.stop()
@@ -84,25 +84,25 @@ func TestFullLog(t *testing.T) {
 	s.log = openLog(t, s.dir+"/log", few)
 	s.serve(nil)
 	p, _ := s.open(e)
-	size := uint64(1000)
+	size := uint64(250)
 	upto := uint64(0)
 	for full := false; !full && upto < 1e5; {
 		p.send(readings(t, e, upto+1, size, 1)) // one reading a block: large
-		switch m := recv[wire.Message](p).(type) {
-		case *wire.Ack:
+		if m := recv[*wire.Ack](p); m.Win == nil {
 			upto = m.Epochs[0].Upto
-		case *wire.Error:
-			full = m.Code == "storage"
-		default:
-			t.Fatalf("%T", m)
+		} else if full = true; *m.Win != (wire.Windows{}) || m.Why != "storage" {
+			t.Errorf("told of the trouble with %+v", m)
 		}
 		size = 10
 	}
-	if upto < 100 || upto >= 1e5 {
+	if upto < 250 || upto >= 1e5 {
 		t.Errorf("full after %d readings", upto)
 	}
 	p.send(&wire.Ping{T0: 1})
 	recv[*wire.Pong](p) // the session goes on
+	if resp := s.get("/readyz", ""); resp.StatusCode != 503 {
+		t.Errorf("/readyz says %s", resp.Status)
+	}
 
 	s.stop()
 	s.start(nil)

@@ -1,0 +1,77 @@
+package cloud
+
+import (
+	"slices"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// ackAfter is how many messages one ack answers at most.
+const ackAfter = 8
+
+// An owed is what a gateway has not been told yet: one ack answers many
+// messages.
+type owed struct {
+	epochs   []gateway.EpochID // that moved, or were sent again
+	event    *wire.EventAck
+	messages int
+	lanes    [lanes]wire.Window // what the answer makes room for
+}
+
+// add notes that an item has an answer.
+func (o *owed) add(it item) {
+	o.messages++
+	o.lanes[it.lane].Msgs++
+	o.lanes[it.lane].Bytes += len(it.raw)
+}
+
+func (o *owed) addEpoch(id gateway.EpochID) {
+	if !slices.Contains(o.epochs, id) {
+		o.epochs = append(o.epochs, id)
+	}
+}
+
+// due reports whether to answer at once. Half a window is enough, so that the
+// gateway can fill it while the other half is stored.
+func (o *owed) due() bool {
+	for lane, w := range o.lanes {
+		most := windowOf(&wire.DefaultWindows, lane)
+		if 2*w.Msgs >= most.Msgs || 2*w.Bytes >= most.Bytes {
+			return true
+		}
+	}
+	return o.messages >= ackAfter
+}
+
+// pay sends what is owed, if anything is. Nothing is acknowledged on the word
+// of a log whose connection broke meanwhile.
+func (x *session) pay() error {
+	if x.owed.messages == 0 || x.interrupted() {
+		return nil
+	}
+	return x.send(x.settleUp(&wire.Ack{}))
+}
+
+// settleUp puts into an ack all that is owed.
+func (x *session) settleUp(a *wire.Ack) *wire.Ack {
+	a.Epochs = make([]wire.EpochAck, 0, len(x.owed.epochs))
+	for _, id := range x.owed.epochs {
+		a.Epochs = append(a.Epochs, x.state.get(id).ack())
+	}
+	a.Events = x.owed.event
+	for lane, w := range x.owed.lanes {
+		x.intake.answered(lane, w)
+	}
+	x.owed = owed{epochs: x.owed.epochs[:0]}
+	return a
+}
+
+// nack refuses an item, after what came before it was acknowledged.
+func (x *session) nack(it item, n *wire.Nack) error {
+	if err := x.pay(); err != nil {
+		return err
+	}
+	x.intake.answered(it.lane, wire.Window{Msgs: 1, Bytes: len(it.raw)})
+	return x.send(n)
+}
