@@ -62,9 +62,9 @@ func liveWithCuts(t *testing.T, random *rand.Rand) (cuts []cut) {
 		var given []gateway.Command
 		rec := &storetest.Recorder{Root: b.dir}
 		rec.Emit = func(r storetest.Recorded) {
-			c := cut{Recorded: r, given: slices.Clone(given), acted: b.plant.did(), final: map[string]gateway.CommandState{}}
 			b.mu.Lock()
 			defer b.mu.Unlock()
+			c := cut{Recorded: r, given: slices.Clone(given), acted: b.plant.did(), final: map[string]gateway.CommandState{}}
 			for _, r := range b.told {
 				if r.State.Final() {
 					c.final[r.ID] = r.State
@@ -83,7 +83,9 @@ func liveWithCuts(t *testing.T, random *rand.Rand) (cuts []cut) {
 			c := pump(fmt.Sprintf("c-%d", i), time.Duration(1+random.IntN(600))*time.Second)
 			c.Device = fmt.Sprintf("pump-%d", random.IntN(3))
 			c.Once, c.Seq = random.IntN(3) == 0, uint64(i+1)
+			b.mu.Lock()
 			given = append(given, c)
+			b.mu.Unlock()
 			b.give(c)
 			time.Sleep(time.Duration(random.IntN(20)) * time.Second)
 		}
