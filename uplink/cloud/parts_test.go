@@ -48,12 +48,12 @@ func TestPartsAreTold(t *testing.T) {
 		say(t, conn, &wire.Hello{GatewayID: "g", Software: "x/1"})
 		hear[*wire.Welcome](t, conn)
 		hear[*wire.Command](t, conn)
-		u := &wire.Update{Lane: wire.LaneLive, First: 1, N: 3, Gap: &wire.Gap{Why: gateway.WhyUnknown}}
+		u := &wire.Update{Lane: wire.LaneLive, Epoch: gateway.EpochID{1}, First: 1, N: 3, Gap: &wire.Gap{Why: gateway.WhyUnknown}}
 		say(t, conn, u)
 		hear[*wire.Ack](t, conn)
 		say(t, conn, u) // is there already
 		hear[*wire.Ack](t, conn)
-		for _, m := range []wire.Message{&wire.Status{}, &wire.Result{ID: "c-1", State: gateway.CommandDone}, &wire.Reported{State: "applied"}} {
+		for _, m := range []wire.Message{&wire.Status{}, &wire.Result{ID: "c-1", State: gateway.CommandDone}, &wire.Reported{Hash: strings.Repeat("0", 64), State: "applied"}} {
 			say(t, conn, m)
 		}
 		synctest.Wait()

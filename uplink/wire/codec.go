@@ -30,6 +30,8 @@ func CodecOf(subprotocol string) *Codec {
 	switch subprotocol {
 	case SubprotocolCBOR:
 		return CBOR
+	case SubprotocolJSON:
+		return JSON
 	}
 	return nil
 }
@@ -40,9 +42,17 @@ var ErrMalformed = errors.New("malformed message")
 
 // An UnknownTypeError is a well-formed message of a type that this version
 // does not know: it is answered with an error and ignored.
-type UnknownTypeError struct{ Type Type }
+type UnknownTypeError struct {
+	Type Type   // in CBOR
+	Name string // in JSON
+}
 
-func (e *UnknownTypeError) Error() string { return fmt.Sprintf("unknown message type %d", e.Type) }
+func (e *UnknownTypeError) Error() string {
+	if e.Name != "" {
+		return fmt.Sprintf("unknown message type %.64q", e.Name)
+	}
+	return fmt.Sprintf("unknown message type %d", int(e.Type))
+}
 
 var (
 	encMode = must(cbor.EncOptions{Sort: cbor.SortCoreDeterministic}.EncMode())
@@ -66,9 +76,17 @@ func must[M any](m M, err error) M {
 
 // Encode gives the envelope of m: one CBOR map with the type under key 0.
 func Encode(m Message) ([]byte, error) {
+	switch m := m.(type) {
+	case *Bare:
+		return nil, errors.New("encode reading without a name: it cannot be sent in CBOR")
+	case *Update:
+		if len(m.Readings) > 0 || len(m.ThinnedRows) > 0 {
+			return nil, fmt.Errorf("encode update from seq %d: rows cannot be sent in CBOR", m.First)
+		}
+	}
 	body, err := encMode.Marshal(m)
 	if err != nil {
-		return nil, fmt.Errorf("encode message type %d: %w", m.messageType(), err)
+		return nil, fmt.Errorf("encode message type %s: %w", m.messageType(), err)
 	}
 	// body is a map of fewer than 23 pairs whose keys are all above 0, and a
 	// type is below 24: so one pair more in the head, and the pair itself
@@ -93,13 +111,13 @@ func Decode(b []byte) (Message, error) {
 	}
 	m := newMessage(head.Type)
 	if m == nil {
-		return nil, &UnknownTypeError{head.Type}
+		return nil, &UnknownTypeError{Type: head.Type}
 	}
 	if err := decMode.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("%w: type %d: %w", ErrMalformed, head.Type, err)
+		return nil, fmt.Errorf("%w: type %s: %w", ErrMalformed, head.Type, err)
 	}
 	if err := m.validate(); err != nil {
-		return nil, fmt.Errorf("%w: type %d: %w", ErrMalformed, head.Type, err)
+		return nil, fmt.Errorf("%w: type %s: %w", ErrMalformed, head.Type, err)
 	}
 	return m, nil
 }

@@ -82,7 +82,7 @@ type ConfigState struct {
 // Hello opens a session, gateway to cloud.
 type Hello struct {
 	GatewayID string         `json:"gateway_id" cbor:"10,keyasint"`
-	InstallID [16]byte       `json:"install_id" cbor:"11,keyasint"`
+	InstallID InstallID      `json:"install_id" cbor:"11,keyasint"`
 	BootID    gateway.BootID `json:"boot_id" cbor:"12,keyasint"`
 	Epochs    []HelloEpoch   `json:"epochs" cbor:"13,keyasint"` // unfinished, oldest first; then finished but held; the growing one last; at most MaxHelloEpochs
 	Events    *HelloEvents   `json:"events,omitempty" cbor:"14,keyasint,omitempty"`
@@ -212,15 +212,15 @@ type Update struct {
 	Epoch   gateway.EpochID `json:"epoch" cbor:"11,keyasint"`
 	First   uint64          `json:"first" cbor:"12,keyasint"`
 	N       uint64          `json:"n" cbor:"13,keyasint"`
-	Blocks  [][]byte        `json:"blocks,omitempty" cbor:"14,keyasint,omitempty"`
+	Blocks  [][]byte        `json:"-" cbor:"14,keyasint,omitempty"`
 	Gap     *Gap            `json:"gap,omitempty" cbor:"15,keyasint,omitempty"`
-	Thinned []byte          `json:"thinned,omitempty" cbor:"16,keyasint,omitempty"`
+	Thinned []byte          `json:"-" cbor:"16,keyasint,omitempty"`
 	End     *End            `json:"end,omitempty" cbor:"17,keyasint,omitempty"`
-	// Readings are rows in the place of blocks, and ThinnedRows in that of a
-	// thinned block: for clouds that read JSON. The seq of a row is First and
-	// its place.
-	Readings    []Row        `json:"readings,omitempty" cbor:"18,keyasint,omitempty"`
-	ThinnedRows []ThinnedRow `json:"thinned_rows,omitempty" cbor:"19,keyasint,omitempty"`
+	// In JSON alone, and there in the place of blocks: rows, and what is left of
+	// thinned ones. The seq of a row is First and its place. Keys 18 and 19 stay
+	// free for them.
+	Readings    []Row        `json:"readings,omitempty" cbor:"-"`
+	ThinnedRows []ThinnedRow `json:"thinned_rows,omitempty" cbor:"-"`
 }
 
 // Row is one reading.

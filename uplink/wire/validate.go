@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,9 @@ import (
 // say nothing that can be true. What depends on a session (is this epoch
 // known, is this seq next) is not checked here.
 
+// errNoEpoch: an epoch is drawn at random; one of zeros was left out.
+var errNoEpoch = errors.New("epoch is missing")
+
 func (m *Hello) validate() error {
 	if !gateway.ValidID(m.GatewayID) {
 		return errors.New("gateway_id is not [A-Za-z0-9_-]{1,64}")
@@ -21,6 +25,9 @@ func (m *Hello) validate() error {
 	}
 	if len(m.Software) > 128 {
 		return errors.New("sw is longer than 128 bytes")
+	}
+	if m.Backlog.N > maxSeq || m.Backlog.Bytes > maxSeq || m.Clock.ErrMS < 0 {
+		return errors.New("backlog or clock is out of range")
 	}
 	seen := make(map[gateway.EpochID]bool, len(m.Epochs))
 	for _, e := range m.Epochs {
@@ -32,11 +39,39 @@ func (m *Hello) validate() error {
 			return fmt.Errorf("epoch %s: %w", e.Epoch, err)
 		}
 	}
-	return validQuality(m.Clock.Quality)
+	return errors.Join(validQuality(m.Clock.Quality), validTime(m.Backlog.OldestTS), validCaps(m.Caps), m.Events.validate(), m.Cfg.validate())
+}
+
+func validCaps(caps []string) error {
+	if len(caps) > maxCaps {
+		return fmt.Errorf("%d caps, at most %d are allowed", len(caps), maxCaps)
+	}
+	for _, c := range caps {
+		if !gateway.ValidID(c) {
+			return fmt.Errorf("cap is %.40q", c)
+		}
+	}
+	return nil
+}
+
+func (e *HelloEvents) validate() error {
+	if e != nil && (e.Next < 1 || e.Next > maxSeq || e.Acked > maxSeq) {
+		return fmt.Errorf("events next %d, acked %d are out of range", e.Next, e.Acked)
+	}
+	return nil
+}
+
+func (c *ConfigState) validate() error {
+	if c != nil && (c.Ver > maxSeq || !validHash(c.Hash)) {
+		return fmt.Errorf("cfg has ver %d and hash %.80q", c.Ver, c.Hash)
+	}
+	return nil
 }
 
 func (e HelloEpoch) validate() error {
 	switch {
+	case e.Epoch == (gateway.EpochID{}):
+		return errNoEpoch
 	case e.Growth > gateway.OpenEnded:
 		return fmt.Errorf("closed is %d", e.Growth)
 	case e.Last > maxSeq, e.Acked > maxSeq:
@@ -51,14 +86,18 @@ func (m *Welcome) validate() error {
 	switch {
 	case m.Session == "", len(m.Session) > 64:
 		return errors.New("session is not a text of 1 to 64 bytes")
-	case m.Level == "":
-		return errors.New("level is missing")
+	case !gateway.ValidID(string(m.Level)):
+		return fmt.Errorf("level is %.40q", string(m.Level))
+	case m.Gen > maxSeq:
+		return fmt.Errorf("gen %d is out of range", m.Gen)
+	case len(m.Epochs) > MaxHelloEpochs:
+		return fmt.Errorf("%d epochs, at most %d are allowed", len(m.Epochs), MaxHelloEpochs)
 	case m.HB.PingS < 0, m.HB.PingS > 3600, m.HB.Miss < 0, m.HB.Miss > 100:
 		return fmt.Errorf("hb is out of range: %+v", m.HB)
 	case m.SpreadS < 0, m.SpreadS > 86400, m.RetainS < 0, m.RetainS > 365*86400:
 		return errors.New("spread_s or retain_s is out of range")
 	}
-	return errors.Join(m.Lim.validate(), m.Win.validate(), validAcks(m.Epochs), validEventAck(m.Events))
+	return errors.Join(validTime(m.Time), m.Lim.validate(), m.Win.validate(), validAcks(m.Epochs), validEventAck(m.Events), m.Cfg.validate())
 }
 
 func (w *Windows) validate() error {
@@ -84,7 +123,8 @@ func (l Limits) validate() error {
 	switch {
 	case l.Msg != 0 && (l.Msg < MinMessage || l.Msg > MaxMessage),
 		l.BlockN < 0, l.BlockN > MaxBlockN,
-		l.BlockRaw < 0, l.BlockRaw > MaxBlockRaw:
+		l.BlockRaw < 0, l.BlockRaw > MaxBlockRaw,
+		l.Rate < 0:
 		return fmt.Errorf("lim is out of range: %+v", l)
 	}
 	return nil
@@ -93,6 +133,9 @@ func (l Limits) validate() error {
 func (m *Update) validate() error {
 	if m.Lane != LaneLive && m.Lane != LaneBacklog {
 		return fmt.Errorf("lane is %d", m.Lane)
+	}
+	if m.Epoch == (gateway.EpochID{}) {
+		return errNoEpoch
 	}
 	if m.First < 1 || m.First > maxSeq || m.N > maxSeq-m.First {
 		return fmt.Errorf("first %d with n %d is out of range", m.First, m.N)
@@ -123,6 +166,8 @@ func (m *Update) validContent() error {
 		return fmt.Errorf("%d blocks, at most %d are allowed", blocks, MaxBlocks)
 	case blocks > 0 && (m.N < blocks || m.N > blocks*MaxBlockN):
 		return fmt.Errorf("n is %d with %d blocks", m.N, blocks)
+	case len(m.Readings) > MaxBlockN, len(m.ThinnedRows) > MaxBlockN:
+		return fmt.Errorf("%d rows, at most %d are allowed", len(m.Readings)+len(m.ThinnedRows), MaxBlockN)
 	case len(m.Readings) > 0 && m.N != uint64(len(m.Readings)):
 		return fmt.Errorf("n is %d with %d readings", m.N, len(m.Readings))
 	case blocks == 0 && kinds > 0 && m.N == 0:
@@ -135,10 +180,10 @@ func (m *Update) validContent() error {
 			return errors.New("has an empty block")
 		}
 	}
-	if m.Gap == nil {
-		return nil
+	if m.Gap != nil {
+		return errors.Join(validWhy(m.Gap.Why), m.Gap.Anchor.validate())
 	}
-	return errors.Join(validWhy(m.Gap.Why), validQuality(m.Gap.Anchor.Quality))
+	return errors.Join(validRows(m.Readings), validThinned(m.ThinnedRows, m.N))
 }
 
 func (e *End) validate(last uint64) error {
@@ -151,107 +196,45 @@ func (e *End) validate(last uint64) error {
 	if e.Anchor == nil {
 		return errors.New("open end without anchor")
 	}
-	return errors.Join(validWhy(e.Why), validQuality(e.Anchor.Quality))
+	if e.AtMost > maxSeq {
+		return fmt.Errorf("at_most %d is out of range", e.AtMost)
+	}
+	return errors.Join(validWhy(e.Why), e.Anchor.validate())
 }
 
 func (m *Ack) validate() error {
 	if len(m.Why) > 64 {
 		return errors.New("why is longer than 64 bytes")
 	}
+	if len(m.Epochs) > MaxHelloEpochs {
+		return fmt.Errorf("%d epochs, at most %d are allowed", len(m.Epochs), MaxHelloEpochs)
+	}
 	return errors.Join(validAcks(m.Epochs), validEventAck(m.Events), m.Win.validate())
 }
 
 func (m *Event) validate() error {
 	switch {
+	case m.Epoch == (gateway.EpochID{}):
+		return errNoEpoch
 	case m.Seq < 1, m.Seq > maxSeq:
 		return fmt.Errorf("seq is %d", m.Seq)
 	case !gateway.ValidID(string(m.Kind)):
 		return fmt.Errorf("kind is %.40q", string(m.Kind))
 	case m.Device != "" && !gateway.ValidID(m.Device):
 		return fmt.Errorf("device_id is %.40q", m.Device)
-	case len(m.Body) > MaxEventBody:
-		return fmt.Errorf("body has %d bytes, at most %d are allowed", len(m.Body), MaxEventBody)
-	case len(m.Body) > 0 && !json.Valid(m.Body):
-		return errors.New("body is not JSON")
+	case m.N > maxSeq:
+		return fmt.Errorf("n %d is out of range", m.N)
 	}
-	return validQuality(m.Anchor.Quality)
-}
-
-func (m *Status) validate() error { return nil }
-
-func (m *Command) validate() error {
-	switch {
-	case !validCommandID(m.ID):
-		return errors.New("id is not a text of 1 to 64 of A-Z a-z 0-9 _ -")
-	case !gateway.ValidID(m.Device):
-		return fmt.Errorf("device_id is %.40q", m.Device)
-	case !gateway.ValidID(m.Action):
-		return fmt.Errorf("action is %.40q", m.Action)
-	case m.TTLMS < 0, m.TTLMS > MaxCommandTTL.Milliseconds():
-		return fmt.Errorf("ttl_ms is %d, must be 0 to %d", m.TTLMS, MaxCommandTTL.Milliseconds())
-	case m.LeaseMS < 0:
-		return fmt.Errorf("lease_ms is %d", m.LeaseMS)
-	case len(m.Args) > MaxEventBody:
-		return fmt.Errorf("args have %d bytes, at most %d are allowed", len(m.Args), MaxEventBody)
-	case len(m.Args) > 0 && !json.Valid(m.Args):
-		return errors.New("args are not JSON")
-	}
-	return nil
-}
-
-func (m *Result) validate() error {
-	switch {
-	case !validCommandID(m.ID):
-		return errors.New("id is not a text of 1 to 64 of A-Z a-z 0-9 _ -")
-	case !gateway.ValidID(string(m.State)):
-		return fmt.Errorf("state is %.40q", string(m.State))
-	case len(m.Error) > 1024:
-		return errors.New("error is longer than 1024 bytes")
-	}
-	return nil
-}
-
-// validCommandID: ids of commands become parts of subjects in the cloud.
-func validCommandID(id string) bool { return gateway.ValidID(id) }
-
-func (m *Config) validate() error {
-	switch {
-	case m.Ver < 1, m.Ver > maxSeq:
-		return fmt.Errorf("ver is %d", m.Ver)
-	case len(m.Hash) != 64:
-		return errors.New("hash is not 64 hex digits")
-	case m.ConfirmS < 0, m.ConfirmS > 86400:
-		return fmt.Errorf("confirm_s is %d", m.ConfirmS)
-	}
-	return nil
-}
-
-func (m *Reported) validate() error {
-	if m.State != "applied" && m.State != "rejected" && m.State != "rolled_back" {
-		return fmt.Errorf("state is %.40q", m.State)
-	}
-	return nil
-}
-
-func (m *Drain) validate() error {
-	if m.AfterMS < 0 || m.SpreadMS < 0 || len(m.Reason) > 256 || len(m.URL) > 1024 {
-		return errors.New("drain is out of range")
-	}
-	return nil
-}
-
-func (m *Bye) validate() error {
-	if m.NextS < 0 || len(m.Reason) > 256 {
-		return errors.New("bye is out of range")
-	}
-	return nil
+	return errors.Join(validInner("body", m.Body), m.Anchor.validate())
 }
 
 func (m *Nack) validate() error {
 	switch {
 	case m.Code == "", len(m.Code) > 32:
 		return errors.New("code is not a text of 1 to 32 bytes")
-	case m.Code == NackSeq && (m.Expected < 1 || m.Expected > maxSeq):
+	case m.First > maxSeq, m.N > maxSeq, m.Expected > maxSeq:
+		return fmt.Errorf("first %d, n %d or expected %d is out of range", m.First, m.N, m.Expected)
+	case m.Code == NackSeq && m.Expected < 1:
 		return fmt.Errorf("expected is %d", m.Expected)
 	case m.AfterMS < 0:
 		return fmt.Errorf("after_ms is %d", m.AfterMS)
@@ -267,6 +250,41 @@ func (m *Error) validate() error {
 		return errors.New("error text is too long")
 	}
 	return nil
+}
+
+// validInner checks JSON inside of a message, so that it can travel in both
+// encodings.
+func validInner(what string, b json.RawMessage) error {
+	if len(b) > MaxEventBody {
+		return fmt.Errorf("%s has %d bytes, at most %d are allowed", what, len(b), MaxEventBody)
+	}
+	if len(b) == 0 {
+		return nil
+	}
+	if err := scanInner(b); err != nil {
+		return fmt.Errorf("%s %w", what, err)
+	}
+	return nil
+}
+
+func validTime(t Time) error {
+	if t < minTime || t > maxTime {
+		return fmt.Errorf("time %d is not of the years 1 to 9999", t)
+	}
+	return nil
+}
+
+// validHash takes the 64 hex digits of a SHA-256.
+func validHash(text string) bool {
+	b, err := hex.DecodeString(text)
+	return err == nil && len(b) == 32
+}
+
+func (a Anchor) validate() error {
+	if a.ErrUS < 0 {
+		return fmt.Errorf("err_us is %d", a.ErrUS)
+	}
+	return validQuality(a.Quality)
 }
 
 func validAcks(acks []EpochAck) error {

@@ -2,11 +2,14 @@ package wire
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"flag"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +26,8 @@ var (
 	e2   = gateway.EpochID{0xaa, 1: 0xbb, 15: 0xcc}
 	boot = gateway.BootID{0xb0, 15: 7}
 )
+
+const hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 func ptr[T any](v T) *T { return &v }
 
@@ -58,6 +63,37 @@ func golden() map[string]Message {
 		"ping":              &Ping{T0: 1},
 		"pong":              &Pong{T0: 1, T1: -2, T2: 3},
 		"error":             &Error{Code: "unknown_type", Message: "type 99", Ref: "r"},
+		"hello_full": &Hello{
+			GatewayID: "plant-7", InstallID: [16]byte{1, 15: 2}, BootID: boot, Epochs: []HelloEpoch{{Epoch: e2, Oldest: 4, Last: 3, Growth: gateway.Closed, Acked: 3}},
+			Events: &HelloEvents{Epoch: e2, Next: 12, Acked: 9}, Software: "fieldgate/0.1.0", Caps: []string{"commands", "config"},
+			Cfg: &ConfigState{Ver: 4, Hash: hash}, Backlog: Backlog{N: 1, Bytes: 2, OldestTS: -5_000},
+		},
+		"welcome_full": &Welcome{
+			Session: "s-1", Gen: 1, Time: 1_700_000_000_123_000, Level: LevelReplicated, Epochs: []EpochAck{}, Events: &EventAck{Epoch: e2, Upto: 11},
+			Lim: Limits{Msg: MinMessage, Rate: 8000}, Win: &Windows{Ev: Window{Msgs: 16, Bytes: 65536}, Live: Window{Msgs: 8, Bytes: 262144}, Back: Window{}}, Cfg: &ConfigState{Ver: 5, Hash: hash},
+		},
+		"event":       &Event{Epoch: e2, Seq: 12, Kind: gateway.EventAlarm, At: 77, Device: "boiler", Body: json.RawMessage(`{"id":"overheat","Above":[85,null,"<\u00b0>"]}`), Anchor: anchor},
+		"event_least": &Event{Epoch: e2, Seq: 1, Kind: gateway.EventBoot, At: -1, Anchor: Anchor{Boot: boot}},
+		"event_many":  &Event{Epoch: e2, Seq: 9, Kind: gateway.EventSensor, At: 78, Body: json.RawMessage(`"x"`), Volatile: true, Anchor: anchor, N: 14},
+		"ack_full":    &Ack{Epochs: []EpochAck{{Epoch: e1, Upto: 1}}, Events: &EventAck{}, Win: &Windows{}, Why: "storage"},
+		"status": &Status{
+			Health:  []Condition{{Code: "sensor_absent", Subject: "boiler", Severity: "error", Sentence: "The sensor “boiler” does not answer.", Since: 1_700_000_000_000_000}},
+			Devices: []StatusDevice{{ID: "boiler", Channels: []StatusChannel{{Quantity: "temperature", Unit: "Cel"}}, Online: true}, {ID: "pump", Channels: []StatusChannel{}}},
+			Figures: map[string]float64{"rss_mib": 21.5, "load": 0},
+		},
+		"status_empty": &Status{Health: []Condition{}, Devices: []StatusDevice{}},
+		"command": &Command{
+			ID: "c-17", Device: "pump", Action: "set", Value: ptr(1.0), Args: json.RawMessage(`{"ramp_s":5}`), Expires: 1_700_000_060_000_000,
+			TTLMS: 60_000, Once: true, Seq: 3, LeaseMS: 1000,
+		},
+		"command_least": &Command{ID: "c-18", Device: "door", Action: "open"},
+		"result":        &Result{ID: "c-17", State: gateway.CommandFailed, Value: ptr(0.0), Error: "the line is busy", At: 1_700_000_001_000_000},
+		"result_least":  &Result{ID: "c-18", State: gateway.CommandAccepted},
+		"config":        &Config{Ver: 5, Hash: hash, Doc: "version = 1\n[gateway]\nid = \"plant-7\"\n", ConfirmS: 120},
+		"reported":      &Reported{Ver: 5, Hash: hash, State: "rejected", Errors: []string{"line 3: unknown key <x>"}},
+		"drain":         &Drain{AfterMS: 1500, SpreadMS: 60_000, Reason: "deploy", URL: "wss://other.example.com/v1/gateway"},
+		"drain_least":   &Drain{},
+		"bye":           &Bye{Reason: "reboot", NextS: 90},
 	}
 }
 
@@ -78,10 +114,7 @@ func TestGoldenFrames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := hex.DecodeString(strings.TrimSpace(string(text)))
-		if err != nil {
-			t.Fatal(err)
-		}
+		want := unhex(t, string(text))
 		if !reflect.DeepEqual(b, want) {
 			t.Errorf("%s: encoded\n%x, the golden frame is\n%x", name, b, want)
 		}
@@ -96,6 +129,15 @@ func TestGoldenFrames(t *testing.T) {
 	if err != nil || len(files) != len(golden()) {
 		t.Errorf("%d golden files for %d messages (%v)", len(files), len(golden()), err)
 	}
+}
+
+func unhex(t *testing.T, text string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(text), " ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func TestDecodeRefusesNonsense(t *testing.T) {
@@ -118,28 +160,87 @@ func TestDecodeRefusesNonsense(t *testing.T) {
 		"spread of a year":         &Welcome{Session: "s", Level: LevelFsynced, SpreadS: 365 * 86400},
 		"welcome upto beyond 2^63": &Welcome{Session: "s", Level: LevelFsynced, Epochs: []EpochAck{{Epoch: e1, Upto: 1 << 63}}},
 		"no lane":                  &Update{Epoch: e1, First: 1, N: 1, Blocks: [][]byte{{1}}},
-		"first 0":                  &Update{Lane: LaneLive, First: 0, N: 1, Blocks: [][]byte{{1}}},
-		"first+n wraps":            &Update{Lane: LaneLive, First: 9, N: 1<<64 - 4, Blocks: [][]byte{{1}}},
-		"blocks and gap":           &Update{Lane: LaneLive, First: 1, N: 1, Blocks: [][]byte{{1}}, Gap: &Gap{Why: "x"}},
-		"blocks without readings":  &Update{Lane: LaneLive, First: 1, N: 0, Blocks: [][]byte{{1}}},
-		"more readings than fit":   &Update{Lane: LaneLive, First: 1, N: MaxBlockN + 1, Blocks: [][]byte{{1}}},
-		"empty block":              &Update{Lane: LaneLive, First: 1, N: 1, Blocks: [][]byte{{}}},
-		"257 blocks":               &Update{Lane: LaneLive, First: 1, N: 257, Blocks: manyBlocks(257)},
-		"blocks and thinned":       &Update{Lane: LaneLive, First: 1, N: 1, Blocks: [][]byte{{1}}, Thinned: []byte{1}},
-		"thinned and gap":          &Update{Lane: LaneLive, First: 1, N: 1, Thinned: []byte{1}, Gap: &Gap{Why: "x"}},
-		"thinned nothing":          &Update{Lane: LaneLive, First: 1, Thinned: []byte{1}},
-		"gap of nothing":           &Update{Lane: LaneLive, First: 1, Gap: &Gap{Why: "x"}},
-		"gap for no reason":        &Update{Lane: LaneLive, First: 1, N: 1, Gap: &Gap{}},
-		"update of nothing":        &Update{Lane: LaneLive, First: 1},
-		"readings without blocks":  &Update{Lane: LaneLive, First: 1, N: 4, End: &End{Closed: ptr(uint64(4))}},
-		"closed before its last":   &Update{Lane: LaneLive, First: 5, End: &End{Closed: ptr(uint64(3))}},
-		"open end without anchor":  &Update{Lane: LaneLive, First: 5, End: &End{Why: "x"}},
-		"open end without reason":  &Update{Lane: LaneLive, First: 5, End: &End{Anchor: &Anchor{}}},
+		"first 0":                  &Update{Lane: LaneLive, Epoch: e1, First: 0, N: 1, Blocks: [][]byte{{1}}},
+		"first+n wraps":            &Update{Lane: LaneLive, Epoch: e1, First: 9, N: 1<<64 - 4, Blocks: [][]byte{{1}}},
+		"blocks and gap":           &Update{Lane: LaneLive, Epoch: e1, First: 1, N: 1, Blocks: [][]byte{{1}}, Gap: &Gap{Why: "x"}},
+		"blocks without readings":  &Update{Lane: LaneLive, Epoch: e1, First: 1, N: 0, Blocks: [][]byte{{1}}},
+		"more readings than fit":   &Update{Lane: LaneLive, Epoch: e1, First: 1, N: MaxBlockN + 1, Blocks: [][]byte{{1}}},
+		"empty block":              &Update{Lane: LaneLive, Epoch: e1, First: 1, N: 1, Blocks: [][]byte{{}}},
+		"257 blocks":               &Update{Lane: LaneLive, Epoch: e1, First: 1, N: 257, Blocks: manyBlocks(257)},
+		"blocks and thinned":       &Update{Lane: LaneLive, Epoch: e1, First: 1, N: 1, Blocks: [][]byte{{1}}, Thinned: []byte{1}},
+		"thinned and gap":          &Update{Lane: LaneLive, Epoch: e1, First: 1, N: 1, Thinned: []byte{1}, Gap: &Gap{Why: "x"}},
+		"thinned nothing":          &Update{Lane: LaneLive, Epoch: e1, First: 1, Thinned: []byte{1}},
+		"gap of nothing":           &Update{Lane: LaneLive, Epoch: e1, First: 1, Gap: &Gap{Why: "x"}},
+		"gap for no reason":        &Update{Lane: LaneLive, Epoch: e1, First: 1, N: 1, Gap: &Gap{}},
+		"update of nothing":        &Update{Lane: LaneLive, Epoch: e1, First: 1},
+		"readings without blocks":  &Update{Lane: LaneLive, Epoch: e1, First: 1, N: 4, End: &End{Closed: ptr(uint64(4))}},
+		"closed before its last":   &Update{Lane: LaneLive, Epoch: e1, First: 5, End: &End{Closed: ptr(uint64(3))}},
+		"open end without anchor":  &Update{Lane: LaneLive, Epoch: e1, First: 5, End: &End{Why: "x"}},
+		"open end without reason":  &Update{Lane: LaneLive, Epoch: e1, First: 5, End: &End{Anchor: &Anchor{}}},
 		"ack beyond 2^63":          &Ack{Epochs: []EpochAck{{Upto: 1 << 63}}},
 		"nack without code":        &Nack{},
 		"nack seq, expected none":  &Nack{Code: NackSeq},
 		"nack into the past":       &Nack{Code: NackBlock, AfterMS: -1},
 		"error of 2 KiB":           &Error{Code: "x", Message: strings.Repeat("m", 2048)},
+
+		"hello without an epoch":     &Hello{GatewayID: "g", Epochs: []HelloEpoch{{Oldest: 1}}},
+		"update without an epoch":    &Update{Lane: LaneLive, First: 1, N: 1, Blocks: [][]byte{{1}}},
+		"event without an epoch":     &Event{Seq: 1, Kind: "boot"},
+		"33 caps":                    &Hello{GatewayID: "g", Caps: strings.Split(strings.Repeat("c ", 32)+"c", " ")},
+		"cap with a space":           &Hello{GatewayID: "g", Caps: []string{"a b"}},
+		"events next 0":              &Hello{GatewayID: "g", Events: &HelloEvents{Epoch: e1}},
+		"config hash too short":      &Hello{GatewayID: "g", Cfg: &ConfigState{Ver: 1, Hash: "ab"}},
+		"backlog beyond 2^63":        &Hello{GatewayID: "g", Backlog: Backlog{N: 1 << 63}},
+		"oldest in the year 10000":   &Hello{GatewayID: "g", Backlog: Backlog{OldestTS: maxTime + 1}},
+		"time before the year 1":     &Welcome{Session: "s", Level: LevelFsynced, Time: minTime - 1},
+		"gen beyond 2^63":            &Welcome{Session: "s", Level: LevelFsynced, Gen: 1 << 63},
+		"window of -1":               &Welcome{Session: "s", Level: LevelFsynced, Win: &Windows{Live: Window{Msgs: -1, Bytes: 0}}},
+		"window of 2 GiB":            &Ack{Win: &Windows{Back: Window{Msgs: 1, Bytes: 2 << 30}}},
+		"rate of -1":                 &Welcome{Session: "s", Level: LevelFsynced, Lim: Limits{Rate: -1}},
+		"events upto beyond 2^63":    &Ack{Events: &EventAck{Upto: 1 << 63}},
+		"open end of 2^63 readings":  &Update{Lane: LaneLive, Epoch: e1, First: 5, End: &End{Why: "x", AtMost: 1 << 63, Anchor: &Anchor{}}},
+		"gap with a bad anchor":      &Update{Lane: LaneLive, Epoch: e1, First: 1, N: 1, Gap: &Gap{Why: "x", Anchor: Anchor{Quality: 4}}},
+		"nack of a range beyond":     &Nack{Code: NackBlock, N: 1 << 63},
+		"event 0":                    &Event{Epoch: e1, Kind: "boot"},
+		"event of no kind":           &Event{Epoch: e1, Seq: 1},
+		"event of a bad device":      &Event{Epoch: e1, Seq: 1, Kind: "boot", Device: "a b"},
+		"event with half a body":     &Event{Epoch: e1, Seq: 1, Kind: "boot", Body: json.RawMessage(`{"a":`)},
+		"event with a key twice":     &Event{Epoch: e1, Seq: 1, Kind: "boot", Body: json.RawMessage(`{"a":1,"a":2}`)},
+		"event with bad UTF-8":       &Event{Epoch: e1, Seq: 1, Kind: "boot", Body: json.RawMessage("\"\xff\"")},
+		"event with a deep body":     &Event{Epoch: e1, Seq: 1, Kind: "boot", Body: json.RawMessage(strings.Repeat("[", 8) + strings.Repeat("]", 8))},
+		"event with a long body":     &Event{Epoch: e1, Seq: 1, Kind: "boot", Body: json.RawMessage(`"` + strings.Repeat("x", MaxEventBody) + `"`)},
+		"event with an error of -1":  &Event{Epoch: e1, Seq: 1, Kind: "boot", Anchor: Anchor{ErrUS: -1}},
+		"65 figures":                 &Status{Devices: []StatusDevice{}, Figures: manyFigures(65)},
+		"condition without a code":   &Status{Health: []Condition{{Severity: "error"}}},
+		"condition with a long text": &Status{Health: []Condition{{Code: "c", Severity: "error", Sentence: strings.Repeat("x", 1025)}}},
+		"device without an id":       &Status{Devices: []StatusDevice{{}}},
+		"device with a bad quantity": &Status{Devices: []StatusDevice{{ID: "d", Channels: []StatusChannel{{Quantity: "a.b"}}}}},
+		"unit of 65 bytes":           &Status{Devices: []StatusDevice{{ID: "d", Channels: []StatusChannel{{Quantity: "q", Unit: strings.Repeat("u", 65)}}}}},
+		"figure that is no number":   &Status{Figures: map[string]float64{"x": math.NaN()}},
+		"command without an id":      &Command{Device: "d", Action: "a"},
+		"command to nobody":          &Command{ID: "c", Action: "a"},
+		"command to do nothing":      &Command{ID: "c", Device: "d"},
+		"command set to infinity":    &Command{ID: "c", Device: "d", Action: "set", Value: ptr(math.Inf(1))},
+		"command of eight days":      &Command{ID: "c", Device: "d", Action: "set", TTLMS: 8 * 86400_000},
+		"command with a lease of -1": &Command{ID: "c", Device: "d", Action: "set", LeaseMS: -1},
+		"command with bad args":      &Command{ID: "c", Device: "d", Action: "set", Args: json.RawMessage("x")},
+		"command seq beyond 2^63":    &Command{ID: "c", Device: "d", Action: "set", Seq: 1 << 63},
+		"result without a state":     &Result{ID: "c"},
+		"result that is no number":   &Result{ID: "c", State: "done", Value: ptr(math.NaN())},
+		"result with a long error":   &Result{ID: "c", State: "failed", Error: strings.Repeat("x", 1025)},
+		"config version 0":           &Config{Hash: hash},
+		"config without a hash":      &Config{Ver: 1},
+		"config that is too long":    &Config{Ver: 1, Hash: hash, Doc: strings.Repeat("x", MaxConfigDoc+1)},
+		"config to confirm in years": &Config{Ver: 1, Hash: hash, ConfirmS: 1e6},
+		"reported as nothing known":  &Reported{Hash: hash, State: "fine"},
+		"reported without a hash":    &Reported{State: "applied"},
+		"reported 65 errors":         &Reported{Hash: hash, State: "rejected", Errors: make([]string, 65)},
+		"reported a long error":      &Reported{Hash: hash, State: "rejected", Errors: []string{strings.Repeat("x", 1025)}},
+		"drain of years":             &Drain{AfterMS: 1 << 40},
+		"drain of -1":                &Drain{SpreadMS: -1},
+		"drain with a long reason":   &Drain{Reason: strings.Repeat("x", 257)},
+		"bye until -1":               &Bye{NextS: -1},
+		"bye with a long reason":     &Bye{Reason: strings.Repeat("x", 257)},
 	}
 	for name, m := range bad {
 		b, err := Encode(m)
@@ -155,9 +256,17 @@ func TestDecodeRefusesNonsense(t *testing.T) {
 func manyEpochs(n int) []HelloEpoch {
 	es := make([]HelloEpoch, n)
 	for i := range es {
-		es[i] = HelloEpoch{Epoch: gateway.EpochID{byte(i), byte(i >> 8)}, Oldest: 1}
+		es[i] = HelloEpoch{Epoch: gateway.EpochID{byte(i), byte(i >> 8), 1}, Oldest: 1}
 	}
 	return es
+}
+
+func manyFigures(n int) map[string]float64 {
+	m := make(map[string]float64, n)
+	for i := range n {
+		m["f"+strconv.Itoa(i)] = 1
+	}
+	return m
 }
 
 func manyBlocks(n int) [][]byte {
@@ -171,7 +280,7 @@ func manyBlocks(n int) [][]byte {
 func TestDecodeTakesFullLists(t *testing.T) {
 	for _, m := range []Message{
 		&Hello{GatewayID: "g", Epochs: manyEpochs(MaxHelloEpochs)},
-		&Update{Lane: LaneLive, First: 1, N: MaxBlocks, Blocks: manyBlocks(MaxBlocks)},
+		&Update{Lane: LaneLive, Epoch: e1, First: 1, N: MaxBlocks, Blocks: manyBlocks(MaxBlocks)},
 	} {
 		b, err := Encode(m)
 		if err != nil {
@@ -213,11 +322,7 @@ func TestDecodeRefusesBadCBOR(t *testing.T) {
 		"trailing byte":    "a2000c0a0100",
 		"claims 2^32 keys": "ba ff ff ff ff 00 0c",
 	} {
-		b, err := hex.DecodeString(strings.ReplaceAll(frame, " ", ""))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m, err := Decode(b); !errors.Is(err, ErrMalformed) {
+		if m, err := Decode(unhex(t, frame)); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: got %+v, %v", name, m, err)
 		}
 	}
