@@ -19,14 +19,22 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// A line is an open WebSocket that speaks fieldgate.v1, and the connection
-// under its TLS, which can be closed at any time without waiting.
+// A line is an open WebSocket that speaks fieldgate.v1.
 type line struct {
-	ws    *websocket.Conn
-	raw   net.Conn
+	ws *websocket.Conn
+	*transport
 	until time.Time // the end of the cloud's certificate
 	codec *wire.Codec
 }
+
+// A transport is a connection to the cloud, perhaps through a proxy.
+type transport struct {
+	raw   net.Conn // the socket; it can be closed at any time without waiting
+	inner net.Conn // what TLS goes over: raw, or what a proxy made of it
+}
+
+// tune fits the socket to the time between pings.
+func (t *transport) tune(ping time.Duration) { tune(t.raw, ping) }
 
 // credential reads the token. The token itself is in none of the errors.
 func (u *Uplink) credential() (string, error) {
@@ -57,55 +65,102 @@ func (u *Uplink) now() time.Time {
 	return now
 }
 
-// connect dials, shakes hands and upgrades, each with its own time limit.
-func (u *Uplink) connect(ctx context.Context) (*line, error) {
-	var authorities *x509.CertPool
-	if u.o.Authorities != nil {
-		var err error
-		if authorities, err = u.o.Authorities(); err != nil {
-			return nil, &authorityError{err}
-		}
+// authorities reads who may sign the cloud's certificate; nil: whom the
+// system trusts.
+func (u *Uplink) authorities() (*x509.CertPool, error) {
+	if u.o.Authorities == nil {
+		return nil, nil
 	}
-	raw, err := u.dial(ctx)
+	pool, err := u.o.Authorities()
 	if err != nil {
-		return nil, err
+		return nil, &authorityError{err}
 	}
-	stop := context.AfterFunc(ctx, func() { raw.Close() })
-	defer stop()
-	ws, until, err := u.upgrade(ctx, raw, authorities)
-	if err != nil {
-		raw.Close()
-		return nil, err
-	}
-	return &line{ws: ws, raw: raw, until: until, codec: wire.CodecOf(ws.Subprotocol())}, nil
+	return pool, nil
 }
 
-func (u *Uplink) dial(ctx context.Context) (net.Conn, error) {
+// connect dials, shakes hands and upgrades, each with its own time limit.
+func (u *Uplink) connect(ctx context.Context) (*line, error) {
+	authorities, err := u.authorities()
+	if err != nil {
+		return nil, err
+	}
+	under, err := u.reach(ctx, u.endpoint)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { under.raw.Close() })
+	defer stop()
+	ws, until, err := u.upgrade(ctx, under, authorities)
+	if err != nil {
+		under.raw.Close()
+		return nil, err
+	}
+	return &line{ws, under, until, wire.CodecOf(ws.Subprotocol())}, nil
+}
+
+// reach makes a connection to an address of the cloud, through the proxy if
+// there is one.
+func (u *Uplink) reach(ctx context.Context, to *endpoint) (*transport, error) {
+	var via *proxy
+	if u.o.Proxy != nil {
+		address, err := u.o.Proxy()
+		if err == nil && address != "" {
+			via, err = newProxy(address)
+		}
+		if err != nil {
+			return nil, &proxyError{err: err}
+		}
+	}
+	if via == nil {
+		return u.dial(ctx, to.host)
+	}
+	under, err := u.dial(ctx, via.host)
+	if err != nil {
+		return nil, &proxyError{host: via.host, err: err}
+	}
+	if err := u.reachThrough(ctx, via, under, to.host); err != nil {
+		under.raw.Close()
+		return nil, err
+	}
+	return under, nil
+}
+
+func (u *Uplink) dial(ctx context.Context, host string) (*transport, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	raw, err := u.o.Dial(ctx, "tcp", u.host)
+	raw, err := u.o.Dial(ctx, "tcp", host)
 	if err != nil {
 		return nil, &stageError{"dial", dialTimeout, err}
 	}
-	return raw, nil
+	tune(raw, defaultPing)
+	return &transport{raw, raw}, nil
+}
+
+// secure shakes hands with who must be the cloud.
+func (u *Uplink) secure(ctx context.Context, to *endpoint, under *transport, authorities *x509.CertPool) (*tls.Conn, error) {
+	name, _, _ := net.SplitHostPort(to.host) // made by JoinHostPort
+	secure := tls.Client(under.inner, &tls.Config{ServerName: name, RootCAs: authorities, MinVersion: tls.VersionTLS12, Time: u.now})
+	ctx, cancel := context.WithTimeout(ctx, tlsTimeout)
+	defer cancel()
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, &stageError{"TLS", tlsTimeout, err}
+	}
+	return secure, nil
 }
 
 // upgrade makes a WebSocket of a connection, and gives the end of the
 // certificate on it.
-func (u *Uplink) upgrade(ctx context.Context, raw net.Conn, authorities *x509.CertPool) (ws *websocket.Conn, until time.Time, err error) {
-	host, _, _ := net.SplitHostPort(u.host) // made by JoinHostPort
-	secure := tls.Client(raw, &tls.Config{ServerName: host, RootCAs: authorities, MinVersion: tls.VersionTLS12, Time: u.now})
-	tlsCtx, cancel := context.WithTimeout(ctx, tlsTimeout)
-	defer cancel()
-	if err := secure.HandshakeContext(tlsCtx); err != nil {
-		return nil, until, &stageError{"TLS", tlsTimeout, err}
+func (u *Uplink) upgrade(ctx context.Context, under *transport, authorities *x509.CertPool) (ws *websocket.Conn, until time.Time, err error) {
+	secure, err := u.secure(ctx, u.endpoint, under, authorities)
+	if err != nil {
+		return nil, until, err
 	}
 	dialer := websocket.Dialer{
 		NetDialTLSContext: func(context.Context, string, string) (net.Conn, error) { return secure, nil },
 		HandshakeTimeout:  upgradeTimeout,
 		Subprotocols:      u.codecs(),
 	}
-	ws, answer, err := dialer.DialContext(ctx, u.o.URL, http.Header{"Authorization": {"Bearer " + u.token}})
+	ws, answer, err := dialer.DialContext(ctx, u.url, http.Header{"Authorization": {"Bearer " + u.token}})
 	if err != nil && answer != nil {
 		return nil, until, refusal(answer)
 	}

@@ -24,7 +24,7 @@ const (
 // Status is what people and metrics see of the uplink.
 type Status struct {
 	State     State      `json:"state"`
-	Endpoint  string     `json:"endpoint"`
+	Endpoint  string     `json:"endpoint"`             // of the present session, or tried next
 	Since     time.Time  `json:"since"`                // of State, "connecting" and "waiting" taken as one
 	NextTry   time.Time  `json:"next_try,omitzero"`    // when waiting
 	LastError string     `json:"last_error,omitempty"` // in words; stays after recovery
@@ -39,6 +39,8 @@ type Status struct {
 	Updates   uint64     `json:"updates"`             // updates acknowledged since start
 	LastAck   time.Time  `json:"last_ack,omitzero"`
 	Clock     *CloudTime `json:"clock,omitempty"` // by the session's time exchange
+
+	Endpoints []EndpointStatus `json:"endpoints,omitempty"` // in the order of preference, if there are several
 }
 
 // CloudTime is the cloud's clock as seen through a session.

@@ -32,7 +32,8 @@ const (
 	codeForeign      = "uplink_foreign" // not fieldgate.v1, or it breaks the protocol
 	codeClosed       = "uplink_closed"  // the cloud ended the session and said why
 	codeAlarm        = "uplink_alarm"   // … and people must act
-	codeHeld         = "uplink_held"    // readings of one epoch that cannot be sent; the subject is the epoch
+	codeProxy        = "uplink_proxy"
+	codeHeld         = "uplink_held" // readings of one epoch that cannot be sent; the subject is the epoch
 )
 
 var (
@@ -105,6 +106,7 @@ type trouble struct {
 	wait     wire.Wait
 	after    time.Duration // minimum asked for by the cloud
 	halve    bool          // messages were too big
+	here     bool          // only this address of the cloud wants to be left alone
 }
 
 // classify is the one place that decides what an error of a try means. It
@@ -115,6 +117,7 @@ func (u *Uplink) classify(err error) trouble {
 		credential *credentialError
 		authority  *authorityError
 		stage      *stageError
+		through    *proxyError
 		answer     *httpError
 		foreign    *foreignError
 		protocol   *protocolError
@@ -133,6 +136,8 @@ func (u *Uplink) classify(err error) trouble {
 	case errors.As(err, &authority):
 		t.code, t.severity = codeCertificate, health.Error
 		t.sentence = "the certificate of the cloud's authority cannot be used, so nothing is sent: " + authority.err.Error() + "; put it where [uplink] ca says"
+	case errors.As(err, &through):
+		u.failedThrough(&t, through)
 	case errors.As(err, &answer):
 		u.refused(&t, answer)
 	case errors.As(err, &closed):
@@ -156,7 +161,7 @@ func (u *Uplink) classify(err error) trouble {
 
 // drained is told when the cloud asked to come back later.
 func (u *Uplink) drained(t *trouble, d *drainedError) {
-	t.code, t.after = codeClosed, min(d.after, hintMax)+jitter(min(d.spread, hintMax))
+	t.code = codeClosed // how long to wait, afterDrain says
 	t.sentence = fmt.Sprintf("the cloud at %s asked this gateway to connect again later", u.host)
 	if d.reason != "" {
 		t.sentence += ": " + u.plain(d.reason)
@@ -165,7 +170,7 @@ func (u *Uplink) drained(t *trouble, d *drainedError) {
 
 // refused reads an HTTP answer in the place of an upgrade.
 func (u *Uplink) refused(t *trouble, answer *httpError) {
-	t.after = answer.after
+	t.after, t.here = answer.after, true
 	switch answer.status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		t.code, t.severity, t.wait = codeAuth, health.Error, waitAuth
@@ -240,6 +245,38 @@ func (u *Uplink) failedAt(t *trouble, e *stageError) {
 	}
 }
 
+// failedThrough finds words for a failure at, or of, a proxy.
+func (u *Uplink) failedThrough(t *trouble, e *proxyError) {
+	t.code, t.severity = codeProxy, health.Error
+	var alien x509.UnknownAuthorityError
+	switch {
+	case e.host == "":
+		t.sentence = "the address of the proxy cannot be read, so nothing is sent: " + u.plain(e.err.Error()) + "; see [uplink] proxy or proxy_file"
+	case e.login && e.given:
+		t.sentence = fmt.Sprintf("the proxy at %s refuses the user name or the password of [uplink] proxy", e.host)
+	case e.login:
+		t.sentence = fmt.Sprintf("the proxy at %s wants a user name and a password: set them in [uplink] proxy or proxy_file", e.host)
+	case e.status == http.StatusForbidden, e.status == http.StatusMethodNotAllowed, e.socks == 2:
+		t.sentence = fmt.Sprintf("the proxy at %s does not let this gateway connect to %s (%v): its rules must allow that", e.host, u.host, e)
+	case e.status != 0, e.socks != 0:
+		t.severity = health.Warning
+		t.sentence = fmt.Sprintf("the proxy at %s cannot connect to %s: %v", e.host, u.host, e)
+	case errors.Is(e, errNoProxy):
+		t.sentence = fmt.Sprintf("what is at %s is not a proxy of the kind that [uplink] proxy says", e.host)
+	case errors.As(e, &alien):
+		t.sentence = fmt.Sprintf("the certificate of the proxy at %s is signed by an unknown authority: set [uplink] proxy_ca to the authority's certificate", e.host)
+	case isTimeout(e.err):
+		t.severity = health.Warning
+		t.sentence = fmt.Sprintf("the proxy at %s does not answer in time: check the network and [uplink] proxy", e.host)
+	case errors.Is(e, syscall.ECONNREFUSED):
+		t.severity = health.Warning
+		t.sentence = fmt.Sprintf("the proxy at %s refuses the connection: is it running, and is the port in [uplink] proxy right?", e.host)
+	default:
+		t.severity = health.Warning
+		t.sentence = fmt.Sprintf("the proxy at %s cannot be used: %s", e.host, u.plain(e.err.Error()))
+	}
+}
+
 // wrongTime is told when a certificate's time does not fit ours: either may
 // be wrong.
 func (u *Uplink) wrongTime(t *trouble, cert *x509.Certificate) {
@@ -282,6 +319,8 @@ func (u *Uplink) tell(t trouble) {
 	if state != NoCredential {
 		u.failures++
 	}
+	u.endpoint.failures++
+	u.endpoint.lastError = t.sentence
 	u.set(func(s *Status) { s.State, s.LastError, s.Tries = state, t.sentence, u.failures })
 	if u.raised != "" && u.raised != t.code {
 		u.o.Conditions.Clear(u.raised, "", "")
@@ -298,9 +337,12 @@ func (u *Uplink) tellOnline(s *session, w *wire.Welcome) {
 	if u.raised != "" {
 		u.o.Conditions.Clear(u.raised, "", fmt.Sprintf("connected to %s, after %d failed tries", u.host, u.failures))
 	} else {
-		u.o.Log.Info("connected to the cloud", "endpoint", u.endpoint, "session", session, "level", string(level))
+		u.o.Log.Info("connected to the cloud", "endpoint", u.shown, "session", session, "level", string(level))
 	}
 	u.raised, u.failures = "", 0
+	u.endpoint.failures, u.endpoint.online = 0, time.Now()
+	u.endpoint.until, u.endpoint.refused = time.Time{}, false
+	u.showEndpoints()
 	u.set(func(s *Status) {
 		s.State, s.Session, s.Level, s.Encoding, s.Tries = Online, session, level, encoding, 0
 	})

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"sync"
 	"time"
 
@@ -35,21 +34,26 @@ const (
 // Options say to whom the uplink connects, as whom, and what it sends.
 type Options struct {
 	URL   string                 // wss://host[:port]/path; "" switches the uplink off
+	URLs  []string               // further addresses of the same cloud, tried in this order when URL fails
 	Token func() (string, error) // the credential, read again at every try; fs.ErrNotExist: none yet
 	// Authorities are who may sign the cloud's certificate, read again at every
 	// try; nil, or a nil pool: whom the system trusts.
 	Authorities func() (*x509.CertPool, error)
-	GatewayID   string
-	InstallID   [16]byte
-	Software    string // "fieldgate/0.1.0"
-	Source      Source
-	JSON        bool // speak fieldgate.v1.json, also to a cloud that knows CBOR
-	Clock       Clock
-	Floor       func() time.Time    // certificates are checked at a time no earlier than this; nil: the system clock alone
-	Commands    Commander           // nil: this gateway takes no commands
-	Config      Configurer          // nil: it takes no configuration from the cloud
-	Outgoing    <-chan wire.Message // results and reports, sent ahead of everything else; may be nil
-	CloudTime   func(time.Time)     // is told the cloud's time in every session and with every heartbeat; may be nil
+	// Proxy gives the proxy to go through, read again at every try; nil, or "":
+	// none. See CheckProxy for its form.
+	Proxy            func() (string, error)
+	ProxyAuthorities func() (*x509.CertPool, error) // who may sign the certificate of an https:// proxy; as Authorities
+	GatewayID        string
+	InstallID        [16]byte
+	Software         string // "fieldgate/0.1.0"
+	Source           Source
+	JSON             bool // speak fieldgate.v1.json, also to a cloud that knows CBOR
+	Clock            Clock
+	Floor            func() time.Time    // certificates are checked at a time no earlier than this; nil: the system clock alone
+	Commands         Commander           // nil: this gateway takes no commands
+	Config           Configurer          // nil: it takes no configuration from the cloud
+	Outgoing         <-chan wire.Message // results and reports, sent ahead of everything else; may be nil
+	CloudTime        func(time.Time)     // is told the cloud's time in every session and with every heartbeat; may be nil
 
 	Conditions Conditions
 	Log        *slog.Logger
@@ -59,19 +63,19 @@ type Options struct {
 
 // An Uplink keeps one gateway connected to its cloud.
 type Uplink struct {
-	o        Options
-	host     string // host:port, for people and for Dial
-	endpoint string // the URL without its query
-	woken    chan struct{}
+	o      Options
+	points []*endpoint // in the order of preference
+	woken  chan struct{}
 
 	// Owned by Run.
-	token    string                   // of the present try; kept out of every sentence
-	tries    int                      // exponent of the back-off
-	failures int                      // since the last session
-	raised   string                   // code of the condition that holds
-	maxMsg   int                      // bytes; halved when the cloud finds a message too big
-	stuck    map[gateway.EpochID]bool // epochs whose condition "held" is raised
-	garbles  int                      // closes in a row because the cloud could not decode us
+	*endpoint                          // of the present try, or of the next
+	token     string                   // of the present try; kept out of every sentence
+	tries     int                      // exponent of the back-off
+	failures  int                      // since the last session
+	raised    string                   // code of the condition that holds
+	maxMsg    int                      // bytes; halved when the cloud finds a message too big
+	stuck     map[gateway.EpochID]bool // epochs whose condition "held" is raised
+	garbles   int                      // closes in a row because the cloud could not decode us
 
 	parts     sync.WaitGroup // what Run waits for beside its own loop
 	splitting sync.Mutex     // held while the store splits an epoch
@@ -88,26 +92,15 @@ func New(o Options) (*Uplink, error) {
 	if o.URL == "" {
 		return u, nil
 	}
-	at, err := url.Parse(o.URL)
-	switch {
-	case err != nil:
-		return nil, errors.New("[uplink] url is not an address") // err repeats the address, which may hold a secret
-	case at.Scheme != "wss":
-		return nil, fmt.Errorf("[uplink] url begins with %q; only wss:// is accepted", at.Scheme+"://")
-	case at.Hostname() == "":
-		return nil, errors.New("[uplink] url names no host")
-	case at.User != nil:
-		return nil, errors.New("[uplink] url holds a user name; the credential belongs in the token file")
-	case !gateway.ValidID(o.GatewayID):
+	if !gateway.ValidID(o.GatewayID) {
 		return nil, fmt.Errorf("gateway id %q is not [A-Za-z0-9_-]{1,64}", o.GatewayID)
 	}
-	port := at.Port()
-	if port == "" {
-		port = "443"
+	var err error
+	if u.points, err = newEndpoints(o.URL, o.URLs); err != nil {
+		return nil, err
 	}
-	u.host = net.JoinHostPort(at.Hostname(), port)
-	u.endpoint = (&url.URL{Scheme: at.Scheme, Host: at.Host, Path: at.Path}).String()
-	u.status.Endpoint = u.endpoint
+	u.endpoint = u.points[0]
+	u.showEndpoints()
 	if u.o.Dial == nil {
 		u.o.Dial = (&net.Dialer{}).DialContext
 	}
@@ -133,13 +126,20 @@ func (u *Uplink) Run(ctx context.Context) error {
 		if result.proven() {
 			u.tries = 0
 		}
+		if result.moved {
+			u.turn(true)
+			u.showEndpoints()
+			next = pause{}
+			continue
+		}
 		t := u.classify(result.err)
 		u.countGarbles(result.err)
 		if t.halve {
 			u.maxMsg = max(wire.MinMessage, result.maxMsg/2)
 		}
-		next = u.pauseAfter(t, result)
 		u.tell(t)
+		next = u.pauseAfter(t, result)
+		u.showEndpoints()
 	}
 	return nil
 }
@@ -152,6 +152,8 @@ type result struct {
 	acks   int
 	spread time.Duration // the cloud's wish for the time after a loss
 	maxMsg int           // bytes; what messages were limited to
+	moved  bool          // we ended it ourselves, to go on at another address
+	drain  *drainedError // the cloud asked us to leave
 }
 
 // proven reports whether the cloud did its work in that session. Only that
@@ -178,10 +180,10 @@ func (u *Uplink) try(ctx context.Context) result {
 	if err != nil {
 		return failed(err)
 	}
-	err = s.run(ctx)
+	err, moved := u.serve(ctx, s)
 	return result{
 		err: err, ready: s.ready, lasted: time.Since(s.ready), acks: s.acks,
-		spread: s.spread, maxMsg: s.maxMsg,
+		spread: s.spread, maxMsg: s.maxMsg, moved: moved, drain: s.drain,
 	}
 }
 
@@ -202,4 +204,18 @@ func (u *Uplink) codecs() []string {
 		return []string{wire.SubprotocolJSON}
 	}
 	return []string{wire.SubprotocolCBOR, wire.SubprotocolJSON}
+}
+
+// serve runs a session to its end, and beside it what may end it for a better
+// one.
+func (u *Uplink) serve(ctx context.Context, s *session) (err error, moved bool) {
+	own, end := context.WithCancelCause(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer end(nil)
+	if u.endpoint != u.points[0] {
+		beside.Go(func() { u.goHome(own, end) })
+	}
+	err = s.run(own)
+	return err, errors.Is(context.Cause(own), errMoved)
 }

@@ -38,11 +38,35 @@ type pause struct {
 	refused bool          // the credential was: Wake cuts nothing, another credential does
 }
 
-// pauseAfter gives how long to wait before the next try. What the server asks
-// for is a minimum, with the jitter on top: many were asked the same.
+// pauseAfter gives how long to wait before the next try, and chooses its
+// address. What the server asks for is a minimum, with the jitter on top: many
+// were asked the same.
 func (u *Uplink) pauseAfter(t trouble, r result) pause {
+	if r.drain != nil {
+		return u.afterDrain(r.drain)
+	}
 	least := min(t.after, hintMax)
-	return pause{least + u.chosen(t, r), least, t.wait == waitAuth}
+	p := pause{least + u.chosen(t, r), least, t.wait == waitAuth}
+	if t.wait == waitCredential || len(u.points) == 1 && u.endpoint == u.points[0] {
+		return p
+	}
+	if t.here {
+		u.endpoint.until, u.endpoint.refused = time.Now().Add(p.length), p.refused
+		p = pause{length: u.backOff()}
+	}
+	u.turn(r.lasted >= provenAfter)
+	if wait := time.Until(u.endpoint.until); wait > 0 { // all want to be left alone
+		p = pause{wait, wait, u.endpoint.refused}
+	}
+	return p
+}
+
+// afterDrain waits as long as the cloud asked, and goes where it said.
+func (u *Uplink) afterDrain(d *drainedError) pause {
+	least := min(max(0, d.after), hintMax)
+	u.turn(true)
+	u.redirect(d)
+	return pause{length: least + jitter(min(d.spread, hintMax)), least: least}
 }
 
 // chosen is the part of a pause that the gateway itself decides.

@@ -33,6 +33,7 @@ const (
 type world struct {
 	*testing.T
 	net   *uplinktest.Network
+	ca    *uplinktest.CA
 	cloud *uplinktest.Cloud
 	store *uplinktest.Store
 	table *health.Table
@@ -58,7 +59,7 @@ func inWorld(t *testing.T, setup func(w *world, o *uplink.Options), test func(w 
 			t.Fatal(err)
 		}
 		w := &world{
-			T: t, net: &uplinktest.Network{}, cloud: &uplinktest.Cloud{Token: token}, store: uplinktest.NewStore(),
+			T: t, ca: ca, net: &uplinktest.Network{}, cloud: &uplinktest.Cloud{Token: token}, store: uplinktest.NewStore(),
 			table: health.New(logger), log: log, ended: make(chan struct{}),
 			certBegin: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC),
 		}

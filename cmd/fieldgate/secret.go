@@ -3,9 +3,12 @@ package main
 import (
 	"crypto/x509"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
+
+	"github.com/fieldgate/fieldgate/gateway/config"
 )
 
 // secretFile reads a one-line secret anew at every call, so that a file which
@@ -16,12 +19,44 @@ func secretFile(path string) func() (string, error) {
 		if path == "" {
 			return "", fmt.Errorf("no token_file is set: %w", fs.ErrNotExist)
 		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return "", fmt.Errorf("read the token: %w", err)
-		}
-		return strings.TrimSpace(string(text)), nil
+		return readSecret(path)
 	}
+}
+
+// secretMost is what a file with a secret may hold, in bytes.
+const secretMost = 4096
+
+// readSecret reads a one-line secret from a file that is its owner's alone.
+func readSecret(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("read a secret: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", fmt.Errorf("read a secret: %w", err)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return "", fmt.Errorf("%s may be read by others than its owner (mode %04o), so it is not used: chmod 600 %s", path, mode, path)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, secretMost))
+	if err != nil {
+		return "", fmt.Errorf("read a secret: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// proxyAddress gives the proxy of the configuration, anew at every call where
+// it stands in a file. Without one it is nil.
+func proxyAddress(cfg config.Uplink) func() (string, error) {
+	switch {
+	case cfg.ProxyFile != "":
+		return func() (string, error) { return readSecret(cfg.ProxyFile) }
+	case cfg.Proxy != "":
+		return func() (string, error) { return cfg.Proxy, nil }
+	}
+	return nil
 }
 
 // authorities reads the PEM file of who may sign the cloud's certificate,

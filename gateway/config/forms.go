@@ -16,6 +16,7 @@ import (
 // forms are the checks of single strings, by the name in the form tag.
 var forms = map[string]func(string) error{
 	"id": checkID, "wss": checkURL, "path": checkPath, "listen": checkListen, "host": checkHost, "bus": checkBus,
+	"proxy": checkProxy,
 }
 
 func checkID(s string) error {
@@ -39,6 +40,20 @@ func checkURL(s string) error {
 		return errors.New("a URL with a user name or password is refused, because URLs end up in logs: use token_file")
 	case u.RawQuery != "" || u.Fragment != "":
 		return errors.New("a URL with ? or # is refused, because URLs end up in logs: a token belongs into token_file")
+	}
+	return nil
+}
+
+// checkProxy repeats nothing of the address: it may hold a password.
+func checkProxy(s string) error {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Hostname() == "":
+		return errors.New("this is not the address of a proxy, such as http://HOST:3128 or socks5://HOST:1080")
+	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5":
+		return errors.New("a proxy must begin with http://, https:// or socks5://")
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return errors.New("the address of a proxy ends with its port")
 	}
 	return nil
 }

@@ -52,6 +52,7 @@ func parse(files []*source, table []Driver) (*Config, error) {
 	d := &decoder{col: col}
 	known := d.fields(root, "", reflect.ValueOf(cfg).Elem())
 	d.unknown(root, "", append(known, "device"))
+	d.uplink(root)
 	if v := root.table["version"]; v == nil {
 		col.add(root.at, "version", "this key is missing: write version = 1")
 	} else if v.kind == unstable.Integer && cfg.Version != 1 {

@@ -18,6 +18,7 @@ type Network struct {
 	conns     []*Conn // the dialers' ends, open or not
 	dials     int
 	hang      bool
+	refused   map[string]bool
 	budget    int // bytes until the next connection is cut; 0: never
 }
 
@@ -52,6 +53,9 @@ func (n *Network) Dial(ctx context.Context, network, at string) (net.Conn, error
 	n.mu.Lock()
 	n.dials++
 	l, hang, budget := n.listeners[at], n.hang, n.budget
+	if n.refused[at] {
+		l = nil
+	}
 	n.mu.Unlock()
 	failed := func(err error) error { return &net.OpError{Op: "dial", Net: network, Addr: addr(at), Err: err} }
 	if hang {
@@ -87,6 +91,16 @@ func (n *Network) Hang(on bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.hang = on
+}
+
+// Refuse makes an address refuse connections, as if nobody listened there.
+func (n *Network) Refuse(at string, on bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.refused == nil {
+		n.refused = map[string]bool{}
+	}
+	n.refused[at] = on
 }
 
 // CutAfter resets every connection dialled from now on after it has carried
