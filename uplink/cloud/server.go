@@ -37,7 +37,10 @@ const (
 // Options says what a Server works with. Log, Credentials and OperatorToken
 // are required.
 type Options struct {
-	Log           Log // stays the caller's to close, after the server has ended
+	Log           Log   // stays the caller's to close, after the server has ended
+	Feed          Feed  // of the log, for the ledger; nil: none is kept
+	Shelf         Shelf // for the ledger and what servers share; nil: none
+	Bus           Bus   // between the servers of this cloud; nil: there is only this one
 	Credentials   Credentials
 	OperatorToken string         // opens the operator's API
 	Health        func() error   // why the server cannot take readings; nil: it always can
@@ -86,6 +89,7 @@ func New(opt Options) *Server {
 	s.mux.HandleFunc("GET /v1/gateways/{id}/readings", s.operator(s.serveReadings))
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	s.mux.HandleFunc("GET /readyz", s.serveReady)
+	s.useConsumers()
 	return s
 }
 

@@ -247,8 +247,12 @@ func endingOf(end *wire.End) (ending, uint32) {
 	if end.Closed != nil {
 		return endClosed, 0
 	}
-	text := fmt.Sprintf("%s %d %d %d", end.Why, end.AtMost, end.T0, end.T1)
-	return endOpen, crc32.ChecksumIEEE([]byte(text))
+	return endOpen, openSum(end.Why, end.AtMost, end.T0, end.T1)
+}
+
+// openSum tells one open gap from another.
+func openSum(why gateway.Why, atMost uint64, t0, t1 int64) uint32 {
+	return crc32.ChecksumIEEE(fmt.Appendf(nil, "%s %d %d %d", why, atMost, t0, t1))
 }
 
 func (e epochState) ack() wire.EpochAck {

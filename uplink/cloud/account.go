@@ -1,0 +1,200 @@
+package cloud
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+const (
+	maxSpans     = 128 // in one document; what is more lies in parts
+	segmentSize  = 256 // records of an epoch that the index knows as one
+	maxSegments  = 1024
+	unknownBound = 1<<63 - 1
+)
+
+// An account is what the ledger knows of one epoch. It follows from the
+// records alone, in their order: to enter a record twice changes nothing.
+type account struct {
+	Epoch gateway.EpochID `json:"epoch"`
+	Ord   uint64          `json:"ord"`  // the gateway's epochs in the order in which they were first heard of
+	Line  string          `json:"line"` // of the chain whose sequences these are, see book
+	Seq   uint64          `json:"seq"`  // newest record that is in it
+
+	Upto    uint64   `json:"upto"` // accounted for up to here without a hole
+	End     ending   `json:"end"`
+	Open    *openGap `json:"open,omitempty"` // behind upto; stays while an epoch that had ended goes on
+	Missing uint64   `json:"missing"`        // readings up to upto that stand in gaps
+	Thinned uint64   `json:"thinned"`        // … of which summaries are left
+	Spans   []span   `json:"spans,omitempty"`
+	Parts   int      `json:"parts,omitempty"` // documents that hold older spans, maxSpans each
+
+	Boot  gateway.BootID `json:"boot"`
+	Timed bool           `json:"timed"` // T0 and T1 are known
+	T0    int64          `json:"t0"`    // earliest and latest stamp of its readings, µs of BOOTTIME
+	T1    int64          `json:"t1"`
+
+	Since   time.Time `json:"since"` // when its first record came, and its newest
+	Until   time.Time `json:"until"`
+	From    uint64    `json:"from"` // sequence of its first record that holds something; 0: none yet
+	Records uint64    `json:"records"`
+	Bytes   uint64    `json:"bytes"`
+	Tail    segment   `json:"tail"` // of the index, not yet full
+	Ended   time.Time `json:"ended,omitzero"`
+	Settled bool      `json:"settled"` // a later record proves that the end is in the log for good
+
+	// What the log lost after the ledger had it: Claimed is how far it had come,
+	// LogLost when a log began that does not name the epoch at all.
+	Claimed uint64     `json:"claimed,omitempty"`
+	LogLost *time.Time `json:"log_lost,omitempty"`
+
+	dirty bool
+	full  []segment // complete, not yet in the index
+}
+
+// An openGap is the end of an epoch that nobody saw.
+type openGap struct {
+	Why    gateway.Why `json:"why"`
+	AtMost uint64      `json:"at_most"`
+	T0     int64       `json:"t0"`
+	T1     int64       `json:"t1"`
+	Anchor wire.Anchor `json:"anchor"`
+}
+
+// A segment is a run of an epoch's records in the log.
+type segment struct {
+	First uint64 `json:"f"` // sequences of the log
+	Last  uint64 `json:"l"`
+	N     uint64 `json:"n"`  // records
+	T0    int64  `json:"t0"` // stamps of all that they hold
+	T1    int64  `json:"t1"`
+}
+
+func (a *account) done() bool { return a.End == endClosed || a.End == endOpen }
+
+// held is how many single readings the cloud has got.
+func (a *account) held() uint64 { return a.Upto - a.Missing - a.Thinned }
+
+// enter takes a record in, which is the next of its epoch. u is nil if its
+// body cannot be read. learn is given the anchors that came with it.
+func (a *account) enter(r Record, u *wire.Update, learn func(wire.Anchor)) {
+	if r.Seq <= a.Seq {
+		return
+	}
+	a.dirty = true
+	a.Seq, a.Until = r.Seq, r.At
+	a.Records++
+	a.Bytes += uint64(len(r.Body))
+	if a.From == 0 {
+		a.From = r.Seq
+	}
+	if r.N > 0 && r.First > a.Upto+1 {
+		a.witness(r.First - 1)
+	}
+	in := content{account: a, learn: learn}
+	in.take(r, u)
+	a.index(r.Seq, in)
+	if r.N > 0 || a.End == endUnlisted {
+		a.reopen()
+	}
+	a.Upto = max(a.Upto, r.First+r.N-1)
+	if a.Upto >= a.Claimed {
+		a.Claimed = 0
+	}
+	if u != nil && u.End != nil {
+		a.close(u.End)
+	}
+	switch {
+	case !a.done():
+		a.Ended = time.Time{}
+	case a.Ended.IsZero():
+		a.Ended = r.At
+	}
+}
+
+// reopen lets an epoch go on that had ended by an open gap: that gap then lies
+// behind what came. An orderly end is final.
+func (a *account) reopen() {
+	if a.End != endClosed {
+		a.End, a.Settled = endNone, false
+	}
+}
+
+func (a *account) close(e *wire.End) {
+	switch {
+	case e.Closed != nil:
+		a.End, a.Open = endClosed, nil
+	case a.End != endClosed:
+		a.End = endOpen
+		a.Open = &openGap{Why: e.Why, AtMost: e.AtMost, T0: e.T0, T1: e.T1, Anchor: *e.Anchor}
+	}
+}
+
+// witness notes readings of which only the resume state says that the log
+// held them.
+func (a *account) witness(upto uint64) {
+	a.miss(span{First: a.Upto + 1, N: upto - a.Upto, Why: whyUnwitnessed, Anchor: wire.Anchor{Boot: a.Boot}})
+	a.Upto = upto
+}
+
+func (a *account) miss(s span) {
+	if s.Why == whyThinned {
+		a.Thinned += s.N
+	} else {
+		a.Missing += s.N
+	}
+	a.Spans = addSpan(a.Spans, s)
+}
+
+// index notes where in the log which times lie. What has none may be of any
+// time.
+func (a *account) index(seq uint64, in content) {
+	t0, t1 := in.t0, in.t1
+	if !in.timed {
+		t0, t1 = -unknownBound, unknownBound
+	}
+	s := &a.Tail
+	if s.N == 0 {
+		*s = segment{First: seq, T0: t0, T1: t1}
+	}
+	s.Last, s.N = seq, s.N+1
+	s.T0, s.T1 = min(s.T0, t0), max(s.T1, t1)
+	if s.N == segmentSize {
+		a.full = append(a.full, *s)
+		*s = segment{}
+	}
+}
+
+// rewind goes back to what a log that has lost records says of the epoch.
+func (a *account) rewind(e epochState) {
+	a.dirty = true
+	a.Claimed, a.LogLost = max(a.Claimed, a.Upto), nil
+	for _, s := range a.Spans {
+		if s.last() > e.upto {
+			lost := s.last() - max(s.First, e.upto+1) + 1
+			if s.Why == whyThinned {
+				a.Thinned -= lost
+			} else {
+				a.Missing -= lost
+			}
+		}
+	}
+	a.Spans = cutSpans(a.Spans, e.upto)
+	a.Upto, a.End, a.Ended, a.Settled = e.upto, e.end, time.Time{}, false
+	if a.End != endOpen {
+		a.Open = nil
+	}
+}
+
+// moveTo makes the account one of another line of the chain, whose sequences
+// are not those that it knows.
+func (a *account) moveTo(line string) {
+	a.Line, a.Seq, a.From, a.Tail, a.full, a.dirty = line, 0, 0, segment{}, nil, true
+}
+
+// String tells of an account in one line, for messages.
+func (a *account) String() string {
+	return fmt.Sprintf("epoch %s: upto %d, end %c, %d missing, %d thinned", a.Epoch, a.Upto, a.End, a.Missing, a.Thinned)
+}

@@ -1,0 +1,382 @@
+package cloud
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// maxJoins is how many joins a book remembers.
+const maxJoins = 32
+
+// A book is all that the ledger knows of one gateway: an account for each of
+// its epochs and a clock for each of its boots. Records are entered in the
+// order of the log. Owned by one goroutine.
+type book struct {
+	gatewayID string
+	log       Log
+	shelf     Shelf // nil: nothing was ever saved
+	page      page
+	accounts  map[gateway.EpochID]*account // those touched
+	clocks    map[gateway.BootID]*bootClock
+	changed   map[gateway.BootID]bool // clocks
+	checked   bool                    // the log still has what the page says is the newest
+	joined    func(join)              // may be nil; told of every new join
+}
+
+// A page is what a book remembers of the chain.
+type page struct {
+	Seq     uint64    `json:"seq"`  // every record up to here was entered or is void
+	Last    mark      `json:"last"` // the newest valid record
+	Line    string    `json:"line"` // the record with which the unbroken chain begins; sequences of another line mean nothing
+	Ord     uint64    `json:"ord"`  // of the newest account
+	Pending []ended   `json:"pending,omitempty"`
+	Joins   []join    `json:"joins,omitempty"`
+	At      time.Time `json:"at"` // when the newest record came
+
+	dirty bool
+}
+
+// A mark names a record.
+type mark struct {
+	Seq uint64 `json:"seq"`
+	ID  string `json:"id"`
+}
+
+// An ended is an epoch that ended, until a later record proves the chain.
+type ended struct {
+	Epoch gateway.EpochID `json:"epoch"`
+	At    time.Time       `json:"at"`
+}
+
+// A join is where the log no longer had what the ledger had entered, and went
+// on: what lies between may be lost.
+type join struct {
+	At     time.Time    `json:"at"`
+	Seq    uint64       `json:"seq"`    // of the record with which the log went on
+	Anew   bool         `json:"anew"`   // nothing of the gateway was left
+	Epochs []joinedFrom `json:"epochs"` // whose readings may be lost
+}
+
+// A joinedFrom is what of an epoch may be lost: From to Upto.
+type joinedFrom struct {
+	Epoch gateway.EpochID `json:"epoch"`
+	From  uint64          `json:"from"`
+	Upto  uint64          `json:"upto"`
+}
+
+func newBook(gatewayID string, log Log, shelf Shelf) *book {
+	return &book{
+		gatewayID: gatewayID, log: log, shelf: shelf,
+		accounts: map[gateway.EpochID]*account{}, clocks: map[gateway.BootID]*bootClock{}, changed: map[gateway.BootID]bool{},
+	}
+}
+
+// The keys of a book's documents.
+func (b *book) pageKey() string { return "ledger." + b.gatewayID + ".page" }
+func (b *book) accountKey(e gateway.EpochID) string {
+	return "ledger." + b.gatewayID + "." + e.String()
+}
+func (b *book) partKey(e gateway.EpochID, n int) string {
+	return fmt.Sprintf("spans.%s.%s.%d", b.gatewayID, e, n)
+}
+func (b *book) indexKey(e gateway.EpochID) string { return "index." + b.gatewayID + "." + e.String() }
+func (b *book) clockKey(id gateway.BootID) string { return "clock." + b.gatewayID + "." + id.String() }
+
+// get reads a document into v. One that is not there leaves v as it is.
+func (b *book) get(ctx context.Context, key string, v any) (found bool, err error) {
+	if b.shelf == nil {
+		return false, nil
+	}
+	doc, err := b.shelf.Get(ctx, key)
+	if errors.Is(err, ErrNoDoc) {
+		return false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(doc.Body, v)
+	}
+	if err != nil {
+		return false, fmt.Errorf("read %s: %w", key, err)
+	}
+	return true, nil
+}
+
+// open reads the page.
+func (b *book) open(ctx context.Context) error {
+	_, err := b.get(ctx, b.pageKey(), &b.page)
+	return err
+}
+
+// account gives an epoch's account, a new one if there is none.
+func (b *book) account(ctx context.Context, e gateway.EpochID) (*account, error) {
+	a := b.accounts[e]
+	if a == nil {
+		a = &account{Epoch: e, End: endNone}
+		found, err := b.get(ctx, b.accountKey(e), a)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			b.page.Ord++
+			b.page.dirty = true
+			a.Ord, a.Since, a.Line, a.dirty = b.page.Ord, b.page.At, b.page.Line, true
+		}
+		b.page.Ord = max(b.page.Ord, a.Ord) // a crash may have come before the page
+		b.accounts[e] = a
+	}
+	if a.Line != b.page.Line {
+		a.moveTo(b.page.Line)
+	}
+	return a, nil
+}
+
+// clock gives a boot's clock, an empty one if there is none.
+func (b *book) clock(ctx context.Context, id gateway.BootID) (*bootClock, error) {
+	c := b.clocks[id]
+	if c == nil {
+		c = &bootClock{Boot: id}
+		if _, err := b.get(ctx, b.clockKey(id), c); err != nil {
+			return nil, err
+		}
+		b.clocks[id] = c
+	}
+	return c, nil
+}
+
+// enter takes the next record of the gateway in.
+func (b *book) enter(ctx context.Context, r Record) error {
+	p := &b.page
+	if !b.checked {
+		ok, err := b.intact(ctx)
+		if err != nil {
+			return err
+		}
+		b.checked = ok
+	}
+	if b.checked && r.Seq <= p.Seq || r.ID == p.Last.ID {
+		return nil
+	}
+	valid, err := b.follows(ctx, r)
+	if err != nil {
+		return err
+	}
+	p.dirty = true
+	p.Seq = r.Seq
+	if !valid {
+		return nil
+	}
+	broken := p.Last.ID != "" && r.Prev != p.Last.ID
+	if broken || p.Last.ID == "" {
+		p.Line = r.ID
+	}
+	p.Last, p.At, b.checked = mark{r.Seq, r.ID}, r.At, true
+	if broken {
+		if err := b.join(ctx, r); err != nil {
+			return err
+		}
+	}
+	if err := b.settle(ctx, r.At); err != nil {
+		return err
+	}
+	return b.enterBody(ctx, r)
+}
+
+// intact tells whether the log still has the newest record that was entered,
+// or only what came before newer ones was purged.
+func (b *book) intact(ctx context.Context) (bool, error) {
+	if b.page.Last.ID == "" {
+		return true, nil
+	}
+	for r, err := range b.log.Read(ctx, b.gatewayID, b.page.Last.Seq) {
+		if err != nil {
+			return false, err
+		}
+		return r.ID == b.page.Last.ID || r.Seq > b.page.Last.Seq && r.Prev == b.page.Last.ID, nil
+	}
+	return false, nil
+}
+
+// follows tells whether r is the next record of the chain, or void. It is void
+// if another stands in the place of its predecessor.
+func (b *book) follows(ctx context.Context, r Record) (bool, error) {
+	if b.page.Last.ID == "" || r.Prev == b.page.Last.ID {
+		return true, nil
+	}
+	if ok, err := b.intact(ctx); ok || err != nil {
+		return false, err
+	}
+	if r.PrevSeq == 0 {
+		return true, nil
+	}
+	for prev, err := range b.log.Read(ctx, b.gatewayID, r.PrevSeq) {
+		if err != nil {
+			return false, err
+		}
+		return prev.Seq != r.PrevSeq || prev.ID == r.Prev, nil
+	}
+	return true, nil
+}
+
+// join marks where the log goes on after it lost records: what its state says
+// of each epoch counts from here on.
+func (b *book) join(ctx context.Context, r Record) error {
+	held, err := parseState(r.State)
+	if err != nil {
+		return fmt.Errorf("record %d of %s: %w", r.Seq, b.gatewayID, err)
+	}
+	if err := b.loadAll(ctx); err != nil {
+		return err
+	}
+	j := join{At: r.At, Seq: r.Seq, Anew: r.PrevSeq == 0}
+	named := map[gateway.EpochID]epochState{}
+	for _, e := range held.epochs {
+		named[e.id] = e
+	}
+	for _, a := range b.sorted() {
+		if a.Line == b.page.Line && a.Seq >= r.Seq {
+			continue // a crash came between this account and the page
+		}
+		e, ok := named[a.Epoch]
+		switch {
+		case ok && e.upto < a.Upto:
+			j.Epochs = append(j.Epochs, joinedFrom{a.Epoch, e.upto + 1, a.Upto})
+			if err := b.unsplit(ctx, a); err != nil {
+				return err
+			}
+			a.rewind(e)
+		case !ok && j.Anew && a.Upto > 0:
+			j.Epochs = append(j.Epochs, joinedFrom{a.Epoch, 1, a.Upto})
+			a.LogLost, a.dirty = &r.At, true
+		}
+		a.moveTo(b.page.Line)
+	}
+	b.page.Joins = append(b.page.Joins, j)
+	b.page.Joins = b.page.Joins[max(0, len(b.page.Joins)-maxJoins):]
+	b.page.Pending = nil
+	if b.joined != nil {
+		b.joined(j)
+	}
+	return nil
+}
+
+// await lists an epoch that ended among those that are not proved yet.
+func (b *book) await(a *account) {
+	p := &b.page
+	p.Pending = slices.DeleteFunc(p.Pending, func(e ended) bool { return e.Epoch == a.Epoch })
+	if a.done() && !a.Settled {
+		i, _ := slices.BinarySearchFunc(p.Pending, a.Ended, func(e ended, t time.Time) int { return e.At.Compare(t) })
+		p.Pending = slices.Insert(p.Pending, i, ended{a.Epoch, a.Ended})
+	}
+}
+
+// settle notes which ended epochs are proved by a record that came later.
+func (b *book) settle(ctx context.Context, now time.Time) error {
+	p := &b.page
+	for len(p.Pending) > 0 && now.Sub(p.Pending[0].At) >= retain {
+		a, err := b.account(ctx, p.Pending[0].Epoch)
+		if err != nil {
+			return err
+		}
+		if a.done() && a.Ended.Equal(p.Pending[0].At) { // else it went on, and a crash came before the page
+			a.Settled, a.dirty = true, true
+		}
+		p.Pending = p.Pending[1:]
+	}
+	return nil
+}
+
+func (b *book) enterBody(ctx context.Context, r Record) error {
+	if r.Kind == KindOpen {
+		return b.enterState(ctx, r)
+	}
+	m, _ := wire.Decode(r.Body) // checked before it was stored: nil is damage
+	if r.Kind == KindEvent {
+		if e, ok := m.(*wire.Event); ok {
+			return b.learn(ctx, []wire.Anchor{e.Anchor})
+		}
+		return nil
+	}
+	a, err := b.account(ctx, r.Epoch)
+	if err != nil {
+		return err
+	}
+	if r.N > 0 && r.First <= a.Upto && r.Seq > a.Seq {
+		if err := b.unsplit(ctx, a); err != nil {
+			return err
+		}
+		a.rewind(epochState{upto: r.First - 1, end: endNone})
+	}
+	var anchors []wire.Anchor
+	u, _ := m.(*wire.Update)
+	a.enter(r, u, func(x wire.Anchor) {
+		if n := len(anchors); n == 0 || anchors[n-1] != x {
+			anchors = append(anchors, x)
+		}
+	})
+	b.await(a)
+	return b.learn(ctx, anchors)
+}
+
+// enterState takes over what the state of an open record says: epochs that
+// hello named first, and those that it no longer names.
+func (b *book) enterState(ctx context.Context, r Record) error {
+	held, err := parseState(r.State)
+	if err != nil {
+		return fmt.Errorf("record %d of %s: %w", r.Seq, b.gatewayID, err)
+	}
+	for _, e := range held.epochs {
+		a, err := b.account(ctx, e.id)
+		if err != nil {
+			return err
+		}
+		if a.Seq >= r.Seq {
+			continue // a crash came between this account and the page
+		}
+		switch {
+		case e.upto > a.Upto:
+			a.witness(e.upto)
+			a.dirty = true
+		case e.upto < a.Upto: // an epoch that a log begun anew did not know
+			if err := b.unsplit(ctx, a); err != nil {
+				return err
+			}
+			a.rewind(e)
+		}
+		if a.End != e.end && (e.end == endUnlisted || a.End == endUnlisted) {
+			a.End, a.dirty = e.end, true
+		}
+	}
+	return nil
+}
+
+// learn takes anchors into the clocks of their boots.
+func (b *book) learn(ctx context.Context, anchors []wire.Anchor) error {
+	for _, x := range anchors {
+		c, err := b.clock(ctx, x.Boot)
+		if err != nil {
+			return err
+		}
+		if c.add(x) {
+			b.changed[x.Boot] = true
+		}
+	}
+	return nil
+}
+
+// sorted gives the accounts at hand in the order in which their epochs were
+// first heard of.
+func (b *book) sorted() []*account {
+	list := make([]*account, 0, len(b.accounts))
+	for _, a := range b.accounts {
+		list = append(list, a)
+	}
+	slices.SortFunc(list, func(x, y *account) int { return cmp.Compare(x.Ord, y.Ord) })
+	return list
+}

@@ -1,0 +1,152 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+)
+
+const (
+	ledgerName  = "ledger"        // of the consumer
+	ledgerBatch = 256             // records entered between two saves, at most
+	ledgerPause = 2 * time.Second // between two saves, unless there are more records than a batch
+	ledgerBooks = 4096            // gateways at hand
+)
+
+// A ledger keeps a book for every gateway, from the log's feed, on the shelf.
+// What it has entered outlives the log.
+type ledger struct {
+	log    Log
+	feed   Feed
+	shelf  Shelf
+	logger *slog.Logger
+
+	books map[string]*book // owned by the consumer
+	saved time.Time        // likewise
+
+	entered atomic.Uint64 // records
+	behind  atomic.Int64  // ms between when the newest entered record came and when it was entered
+}
+
+// run consumes the feed until ctx is done.
+func (l *ledger) run(ctx context.Context) {
+	l.books = map[string]*book{}
+	err := l.feed.Consume(ctx, ledgerName, ledgerBatch, l.take)
+	if err != nil && ctx.Err() == nil {
+		l.logger.Error("the ledger has stopped; what the log holds is not lost, and is entered when the server starts again", "error", err)
+	}
+}
+
+// take enters a batch and saves what it changed. After an error nothing is
+// remembered that is not saved: the batch comes again.
+func (l *ledger) take(ctx context.Context, batch []Entry) error {
+	if wait := ledgerPause - time.Since(l.saved); len(batch) < ledgerBatch && wait > 0 {
+		select {
+		case <-time.After(wait): // meanwhile more comes, which the next save takes along
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	touched := map[string]*book{}
+	err := l.enter(ctx, batch, touched)
+	if err == nil {
+		var books []*book
+		for _, b := range touched {
+			books = append(books, b)
+		}
+		err = save(ctx, l.shelf, books)
+	}
+	if err != nil {
+		clear(l.books)
+		return err
+	}
+	l.saved = time.Now()
+	l.entered.Add(uint64(len(batch)))
+	l.behind.Store(time.Since(batch[len(batch)-1].At).Milliseconds())
+	for id := range l.books {
+		if len(l.books) <= ledgerBooks {
+			break
+		}
+		delete(l.books, id)
+	}
+	return nil
+}
+
+func (l *ledger) enter(ctx context.Context, batch []Entry, touched map[string]*book) error {
+	for _, e := range batch {
+		b := l.books[e.GatewayID]
+		if b == nil {
+			b = newBook(e.GatewayID, l.log, l.shelf)
+			b.joined = func(j join) { l.tellJoin(e.GatewayID, j) }
+			if err := b.open(ctx); err != nil {
+				return err
+			}
+			l.books[e.GatewayID] = b
+		}
+		touched[e.GatewayID] = b
+		if err := b.enter(ctx, e.Record); err != nil {
+			return fmt.Errorf("enter record %d of %s: %w", e.Seq, e.GatewayID, err)
+		}
+	}
+	return nil
+}
+
+func (l *ledger) tellJoin(gatewayID string, j join) {
+	l.logger.Error("the log has lost records that the ledger had entered; what the gateway still holds it sends again, the rest may be lost",
+		"gateway", gatewayID, "record", j.Seq, "all", j.Anew, "epochs", len(j.Epochs))
+}
+
+// settled gives what the ledger knows of an epoch that ended and is proved:
+// the state may forget it. It is false of all others.
+func (s *Server) settled(ctx context.Context, gatewayID string, e gateway.EpochID) (epochState, bool, error) {
+	none := epochState{id: e, end: endNone}
+	if s.opt.Shelf == nil {
+		return none, false, nil
+	}
+	b := newBook(gatewayID, s.opt.Log, s.opt.Shelf)
+	var a account
+	found, err := b.get(ctx, b.accountKey(e), &a)
+	if err != nil || !found || !a.Settled || a.LogLost != nil {
+		return none, false, err
+	}
+	return epochState{id: e, upto: a.Upto, end: a.End, sum: a.sum()}, true, nil
+}
+
+// sum tells one open gap from another, as in a state.
+func (a *account) sum() uint32 {
+	if a.End != endOpen || a.Open == nil {
+		return 0
+	}
+	return openSum(a.Open.Why, a.Open.AtMost, a.Open.T0, a.Open.T1)
+}
+
+// reading gives a gateway's book as of now: what is saved, and what the log
+// has beyond it. It is not to be saved.
+func (s *Server) reading(ctx context.Context, gatewayID string) (*book, error) {
+	b := newBook(gatewayID, s.opt.Log, s.opt.Shelf)
+	if err := errors.Join(b.open(ctx), b.loadAll(ctx)); err != nil {
+		return nil, err
+	}
+	ok, err := b.intact(ctx)
+	if err != nil {
+		return nil, err
+	}
+	from := uint64(0)
+	if ok {
+		from = b.page.Seq + 1
+	}
+	for r, err := range s.opt.Log.Read(ctx, gatewayID, from) {
+		if err == nil {
+			err = b.enter(ctx, r)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the log of %s: %w", gatewayID, err)
+		}
+	}
+	return b, nil
+}

@@ -1,0 +1,146 @@
+package cloud
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/fieldgate/fieldgate/gateway"
+)
+
+// enterAll gives the entries to a new ledger on a shelf, as after a restart,
+// and returns what of them was saved of gateway g.
+func enterAll(t *testing.T, h *history, shelf Shelf, entries []Entry) *book {
+	t.Helper()
+	touched := map[string]*book{}
+	if err := errors.Join(newLedger(h, shelf).enter(t.Context(), entries, touched), save(t.Context(), shelf, slices.Collect(maps.Values(touched)))); err != nil {
+		t.Fatal(err)
+	}
+	b := newBook("g", h, shelf)
+	if err := errors.Join(b.open(t.Context()), b.loadAll(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// The log is lost as a whole; the gateway comes back with what it still holds.
+// The ledger marks the join, keeps what was finished, and takes in again what
+// comes again.
+func TestLedgerOutlivesItsLog(t *testing.T) {
+	h, shelf := newHistory(), &memShelf{}
+	h.name = "old"
+	finished, growing := h.epoch(), gateway.EpochID{9}
+	h.open("g", true, finished, growing)
+	h.send("g", h.data(finished, 1, 4))
+	h.send("g", aGap(finished, 5, 2, gateway.WhyDropped))
+	h.send("g", anEnd(finished, 6, true))
+	h.send("g", h.data(growing, 1, 50))
+	enterAll(t, h, shelf, h.entries)
+
+	anew := newHistory()
+	anew.name = "new"
+	anew.open("g", true, growing)
+	b := enterAll(t, anew, shelf, anew.entries)
+	old, now := b.accounts[finished], b.accounts[growing]
+	if len(b.page.Joins) != 1 || !b.page.Joins[0].Anew || len(b.page.Joins[0].Epochs) != 2 {
+		t.Fatalf("joins %+v", b.page.Joins)
+	}
+	if old.LogLost == nil || old.Upto != 6 || old.End != endClosed || len(old.Spans) != 1 {
+		t.Errorf("what was finished: %s, lost %v", old, old.LogLost)
+	}
+	if now.Upto != 0 || now.Claimed != 50 || now.LogLost != nil {
+		t.Errorf("what grows: %s, claimed %d", now, now.Claimed)
+	}
+
+	anew.send("g", aGap(growing, 1, 30, gateway.WhyForgottenAfterAck))
+	anew.send("g", anew.data(growing, 31, 30))
+	b = enterAll(t, anew, shelf, anew.entries) // the first record comes twice
+	now = b.accounts[growing]
+	if now.Upto != 60 || now.Claimed != 0 || now.Missing != 30 || now.Records != 1+2 || len(b.page.Joins) != 1 {
+		t.Errorf("after the gateway came back: %s, claimed %d, %d records, joins %+v", now, now.Claimed, now.Records, b.page.Joins)
+	}
+}
+
+// The log loses its newest records, and others take their places; what an
+// older session had under way is void.
+func TestLedgerSeesALostTail(t *testing.T) {
+	h, shelf := newHistory(), &memShelf{}
+	h.name = "a"
+	e := h.epoch()
+	h.open("g", true, e)
+	h.send("g", h.data(e, 1, 4))
+	h.send("g", aGap(e, 5, 3, gateway.WhyDropped))
+	h.send("g", h.data(e, 8, 4))
+	g := h.gw("g")
+	lost, kept := g.last, *g
+	enterAll(t, h, shelf, h.entries)
+
+	h.entries = h.entries[:2]
+	h.seq, h.name = 2, "b"
+	kept.last = mark{2, "a2"}
+	kept.state = state{epochs: []epochState{{id: e, upto: 4, end: endNone}}}
+	kept.epochs[e].what = kept.epochs[e].what[:4]
+	*g = kept
+	h.open("g", true, e)
+	h.open("g", true, e) // in the place of the newest that was lost
+	h.write("g", Record{Prev: lost.ID, PrevSeq: lost.Seq, Kind: KindUpdate, Epoch: e, First: 12, N: 9})
+	b := enterAll(t, h, shelf, h.entries[2:])
+	a := b.accounts[e]
+	if a.Upto != 4 || a.Claimed != 11 || a.Missing != 0 || len(a.Spans) != 0 {
+		t.Errorf("after the loss: %s, claimed %d, spans %v", a, a.Claimed, a.Spans)
+	}
+	if j := b.page.Joins; len(j) != 1 || j[0].Anew || len(j[0].Epochs) != 1 || j[0].Epochs[0] != (joinedFrom{e, 5, 11}) {
+		t.Errorf("joins %+v", j)
+	}
+	h.send("g", h.data(e, 5, 3))
+	b = enterAll(t, h, shelf, h.entries[2:])
+	if a := b.accounts[e]; a.Upto != 7 || a.Missing != 0 {
+		t.Errorf("after resending: %s", a)
+	}
+}
+
+// Long lists of gaps lie in parts, which going back takes up again.
+func TestLedgerSplitsLongLists(t *testing.T) {
+	h, shelf := newHistory(), &memShelf{}
+	e := h.epoch()
+	h.open("g", true, e)
+	for i := range uint64(5 * maxSpans) {
+		h.send("g", h.data(e, 2*i+1, 1))
+		h.send("g", aGap(e, 2*i+2, 1, gateway.WhyDropped))
+	}
+	for batch := range slices.Chunk(h.entries, 300) {
+		enterAll(t, h, shelf, batch)
+	}
+	h.wantAccounts(t, shelf)
+	for key, d := range shelf.docs {
+		if len(d.Body) > 64<<10 {
+			t.Errorf("%s has %d bytes", key, len(d.Body))
+		}
+	}
+	b := enterAll(t, h, shelf, nil)
+	a := b.accounts[e]
+	if a.Parts < 3 {
+		t.Fatalf("%d parts", a.Parts)
+	}
+	if err := b.unsplit(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	a.rewind(epochState{id: e, upto: 7, end: endNone})
+	if a.Missing != 3 || len(a.Spans) != 3 || a.held() != 4 {
+		t.Errorf("gone back to %s, %d spans", a, len(a.Spans))
+	}
+}
+
+// A ledger that begins on a log whose oldest records were purged says so.
+func TestLedgerBegunLate(t *testing.T) {
+	h, shelf := newHistory(), &memShelf{}
+	e := h.epoch()
+	h.open("g", true, e)
+	h.send("g", h.data(e, 1, 4))
+	h.send("g", h.data(e, 5, 4))
+	b := enterAll(t, h, shelf, h.entries[2:])
+	if a := b.accounts[e]; a.Upto != 8 || a.held() != 4 || a.Spans[0].Why != whyUnwitnessed || a.Spans[0].N != 4 {
+		t.Errorf("%s, spans %+v", a, a.Spans)
+	}
+}
