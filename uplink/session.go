@@ -311,7 +311,9 @@ func (s *session) handle(in incoming) error {
 			s.say(func() wire.Message { return s.sync.pong(s.u.o.Clock, m, in.at) })
 		}
 	case *wire.Pong:
-		s.sync.sample(s.u, m, in.at)
+		if delay, ours := s.sync.sample(s.u, m, in.at); ours {
+			s.link.roundTrip(delay)
+		}
 	case *wire.Drain:
 		s.drained(m)
 	case *wire.Bye:

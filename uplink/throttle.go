@@ -4,9 +4,9 @@ import "time"
 
 const (
 	throttleLeast = 4 << 10 // bytes; half a second of 64 kbit/s
-	throttleFirst = 8 << 10
-	queueShort    = 300 * time.Millisecond // waiting on the line that is no reason to slow down
-	queueLong     = 700 * time.Millisecond
+	throttleFirst = 4 << 10
+	queueShort    = 200 * time.Millisecond // waiting on the line that is no reason to slow down
+	queueLong     = 500 * time.Millisecond
 )
 
 // A throttle keeps the backlog from filling the queues between here and the
@@ -26,9 +26,7 @@ func newThrottle() throttle { return throttle{window: throttleFirst} }
 // sent were answered now. most is what the cloud allows.
 func (t *throttle) answer(f flight, now time.Time, most int) {
 	took := now.Sub(f.sent)
-	if t.base == 0 || took < t.base {
-		t.base = took
-	}
+	t.roundTrip(took)
 	if f.lane != laneBacklog {
 		return
 	}
@@ -38,6 +36,13 @@ func (t *throttle) answer(f flight, now time.Time, most int) {
 	case queue > queueLong && f.sent.After(t.slowed):
 		t.window = max(throttleLeast, t.window/2)
 		t.slowed = now
+	}
+}
+
+// roundTrip takes the measurement of a ping, which waits for no disk.
+func (t *throttle) roundTrip(took time.Duration) {
+	if t.base == 0 || took < t.base {
+		t.base = took
 	}
 }
 

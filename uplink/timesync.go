@@ -49,9 +49,8 @@ func (t *timesync) pong(c Clock, m *wire.Ping, at gateway.Stamp) *wire.Pong {
 }
 
 // sample takes the answer to one of our pings, and ignores any other.
-func (t *timesync) sample(u *Uplink, m *wire.Pong, at gateway.Stamp) {
+func (t *timesync) sample(u *Uplink, m *wire.Pong, at gateway.Stamp) (delay time.Duration, ours bool) {
 	t0 := gateway.Stamp(m.T0)
-	ours := false
 	for i, sent := range t.sent {
 		if sent == t0 {
 			t.sent = append(t.sent[:i], t.sent[i+1:]...)
@@ -59,17 +58,18 @@ func (t *timesync) sample(u *Uplink, m *wire.Pong, at gateway.Stamp) {
 			break
 		}
 	}
-	delay := int64(at-t0) - (m.T2 - m.T1)
-	if !ours || delay < 0 || m.T2 < m.T1 {
-		return
+	us := int64(at-t0) - (m.T2 - m.T1)
+	if !ours || us < 0 || m.T2 < m.T1 {
+		return 0, false
 	}
 	if len(t.samples) == syncKept {
 		t.samples = t.samples[1:]
 	}
-	t.samples = append(t.samples, timeSample{at, delay, ((m.T1 - m.T0) + (m.T2 - int64(at))) / 2})
+	t.samples = append(t.samples, timeSample{at, us, ((m.T1 - m.T0) + (m.T2 - int64(at))) / 2})
 	clock := t.best(at)
-	u.set(func(s *Status) { s.RTTMS, s.Clock = float64(delay)/1000, &clock })
+	u.set(func(s *Status) { s.RTTMS, s.Clock = float64(us)/1000, &clock })
 	t.take(u, m.T2)
+	return time.Duration(us) * time.Microsecond, true
 }
 
 // best weighs the samples by their delay and their age.
