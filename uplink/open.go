@@ -37,6 +37,12 @@ func (u *Uplink) hello() *wire.Hello {
 			m.Events.Acked = acked.Seq
 		}
 	}
+	if u.o.Commands != nil {
+		m.Caps = append(m.Caps, "commands")
+	}
+	if u.o.Config != nil {
+		m.Caps, m.Cfg = append(m.Caps, "config"), u.o.Config.Applied()
+	}
 	states := u.o.Source.Epochs()
 	for i, st := range states {
 		open := !finished(st, st.Acked, st.Done)
@@ -71,6 +77,9 @@ func (u *Uplink) open(ctx context.Context, l *line) (*session, error) {
 		return nil, err
 	}
 	u.tellOnline(s, w)
+	if u.o.Config != nil {
+		u.o.Config.Ready()
+	}
 	return s, nil
 }
 

@@ -43,9 +43,10 @@ type session struct {
 	rejected int // readings that became gaps
 	dec      *block.Decoder
 	enc      *block.Encoder
-	garbled  int  // messages of the cloud that made no sense
-	deaf     bool // the store could not note an ack; told once
-	blamed   bool // the cloud did not understand a message; told once
+	garbled  int    // messages of the cloud that made no sense
+	deaf     bool   // the store could not note an ack; told once
+	blamed   bool   // the cloud did not understand a message; told once
+	reported []byte // the last status
 	sync     timesync
 
 	in      chan incoming
@@ -140,6 +141,7 @@ func (s *session) run(ctx context.Context) error {
 	s.late.Stop()
 	s.wake.Stop()
 	s.burst()
+	s.report()
 	err := s.serve(ctx)
 	var broken *writeError
 	if errors.As(err, &broken) {
@@ -171,8 +173,11 @@ func (s *session) serve(ctx context.Context) error {
 		case err = <-s.wrote:
 			s.writing = false
 		case <-arrival: // of an event
+		case m := <-s.u.o.Outgoing:
+			s.say(func() wire.Message { return m })
 		case <-s.beat.C:
 			s.beat.Reset(s.ping)
+			s.report()
 			s.say(func() wire.Message { return s.sync.ping(s.u.o.Clock.Stamp()) })
 		case <-s.late.C:
 			err = s.overdue()
@@ -314,6 +319,16 @@ func (s *session) handle(in incoming) error {
 		if delay, ours := s.sync.sample(s.u, m, in.at); ours {
 			s.link.roundTrip(delay)
 		}
+	case *wire.Command:
+		if s.u.o.Commands == nil {
+			return s.garble(&wire.UnknownTypeError{Type: wire.TypeCommand})
+		}
+		s.u.o.Commands.Take(commandOf(m), in.at)
+	case *wire.Config:
+		if s.u.o.Config == nil {
+			return s.garble(&wire.UnknownTypeError{Type: wire.TypeConfig})
+		}
+		s.u.o.Config.Take(*m)
 	case *wire.Drain:
 		s.drained(m)
 	case *wire.Bye:

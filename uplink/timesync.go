@@ -67,6 +67,9 @@ func (t *timesync) sample(u *Uplink, m *wire.Pong, at gateway.Stamp) (delay time
 	}
 	t.samples = append(t.samples, timeSample{at, us, ((m.T1 - m.T0) + (m.T2 - int64(at))) / 2})
 	clock := t.best(at)
+	if u.o.SessionTime != nil {
+		u.o.SessionTime(clock.Offset, time.Duration(clock.Error)*time.Microsecond)
+	}
 	u.set(func(s *Status) { s.RTTMS, s.Clock = float64(us)/1000, &clock })
 	t.take(u, m.T2)
 	return time.Duration(us) * time.Microsecond, true

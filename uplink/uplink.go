@@ -55,6 +55,11 @@ type Options struct {
 	Outgoing         <-chan wire.Message // results and reports, sent ahead of everything else; may be nil
 	CloudTime        func(time.Time)     // is told the cloud's time in every session and with every heartbeat; may be nil
 
+	// SessionTime is told the cloud's clock as an offset to BOOTTIME (µs) and a
+	// bound on its error, at every answer; may be nil.
+	SessionTime func(offset int64, bound time.Duration)
+	Report      func() *wire.Status // how the gateway is; may be nil
+
 	Conditions Conditions
 	Log        *slog.Logger
 	// Dial makes the connection under TLS; nil means net.Dialer.

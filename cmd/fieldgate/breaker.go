@@ -35,7 +35,7 @@ func (b *breaker) dial(ctx context.Context, network, addr string) (net.Conn, err
 	if b.conns == nil {
 		b.conns = map[net.Conn]struct{}{}
 	}
-	w := &wire{Conn: conn, breaker: b}
+	w := &cable{Conn: conn, breaker: b}
 	b.conns[w] = struct{}{}
 	return w, nil
 }
@@ -60,13 +60,13 @@ func (b *breaker) set(cut bool) {
 	}
 }
 
-// A wire is one connection through the breaker.
-type wire struct {
+// A cable is one connection through the breaker.
+type cable struct {
 	net.Conn
 	breaker *breaker
 }
 
-func (w *wire) Close() error {
+func (w *cable) Close() error {
 	w.breaker.mu.Lock()
 	delete(w.breaker.conns, w)
 	w.breaker.mu.Unlock()

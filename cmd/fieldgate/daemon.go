@@ -86,6 +86,7 @@ func (d *daemon) start() (err error) {
 		Proxy: proxyAddress(cfg.Uplink), ProxyAuthorities: authorities(cfg.Uplink.ProxyCA),
 		GatewayID: d.id, InstallID: d.store.InstallID(), Software: "fieldgate/" + version,
 		Source: d.store, Commands: d.door, Outgoing: outgoing, Clock: d.clock, Floor: d.floor, CloudTime: d.store.SetCloudTime,
+		SessionTime: d.clock.SessionTime, Report: d.report,
 		Conditions: d.health, Log: d.log, Dial: d.dial,
 	})
 	if err != nil {
@@ -101,8 +102,9 @@ func (d *daemon) start() (err error) {
 // run does the gateway's work until ctx is done or a part fails. Stopping
 // follows the reading: what makes readings ends first, the store last.
 func (d *daemon) run(ctx context.Context) error {
-	failed := make(chan error, 5)
+	failed := make(chan error, 6)
 	keeping := launch("store", d.store.Run, failed)
+	timing := launch("clock", d.keepTime, failed)
 	acting := launch("commands", d.door.Run, failed)
 	sampling := launch("sampling", d.sampler.Run, failed)
 	sending := launch("uplink", d.uplink.Run, failed)
@@ -117,7 +119,7 @@ func (d *daemon) run(ctx context.Context) error {
 	systemd.Stopping()
 	deadline, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
-	for _, p := range []*part{sampling, acting, sending, serving, keeping} {
+	for _, p := range []*part{sampling, acting, timing, sending, serving, keeping} {
 		err = errors.Join(err, p.stop(deadline))
 	}
 	err = errors.Join(err, d.store.Close())

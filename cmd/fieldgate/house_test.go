@@ -17,7 +17,7 @@ const module = "github.com/fieldgate/fieldgate"
 // are a decision, not an accident.
 var doors = map[string][]string{
 	"cmd/fieldgate": {"drivers", "drivers/builtin", "drivers/linux", "drivers/sim", "gateway", "gateway/clock", "gateway/command", "gateway/config",
-		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/pipeline", "gateway/sample", "store", "store/plant", "systemd", "uplink"},
+		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/pipeline", "gateway/sample", "store", "store/plant", "systemd", "uplink", "uplink/wire"},
 	"packaging/witness":       {},
 	"packaging/bench":         {"gateway", "gateway/health", "store", "store/plant"},
 	"cmd/fieldgate-cloud":     {"gateway", "uplink/cloud", "uplink/cloud/jetstream"},

@@ -35,10 +35,12 @@ type Clock struct {
 	boot gateway.BootID
 	src  source
 
-	mu     sync.Mutex
-	known  bool
-	anchor gateway.Anchor
-	again  gateway.Stamp // when to look again
+	mu      sync.Mutex
+	known   bool
+	anchor  gateway.Anchor
+	system  int64         // µs: the system clock minus BOOTTIME, when last looked at
+	again   gateway.Stamp // when to look again
+	session sessionTime
 }
 
 // Boot gives the id of this boot.
@@ -60,9 +62,15 @@ func (c *Clock) Anchor() gateway.Anchor {
 	now, wall := c.src.look()
 	c.again = now.Add(lookEvery)
 	offset := wall - int64(now)
-	moved := time.Duration(offset-c.anchor.Offset) * time.Microsecond
+	moved := time.Duration(offset-c.system) * time.Microsecond
 	stepped := !c.known || moved.Abs() >= stepSize
+	c.system = offset
 	quality, bound := c.src.trust(stepped)
+	if quality < gateway.ClockSession && c.session.known {
+		// The cloud's time is better than a clock that nobody set.
+		offset, quality, bound = c.session.offset, gateway.ClockSession, c.session.bound(now)
+		stepped = !c.known || offset != c.anchor.Offset
+	}
 	bound = roundUp(bound)
 	if !stepped && quality == c.anchor.Quality {
 		c.anchor.Error = bound
