@@ -1,6 +1,8 @@
 package jetstream
 
 import (
+	"context"
+
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -10,3 +12,9 @@ func (l *Log) StreamConfig() jetstream.StreamConfig { return l.stream.CachedInfo
 
 // ServerOptions gives the options of the embedded server.
 func ServerOptions(dir string) *server.Options { return serverOptions(dir) }
+
+// Stream gives the log's stream.
+func (l *Log) Stream() jetstream.Stream { return l.stream }
+
+// DeleteStream loses the log, but not the documents.
+func (l *Log) DeleteStream(ctx context.Context) error { return l.js.DeleteStream(ctx, streamName) }

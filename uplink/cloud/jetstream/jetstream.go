@@ -1,49 +1,50 @@
-// Package jetstream keeps the cloud's log in a NATS JetStream that runs inside
-// the process, without a listener. It is the only room that knows NATS.
+// Package jetstream keeps the cloud's log and its documents in NATS JetStream,
+// and carries its messages over NATS. It is the only room that knows NATS,
+// which runs inside the process, without a listener.
+//
+// There are two streams. FG_RAW is the log: one record per message, one
+// subject per gateway. FG_DOC is the shelf: one document per subject, of which
+// the newest is kept. Nothing else is made for a gateway.
 package jetstream
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sys/unix"
-
-	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 const (
-	streamName    = "FG_RAW"
-	subjectPrefix = "fg.v1.raw.default."
-	noLimit       = 1 << 60          // bytes
-	startWithin   = 30 * time.Second // opening a long log reads all of its block files
+	noLimit     = 1 << 60          // bytes
+	startWithin = 30 * time.Second // opening a long log reads all of its block files
 )
 
 // Options says where the log lies. Dir is required.
 type Options struct {
 	Dir      string        // made with mode 0700 if missing
-	MaxBytes int64         // the log takes no more; 0: what it has plus nine tenths of the free space
+	MaxBytes int64         // the log takes no more; 0: nine tenths of what is free or its own, less the shelf's part
 	Timeout  time.Duration // how long a request may take; 0: 5 s
 	Logger   *slog.Logger  // nil: slog.Default()
 }
 
-// A Log is the stream FG_RAW of an embedded server. It implements cloud.Log
-// and is safe for concurrent use.
+// A Log is the streams of an embedded server. It implements cloud.Log,
+// cloud.Feed, cloud.Shelf and cloud.Bus, and is safe for concurrent use.
 type Log struct {
 	opt    Options
 	server *server.Server
 	conn   *nats.Conn
 	js     jetstream.JetStream
-	stream jetstream.Stream
+	stream jetstream.Stream // FG_RAW
+	docs   jetstream.Stream // FG_DOC
+	alone  bool             // no other process uses these streams
+	id     string           // of this process among those that do
 }
 
 // Open starts the server, which reads what lies in the directory, and makes
@@ -58,7 +59,7 @@ func Open(ctx context.Context, opt Options) (*Log, error) {
 	if err := os.MkdirAll(opt.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make log directory: %w", err)
 	}
-	l := &Log{opt: opt}
+	l := &Log{opt: opt, alone: true}
 	if err := l.start(ctx); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("open log in %s: %w", opt.Dir, err)
@@ -86,7 +87,7 @@ func (l *Log) start(ctx context.Context) error {
 	if l.js, err = jetstream.New(l.conn, jetstream.WithDefaultTimeout(l.opt.Timeout)); err != nil {
 		return fmt.Errorf("reach JetStream: %w", err)
 	}
-	return l.openStream(ctx)
+	return l.openStreams(ctx)
 }
 
 // serverOptions are what an ack rests on: every record is on the disk before
@@ -103,53 +104,6 @@ func serverOptions(dir string) *server.Options {
 		SyncAlways:             true,
 		DisableJetStreamBanner: true,
 	}
-}
-
-func (l *Log) openStream(ctx context.Context) error {
-	limit := l.opt.MaxBytes
-	if limit == 0 {
-		used, err := l.used(ctx)
-		if err != nil {
-			return err
-		}
-		free, err := free(l.opt.Dir)
-		if err != nil {
-			return err
-		}
-		limit = used + free/10*9
-	}
-	// Full must mean that publishing fails: then the readings stay on the
-	// gateways. So nothing here ever deletes a record; with DiscardNew a
-	// limit below what the stream holds does not either.
-	cfg := jetstream.StreamConfig{
-		Name:        streamName,
-		Subjects:    []string{subjectPrefix + "*"},
-		Storage:     jetstream.FileStorage,
-		Retention:   jetstream.LimitsPolicy,
-		Discard:     jetstream.DiscardNew,
-		MaxBytes:    limit,
-		MaxMsgSize:  wire.MaxMessage,
-		Duplicates:  2 * time.Minute,
-		Replicas:    1,
-		AllowDirect: false,
-	}
-	var err error
-	if l.stream, err = l.js.CreateOrUpdateStream(ctx, cfg); err != nil {
-		return fmt.Errorf("open stream %s: %w", streamName, err)
-	}
-	return nil
-}
-
-// used is how many bytes the stream holds.
-func (l *Log) used(ctx context.Context) (int64, error) {
-	s, err := l.js.Stream(ctx, streamName)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("look at stream %s: %w", streamName, err)
-	}
-	return int64(s.CachedInfo().State.Bytes), nil
 }
 
 // Close stops the server, which writes its indexes. Nothing acknowledged
@@ -174,15 +128,6 @@ func (l *Log) Health() error {
 		return fmt.Errorf("nats-server is not healthy: %s", strings.TrimSpace(h.Error))
 	}
 	return nil
-}
-
-// free gives how many bytes are free on the file system under dir.
-func free(dir string) (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, &fs.PathError{Op: "statfs", Path: filepath.Clean(dir), Err: err}
-	}
-	return int64(st.Bavail) * st.Bsize, nil
 }
 
 // logger passes the server's own lines on. What it calls notices are details

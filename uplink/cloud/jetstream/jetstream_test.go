@@ -184,3 +184,13 @@ func TestStream(t *testing.T) {
 		t.Errorf("server %+v", o)
 	}
 }
+
+func openB(b *testing.B) *jetstream.Log {
+	b.Helper()
+	l, err := jetstream.Open(b.Context(), jetstream.Options{Dir: b.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(l.Close)
+	return l
+}

@@ -34,10 +34,9 @@ const (
 
 // JetStream's error codes that the client library has no names for.
 const (
-	codeClusterConflict jetstream.ErrorCode = 10163 // like "wrong last sequence", from a cluster
-	codeStoreFailed     jetstream.ErrorCode = 10077 // "maximum bytes exceeded" among others
-	codeNoResources     jetstream.ErrorCode = 10023
-	codeNoStorage       jetstream.ErrorCode = 10047
+	codeStoreFailed jetstream.ErrorCode = 10077 // "maximum bytes exceeded" among others
+	codeNoResources jetstream.ErrorCode = 10023
+	codeNoStorage   jetstream.ErrorCode = 10047
 )
 
 // Last implements cloud.Log.
@@ -51,7 +50,7 @@ func (l *Log) Last(ctx context.Context, gatewayID string) (cloud.Record, error) 
 	if err != nil {
 		return cloud.Record{}, fmt.Errorf("%w: read newest record of %s: %w", cloud.ErrUnavailable, gatewayID, err)
 	}
-	return recordOf(m)
+	return recordOf(messageOf(m))
 }
 
 // Append implements cloud.Log.
@@ -69,14 +68,17 @@ func (l *Log) Append(ctx context.Context, gatewayID string, after uint64, r clou
 	return ack.Sequence, nil
 }
 
-// classify tells by JetStream's error codes what a failed publish means.
+// classify tells by JetStream's error codes what a failed publish means. What
+// is not listed is no answer to rely on: a timeout, no responders (503), too
+// many requests (429), another record of this subject on its way in the
+// cluster (10163).
 func classify(err error) error {
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
 		return fmt.Errorf("%w: %w", cloud.ErrUnavailable, err)
 	}
 	switch api.ErrorCode {
-	case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant, codeClusterConflict:
+	case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
 		return fmt.Errorf("%w: %w", cloud.ErrFenced, err)
 	case codeStoreFailed, codeNoResources, codeNoStorage:
 		return fmt.Errorf("%w: %w", cloud.ErrFull, err)
@@ -87,23 +89,26 @@ func classify(err error) error {
 // Read implements cloud.Log.
 func (l *Log) Read(ctx context.Context, gatewayID string, from uint64) iter.Seq2[cloud.Record, error] {
 	return func(yield func(cloud.Record, error) bool) {
-		for next := max(from, 1); ; {
-			m, err := l.stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(subjectPrefix+gatewayID))
-			if errors.Is(err, jetstream.ErrMsgNotFound) {
-				return
+		r := &reader{stream: l.stream, filters: []string{subjectPrefix + gatewayID}, next: from}
+		last := func() (uint64, error) {
+			m, err := l.stream.GetLastMsgForSubject(ctx, subjectPrefix+gatewayID)
+			if err != nil {
+				return 0, err
 			}
-			var r cloud.Record
+			return m.Sequence, nil
+		}
+		for m, err := range r.upTo(ctx, last) {
+			var rec cloud.Record
 			if err == nil {
-				r, err = recordOf(m)
+				rec, err = recordOf(m)
 			}
 			if err != nil {
 				yield(cloud.Record{}, fmt.Errorf("read records of %s: %w", gatewayID, err))
 				return
 			}
-			if !yield(r, nil) {
+			if !yield(rec, nil) {
 				return
 			}
-			next = r.Seq + 1
 		}
 	}
 }
@@ -125,19 +130,19 @@ func headerOf(r cloud.Record) nats.Header {
 	return h
 }
 
-func recordOf(m *jetstream.RawStreamMsg) (cloud.Record, error) {
+func recordOf(m message) (cloud.Record, error) {
 	r := cloud.Record{
-		Seq:   m.Sequence,
-		At:    m.Time,
-		ID:    m.Header.Get(headerID),
-		Prev:  m.Header.Get(headerPrev),
-		Kind:  cloud.Kind(m.Header.Get(headerKind)),
-		State: m.Header.Get(headerState),
-		Body:  m.Data,
+		Seq:   m.seq,
+		At:    m.at,
+		ID:    m.header.Get(headerID),
+		Prev:  m.header.Get(headerPrev),
+		Kind:  cloud.Kind(m.header.Get(headerKind)),
+		State: m.header.Get(headerState),
+		Body:  m.data,
 	}
 	var errs []error
 	number := func(name string) uint64 {
-		n, err := strconv.ParseUint(m.Header.Get(name), 10, 64)
+		n, err := strconv.ParseUint(m.header.Get(name), 10, 64)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 		}
@@ -146,10 +151,10 @@ func recordOf(m *jetstream.RawStreamMsg) (cloud.Record, error) {
 	r.PrevSeq, r.Gen = number(headerPrevSeq), number(headerGen)
 	if r.Kind != cloud.KindOpen {
 		r.First, r.N, r.Lane = number(headerFirst), number(headerN), wire.Lane(number(headerLane))
-		errs = append(errs, r.Epoch.UnmarshalText([]byte(m.Header.Get(headerEpoch))))
+		errs = append(errs, r.Epoch.UnmarshalText([]byte(m.header.Get(headerEpoch))))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return r, fmt.Errorf("record %d is damaged: %w", m.Sequence, err)
+		return r, fmt.Errorf("record %d is damaged: %w", m.seq, err)
 	}
 	return r, nil
 }

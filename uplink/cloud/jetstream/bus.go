@@ -1,0 +1,106 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud"
+)
+
+var _ cloud.Bus = (*Log)(nil)
+
+const (
+	busPrefix = "fg.v1."
+	// What a listener that is too slow may have waiting; the rest is not
+	// given to it.
+	waitingMsgs  = 8192
+	waitingBytes = 8 << 20
+)
+
+// busSubject gives NATS' name of a subject. What the streams keep is no
+// message of the bus.
+func busSubject(subject string, pattern bool) (string, error) {
+	words := strings.Split(subject, ".")
+	if first := words[0]; first == "raw" || first == "doc" {
+		return "", fmt.Errorf("subject %.80q belongs to a stream", subject)
+	}
+	if last := len(words) - 1; pattern && last > 0 && words[last] == ">" {
+		words = words[:last]
+	}
+	for i := 1; pattern && i < len(words); i++ {
+		if words[i] == "*" {
+			words[i] = "any"
+		}
+	}
+	if !validWords(strings.Join(words, ".")) {
+		return "", fmt.Errorf("subject %.80q is not one of the bus", subject)
+	}
+	return busPrefix + subject, nil
+}
+
+// Tell implements cloud.Bus.
+func (l *Log) Tell(subject string, data []byte) error {
+	s, err := busSubject(subject, false)
+	if err == nil {
+		err = l.conn.Publish(s, data)
+	}
+	if err != nil {
+		return fmt.Errorf("tell %s: %w", subject, err)
+	}
+	return nil
+}
+
+// Ask implements cloud.Bus. It waits no longer than Options.Timeout.
+func (l *Log) Ask(ctx context.Context, subject string, data []byte) ([]byte, error) {
+	s, err := busSubject(subject, false)
+	if err != nil {
+		return nil, fmt.Errorf("ask: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.opt.Timeout)
+	defer cancel()
+	m, err := l.conn.RequestWithContext(ctx, s, data)
+	if errors.Is(err, nats.ErrNoResponders) {
+		return nil, fmt.Errorf("ask %s: %w", subject, cloud.ErrNobody)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", subject, err)
+	}
+	return m.Data, nil
+}
+
+// On implements cloud.Bus. A call of hear that is under way when stop is
+// called is not waited for.
+func (l *Log) On(subject string, hear func(subject string, data []byte) []byte) (stop func(), err error) {
+	s, err := busSubject(subject, true)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	var stopped atomic.Bool
+	sub, err := l.conn.Subscribe(s, func(m *nats.Msg) {
+		if stopped.Load() {
+			return
+		}
+		answer := hear(strings.TrimPrefix(m.Subject, busPrefix), m.Data)
+		if m.Reply != "" && answer != nil {
+			_ = m.Respond(answer) // who asked and gets none asks again
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listen to %s: %w", subject, err)
+	}
+	stop = func() {
+		stopped.Store(true)
+		_ = sub.Unsubscribe()
+	}
+	// From here on nothing that others tell is missed.
+	if err := errors.Join(sub.SetPendingLimits(waitingMsgs, waitingBytes), l.conn.FlushTimeout(l.opt.Timeout)); err != nil {
+		stop()
+		return nil, fmt.Errorf("listen to %s: %w", subject, err)
+	}
+	return stop, nil
+}

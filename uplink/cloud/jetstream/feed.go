@@ -1,0 +1,153 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud"
+)
+
+var _ cloud.Feed = (*Log)(nil)
+
+const (
+	batchBytes  = 8 << 20          // of record bodies in a batch; a batch always has a record
+	pauseAtMost = 30 * time.Second // between attempts, doubling from readPause
+)
+
+// Scan implements cloud.Feed.
+func (l *Log) Scan(ctx context.Context, from uint64) iter.Seq2[cloud.Entry, error] {
+	return func(yield func(cloud.Entry, error) bool) {
+		r := &reader{stream: l.stream, filters: []string{subjectPrefix + "*"}, next: from}
+		last := func() (uint64, error) {
+			info, err := l.stream.Info(ctx)
+			if err != nil {
+				return 0, err
+			}
+			return info.State.LastSeq, nil
+		}
+		for m, err := range r.upTo(ctx, last) {
+			var e cloud.Entry
+			if err == nil {
+				e, err = entryOf(m)
+			}
+			if err != nil {
+				yield(e, fmt.Errorf("read the log: %w", err))
+				return
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Consume implements cloud.Feed. How far take has come is kept on the shelf,
+// as cursor.<name>: a durable consumer of JetStream's would write that lazily,
+// and after a crash give the newest batch again behind newer ones. The cursor
+// also says who consumes; on a cluster another server takes over when that one
+// is gone. It returns nil when ctx is done.
+func (l *Log) Consume(ctx context.Context, name string, batch int, take func(context.Context, []cloud.Entry) error) error {
+	if !gateway.ValidID(name) || batch < 1 {
+		return fmt.Errorf("consume the log: name %q, batch of %d", name, batch)
+	}
+	for pause, failing := readPause, false; ctx.Err() == nil; pause = min(2*pause, pauseAtMost) {
+		c := &cursor{log: l, key: cursorPrefix + name}
+		begun, err := l.consume(ctx, c, batch, take)
+		if begun {
+			pause, failing = readPause, false
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if errors.Is(err, errNotHeld) {
+			l.opt.Logger.Info("another server goes on", "consumer", name)
+		} else if !failing {
+			l.opt.Logger.Error("cannot read the log for a consumer; trying again", "consumer", name, "error", err)
+			failing = true
+		}
+		sleep(ctx, pause)
+	}
+	return nil
+}
+
+// consume does so until something fails; begun if at least one batch was taken.
+func (l *Log) consume(ctx context.Context, c *cursor, batch int, take func(context.Context, []cloud.Entry) error) (begun bool, err error) {
+	if err := c.take(ctx); err != nil {
+		return false, err
+	}
+	ctx, lost := context.WithCancelCause(ctx)
+	held := make(chan struct{})
+	go func() { defer close(held); lost(c.hold(ctx)) }()
+	defer func() { lost(nil); <-held; c.release() }()
+	r := &reader{stream: l.stream, filters: []string{subjectPrefix + "*"}, next: c.seq() + 1}
+	defer r.close(ctx)
+	for {
+		entries, last, err := l.gather(ctx, r, batch)
+		if err != nil {
+			return begun, errors.Join(err, context.Cause(ctx))
+		}
+		if err := l.give(ctx, c.key, entries, take); err != nil {
+			return begun, err
+		}
+		if err := c.advance(ctx, last); err != nil {
+			return begun, err
+		}
+		begun = true
+	}
+}
+
+// gather waits for a record and takes along what else is there. last is the
+// place of the newest.
+func (l *Log) gather(ctx context.Context, r *reader, batch int) (entries []cloud.Entry, last uint64, err error) {
+	for bytes := 0; ; {
+		m, err := r.read(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		last = m.seq
+		e, err := entryOf(m)
+		if err != nil { // not written by a cloud server: it would stop the consumer for ever
+			l.opt.Logger.Error("record left out", "error", err)
+		} else {
+			entries = append(entries, e)
+		}
+		bytes += len(m.data)
+		if len(entries) == batch || bytes >= batchBytes || r.pending == 0 {
+			return entries, last, nil
+		}
+	}
+}
+
+// give hands a batch to take until it is taken.
+func (l *Log) give(ctx context.Context, consumer string, entries []cloud.Entry, take func(context.Context, []cloud.Entry) error) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	began := time.Now()
+	for pause, failing := readPause, false; ; pause = min(2*pause, pauseAtMost) {
+		err := take(ctx, entries)
+		switch {
+		case err == nil && failing:
+			l.opt.Logger.Info("records are consumed again", "consumer", consumer, "after", time.Since(began).Round(time.Second))
+			fallthrough
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !failing:
+			l.opt.Logger.Error("records cannot be consumed; they are given again until they are", "consumer", consumer, "error", err)
+			failing = true
+		}
+		sleep(ctx, pause)
+	}
+}
+
+func entryOf(m message) (cloud.Entry, error) {
+	r, err := recordOf(m)
+	return cloud.Entry{GatewayID: strings.TrimPrefix(m.subject, subjectPrefix), Record: r}, err
+}
