@@ -119,7 +119,8 @@ type Shelf interface {
 	// ttl, if ttl is above 0.
 	Put(ctx context.Context, key string, body []byte, rev uint64, ttl time.Duration) (uint64, error)
 	Delete(ctx context.Context, key string) error
-	// List gives the documents whose keys begin with these whole words.
+	// List gives the documents whose keys begin with these whole words. One
+	// that changes meanwhile may come twice, the newer one last.
 	List(ctx context.Context, prefix string) iter.Seq2[Doc, error]
 	// Watch tells of every change to a document whose key begins with these
 	// words, after those that are there, until ctx is done.
