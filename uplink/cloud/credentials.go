@@ -106,6 +106,15 @@ func (c Credentials) List() ([]Credential, error) {
 	return list, nil
 }
 
+// count gives how many gateways have a credential.
+func (c Credentials) count() (int, error) {
+	entries, err := os.ReadDir(c.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("count credentials: %w", err)
+	}
+	return len(entries), nil
+}
+
 func (c Credentials) path(id string) string { return filepath.Join(c.Dir, id+".json") }
 
 func (c Credentials) read(id string) (cred Credential, err error) {

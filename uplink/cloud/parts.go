@@ -32,8 +32,8 @@ type part struct {
 	// take-over) is in the log and not told of: what must be complete reads the
 	// log.
 	stored func(x *session, r Record, m wire.Message)
-	// heard: a *wire.Status, *wire.Result or *wire.Reported came. Nothing more
-	// of the session is read before it returns.
+	// heard: a *wire.Status, *wire.Result, *wire.Reported or *wire.Bye came.
+	// Nothing more of the session is read before it returns.
 	heard func(x *session, m wire.Message)
 	// run works beside all sessions, from Serve until the server ends.
 	run func(ctx context.Context)

@@ -12,59 +12,73 @@ import (
 // A line is what a server knows of one gateway beside the log.
 // It is guarded by the server's mu.
 type line struct {
-	upgrades *rate.Limiter
-	session  *session  // nil when it is not connected
-	seen     time.Time // when it was heard last, before this session
+	upgrades  *rate.Limiter
+	session   *session  // nil when it is not connected
+	seen      time.Time // when it was heard last, before this session
+	takeovers []takeover
 }
 
-// begin counts a session in, unless the server is stopping.
-func (s *Server) begin() bool {
+// begin counts a session in, unless the server is stopping or full. One that
+// takes the place of another is not one more.
+func (s *Server) begin(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
-		return false
+		return errStopping
 	}
+	if l := s.gateways[id]; s.open >= s.gate.admission.Sessions && (l == nil || l.session == nil) {
+		return errFull
+	}
+	s.open++
 	s.serving.Add(1)
-	return true
+	return nil
 }
 
-// admit gives how long a gateway must wait before it may connect; 0: it may.
-// Only those with a valid credential are counted, so that nobody can keep a
-// gateway out by using its name.
-func (s *Server) admit(id string) time.Duration {
+var (
+	errStopping = errors.New("the server restarts")
+	errFull     = errors.New("the server has as many sessions as it takes")
+)
+
+// end counts a session out.
+func (s *Server) end() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	res := s.lineLocked(id).upgrades.Reserve()
-	wait := res.Delay()
-	if wait > 0 {
-		res.Cancel()
-	}
-	return wait
+	s.open--
+	s.mu.Unlock()
+	s.serving.Done()
 }
 
 func (s *Server) lineLocked(id string) *line {
 	l := s.gateways[id]
 	if l == nil {
-		l = &line{upgrades: rate.NewLimiter(rate.Every(time.Minute/upgradesPerMin), upgradesPerMin)}
+		l = &line{upgrades: limiter(s.gate.admission.PerGateway, time.Minute)}
 		s.gateways[id] = l
 	}
 	return l
 }
 
-// register makes x its gateway's session and ends the one before it. It is
-// false if that one is newer: it opened later and was registered first.
-func (s *Server) register(x *session) bool {
+// register makes x its gateway's session and ends the one before it. It fails
+// if that one is newer: it opened later and was registered first; if the log's
+// connection broke since x began to open; or if two boards fight for the line:
+// then both must go.
+func (s *Server) register(x *session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.lineLocked(x.gatewayID)
-	if l.session != nil && l.session.gen > x.gen {
-		return false
-	}
-	if l.session != nil {
-		l.session.stop(errSuperseded)
+	older := l.session
+	switch {
+	case x.era != s.era:
+		return errInterrupted
+	case older != nil && older.gen > x.gen:
+		return errSuperseded
+	case older != nil && l.takenOver(takeover{time.Now(), older.board(), x.board()}):
+		s.conflicted(x, older)
+		older.stop(errConflict)
+		return errConflict
+	case older != nil:
+		older.stop(errSuperseded)
 	}
 	l.session = x
-	return true
+	return nil
 }
 
 // unregister forgets x, unless another has taken its place.
@@ -76,13 +90,6 @@ func (s *Server) unregister(x *session) {
 	if l.session == x {
 		l.session = nil
 	}
-}
-
-// spread gives over how many seconds the gateways come back after a restart.
-func (s *Server) spread() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return 1 + len(s.gateways)/acceptPerSecond
 }
 
 // recheck ends the sessions of gateways whose credential is gone or another.
@@ -101,6 +108,13 @@ func (s *Server) recheck() {
 			}
 		}
 	}
+}
+
+// eraNow gives the era of the log's connection.
+func (s *Server) eraNow() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.era
 }
 
 func (s *Server) sessions() []*session {

@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 func sessionOf(s *Server, gen uint64) *session {
-	x := &session{server: s, gatewayID: "g", gen: gen}
+	x := &session{server: s, gatewayID: "g", gen: gen, hello: &wire.Hello{}}
 	x.ctx, x.stop = context.WithCancelCause(s.ctx)
 	return x
 }
@@ -19,11 +21,11 @@ func TestRegisteringOutOfOrder(t *testing.T) {
 	s := New(Options{})
 	defer s.Close()
 	one, two, three := sessionOf(s, 1), sessionOf(s, 2), sessionOf(s, 3)
-	if !s.register(two) || s.register(one) || two.ctx.Err() != nil {
+	if s.register(two) != nil || s.register(one) != errSuperseded || two.ctx.Err() != nil {
 		t.Error("an older session took the place of a newer one")
 	}
 	s.unregister(one)
-	if !s.register(three) || !errors.Is(context.Cause(two.ctx), errSuperseded) {
+	if s.register(three) != nil || !errors.Is(context.Cause(two.ctx), errSuperseded) {
 		t.Errorf("the newest session did not take over: %v", context.Cause(two.ctx))
 	}
 	s.unregister(two)

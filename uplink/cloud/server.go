@@ -8,11 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -24,12 +22,11 @@ import (
 
 const (
 	retain           = 10 * time.Minute // gateways keep what was acked this long
-	upgradesPerMin   = 20               // of one gateway
-	acceptPerSecond  = 200              // gateways that may come back together
 	headerBytes      = 8 << 10
 	headerWithin     = 10 * time.Second
 	recheckEvery     = 2 * time.Second // are the credentials of open sessions still there?
 	shutdownWithin   = 15 * time.Second
+	comeBackAfter    = 5 * time.Second
 	defaultPingS     = 30
 	defaultMissPings = 2
 )
@@ -45,7 +42,9 @@ type Options struct {
 	OperatorToken string         // opens the operator's API
 	Health        func() error   // why the server cannot take readings; nil: it always can
 	Heartbeat     wire.Heartbeat // zero: a ping every 30 s, 2 may miss
-	Logger        *slog.Logger   // nil: slog.Default()
+	Admission     Admission
+	DrainSpan     time.Duration // over which the gateways come back after a restart, at most; 0: 60 s
+	Logger        *slog.Logger  // nil: slog.Default()
 }
 
 // A Server serves gateways and operators. It is an http.Handler; Serve does
@@ -60,10 +59,16 @@ type Server struct {
 	serving sync.WaitGroup // sessions
 	parts   []part         // not changed after New
 	storage storage
+	gate    *gate
 
 	mu       sync.Mutex       // guards what follows
 	gateways map[string]*line // by gateway_id; every gateway that connected
 	stopping bool             // no more sessions are counted in
+	open     int              // sessions, those that open included
+	era      uint64           // of the log's connection; see Interrupted
+
+	credentials int // how many there were when they were
+	counted     time.Time
 }
 
 // New makes a server. It does nothing until requests come.
@@ -74,7 +79,7 @@ func New(opt Options) *Server {
 	if opt.Heartbeat.PingS == 0 {
 		opt.Heartbeat = wire.Heartbeat{PingS: defaultPingS, Miss: defaultMissPings}
 	}
-	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*line), storage: storage{log: opt.Logger}}
+	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*line), storage: storage{log: opt.Logger}, gate: newGate(opt.Admission.orDefaults())}
 	s.upgrade = websocket.Upgrader{
 		HandshakeTimeout: headerWithin,
 		WriteBufferPool:  &sync.Pool{},
@@ -97,8 +102,10 @@ func New(opt Options) *Server {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
 // Serve answers requests on ln with TLS, which it closes, until ctx is done:
-// then it takes no more connections, finishes what is being stored, and closes
-// every session with 1012 (service restart). It returns when all have ended.
+// then it takes no more connections, asks the gateways to come back later, each
+// at a time of its own, finishes what is being stored, and closes every session
+// that is left after 5 s with 1012 (service restart). It returns when all have
+// ended.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, cert tls.Certificate) error {
 	hs := &http.Server{
 		Handler:           s,
@@ -128,6 +135,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, cert tls.Certificat
 	}
 	over, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWithin)
 	defer cancel()
+	s.drain()
 	s.Close()
 	watching.Wait()
 	_ = hs.Shutdown(over) // readers of the API may finish
@@ -144,23 +152,25 @@ func (s *Server) Close() {
 	s.mu.Lock()
 	s.stopping = true
 	s.mu.Unlock()
-	s.stop(&closing{websocket.CloseServiceRestart, "the server restarts"})
+	s.stop(errRestart)
 	s.serving.Wait()
 }
 
 // serveGateway answers GET /v1/gateway: everything that can be refused is
 // refused before the upgrade.
 func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
+	from := s.gate.of(r.RemoteAddr)
+	if !s.admitAddress(w, from) {
+		return
+	}
 	log := s.opt.Logger.With("remote", r.RemoteAddr)
 	id, hash, err := s.opt.Credentials.verify(bearer(r))
 	if err != nil {
-		denyCredential(w, log, err)
+		s.denyCredential(w, log, from, err)
 		return
 	}
 	log = log.With("gateway", id)
-	if wait := s.admit(id); wait > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-		deny(w, http.StatusTooManyRequests, "too_many", fmt.Sprintf("more than %d connections a minute", upgradesPerMin))
+	if !s.admitGateway(w, id) {
 		return
 	}
 	// gw is for load balancers, which cannot read credentials.
@@ -172,12 +182,12 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		deny(w, http.StatusBadRequest, "subprotocol", "supported subprotocols: "+wire.SubprotocolCBOR)
 		return
 	}
-	if !s.begin() {
-		w.Header().Set("Retry-After", "5")
-		deny(w, http.StatusServiceUnavailable, "restarting", "the server restarts")
+	if err := s.begin(id); err != nil {
+		retryAfter(w, comeBackAfter)
+		deny(w, http.StatusServiceUnavailable, "unavailable", err.Error())
 		return
 	}
-	defer s.serving.Done()
+	defer s.end()
 	conn, err := s.upgrade.Upgrade(w, r, nil)
 	if err != nil {
 		log.Info("no upgrade to WebSocket", "error", err) // gorilla has answered
@@ -190,10 +200,16 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 
 // denyCredential tells apart what the gateway got wrong and what the server
 // cannot do.
-func denyCredential(w http.ResponseWriter, log *slog.Logger, err error) {
+func (s *Server) denyCredential(w http.ResponseWriter, log *slog.Logger, from *address, err error) {
 	if !errors.Is(err, ErrCredential) {
 		log.Error("cannot check a credential", "error", err)
 		deny(w, http.StatusInternalServerError, "internal", "the credential cannot be checked at the moment")
+		return
+	}
+	// Wrong credentials are not worth more than a line each, and of one address
+	// only few; a right one beside them is served all the same.
+	if wait := delay(from.wrong); wait > 0 {
+		s.tooMany(w, wait, "too many wrong credentials from this address")
 		return
 	}
 	log.Warn("gateway refused", "error", err)
@@ -202,6 +218,13 @@ func denyCredential(w http.ResponseWriter, log *slog.Logger, err error) {
 }
 
 func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	stopping := s.stopping
+	s.mu.Unlock()
+	if stopping {
+		deny(w, http.StatusServiceUnavailable, "restarting", errStopping.Error())
+		return
+	}
 	if s.opt.Health != nil {
 		if err := s.opt.Health(); err != nil {
 			deny(w, http.StatusServiceUnavailable, "storage", err.Error())

@@ -53,6 +53,7 @@ type session struct {
 
 	hello    *wire.Hello // set, like gen, before the session is registered
 	gen      uint64
+	era      uint64 // of the log's connection when the session began to open
 	welcomed atomic.Bool
 	intake   intake         // from the reading to the storing goroutine
 	storing  sync.WaitGroup // the latter, which runs only while something waits
@@ -92,6 +93,8 @@ func (x *session) bye(cause error) {
 	case errors.As(cause, &c):
 	case errors.Is(cause, errSuperseded):
 		c = &closing{wire.CloseSuperseded, errSuperseded.Error()}
+	case errors.Is(cause, errInterrupted):
+		c = &closing{websocket.CloseTryAgainLater, fmt.Sprintf(`{"after":%d}`, interruptFor)}
 	default:
 		x.log.Info("session ended", "cause", cause)
 		return
@@ -121,6 +124,7 @@ func (x *session) open() error {
 	}
 	ctx, cancel := context.WithTimeout(x.ctx, openWithin)
 	defer cancel()
+	x.era = x.server.eraNow()
 	x.chain = &chain{log: x.server.opt.Log, gatewayID: x.gatewayID, trouble: x.trouble}
 	if x.state, err = openChain(ctx, x.chain, hello); err != nil {
 		x.log.Error("cannot open a session", "error", err)
@@ -128,8 +132,8 @@ func (x *session) open() error {
 	}
 	x.hello, x.gen = hello, x.chain.gen
 	x.compare(hello)
-	if !x.server.register(x) {
-		return errSuperseded
+	if err := x.server.register(x); err != nil {
+		return err
 	}
 	x.log.Info("session opened", "session", x.id, "gen", x.gen, "software", hello.Software, "epochs", len(hello.Epochs), "backlog", hello.Backlog.N)
 	if err := x.send(x.welcome(hello)); err != nil {
@@ -220,6 +224,9 @@ func (x *session) handle(m wire.Message, raw []byte) error {
 	case *wire.Status, *wire.Result, *wire.Reported:
 		x.server.tellHeard(x, m)
 		return nil
+	case *wire.Bye:
+		x.server.tellHeard(x, m)
+		return x.goodbye(m)
 	case *wire.Pong:
 		return nil
 	}
