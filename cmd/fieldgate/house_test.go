@@ -48,6 +48,7 @@ var doors = map[string][]string{
 	"uplink":                  {"gateway", "gateway/health", "store/block", "uplink/wire"},
 	"uplink/cloud":            {"gateway", "store/block", "uplink/wire"},
 	"uplink/cloud/jetstream":  {"gateway", "uplink/cloud", "uplink/wire"},
+	"uplink/cloud/postgres":   {"gateway", "store/block", "uplink/cloud", "uplink/wire"},
 	"uplink/uplinktest":       {"gateway", "store/block", "uplink/wire"},
 	"uplink/wire":             {"gateway"},
 }
@@ -55,6 +56,7 @@ var doors = map[string][]string{
 // onlyIn names the rooms that alone may use a library.
 var onlyIn = map[string][]string{
 	"github.com/nats-io":                 {"uplink/cloud/jetstream"},
+	"github.com/jackc/pgx":               {"uplink/cloud/postgres"},
 	"github.com/warthog618/go-gpiocdev":  {"drivers/linux"},
 	"periph.io/x/host":                   {"drivers/linux"},
 	"go.etcd.io/bbolt":                   {"store"},

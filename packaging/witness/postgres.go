@@ -1,0 +1,162 @@
+package witness
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A Postgres is a PostgreSQL server of Debian's on a socket in a folder of its
+// own, with the settings that Debian ships: what it commits is synced. It runs
+// as user postgres if the test is root, which PostgreSQL refuses to be.
+type Postgres struct {
+	bin    string
+	dir    string // short: the path of a socket has at most 107 bytes
+	as     *syscall.Credential
+	server *exec.Cmd // nil: stopped
+}
+
+// NewPostgres makes and starts a server that ends with the test.
+func NewPostgres(t *testing.T, settings ...string) *Postgres {
+	t.Helper()
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil || len(found) == 0 {
+		skip(t, "Debian's package postgresql is not installed")
+	}
+	slices.Sort(found)
+	p := &Postgres{bin: filepath.Dir(found[len(found)-1])}
+	if p.dir, err = os.MkdirTemp("", "pg"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Stop(t)
+		_ = os.RemoveAll(p.dir)
+	})
+	if os.Getuid() == 0 {
+		p.as = credential(t, "postgres")
+		if err := os.Chown(p.dir, int(p.as.Uid), int(p.as.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := p.command("initdb", "-D", p.data(), "-U", "fieldgate", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync").CombinedOutput(); err != nil {
+		t.Fatalf("initdb: %v\n%s", err, out)
+	}
+	conf := strings.Join(append(settings, "listen_addresses = ''", fmt.Sprintf("unix_socket_directories = '%s'", p.dir)), "\n")
+	if err := os.WriteFile(filepath.Join(p.data(), "postgresql.auto.conf"), []byte(conf), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.Start(t)
+	return p
+}
+
+// skip ends a test that lacks a tool, which in CI is a failure.
+func skip(t *testing.T, reason string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal(reason)
+	}
+	t.Skip("SKIPPED: " + reason)
+}
+
+func credential(t *testing.T, name string) *syscall.Credential {
+	t.Helper()
+	u, err := user.Lookup(name)
+	if err != nil {
+		skip(t, err.Error())
+	}
+	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+}
+
+func (p *Postgres) data() string { return filepath.Join(p.dir, "data") }
+
+func (p *Postgres) command(program string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(p.bin, program), args...)
+	cmd.Dir = p.dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.as}
+	return cmd
+}
+
+// DSN is the address of the database as superuser fieldgate.
+func (p *Postgres) DSN() string {
+	return fmt.Sprintf("host=%s user=fieldgate dbname=postgres", p.dir)
+}
+
+// Start starts the server and waits until it takes connections.
+func (p *Postgres) Start(t *testing.T) {
+	t.Helper()
+	log, err := os.OpenFile(filepath.Join(p.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	p.server = p.command("postgres", "-D", p.data())
+	p.server.SysProcAttr.Pdeathsig = syscall.SIGQUIT
+	p.server.Stdout, p.server.Stderr = log, log
+	if err := p.server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.After(Patience)
+	for p.command("pg_isready", "-q", "-h", p.dir).Run() != nil {
+		select {
+		case <-deadline:
+			text, _ := os.ReadFile(filepath.Join(p.dir, "log"))
+			t.Fatalf("PostgreSQL does not start:\n%s", text)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Stop ends the server in order, with its clients.
+func (p *Postgres) Stop(t *testing.T) { p.end(t, syscall.SIGINT) }
+
+// Kill ends the server at once, as a power cut would, its disk excepted.
+func (p *Postgres) Kill(t *testing.T) { p.end(t, syscall.SIGQUIT) }
+
+func (p *Postgres) end(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	if p.server == nil {
+		return
+	}
+	if err := p.server.Process.Signal(signal); err != nil {
+		t.Error(err)
+	}
+	_ = p.server.Wait() // 2 after SIGQUIT
+	p.server = nil
+}
+
+// Query gives the rows of a query: fields parted by |.
+func (p *Postgres) Query(t *testing.T, sql string) []string {
+	t.Helper()
+	out, err := exec.Command(filepath.Join(p.bin, "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", p.DSN()+" options=-csearch_path=fieldgate", "-c", sql).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", sql, err, out)
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+}
+
+// Number gives the one number that a query gives.
+func (p *Postgres) Number(t *testing.T, sql string) int64 {
+	t.Helper()
+	rows := p.Query(t, sql)
+	n, err := strconv.ParseInt(strings.Join(rows, "\n"), 10, 64)
+	if err != nil {
+		t.Fatalf("%s gives %q", sql, rows)
+	}
+	return n
+}

@@ -1,0 +1,52 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrFileMode is what ParseDSN says of a file that everybody may read.
+var ErrFileMode = errors.New("everybody may read it, and it may hold a password: chmod o= it")
+
+// ParseDSN reads where the database is: "postgres://user@host/name", or
+// "host=… dbname=…", or "@FILE" for a file that holds one of these. What it
+// leaves out comes from the environment and the files that psql takes it from
+// (PGHOST, PGPASSWORD, ~/.pgpass, …). No error shows a password.
+func ParseDSN(dsn string) (*pgx.ConnConfig, error) {
+	if path, ok := strings.CutPrefix(dsn, "@"); ok {
+		var err error
+		if dsn, err = readDSN(path); err != nil {
+			return nil, fmt.Errorf("read the address of the database from %s: %w", path, err)
+		}
+	}
+	cfg, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("the address of the database: %w", err)
+	}
+	cfg.RuntimeParams["application_name"] = "fieldgate-cloud"
+	cfg.RuntimeParams["search_path"] = schemaName
+	cfg.RuntimeParams["timezone"] = "UTC"
+	return cfg, nil
+}
+
+func readDSN(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", errors.Unwrap(err) // the path is told by the caller
+	}
+	if info.Mode()&0o007 != 0 {
+		return "", &fs.PathError{Op: "open", Path: path, Err: ErrFileMode}
+	}
+	text, err := os.ReadFile(path)
+	return strings.TrimSpace(string(text)), err
+}
+
+// place names the database for people.
+func place(cfg *pgx.ConnConfig) string {
+	return fmt.Sprintf("database %q on %s", cfg.Database, cfg.Host)
+}

@@ -1,0 +1,135 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud"
+)
+
+const (
+	connectWithin = 10 * time.Second
+	writeWithin   = 5 * time.Minute // one transaction; a slower database counts as down
+)
+
+// A link is a connection that holds the lock, with what it knows of the
+// database. After any error it is closed: the next one begins anew.
+type link struct {
+	conn    *pgx.Conn
+	careful bool // see writer
+	names   *names
+	newest  uint64 // the log's sequence up to which records were taken
+	blocks  *block.Decoder
+	copied  copyBuffer
+}
+
+// connect opens a link and brings the tables to this version.
+func connect(ctx context.Context, cfg *pgx.ConnConfig) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, writeWithin) // a migration may take its time
+	defer cancel()
+	conn, err := dial(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	l := &link{conn: conn, names: newNames(), blocks: block.NewDecoder()}
+	l.copied.reset()
+	if err := l.begin(ctx); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func dial(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectWithin)
+	defer cancel()
+	return pgx.ConnectConfig(ctx, cfg)
+}
+
+func (l *link) begin(ctx context.Context) error {
+	var alone bool
+	if err := l.conn.QueryRow(ctx, `select pg_try_advisory_lock($1)`, int64(lockKey)).Scan(&alone); err != nil {
+		return fmt.Errorf("take the lock: %w", err)
+	}
+	if !alone {
+		return ErrTaken
+	}
+	all, err := steps()
+	if err != nil {
+		return err
+	}
+	if err := migrate(ctx, l.conn, all); err != nil {
+		return err
+	}
+	if _, err := l.conn.Exec(ctx, staging); err != nil {
+		return fmt.Errorf("make the staging table: %w", err)
+	}
+	return l.conn.QueryRow(ctx, `select coalesce(max(record_seq), 0) from gateways`).Scan(&l.newest)
+}
+
+func (l *link) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), connectWithin)
+	defer cancel()
+	_ = l.conn.Close(ctx) // what is not committed is not passed either
+}
+
+// An outcome is what one transaction has committed.
+type outcome struct {
+	entries int // of those that were given
+	Figures
+	anchors bool // that may correct readings
+}
+
+// write takes entries in one transaction, as many as make rowsMost readings.
+// After an error the link is of no more use.
+func (l *link) write(ctx context.Context, entries []cloud.Entry) (done outcome, err error) {
+	ctx, cancel := context.WithTimeout(ctx, writeWithin)
+	defer cancel()
+	tx, err := l.conn.Begin(ctx)
+	if err != nil {
+		return done, fmt.Errorf("begin: %w", err)
+	}
+	l.names.trim()
+	w := &writer{tx: tx, careful: l.careful, names: l.names, blocks: l.blocks, copied: &l.copied, newest: l.newest,
+		moved: map[*gatewayRow]bool{}, boots: map[int32]int64{}}
+	n := 0
+	for n < len(entries) && w.took.Readings < rowsMost {
+		if err := w.add(ctx, entries[n]); err != nil {
+			return done, err
+		}
+		n++
+	}
+	if err := w.finish(ctx); err != nil {
+		return done, err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return done, fmt.Errorf("commit: %w", err)
+	}
+	l.newest = max(w.newest, entries[n-1].Seq)
+	return outcome{n, w.took, len(w.better) > 0}, nil
+}
+
+// refuse keeps e in the table refused, in a transaction of its own.
+func (l *link) refuse(ctx context.Context, e cloud.Entry, why error) error {
+	ctx, cancel := context.WithTimeout(ctx, writeWithin)
+	defer cancel()
+	return pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
+		w := &writer{tx: tx, names: l.names, copied: &l.copied, moved: map[*gatewayRow]bool{}}
+		g, err := l.names.gateway(ctx, tx, text(e.GatewayID))
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `insert into refused (gateway, record, record_seq, received_at, why, body)
+			values ($1, $2, $3, $4, $5, $6) on conflict do nothing`,
+			text(e.GatewayID), text(e.ID), int64(e.Seq), e.At, text(why.Error()), e.Body); err != nil {
+			return fmt.Errorf("keep a record that was refused: %w", err)
+		}
+		g.record, g.recordSeq = e.ID, e.Seq
+		w.moved[g] = true
+		return w.finish(ctx)
+	})
+}

@@ -1,0 +1,78 @@
+-- The anchor that decides the wall time of a stamp, where the clock of the
+-- moment was not to be believed. Anchors of quality session and ntp decide if
+-- the boot has one, else those of quality rtc: each from its beginning up to
+-- the next one's, the first also for all that was before it.
+create view pieces as
+select boot,
+	case when lag(from_us) over w is null then -9223372036854775808 else from_us end as from_us,
+	coalesce(lead(from_us) over w, 9223372036854775807) as to_us,
+	offset_us, quality
+from (
+	select distinct on (boot, from_us) boot, from_us, offset_us, quality
+	from anchors a
+	where quality >= 2 or quality = 1 and not exists (select from anchors b where b.boot = a.boot and b.quality >= 2)
+	order by boot, from_us, quality desc, id desc
+) decisive
+window w as (partition by boot order by from_us);
+
+-- The wall time of a stamp with the anchor it came with, as it is known by now.
+create function wall(anchor integer, stamp bigint) returns timestamptz
+language sql stable as $$
+	select timestamptz 'epoch' + (stamp + coalesce((
+		select p.offset_us from pieces p
+		where p.boot = a.boot and a.quality < 2 and a.quality < p.quality and stamp >= p.from_us and stamp < p.to_us
+	), a.offset_us)) * interval '1 microsecond'
+	from anchors a where a.id = wall.anchor
+$$;
+
+create function quality_name(quality smallint) returns text
+language sql immutable as $$ select (array['good', 'suspect', 'stale', 'out_of_range', 'simulated'])[quality + 1] $$;
+
+create function clock_name(quality smallint) returns text
+language sql immutable as $$ select (array['none', 'rtc', 'session', 'ntp'])[quality + 1] $$;
+
+create index readings_by_channel on readings (channel, coalesce(corrected_at, measured_at));
+
+create view readings_v as
+select g.gateway, replace(e.epoch::text, '-', '') as epoch, r.seq, c.device, c.quantity, c.unit,
+	r.value, quality_name(r.quality) as quality,
+	coalesce(r.corrected_at, r.measured_at) as at,
+	r.measured_at, clock_name(a.quality) as time_quality, r.corrected_at,
+	(select k.received_at from arrivals k where k.epoch = r.epoch and k.first <= r.seq order by k.first desc limit 1) as received_at
+from readings r
+join epochs e on e.id = r.epoch
+join gateways g on g.id = e.gateway
+join channels c on c.id = r.channel
+join anchors a on a.id = r.anchor;
+
+create view gaps_v as
+select g.gateway, replace(e.epoch::text, '-', '') as epoch, p.first, p.n, p.why,
+	wall(p.anchor, p.t0_us) as from_at, wall(p.anchor, p.t1_us) as to_at, p.received_at
+from gaps p
+join epochs e on e.id = p.epoch
+join gateways g on g.id = e.gateway;
+
+create view epochs_v as
+select g.gateway, replace(e.epoch::text, '-', '') as epoch, replace(b.boot::text, '-', '') as boot, e.upto, e.ended, e.at_most,
+	wall(e.anchor, e.t0_us) as from_at, wall(e.anchor, e.t1_us) as to_at
+from epochs e
+join gateways g on g.id = e.gateway
+left join boots b on b.id = e.boot;
+
+create view thinned_v as
+select g.gateway, replace(e.epoch::text, '-', '') as epoch, t.first, t.n as names, t.lacks, c.device, c.quantity, c.unit,
+	wall(s.anchor, s.from_us) as at, s.interval_us * interval '1 microsecond' as length,
+	s.n, s.nan, s.min, s.max, s.mean, quality_name(s.quality) as quality, t.received_at
+from summaries s
+join thinned t using (epoch, first)
+join channels c on c.id = s.channel
+join epochs e on e.id = s.epoch
+join gateways g on g.id = e.gateway;
+
+create view events_v as
+select g.gateway, replace(e.epoch::text, '-', '') as epoch, v.seq, v.kind, wall(v.anchor, v.at_us) as at,
+	clock_name(a.quality) as time_quality, v.device, v.body, v.n, v.volatile, v.received_at
+from events v
+join epochs e on e.id = v.epoch
+join gateways g on g.id = e.gateway
+join anchors a on a.id = v.anchor;

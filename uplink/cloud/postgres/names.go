@@ -1,0 +1,203 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud"
+)
+
+// namesMost bounds each table of names kept in memory: beyond it, they are
+// asked for again.
+const namesMost = 100_000
+
+// names are the rows of the small tables, so that a reading needs none. They
+// hold what the transaction under way has made too: after one that failed
+// they are made anew.
+type names struct {
+	gateways map[string]*gatewayRow
+	boots    map[bootKey]int32
+	epochs   map[epochKey]*epochRow
+	anchors  map[anchorKey]int32
+	channels map[channelKey]int32
+	pointers map[gateway.Channel]*gateway.Channel // for channels that no decoder gives
+}
+
+type gatewayRow struct {
+	id        int32
+	record    string // the newest of its records that is not void; "" unknown
+	recordSeq uint64
+}
+
+// An epochRow is also what a transaction changes of it.
+type epochRow struct {
+	id    int32
+	boot  int32  // 0: not known yet
+	upto  uint64 // every name up to here is accounted for
+	ended string // "": growing; "closed", or why it ended by an open gap
+	end   *openEnd
+
+	changed                 bool
+	unsureFirst, unsureLast int64 // readings without a clock to believe in this transaction; 0: none
+}
+
+// An openEnd is what is known of readings lost at an epoch's end.
+type openEnd struct {
+	atMost, t0, t1 int64
+	anchor         *int32
+}
+
+type bootKey struct {
+	gateway int32
+	boot    gateway.BootID
+}
+
+type epochKey struct {
+	gateway int32
+	epoch   gateway.EpochID
+}
+
+type anchorKey struct {
+	boot         int32
+	from, offset int64
+	quality      gateway.ClockQuality
+}
+
+type channelKey struct {
+	gateway int32
+	channel *gateway.Channel // of the decoder, which gives one channel one pointer
+}
+
+func newNames() *names {
+	return &names{map[string]*gatewayRow{}, map[bootKey]int32{}, map[epochKey]*epochRow{}, map[anchorKey]int32{}, map[channelKey]int32{}, map[gateway.Channel]*gateway.Channel{}}
+}
+
+// trim forgets what would grow without end.
+func (n *names) trim() {
+	if len(n.gateways)+len(n.boots)+len(n.epochs)+len(n.anchors)+len(n.channels) > namesMost {
+		*n = *newNames()
+	}
+}
+
+// void tells whether r is out of its gateway's chain: what it was meant to
+// follow is not the record that it would have to follow. A record that cannot
+// be judged counts as valid: its readings are real ones under their own names,
+// so that to take it can double nothing, while to leave it out could lose.
+func (g *gatewayRow) void(r cloud.Record) bool {
+	return g.record != "" && r.Prev != "" && r.Prev != g.record && r.PrevSeq <= g.recordSeq
+}
+
+// gateway gives a gateway's row, making it if need be.
+func (n *names) gateway(ctx context.Context, tx pgx.Tx, id string) (*gatewayRow, error) {
+	if g := n.gateways[id]; g != nil {
+		return g, nil
+	}
+	g := new(gatewayRow)
+	err := tx.QueryRow(ctx, `select id, record, record_seq from gateways where gateway = $1`, id).Scan(&g.id, &g.record, &g.recordSeq)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = tx.QueryRow(ctx, `insert into gateways (gateway) values ($1) returning id`, id).Scan(&g.id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find gateway %s: %w", id, err)
+	}
+	n.gateways[id] = g
+	return g, nil
+}
+
+// epoch gives an epoch's row, making it if need be.
+func (n *names) epoch(ctx context.Context, tx pgx.Tx, key epochKey) (*epochRow, error) {
+	if e := n.epochs[key]; e != nil {
+		return e, nil
+	}
+	e := new(epochRow)
+	err := tx.QueryRow(ctx, `select id, coalesce(boot, 0), upto, coalesce(ended, '') from epochs where gateway = $1 and epoch = $2`,
+		key.gateway, [16]byte(key.epoch)).Scan(&e.id, &e.boot, &e.upto, &e.ended)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = tx.QueryRow(ctx, `insert into epochs (gateway, epoch) values ($1, $2) returning id`, key.gateway, [16]byte(key.epoch)).Scan(&e.id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find epoch %s: %w", key.epoch, err)
+	}
+	n.epochs[key] = e
+	return e, nil
+}
+
+// boot gives the id of a boot, making it if need be.
+func (n *names) boot(ctx context.Context, tx pgx.Tx, key bootKey) (int32, error) {
+	id, ok := n.boots[key]
+	if ok {
+		return id, nil
+	}
+	err := tx.QueryRow(ctx, `select id from boots where gateway = $1 and boot = $2`, key.gateway, [16]byte(key.boot)).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = tx.QueryRow(ctx, `insert into boots (gateway, boot) values ($1, $2) returning id`, key.gateway, [16]byte(key.boot)).Scan(&id)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find boot %s: %w", key.boot, err)
+	}
+	n.boots[key] = id
+	return id, nil
+}
+
+// anchor gives the id of an anchor, and whether it was made now.
+func (n *names) anchor(ctx context.Context, tx pgx.Tx, key anchorKey, errorUS int64) (id int32, made bool, err error) {
+	if id, ok := n.anchors[key]; ok {
+		return id, false, nil
+	}
+	err = tx.QueryRow(ctx, `select id from anchors where boot = $1 and from_us = $2 and offset_us = $3 and quality = $4`,
+		key.boot, key.from, key.offset, int16(key.quality)).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		made = true
+		err = tx.QueryRow(ctx, `insert into anchors (boot, from_us, offset_us, quality, error_us) values ($1, $2, $3, $4, $5) returning id`,
+			key.boot, key.from, key.offset, int16(key.quality), errorUS).Scan(&id)
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("find anchor: %w", err)
+	}
+	n.anchors[key] = id
+	return id, made, nil
+}
+
+// channel gives the id of a channel, making it if need be.
+func (n *names) channel(ctx context.Context, tx pgx.Tx, key channelKey) (int32, error) {
+	id, ok := n.channels[key]
+	if ok {
+		return id, nil
+	}
+	device, quantity, unit := text(key.channel.Device), text(key.channel.Quantity), text(key.channel.Unit)
+	err := tx.QueryRow(ctx, `select id from channels where gateway = $1 and device = $2 and quantity = $3 and unit = $4`,
+		key.gateway, device, quantity, unit).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = tx.QueryRow(ctx, `insert into channels (gateway, device, quantity, unit) values ($1, $2, $3, $4) returning id`,
+			key.gateway, device, quantity, unit).Scan(&id)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find channel %s/%s: %w", device, quantity, err)
+	}
+	n.channels[key] = id
+	return id, nil
+}
+
+// intern gives the one pointer for a channel of these names.
+func (n *names) intern(c gateway.Channel) *gateway.Channel {
+	p := n.pointers[c]
+	if p == nil {
+		p = &c
+		n.pointers[c] = p
+	}
+	return p
+}
+
+// text gives s without what PostgreSQL does not take in a text.
+func text(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// micros bounds a time in microseconds to what PostgreSQL can hold of it, sums
+// of two included: 142 years either way. Only a gateway gone mad has others.
+func micros(us int64) int64 { return max(-1<<52, min(us, 1<<52)) }

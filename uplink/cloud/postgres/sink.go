@@ -1,0 +1,301 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud"
+)
+
+const (
+	// Consumer is the name under which the log knows how far the sink is.
+	Consumer = "postgres"
+	// batchMost is how many records are asked for at once.
+	batchMost    = 256
+	retryAtFirst = time.Second
+	retryAtMost  = 30 * time.Second
+	lateAfter    = 5 * time.Minute // older records than this are told once
+)
+
+// Options says where a Sink reads and writes. Feed and DSN are required.
+type Options struct {
+	Feed   cloud.Feed
+	DSN    string       // see ParseDSN
+	Logger *slog.Logger // nil: slog.Default()
+}
+
+// Figures count what a Sink has written since it was made; repeats count
+// again.
+type Figures struct {
+	Records, Void, Refused                uint64
+	Readings, Gaps, Thinned, Ends, Events uint64
+	Corrected                             uint64 // readings whose time was corrected after they were written
+}
+
+func (f *Figures) add(o Figures) {
+	f.Records += o.Records
+	f.Void += o.Void
+	f.Refused += o.Refused
+	f.Readings += o.Readings
+	f.Gaps += o.Gaps
+	f.Thinned += o.Thinned
+	f.Ends += o.Ends
+	f.Events += o.Events
+	f.Corrected += o.Corrected
+}
+
+// A State is how a Sink is doing.
+type State struct {
+	Figures
+	Err   error     // why nothing is written now; nil: all is well
+	Since time.Time // when Err began
+	Upto  time.Time // the newest record in the database was stored in the log then; zero: none since the start
+}
+
+// A Sink carries the log into a database.
+type Sink struct {
+	opt Options
+	cfg *pgx.ConnConfig
+	log *slog.Logger
+
+	link    *link           // of take; nil: none
+	careful bool            // see writer
+	passed  map[string]bool // records of the batch under way that are committed
+	wait    time.Duration   // before the next try
+	wake    chan struct{}   // there may be something to correct
+
+	mu    sync.Mutex // guards what follows
+	state State
+	late  bool
+}
+
+// New makes a sink. It does not connect; an error is one of the DSN.
+func New(opt Options) (*Sink, error) {
+	cfg, err := ParseDSN(opt.DSN)
+	if err != nil {
+		return nil, err
+	}
+	if opt.Logger == nil {
+		opt.Logger = slog.Default()
+	}
+	return &Sink{opt: opt, cfg: cfg, log: opt.Logger.With("part", "postgres"), wake: make(chan struct{}, 1)}, nil
+}
+
+// State says how the sink is doing. It may be called at any time.
+func (s *Sink) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// Run carries records over until ctx is done. While the database cannot be
+// written to, the log keeps them.
+func (s *Sink) Run(ctx context.Context) {
+	var correcting sync.WaitGroup
+	defer correcting.Wait()
+	correcting.Go(func() { s.correct(ctx) })
+	for ctx.Err() == nil {
+		s.runOnce(ctx)
+	}
+}
+
+// runOnce consumes for as long as this sink is the one of the database. A log
+// gives records to the one who asks: who does not write must not ask.
+func (s *Sink) runOnce(ctx context.Context) {
+	if !s.ready(ctx) {
+		return
+	}
+	defer s.unlink()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	err := s.opt.Feed.Consume(ctx, Consumer, batchMost, func(ctx context.Context, entries []cloud.Entry) error {
+		err := s.take(ctx, entries)
+		if errors.Is(err, ErrTaken) {
+			stop()
+		}
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		s.trouble(ctx, fmt.Errorf("read the log: %w", err))
+	}
+}
+
+// ready connects if there is no connection. If that fails it says so, waits,
+// and gives false.
+func (s *Sink) ready(ctx context.Context) bool {
+	err := s.relink(ctx)
+	if err != nil {
+		s.trouble(ctx, err)
+	}
+	return err == nil
+}
+
+// relink connects if there is no connection.
+func (s *Sink) relink(ctx context.Context) error {
+	if s.link != nil {
+		return nil
+	}
+	l, err := connect(ctx, s.cfg)
+	if err != nil {
+		return err
+	}
+	l.careful = s.careful
+	s.link = l
+	s.wakeCorrector() // an earlier run may have left work
+	return nil
+}
+
+func (s *Sink) unlink() {
+	if s.link != nil {
+		s.link.close()
+		s.link = nil
+	}
+}
+
+// take writes a batch. On nil all of it is committed.
+func (s *Sink) take(ctx context.Context, entries []cloud.Entry) error {
+	if s.passed == nil {
+		s.passed = map[string]bool{}
+	}
+	for len(entries) > 0 && s.passed[entries[0].ID] {
+		entries = entries[1:]
+	}
+	for len(entries) > 0 {
+		n, err := s.step(ctx, entries)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries[:n] {
+			s.passed[e.ID] = true
+		}
+		entries = entries[n:]
+	}
+	s.passed = nil
+	return nil
+}
+
+// step writes some records, and sets aside one that cannot be written.
+func (s *Sink) step(ctx context.Context, entries []cloud.Entry) (n int, err error) {
+	if err := s.relink(ctx); err != nil {
+		return 0, s.failed(ctx, err)
+	}
+	done, err := s.link.write(ctx, entries)
+	if !s.careful && duplicate(err) {
+		s.careful = true
+		s.log.Warn("PostgreSQL has readings of which its table of epochs does not know; from now on each is compared", "error", err)
+		s.unlink()
+		return s.step(ctx, entries)
+	}
+	if poison(err) {
+		s.unlink()
+		if len(entries) > 1 {
+			return s.step(ctx, entries[:len(entries)/2]) // until it stands alone
+		}
+		done, err = s.refuse(ctx, entries[0], err)
+	}
+	if err != nil {
+		return 0, s.failed(ctx, err)
+	}
+	s.wrote(entries[done.entries-1].At, done.Figures)
+	if done.anchors {
+		s.wakeCorrector()
+	}
+	return done.entries, nil
+}
+
+// duplicate tells whether a reading was in its table already.
+func duplicate(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23505" && pg.TableName == "readings"
+}
+
+// poison tells whether an error is about what was to be written, and would
+// come again: PostgreSQL's classes 22 (data), 23 (constraints) and 54 (limits).
+func poison(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23") || strings.HasPrefix(pg.Code, "54")
+	}
+	return errors.Is(err, errUndecodable)
+}
+
+// refuse keeps a record that cannot be written as it came, so that it does not
+// stand in the way of others.
+func (s *Sink) refuse(ctx context.Context, e cloud.Entry, why error) (outcome, error) {
+	if err := s.relink(ctx); err != nil {
+		return outcome{}, err
+	}
+	if err := s.link.refuse(ctx, e, why); err != nil {
+		return outcome{}, err
+	}
+	s.log.Error("PostgreSQL does not take a record; it was put into the table refused, and its readings are in the log only",
+		"gateway", e.GatewayID, "record", e.Seq, "error", why)
+	return outcome{entries: 1, Figures: Figures{Refused: 1}}, nil
+}
+
+// failed tells of trouble and waits before the next try.
+func (s *Sink) failed(ctx context.Context, err error) error {
+	s.unlink()
+	s.trouble(ctx, err)
+	return err
+}
+
+// trouble tells once why nothing is written, and waits.
+func (s *Sink) trouble(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	first := s.state.Err == nil
+	if first {
+		s.state.Since = time.Now()
+	}
+	s.state.Err = err
+	s.mu.Unlock()
+	if first {
+		s.log.Error("PostgreSQL takes nothing; readings wait in the log until it does", "where", place(s.cfg), "error", err)
+		s.wait = retryAtFirst
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(s.wait):
+	}
+	s.wait = min(2*s.wait, retryAtMost)
+}
+
+// wrote notes what is in the database, and tells of a change for the better,
+// or of a sink that is far behind.
+func (s *Sink) wrote(upto time.Time, took Figures) {
+	s.mu.Lock()
+	was, since := s.state.Err, s.state.Since
+	s.state.Err, s.state.Since, s.state.Upto = nil, time.Time{}, upto
+	s.state.add(took)
+	behind := time.Since(upto)
+	turned := s.late != (behind > lateAfter)
+	s.late = behind > lateAfter
+	s.mu.Unlock()
+	if was != nil {
+		s.log.Info("PostgreSQL takes readings again", "after", time.Since(since).Round(time.Second))
+	}
+	switch {
+	case turned && behind > lateAfter:
+		s.log.Warn("PostgreSQL is behind the log", "by", behind.Round(time.Second))
+	case turned:
+		s.log.Info("PostgreSQL has caught up with the log")
+	}
+}
+
+func (s *Sink) wakeCorrector() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // it is awake
+	}
+}

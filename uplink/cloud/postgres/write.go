@@ -1,0 +1,394 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// rowsMost is how many readings go to the database at once.
+const rowsMost = 100_000
+
+// endClosed is how an epoch ended that ended orderly.
+const endClosed = "closed"
+
+// errUndecodable marks a record whose body is not what a server stores.
+var errUndecodable = errors.New("the record cannot be decoded")
+
+// staging takes readings by COPY, which knows no conflicts.
+const staging = `create temp table if not exists staging (seq bigint, measured_at timestamptz, value double precision,
+	epoch integer, channel integer, anchor integer, quality smallint) on commit delete rows`
+
+const insertReadings = `insert into readings (seq, measured_at, value, epoch, channel, anchor, quality)
+	select seq, measured_at, value, epoch, channel, anchor, quality from staging on conflict do nothing`
+
+// insertCorrected also looks for an anchor that is better than the one a
+// reading came with: the gateway learned the time before it sent them.
+const insertCorrected = `insert into readings (seq, measured_at, value, epoch, channel, anchor, quality, corrected_at)
+	select s.seq, s.measured_at, s.value, s.epoch, s.channel, s.anchor, s.quality,
+		nullif(s.measured_at + (p.offset_us - a.offset_us) * interval '1 microsecond', s.measured_at)
+	from staging s join anchors a on a.id = s.anchor
+	left join pieces p on p.boot = any($1) and ` + decides + `
+	on conflict do nothing`
+
+// decides joins a reading's anchor a with the piece p that its time is to be
+// taken from. The stamp is what measured_at was made of.
+const decides = `p.boot = a.boot and a.quality < 2 and a.quality < p.quality
+	and (extract(epoch from measured_at) * 1000000)::bigint - a.offset_us >= p.from_us
+	and (extract(epoch from measured_at) * 1000000)::bigint - a.offset_us < p.to_us`
+
+// A writer writes records within one transaction.
+type writer struct {
+	careful bool // see flush
+	tx      pgx.Tx
+	names   *names
+	blocks  *block.Decoder
+	copied  *copyBuffer // readings that are not in the database yet
+	unsure  bool        // of some of these the time may be known better by now
+	again   bool        // some of these were written before
+	late    pgx.Batch   // what is done once, before the commit
+	newest  uint64      // the log's sequence up to which records were taken before
+	took    Figures
+
+	moved    map[*gatewayRow]bool
+	changed  []*epochRow
+	arrivals arrivals
+	boots    map[int32]int64 // newest stamp of readings without a clock to believe
+	better   []betterAnchor
+}
+
+type betterAnchor struct {
+	id, boot int32
+	from     int64
+}
+
+// add takes one record.
+func (w *writer) add(ctx context.Context, r cloud.Entry) error {
+	if r.Seq <= w.newest {
+		if err := w.goBack(ctx, r.Seq); err != nil {
+			return err
+		}
+	}
+	g, err := w.names.gateway(ctx, w.tx, r.GatewayID)
+	if err != nil {
+		return err
+	}
+	if g.void(r.Record) {
+		w.took.Void++
+		return nil
+	}
+	if r.Kind != cloud.KindOpen {
+		if err := w.content(ctx, g, r.Record); err != nil {
+			return fmt.Errorf("record %d of %s: %w", r.Seq, r.GatewayID, err)
+		}
+	}
+	w.took.Records++
+	g.record, g.recordSeq = r.ID, r.Seq
+	w.moved[g] = true
+	return nil
+}
+
+// goBack prepares for a log that gives sequence seq again: a batch was
+// committed but not passed, or the log was lost and restored. In the second
+// case the chains go on from a record before those that were seen last.
+func (w *writer) goBack(ctx context.Context, seq uint64) error {
+	_, err := w.tx.Exec(ctx, `update gateways set record = '', record_seq = 0 where record_seq >= $1`, int64(seq))
+	if err != nil {
+		return fmt.Errorf("go back to record %d: %w", seq, err)
+	}
+	for _, g := range w.names.gateways {
+		if g.recordSeq >= seq {
+			g.record, g.recordSeq = "", 0
+		}
+	}
+	w.newest = seq - 1
+	return nil
+}
+
+func (w *writer) content(ctx context.Context, g *gatewayRow, r cloud.Record) error {
+	m, err := wire.Decode(r.Body)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUndecodable, err)
+	}
+	switch m := m.(type) {
+	case *wire.Update:
+		return w.within(ctx, g, m.Epoch, func(e *epochRow) error { return w.update(ctx, &origin{r, g, e}, m) })
+	case *wire.Event:
+		return w.within(ctx, g, m.Epoch, func(e *epochRow) error { return w.event(ctx, &origin{r, g, e}, m) })
+	}
+	return fmt.Errorf("%w: it holds a %T", errUndecodable, m)
+}
+
+// within calls take with an epoch's row.
+func (w *writer) within(ctx context.Context, g *gatewayRow, id gateway.EpochID, take func(*epochRow) error) error {
+	e, err := w.names.epoch(ctx, w.tx, epochKey{g.id, id})
+	if err != nil {
+		return err
+	}
+	if !e.changed {
+		e.changed = true
+		w.changed = append(w.changed, e)
+	}
+	return take(e)
+}
+
+// An origin is where a part of a record comes from.
+type origin struct {
+	cloud.Record
+	gateway *gatewayRow
+	epoch   *epochRow
+}
+
+func (w *writer) update(ctx context.Context, o *origin, u *wire.Update) error {
+	w.again = w.again || o.First <= o.epoch.upto
+	for i, b := range u.Blocks {
+		if err := w.block(ctx, o, b); err != nil {
+			return fmt.Errorf("block %d: %w", i, err)
+		}
+	}
+	if err := w.plainRows(ctx, o, u); err != nil {
+		return err
+	}
+	if u.Thinned != nil {
+		if err := w.thinned(ctx, o, u.Thinned); err != nil {
+			return err
+		}
+	}
+	if u.Gap != nil {
+		if err := w.gap(ctx, o, u.Gap); err != nil {
+			return err
+		}
+	}
+	w.arrived(o)
+	if u.End != nil {
+		return w.end(ctx, o, u.End)
+	}
+	return nil
+}
+
+// arrived notes that the names of a record are accounted for. Readings behind
+// an open end take it back.
+func (w *writer) arrived(o *origin) {
+	last := o.First + o.N - 1
+	if o.N == 0 || last <= o.epoch.upto {
+		return
+	}
+	first := max(o.First, o.epoch.upto+1) // the log may have lost what is here
+	w.arrivals.add(o, first, last)
+	o.epoch.upto = last
+	if o.epoch.ended != endClosed {
+		o.epoch.ended, o.epoch.end = "", nil
+	}
+}
+
+// block takes the readings of a block.
+func (w *writer) block(ctx context.Context, o *origin, b []byte) error {
+	h, err := block.Parse(b)
+	if err == nil && h.Last() < o.First {
+		return nil
+	}
+	h, rs, err := w.blocks.Decode(b)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUndecodable, err)
+	}
+	anchor, err := w.anchor(ctx, o, h.Anchor)
+	if err != nil {
+		return err
+	}
+	if h.Anchor.Quality < gateway.ClockSession {
+		w.takenWithoutClock(o, h)
+	}
+	offset := micros(h.Anchor.Offset)
+	key := channelKey{gateway: o.gateway.id}
+	for i := range rs {
+		seq := h.First + uint64(i)
+		if seq < o.First {
+			continue
+		}
+		r := &rs[i]
+		key.channel = r.Channel
+		channel, err := w.names.channel(ctx, w.tx, key)
+		if err != nil {
+			return err
+		}
+		if err := w.reading(ctx, &row{seq, micros(int64(r.At)) + offset, r.Value, o.epoch.id, channel, anchor, r.Quality}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takenWithoutClock notes where readings lie that anchors may correct.
+func (w *writer) takenWithoutClock(o *origin, h gateway.BlockHeader) {
+	e := o.epoch
+	if e.boot == 0 {
+		return
+	}
+	w.unsure = true
+	first, last := int64(max(h.First, o.First)), int64(h.Last())
+	if e.unsureLast == 0 {
+		e.unsureFirst = first
+	}
+	e.unsureFirst, e.unsureLast = min(e.unsureFirst, first), max(e.unsureLast, last)
+	t1 := micros(int64(h.T1))
+	if at, known := w.boots[e.boot]; !known || t1 > at {
+		w.boots[e.boot] = t1
+	}
+}
+
+// A row is one reading as it stands in the table.
+type row struct {
+	seq     uint64
+	us      int64 // measured at, since 1970
+	value   float64
+	epoch   int32
+	channel int32
+	anchor  int32
+	quality gateway.Quality
+}
+
+// reading takes one reading.
+func (w *writer) reading(ctx context.Context, r *row) error {
+	if w.copied.rows >= rowsMost {
+		if err := w.flush(ctx); err != nil {
+			return err
+		}
+	}
+	b := w.copied
+	b.row(7)
+	b.int8(int64(r.seq))
+	b.time(r.us)
+	b.float8(r.value)
+	b.int4(r.epoch)
+	b.int4(r.channel)
+	b.int4(r.anchor)
+	b.int2(int16(r.quality))
+	w.took.Readings++
+	return nil
+}
+
+// flush writes the readings that are gathered. New ones whose time is known go
+// straight into their table, at half the cost. Should one be there all the
+// same, the table refuses all of them, and careful writing begins.
+func (w *writer) flush(ctx context.Context) (err error) {
+	if w.copied.rows == 0 {
+		return nil
+	}
+	into := `copy readings (seq, measured_at, value, epoch, channel, anchor, quality) from stdin (format binary)`
+	staged := w.careful || w.again || w.unsure
+	if staged {
+		into = `copy staging from stdin (format binary)`
+	}
+	if _, err := w.tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(w.copied.end()), into); err != nil {
+		return fmt.Errorf("copy %d readings: %w", w.copied.rows, err)
+	}
+	if staged {
+		if err := w.insert(ctx); err != nil {
+			return fmt.Errorf("insert %d readings: %w", w.copied.rows, err)
+		}
+	}
+	w.copied.reset()
+	w.unsure, w.again = false, false
+	return nil
+}
+
+// insert brings over what is staged.
+func (w *writer) insert(ctx context.Context) (err error) {
+	if w.unsure {
+		_, err = w.tx.Exec(ctx, insertCorrected, slices.Collect(maps.Keys(w.boots)))
+	} else {
+		_, err = w.tx.Exec(ctx, insertReadings)
+	}
+	if err == nil {
+		_, err = w.tx.Exec(ctx, `truncate staging`)
+	}
+	return err
+}
+
+// plainRows takes readings that came as rows, which know no boot.
+func (w *writer) plainRows(ctx context.Context, o *origin, u *wire.Update) error {
+	key := channelKey{gateway: o.gateway.id}
+	for i := range u.Readings {
+		from := &u.Readings[i]
+		seq := u.First + uint64(i)
+		if seq < o.First {
+			continue
+		}
+		anchor, err := w.anchor(ctx, o, gateway.Anchor{Quality: clockOf(from.Time)})
+		if err != nil {
+			return err
+		}
+		key.channel = w.names.intern(gateway.Channel{Device: from.Device, Quantity: from.Quantity, Unit: from.Unit})
+		channel, err := w.names.channel(ctx, w.tx, key)
+		if err != nil {
+			return err
+		}
+		if err := w.reading(ctx, &row{seq, micros(int64(from.Timestamp)), number(from.Value), o.epoch.id, channel, anchor, qualityOf(from.Quality)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// number gives NaN for what JSON has no number for.
+func number(v *float64) float64 {
+	if v == nil {
+		return math.NaN()
+	}
+	return *v
+}
+
+func clockOf(name string) gateway.ClockQuality {
+	for q := gateway.ClockNTP; q > gateway.ClockNone; q-- {
+		if q.String() == name {
+			return q
+		}
+	}
+	return gateway.ClockNone
+}
+
+// qualityOf takes an unknown name, of a later version, for suspect.
+func qualityOf(name string) gateway.Quality {
+	for q := gateway.Good; q <= gateway.Simulated; q++ {
+		if q.String() == name {
+			return q
+		}
+	}
+	return gateway.Suspect
+}
+
+// anchor gives the id of an anchor, and notes if it is a new one that may
+// correct readings.
+func (w *writer) anchor(ctx context.Context, o *origin, a gateway.Anchor) (int32, error) {
+	boot, err := w.names.boot(ctx, w.tx, bootKey{o.gateway.id, a.Boot})
+	if err != nil {
+		return 0, err
+	}
+	if a.Boot != (gateway.BootID{}) {
+		o.epoch.boot = boot
+	}
+	key := anchorKey{boot, micros(int64(a.From)), micros(a.Offset), a.Quality}
+	id, made, err := w.names.anchor(ctx, w.tx, key, a.Error.Microseconds())
+	if made && a.Quality > gateway.ClockNone {
+		w.better = append(w.better, betterAnchor{id, boot, key.from})
+	}
+	return id, err
+}
+
+// wireAnchor gives the id of an anchor as it is on the wire.
+func (w *writer) wireAnchor(ctx context.Context, o *origin, a *wire.Anchor) (int32, error) {
+	return w.anchor(ctx, o, gateway.Anchor{Boot: a.Boot, From: gateway.Stamp(a.From), Offset: a.Offset, Quality: a.Quality,
+		Error: time.Duration(max(0, min(a.ErrUS, math.MaxInt64/1000))) * time.Microsecond})
+}
