@@ -88,7 +88,7 @@ func correctBoot(ctx context.Context, conn *pgx.Conn, boot int32) (corrected uin
 const (
 	better          = `nullif(r.measured_at + (p.offset_us - a.offset_us) * interval '1 microsecond', r.measured_at)`
 	correctReadings = `update readings r set corrected_at = ` + better + `
-		from anchors a, pieces p
-		where r.epoch = $1 and r.seq between $2 and $3 and a.id = r.anchor and p.boot = $4 and ` + decides + `
+		from anchors a, pieces(array[$4::integer]) p
+		where r.epoch = $1 and r.seq between $2 and $3 and a.id = r.anchor and ` + decides + `
 			and r.corrected_at is distinct from ` + better
 )

@@ -63,7 +63,7 @@ func (w *writer) queueEpochs() {
 
 // queueBoots tells the corrector where to look: at the boots that have
 // readings taken without a clock to believe, when an anchor comes that lies
-// before one of these, or is the first that can be believed.
+// before one of these or is the first behind all of them.
 func (w *writer) queueBoots() {
 	for boot, upto := range w.boots {
 		w.late.Queue(`update boots set unsure_upto = greatest(unsure_upto, $2) where id = $1`, boot, upto)
@@ -71,7 +71,8 @@ func (w *writer) queueBoots() {
 	for _, a := range w.better {
 		w.late.Queue(`update boots set better = greatest(better, $3)
 			where id = $1 and unsure_upto is not null
-				and ($2 <= unsure_upto or not exists (select from anchors where boot = $1 and quality >= 2 and id < $3))`,
+				and ($2 <= unsure_upto or not exists (select from anchors
+					where boot = $1 and quality >= 2 and id < $3 and from_us > unsure_upto and from_us <= $2))`,
 			a.boot, a.from, a.id)
 	}
 }

@@ -25,7 +25,6 @@ type names struct {
 	epochs   map[epochKey]*epochRow
 	anchors  map[anchorKey]int32
 	channels map[channelKey]int32
-	pointers map[gateway.Channel]*gateway.Channel // for channels that no decoder gives
 }
 
 type gatewayRow struct {
@@ -74,7 +73,7 @@ type channelKey struct {
 }
 
 func newNames() *names {
-	return &names{map[string]*gatewayRow{}, map[bootKey]int32{}, map[epochKey]*epochRow{}, map[anchorKey]int32{}, map[channelKey]int32{}, map[gateway.Channel]*gateway.Channel{}}
+	return &names{map[string]*gatewayRow{}, map[bootKey]int32{}, map[epochKey]*epochRow{}, map[anchorKey]int32{}, map[channelKey]int32{}}
 }
 
 // trim forgets what would grow without end.
@@ -181,16 +180,6 @@ func (n *names) channel(ctx context.Context, tx pgx.Tx, key channelKey) (int32, 
 	}
 	n.channels[key] = id
 	return id, nil
-}
-
-// intern gives the one pointer for a channel of these names.
-func (n *names) intern(c gateway.Channel) *gateway.Channel {
-	p := n.pointers[c]
-	if p == nil {
-		p = &c
-		n.pointers[c] = p
-	}
-	return p
 }
 
 // text gives s without what PostgreSQL does not take in a text.

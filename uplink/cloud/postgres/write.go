@@ -40,7 +40,7 @@ const insertCorrected = `insert into readings (seq, measured_at, value, epoch, c
 	select s.seq, s.measured_at, s.value, s.epoch, s.channel, s.anchor, s.quality,
 		nullif(s.measured_at + (p.offset_us - a.offset_us) * interval '1 microsecond', s.measured_at)
 	from staging s join anchors a on a.id = s.anchor
-	left join pieces p on p.boot = any($1) and ` + decides + `
+	left join pieces($1) p on ` + decides + `
 	on conflict do nothing`
 
 // decides joins a reading's anchor a with the piece p that its time is to be
@@ -157,9 +157,6 @@ func (w *writer) update(ctx context.Context, o *origin, u *wire.Update) error {
 		if err := w.block(ctx, o, b); err != nil {
 			return fmt.Errorf("block %d: %w", i, err)
 		}
-	}
-	if err := w.plainRows(ctx, o, u); err != nil {
-		return err
 	}
 	if u.Thinned != nil {
 		if err := w.thinned(ctx, o, u.Thinned); err != nil {
@@ -315,58 +312,6 @@ func (w *writer) insert(ctx context.Context) (err error) {
 		_, err = w.tx.Exec(ctx, `truncate staging`)
 	}
 	return err
-}
-
-// plainRows takes readings that came as rows, which know no boot.
-func (w *writer) plainRows(ctx context.Context, o *origin, u *wire.Update) error {
-	key := channelKey{gateway: o.gateway.id}
-	for i := range u.Readings {
-		from := &u.Readings[i]
-		seq := u.First + uint64(i)
-		if seq < o.First {
-			continue
-		}
-		anchor, err := w.anchor(ctx, o, gateway.Anchor{Quality: clockOf(from.Time)})
-		if err != nil {
-			return err
-		}
-		key.channel = w.names.intern(gateway.Channel{Device: from.Device, Quantity: from.Quantity, Unit: from.Unit})
-		channel, err := w.names.channel(ctx, w.tx, key)
-		if err != nil {
-			return err
-		}
-		if err := w.reading(ctx, &row{seq, micros(int64(from.Timestamp)), number(from.Value), o.epoch.id, channel, anchor, qualityOf(from.Quality)}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// number gives NaN for what JSON has no number for.
-func number(v *float64) float64 {
-	if v == nil {
-		return math.NaN()
-	}
-	return *v
-}
-
-func clockOf(name string) gateway.ClockQuality {
-	for q := gateway.ClockNTP; q > gateway.ClockNone; q-- {
-		if q.String() == name {
-			return q
-		}
-	}
-	return gateway.ClockNone
-}
-
-// qualityOf takes an unknown name, of a later version, for suspect.
-func qualityOf(name string) gateway.Quality {
-	for q := gateway.Good; q <= gateway.Simulated; q++ {
-		if q.String() == name {
-			return q
-		}
-	}
-	return gateway.Suspect
 }
 
 // anchor gives the id of an anchor, and notes if it is a new one that may

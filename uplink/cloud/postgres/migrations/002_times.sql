@@ -1,26 +1,35 @@
--- The anchor that decides the wall time of a stamp, where the clock of the
--- moment was not to be believed. Anchors of quality session and ntp decide if
--- the boot has one, else those of quality rtc: each from its beginning up to
--- the next one's, the first also for all that was before it.
-create view pieces as
-select boot,
-	case when lag(from_us) over w is null then -9223372036854775808 else from_us end as from_us,
-	coalesce(lead(from_us) over w, 9223372036854775807) as to_us,
-	offset_us, quality
-from (
-	select distinct on (boot, from_us) boot, from_us, offset_us, quality
-	from anchors a
-	where quality >= 2 or quality = 1 and not exists (select from anchors b where b.boot = a.boot and b.quality >= 2)
-	order by boot, from_us, quality desc, id desc
-) decisive
-window w as (partition by boot order by from_us);
+-- The anchors that decide the wall time of stamps, of these boots: an anchor
+-- holds from its stamp on, the first one also for all before it. Where it was
+-- not synchronised (session or ntp), the next later one that was stands in;
+-- BOOTTIME does not jump, so an offset learned later is right for what came
+-- before. Failing that, the best one there is.
+create function pieces(boots integer[]) returns table (boot integer, from_us bigint, to_us bigint, offset_us bigint, quality smallint)
+language sql stable as $$
+	with known as (
+		select distinct on (a.boot, a.from_us) a.boot, a.from_us, a.offset_us, a.quality
+		from anchors a where a.boot = any(boots)
+		order by a.boot, a.from_us, a.quality desc, nullif(a.error_us, 0) nulls last, a.id
+	)
+	select k.boot,
+		case when lag(k.from_us) over w is null then -9223372036854775808 else k.from_us end,
+		coalesce(lead(k.from_us) over w, 9223372036854775807),
+		d.offset_us, d.quality
+	from known k cross join lateral (
+		select c.offset_us, c.quality from known c where c.boot = k.boot
+		order by c.quality >= 2 and c.from_us = k.from_us desc,
+			case when c.quality >= 2 and c.from_us > k.from_us then c.from_us end nulls last,
+			c.quality desc, abs(c.from_us - k.from_us) + case when c.from_us > k.from_us then 4611686018427387904 else 0 end
+		limit 1
+	) d
+	window w as (partition by k.boot order by k.from_us)
+$$;
 
 -- The wall time of a stamp with the anchor it came with, as it is known by now.
 create function wall(anchor integer, stamp bigint) returns timestamptz
 language sql stable as $$
 	select timestamptz 'epoch' + (stamp + coalesce((
-		select p.offset_us from pieces p
-		where p.boot = a.boot and a.quality < 2 and a.quality < p.quality and stamp >= p.from_us and stamp < p.to_us
+		select p.offset_us from pieces(array[a.boot]) p
+		where a.quality < 2 and a.quality < p.quality and stamp >= p.from_us and stamp < p.to_us
 	), a.offset_us)) * interval '1 microsecond'
 	from anchors a where a.id = wall.anchor
 $$;
