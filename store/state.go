@@ -31,6 +31,7 @@ type facts struct {
 	Version     int          `json:"version"`
 	Install     string       `json:"install_id"`         // 32 hex digits
 	CloudTime   time.Time    `json:"cloud_time"`         // the cloud's clock, when last heard
+	Uplink      []byte       `json:"uplink,omitempty"`   // what the uplink wants to find again: see Keep
 	Floor       uint64       `json:"journal_floor"`      // flushes of the journal below this number hold nothing any more
 	EventsAcked gateway.Name `json:"events_acked"`       // the last event that the cloud has
 	Openings    []opening    `json:"openings,omitempty"` // the latest

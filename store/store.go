@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -178,6 +179,28 @@ func (s *Store) SetCloudTime(t time.Time) {
 	if t.After(s.facts.CloudTime) {
 		s.facts.CloudTime = t.UTC().Truncate(time.Millisecond)
 	}
+}
+
+// keptMost is what Keep takes, in bytes.
+const keptMost = 4096
+
+// Keep notes a few bytes of the uplink's for a later run. They are saved with
+// the next write of state.db that happens anyway, so a power cut can cost the
+// latest. More than 4 KiB are not kept.
+func (s *Store) Keep(note []byte) {
+	if len(note) > keptMost {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.facts.Uplink = bytes.Clone(note)
+}
+
+// Kept gives what Keep was last given, as far as it was saved.
+func (s *Store) Kept() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Clone(s.facts.Uplink)
 }
 
 // Epochs lists the epochs as hello does: those that the cloud does not have

@@ -25,16 +25,20 @@ type line struct {
 	*transport
 	until time.Time // the end of the cloud's certificate
 	codec *wire.Codec
+	meter *meter
 }
 
 // A transport is a connection to the cloud, perhaps through a proxy.
 type transport struct {
-	raw   net.Conn // the socket; it can be closed at any time without waiting
+	raw   *metered // the socket; it can be closed at any time without waiting
 	inner net.Conn // what TLS goes over: raw, or what a proxy made of it
 }
 
 // tune fits the socket to the time between pings.
-func (t *transport) tune(ping time.Duration) { tune(t.raw, ping) }
+func (t *transport) tune(ping time.Duration) {
+	tune(t.raw.Conn, ping)
+	t.raw.m.beat(ping)
+}
 
 // credential reads the token. The token itself is in none of the errors.
 func (u *Uplink) credential() (string, error) {
@@ -95,7 +99,7 @@ func (u *Uplink) connect(ctx context.Context) (*line, error) {
 		under.raw.Close()
 		return nil, err
 	}
-	return &line{ws, under, until, wire.CodecOf(ws.Subprotocol())}, nil
+	return &line{ws, under, until, wire.CodecOf(ws.Subprotocol()), u.meter}, nil
 }
 
 // reach makes a connection to an address of the cloud, through the proxy if
@@ -128,11 +132,12 @@ func (u *Uplink) reach(ctx context.Context, to *endpoint) (*transport, error) {
 func (u *Uplink) dial(ctx context.Context, host string) (*transport, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	raw, err := u.o.Dial(ctx, "tcp", host)
+	socket, err := u.o.Dial(ctx, "tcp", host)
 	if err != nil {
 		return nil, &stageError{"dial", dialTimeout, err}
 	}
-	tune(raw, defaultPing)
+	tune(socket, defaultPing)
+	raw := &metered{Conn: socket, m: u.meter}
 	return &transport{raw, raw}, nil
 }
 
@@ -204,6 +209,7 @@ func (l *line) write(m wire.Message) error {
 	if err != nil {
 		return err
 	}
+	l.meter.message(m, len(data))
 	return l.writeFrame(data)
 }
 
@@ -229,7 +235,13 @@ func (l *line) read(timeout time.Duration) (wire.Message, error) {
 		l.close(websocket.CloseUnsupportedData, "the wrong kind of frame")
 		return nil, &foreignError{"it sends the wrong kind of frames on " + l.codec.Subprotocol}
 	}
-	return l.codec.Decode(data)
+	m, err := l.codec.Decode(data)
+	l.meter.message(m, len(data))
+	if _, pong := m.(*wire.Pong); pong {
+		l.raw.sample()
+		l.meter.save()
+	}
+	return m, err
 }
 
 // frame is the kind of frame that this encoding uses.

@@ -112,6 +112,7 @@ func (s *session) handOver() {
 			s.u.o.Log.Error("a message cannot be encoded", "error", err)
 			continue
 		}
+		s.meter.message(m, len(data))
 		s.hand(data)
 		return
 	}
@@ -171,6 +172,7 @@ func (s *session) launch(l lane) {
 		t := s.tracks[p.flight.epoch]
 		t.flights = append(t.flights, p.flight)
 	}
+	s.meter.lane(l, len(p.data))
 	s.hand(p.data)
 }
 

@@ -53,6 +53,9 @@ func (s *session) ask() {
 // fetched, so that it is not old when it does.
 func (s *session) room(l lane) bool {
 	c := &s.lanes[l]
+	if l == laneBacklog && !s.meter.allow().Backlog {
+		return false // asked again with every heartbeat at the latest
+	}
 	return c.fits(0) && (l != laneBacklog || c.msgs == 0 || c.bytes < s.link.window)
 }
 
@@ -124,14 +127,16 @@ func (s *session) fetched(f fetched) error {
 	c.ready = &parcel{data: data, flight: flight{
 		lane: r.lane, epoch: m.Epoch, pos: r.seq, first: m.First, last: last, end: m.End != nil, data: f.blocks[0].Data != nil, blocks: len(f.blocks),
 	}}
-	c.ready.paces = r.lane == laneLive && m.N < liveSmall && last >= r.st.Last
+	small := m.N < liveSmall || s.livePace() > livePace
+	c.ready.paces = r.lane == laneLive && small && last >= r.st.Last
 	t := s.track(r.st)
 	t.sent, t.ended = max(t.sent, last), m.End != nil
 	return nil
 }
 
-// livePace is the time between two small live updates.
-func (s *session) livePace() time.Duration { return livePace }
+// livePace is the time between two small live updates; between any two while
+// the budget slows them down.
+func (s *session) livePace() time.Duration { return max(livePace, s.meter.allow().Live) }
 
 // fits checks that the store gave what was asked for: a hole between would be
 // silent, and the cloud would refuse what lies behind it.

@@ -3,6 +3,7 @@ package uplink
 import (
 	"time"
 
+	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -40,6 +41,7 @@ type Status struct {
 	LastAck   time.Time  `json:"last_ack,omitzero"`
 	Clock     *CloudTime `json:"clock,omitempty"` // by the session's time exchange
 
+	Traffic   Traffic          `json:"traffic"`
 	Endpoints []EndpointStatus `json:"endpoints,omitempty"` // in the order of preference, if there are several
 }
 
@@ -51,6 +53,7 @@ type CloudTime struct {
 
 // Status gives the present status. It may be called from any goroutine.
 func (u *Uplink) Status() Status {
+	traffic := u.meter.traffic()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	s := u.status
@@ -58,7 +61,20 @@ func (u *Uplink) Status() Status {
 		clock := *s.Clock
 		s.Clock = &clock
 	}
+	s.Traffic = traffic
 	return s
+}
+
+// wall is the best wall time that there is, and whether it may be believed:
+// the session's, else that of a clock that somebody set.
+func (u *Uplink) wall() (time.Time, bool) {
+	u.mu.Lock()
+	session := u.status.Clock
+	u.mu.Unlock()
+	if session != nil {
+		return time.UnixMicro(int64(u.o.Clock.Stamp()) + session.Offset), true
+	}
+	return u.now(), u.o.Clock != nil && u.o.Clock.Anchor().Quality > gateway.ClockNone
 }
 
 // set changes the status, and keeps what depends on the state in step.

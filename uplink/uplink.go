@@ -54,6 +54,9 @@ type Options struct {
 	Config           Configurer          // nil: it takes no configuration from the cloud
 	Outgoing         <-chan wire.Message // results and reports, sent ahead of everything else; may be nil
 	CloudTime        func(time.Time)     // is told the cloud's time in every session and with every heartbeat; may be nil
+	Budget           Budget              // of bytes; the zero Budget has no bound
+	Kept             []byte              // what Keep was last given in an earlier run: the count of bytes
+	Keep             func([]byte)        // is told the same with every heartbeat; may be nil
 
 	// SessionTime is told the cloud's clock as an offset to BOOTTIME (µs) and a
 	// bound on its error, at every answer; may be nil.
@@ -71,6 +74,7 @@ type Uplink struct {
 	o      Options
 	points []*endpoint // in the order of preference
 	woken  chan struct{}
+	meter  *meter
 
 	// Owned by Run.
 	*endpoint                          // of the present try, or of the next
@@ -94,6 +98,7 @@ type Uplink struct {
 func New(o Options) (*Uplink, error) {
 	u := &Uplink{o: o, woken: make(chan struct{}, 1), maxMsg: wire.MaxMessage, stuck: map[gateway.EpochID]bool{}}
 	u.status = Status{State: Off, Since: time.Now()}
+	u.meter = newMeter(o, u.wall)
 	if o.URL == "" {
 		return u, nil
 	}
@@ -214,6 +219,7 @@ func (u *Uplink) codecs() []string {
 // serve runs a session to its end, and beside it what may end it for a better
 // one.
 func (u *Uplink) serve(ctx context.Context, s *session) (err error, moved bool) {
+	s.tune(s.ping)
 	own, end := context.WithCancelCause(ctx)
 	var beside sync.WaitGroup
 	defer beside.Wait()

@@ -87,6 +87,7 @@ func (d *daemon) start() (err error) {
 		GatewayID: d.id, InstallID: d.store.InstallID(), Software: "fieldgate/" + version,
 		Source: d.store, Commands: d.door, Outgoing: outgoing, Clock: d.clock, Floor: d.floor, CloudTime: d.store.SetCloudTime,
 		SessionTime: d.clock.SessionTime, Report: d.report,
+		Budget: uplink.Budget{Limit: int64(cfg.Uplink.Budget), Floor: cfg.Uplink.BudgetFloor}, Kept: d.store.Kept(), Keep: d.store.Keep,
 		Conditions: d.health, Log: d.log, Dial: d.dial,
 	})
 	if err != nil {

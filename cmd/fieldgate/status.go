@@ -10,6 +10,7 @@ import (
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/local"
 	"github.com/fieldgate/fieldgate/gateway/sample"
+	"github.com/fieldgate/fieldgate/uplink"
 )
 
 // status gathers what the gateway says of itself.
@@ -20,7 +21,7 @@ func (d *daemon) status() local.Status {
 		Uptime:  time.Since(d.began).Seconds(),
 		Uplink: local.Uplink{
 			State: local.UplinkState(up.State), Endpoint: up.Endpoint, Since: up.Since, NextTry: up.NextTry,
-			LastError: up.LastError, RTT: up.RTTMS, Level: string(up.Level),
+			LastError: up.LastError, RTT: up.RTTMS, Level: string(up.Level), Traffic: trafficStatus(up.Traffic),
 		},
 		Store: local.Store{
 			Head: st.Head, Stored: st.Stored + st.Journal, Unacked: st.Unacked, OldestUnacked: st.OldestUnackedAge.Seconds(),
@@ -29,6 +30,9 @@ func (d *daemon) status() local.Status {
 			TimeToFull: st.TimeToFull.Seconds(), GapReadings: map[string]uint64{}, Thinned: st.Thinned, Openings: st.Openings, UncleanStops: st.UncleanStops,
 		},
 		Health: d.health.List(),
+	}
+	for _, e := range up.Endpoints {
+		s.Uplink.Endpoints = append(s.Uplink.Endpoints, local.Endpoint(e))
 	}
 	for why, n := range st.GapReadings {
 		if n > 0 {
@@ -59,6 +63,13 @@ func writtenBytes() float64 {
 		}
 	}
 	return 0
+}
+
+func trafficStatus(t uplink.Traffic) *local.Traffic {
+	return &local.Traffic{
+		Today: t.Today.Kinds(), Yesterday: t.Yesterday.Kinds(), Since: t.Since.Kinds(),
+		Month: t.Used, Budget: t.Budget, HeldBack: t.HeldBack, Idle: t.Idle,
+	}
 }
 
 func (d *daemon) deviceStatus(dev sample.DeviceState) local.Device {

@@ -24,13 +24,15 @@ type Gateway struct {
 
 // Uplink is the table [uplink]. Without a url the gateway works locally only.
 type Uplink struct {
-	URL       string   `toml:"url" form:"wss" doc:"Where the cloud takes readings: wss://HOST[:PORT]/PATH. Without it nothing leaves the board; readings are kept within the limits of [store]."`
-	URLs      []string `toml:"urls" form:"wss" doc:"Further addresses of the same cloud, tried in this order when url fails. Only with url, which is gone back to."`
-	Proxy     string   `toml:"proxy" form:"proxy" doc:"Proxy to go through: http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, each with USER:PASSWORD@ before HOST if it wants a login. Who may read this file reads the password too: see proxy_file."`
-	ProxyFile string   `toml:"proxy_file" form:"path" doc:"File that holds what proxy would, for a proxy with a password. Read when the daemon connects; for its owner alone (mode 0600)."`
-	ProxyCA   string   `toml:"proxy_ca" form:"path" doc:"PEM file with the authority that signed the certificate of an https:// proxy. Without it: the system's authorities."`
-	TokenFile string   `toml:"token_file" form:"path" doc:"File that holds the bearer token the cloud gave for this gateway. Read when the daemon connects."`
-	CA        string   `toml:"ca" form:"path" doc:"PEM file with the authority that signed the cloud's certificate. Without it: the system's authorities."`
+	URL         string        `toml:"url" form:"wss" doc:"Where the cloud takes readings: wss://HOST[:PORT]/PATH. Without it nothing leaves the board; readings are kept within the limits of [store]."`
+	URLs        []string      `toml:"urls" form:"wss" doc:"Further addresses of the same cloud, tried in this order when url fails. Only with url, which is gone back to."`
+	Proxy       string        `toml:"proxy" form:"proxy" doc:"Proxy to go through: http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, each with USER:PASSWORD@ before HOST if it wants a login. Who may read this file reads the password too: see proxy_file."`
+	ProxyFile   string        `toml:"proxy_file" form:"path" doc:"File that holds what proxy would, for a proxy with a password. Read when the daemon connects; for its owner alone (mode 0600)."`
+	ProxyCA     string        `toml:"proxy_ca" form:"path" doc:"PEM file with the authority that signed the certificate of an https:// proxy. Without it: the system's authorities."`
+	Budget      Size          `toml:"budget" default:"0B" min:"0B" doc:"Bytes that the line may cost in a month, both directions and TCP/IP included, such as 500MiB. Spread evenly over the month: what is beyond first holds back the backlog, then slows live down to budget_floor, events never. 0B: no bound."`
+	BudgetFloor time.Duration `toml:"budget_floor" default:"60s" min:"1s" max:"1h" doc:"Time between two live updates when the budget is exceeded."`
+	TokenFile   string        `toml:"token_file" form:"path" doc:"File that holds the bearer token the cloud gave for this gateway. Read when the daemon connects."`
+	CA          string        `toml:"ca" form:"path" doc:"PEM file with the authority that signed the cloud's certificate. Without it: the system's authorities."`
 }
 
 // Store is the table [store].

@@ -3,7 +3,9 @@ package local
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/VictoriaMetrics/metrics"
 )
@@ -26,12 +28,35 @@ func writeMetrics(w *bytes.Buffer, st Status) {
 		gauge(fmt.Sprintf("fieldgate_uplink_state{state=%q}", state), flag(st.Uplink.State == state))
 	}
 	gauge("fieldgate_uplink_rtt_seconds", st.Uplink.RTT/1000)
+	writeTraffic(w, st.Uplink)
 	writeStoreMetrics(w, st.Store)
 	for _, d := range st.Devices {
 		gauge(fmt.Sprintf("fieldgate_device_ok{device=%q}", d.ID), flag(d.State == DeviceOK))
 	}
 	for _, c := range st.Health {
 		gauge(fmt.Sprintf("fieldgate_condition{code=%q,subject=%q,severity=%q}", c.Code, c.Subject, c.Severity), 1)
+	}
+}
+
+func writeTraffic(w *bytes.Buffer, up Uplink) {
+	gauge := func(name string, v float64) { metrics.WriteGaugeFloat64(w, "fieldgate_uplink_"+name, v) }
+	for _, e := range up.Endpoints {
+		gauge(fmt.Sprintf("endpoint_failures{endpoint=%q}", e.URL), float64(e.Failures))
+		gauge(fmt.Sprintf("endpoint_present{endpoint=%q}", e.URL), flag(e.Present))
+	}
+	t := up.Traffic
+	if t == nil {
+		return
+	}
+	for _, kind := range slices.Sorted(maps.Keys(t.Since)) {
+		metrics.WriteCounterUint64(w, fmt.Sprintf("fieldgate_uplink_bytes_total{kind=%q}", kind), uint64(t.Since[kind]))
+		gauge(fmt.Sprintf("bytes_today{kind=%q}", kind), float64(t.Today[kind]))
+	}
+	gauge("month_bytes", float64(t.Month))
+	gauge("idle_bytes_per_day", float64(t.Idle))
+	if t.Budget > 0 {
+		gauge("budget_bytes", float64(t.Budget))
+		gauge("held_back", flag(t.HeldBack != ""))
 	}
 }
 

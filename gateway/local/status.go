@@ -44,6 +44,31 @@ type Uplink struct {
 	LastError string      `json:"last_error,omitempty"`
 	RTT       float64     `json:"rtt_ms,omitempty"`
 	Level     string      `json:"level,omitempty"` // how durable the cloud says its acks are: "fsynced", "replicated", "received"
+
+	Endpoints []Endpoint `json:"endpoints,omitempty"` // in the order of preference, if there are several
+	Traffic   *Traffic   `json:"traffic,omitempty"`
+}
+
+// An Endpoint is one of several addresses of the cloud.
+type Endpoint struct {
+	URL       string    `json:"url"`
+	Present   bool      `json:"present"` // connected to it, or tried next
+	Failures  int       `json:"failures"`
+	LastError string    `json:"last_error,omitempty"`
+	Online    time.Time `json:"last_online,omitzero"`
+	Until     time.Time `json:"not_before,omitzero"` // it asked to be left alone until then
+}
+
+// Traffic is what the line costs, in bytes by kind: control, live, backlog,
+// events, commands, tls, tcp.
+type Traffic struct {
+	Today     map[string]int64 `json:"today"`
+	Yesterday map[string]int64 `json:"yesterday"`
+	Since     map[string]int64 `json:"since_start"`
+	Month     int64            `json:"month_bytes"`
+	Budget    int64            `json:"budget_bytes,omitempty"`
+	HeldBack  string           `json:"held_back,omitempty"` // by the budget: "backlog", "backlog, live"
+	Idle      int64            `json:"idle_bytes_per_day"`  // what heartbeats alone cost
 }
 
 // A Store is the state of the buffer. Counts are of readings.
@@ -126,7 +151,7 @@ func (s *Server) status() Status {
 // differ in it are worth a message at once.
 func (st Status) steady() Status {
 	st.Time, st.Clock.Time = time.Time{}, time.Time{}
-	st.Uptime, st.Uplink.RTT = 0, 0
+	st.Uptime, st.Uplink.RTT, st.Uplink.Traffic = 0, 0, nil
 	st.Store.Head, st.Store.Stored, st.Store.Bytes, st.Store.Commits = 0, 0, 0, 0
 	st.Store.OldestUnacked, st.Store.Journal, st.Store.JournalBytes, st.Store.HeadBytes = 0, 0, 0, 0
 	st.Store.TimeToFull, st.Store.WrittenDaily, st.Store.CardYears, st.Store.GapReadings = 0, 0, 0, nil

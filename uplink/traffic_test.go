@@ -1,0 +1,190 @@
+package uplink_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink"
+	"github.com/fieldgate/fieldgate/uplink/uplinktest"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// Every byte of the socket is of one kind, and a restart goes on counting.
+func TestTraffic(t *testing.T) {
+	var kept atomic.Value
+	var carried atomic.Int64
+	setup := func(w *world, o *uplink.Options) {
+		carried.Store(0)
+		o.Dial = func(ctx context.Context, network, at string) (net.Conn, error) {
+			c, err := w.net.Dial(ctx, network, at)
+			return &countedConn{c, &carried}, err
+		}
+		w.store.Append(500)
+		w.store.Reopen(true)
+		w.cloud.Welcome.HB.PingS = 300
+		o.Keep = func(b []byte) {
+			if time.Now().YearDay() == 1 { // power fails on that evening
+				kept.Store(b)
+			}
+		}
+		if b, ok := kept.Load().([]byte); ok {
+			o.Kept = b
+		}
+	}
+	month := int64(0)
+	for round := range 2 {
+		inWorld(t, setup, func(w *world) {
+			w.online()
+			w.store.Append(5)
+			w.complete(time.Minute)
+			w.pass(10 * time.Minute)
+			traffic := w.up.Status().Traffic
+			u := traffic.Since
+			if u.Control+u.Live+u.Backlog+u.Events+u.Commands+u.TLS+u.TCP != u.Total() || u.Sent+u.Received != carried.Load() {
+				t.Errorf("%+v is not %d", u, carried.Load())
+			}
+			if u.Live < 100 || u.Backlog < 200 || u.Control < 300 || u.TLS < 1500 || u.Sent < u.Backlog {
+				t.Errorf("%+v", u)
+			}
+			if traffic.Today.Date != "2000-01-01" || traffic.Month != "2000-01" {
+				t.Errorf("%+v", traffic)
+			}
+			if round == 0 {
+				month = traffic.Used
+			} else if traffic.Used < month+u.Total()-1000 || traffic.Since.Total() >= traffic.Used {
+				t.Errorf("%d in the month after a restart, were %d", traffic.Used, month)
+			}
+			w.pass(24 * time.Hour)
+			traffic = w.up.Status().Traffic
+			if traffic.Yesterday.Date != "2000-01-01" || traffic.Today.Date != "2000-01-02" || traffic.Today.Control == 0 || traffic.Today.Live != 0 {
+				t.Errorf("%+v", traffic)
+			}
+			w.pass(31 * 24 * time.Hour)
+			if traffic = w.up.Status().Traffic; traffic.Month != "2000-02" || traffic.Used > traffic.Idle*2 {
+				t.Errorf("%+v", traffic)
+			}
+		})
+	}
+}
+
+type countedConn struct {
+	net.Conn
+	n *atomic.Int64
+}
+
+func (c *countedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+func (c *countedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// noClock is a board whose clock nobody set.
+type noClock struct{ boardClock }
+
+func (c noClock) Anchor() gateway.Anchor {
+	a := c.boardClock.Anchor()
+	a.Quality = gateway.ClockNone
+	return a
+}
+
+// A clock that nobody set turns no page: the month's count outlives a boot in
+// another century.
+func TestTrafficOfABoardWithoutClock(t *testing.T) {
+	inWorld(t, func(w *world, o *uplink.Options) {
+		o.Clock = noClock{boardClock{time.Now()}}
+		o.Kept = []byte(`{"month":"1999-12","used":1000000,"today":{"date":"1999-12-31","sent":5}}`)
+		w.net.Refuse(address, true)
+	}, func(w *world) {
+		w.pass(time.Hour)
+		if traffic := w.up.Status().Traffic; traffic.Month != "1999-12" || traffic.Used < 1_000_000 || traffic.Today.Date != "1999-12-31" {
+			t.Errorf("%+v", traffic)
+		}
+		w.net.Refuse(address, false)
+		w.until(10*time.Minute, "online", func() bool { return w.up.Status().State == uplink.Online })
+		w.pass(time.Minute)
+		if traffic := w.up.Status().Traffic; traffic.Month != "2000-01" || traffic.Used > 100_000 || traffic.Yesterday.Sent < 5 {
+			t.Errorf("%+v", traffic)
+		}
+	})
+}
+
+// Over its budget a gateway keeps the backlog back, slows live down to the
+// floor, and sends what waited when time has caught up.
+func TestBudgetHoldsBack(t *testing.T) {
+	var got func() []wire.Update
+	inWorld(t, func(w *world, o *uplink.Options) {
+		o.Budget = uplink.Budget{Limit: 310 * mib, Floor: time.Minute}
+		o.Kept = []byte(`{"month":"2000-01","used":41943040,"today":{"date":"2000-01-01"}}`) // four days' part
+		w.store.Append(1000)
+		w.store.Reopen(true)
+		got = w.updates()
+	}, func(w *world) {
+		w.online()
+		backlog := w.store.All()[0]
+		for range 600 {
+			w.store.Append(20)
+			w.pass(time.Second)
+		}
+		live := 0
+		for _, m := range got() {
+			if m.Lane == wire.LaneBacklog {
+				t.Fatalf("backlog is sent: %+v", m)
+			}
+			live++
+		}
+		if live < 10 || live > 13 {
+			t.Errorf("%d live updates in ten minutes", live)
+		}
+		traffic := w.up.Status().Traffic
+		if traffic.HeldBack != "backlog, live" || traffic.Budget != 310*mib {
+			t.Errorf("%+v", traffic)
+		}
+		w.pass(75 * time.Hour)
+		if h := w.cloud.Held(backlog.ID); h.Upto != backlog.Last {
+			t.Errorf("after three days the cloud has %d of the backlog", h.Upto)
+		}
+		if traffic := w.up.Status().Traffic; traffic.HeldBack != "" {
+			t.Errorf("%+v", traffic)
+		}
+	})
+}
+
+// What heartbeats cost, measured on a real socket with real TLS, is what the
+// status computes.
+func TestIdleCost(t *testing.T) {
+	s := inStreet(t)
+	s.cloud.Welcome.HB.PingS = 1
+	var pings atomic.Int64
+	s.cloud.OnPing = func(*uplinktest.Peer, *wire.Ping) bool { pings.Add(1); return false }
+	o := s.options()
+	o.Clock = boardClock{time.Now().Add(-2 * time.Hour)}
+	s.run(o)
+	s.online()
+	count := func(n int64) (at int64, use int64) {
+		s.until("beating", func() bool { return pings.Load() >= n })
+		use = s.up.Status().Traffic.Since.Total()
+		return pings.Load(), use
+	}
+	from, before := count(6) // behind the burst
+	to, after := count(from + 3)
+	measured := float64(after-before) / float64(to-from) * 86400
+	computed := float64(s.up.Status().Traffic.Idle)
+	t.Logf("idle, a ping a second: %.0f bytes a day measured, %.0f computed; at 30 s %.0f kB", measured, computed, computed/30/1000)
+	if ratio := measured / computed; ratio < 0.8 || ratio > 1.25 {
+		t.Errorf("measured %.0f, computed %.0f", measured, computed)
+	}
+	if strings.Contains(s.log.String(), "WARN") {
+		t.Error(s.log)
+	}
+}
