@@ -39,7 +39,7 @@ type epochInfo struct {
 	End   string          `json:"end"` // growing, closed, open, unlisted
 }
 
-var endNames = map[ending]string{endNone: "growing", endClosed: "closed", endOpen: "open", endUnlisted: "unlisted"}
+var endNames = map[ending]string{endNone: "growing", endClosed: "closed", endOpen: "open", endUnlisted: "unlisted", endBare: "growing"}
 
 // listGateways answers GET /v1/gateways.
 func (s *Server) listGateways(w http.ResponseWriter, r *http.Request) {

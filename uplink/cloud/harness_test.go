@@ -99,8 +99,9 @@ func quiet(t testing.TB) *slog.Logger {
 
 // A peer is the gateway's end of a connection.
 type peer struct {
-	t    testing.TB
-	conn *websocket.Conn
+	t     testing.TB
+	conn  *websocket.Conn
+	codec *wire.Codec
 }
 
 func (s *site) tls() *tls.Config {
@@ -116,20 +117,30 @@ func (s *site) dialWith(h http.Header, subprotocols ...string) (*websocket.Conn,
 
 func auth(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
 
-func (s *site) dial() *peer {
+func (s *site) dial() *peer { return s.dialIn(wire.CBOR) }
+
+func (s *site) dialIn(codec *wire.Codec) *peer {
 	s.t.Helper()
-	conn, _, err := s.dialWith(auth(s.token), wire.SubprotocolCBOR)
+	conn, _, err := s.dialWith(auth(s.token), codec.Subprotocol)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	if conn.Subprotocol() != codec.Subprotocol {
+		s.t.Fatalf("the server chose %q", conn.Subprotocol())
+	}
 	s.t.Cleanup(func() { conn.Close() })
-	return &peer{s.t, conn}
+	return &peer{s.t, conn, codec}
 }
 
 // open dials and says hello with these epochs, all of them unfinished.
 func (s *site) open(epochs ...gateway.EpochID) (*peer, *wire.Welcome) {
 	s.t.Helper()
-	p := s.dial()
+	return s.openIn(wire.CBOR, epochs...)
+}
+
+func (s *site) openIn(codec *wire.Codec, epochs ...gateway.EpochID) (*peer, *wire.Welcome) {
+	s.t.Helper()
+	p := s.dialIn(codec)
 	h := &wire.Hello{GatewayID: s.id, All: true, Software: "test"}
 	for _, e := range epochs {
 		h.Epochs = append(h.Epochs, wire.HelloEpoch{Epoch: e, Oldest: 1})
@@ -140,11 +151,15 @@ func (s *site) open(epochs ...gateway.EpochID) (*peer, *wire.Welcome) {
 
 func (p *peer) send(m wire.Message) {
 	p.t.Helper()
-	b, err := wire.Encode(m)
+	b, err := p.codec.Encode(m)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.sendRaw(websocket.BinaryMessage, b)
+	kind := websocket.BinaryMessage
+	if p.codec.Text {
+		kind = websocket.TextMessage
+	}
+	p.sendRaw(kind, b)
 }
 
 func (p *peer) sendRaw(kind int, b []byte) {
@@ -158,11 +173,14 @@ func (p *peer) sendRaw(kind int, b []byte) {
 func recv[M wire.Message](p *peer) M {
 	p.t.Helper()
 	_ = p.conn.SetReadDeadline(time.Now().Add(answerWithin))
-	_, b, err := p.conn.ReadMessage()
+	kind, b, err := p.conn.ReadMessage()
 	if err != nil {
 		p.t.Fatalf("read: %v", err)
 	}
-	m, err := wire.Decode(b)
+	if (kind == websocket.TextMessage) != p.codec.Text {
+		p.t.Fatalf("a frame of kind %d on %s", kind, p.codec.Subprotocol)
+	}
+	m, err := p.codec.Decode(b)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -31,6 +31,9 @@ const (
 	defaultMissPings = 2
 )
 
+// subprotocols are those of gateways, the better first.
+var subprotocols = []string{wire.SubprotocolCBOR, wire.SubprotocolJSON}
+
 // Options says what a Server works with. Log, Credentials and OperatorToken
 // are required.
 type Options struct {
@@ -83,7 +86,7 @@ func New(opt Options) *Server {
 	s.upgrade = websocket.Upgrader{
 		HandshakeTimeout: headerWithin,
 		WriteBufferPool:  &sync.Pool{},
-		Subprotocols:     []string{wire.SubprotocolCBOR},
+		Subprotocols:     subprotocols,
 		// Blocks are compressed already, and the read limit counts compressed
 		// bytes: a small frame could inflate past it.
 		EnableCompression: false,
@@ -178,8 +181,8 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		deny(w, http.StatusForbidden, "forbidden", "gw is not the gateway of the credential")
 		return
 	}
-	if !slices.Contains(websocket.Subprotocols(r), wire.SubprotocolCBOR) {
-		deny(w, http.StatusBadRequest, "subprotocol", "supported subprotocols: "+wire.SubprotocolCBOR)
+	if !slices.ContainsFunc(websocket.Subprotocols(r), func(p string) bool { return wire.CodecOf(p) != nil }) {
+		deny(w, http.StatusBadRequest, "subprotocol", "supported subprotocols: "+strings.Join(subprotocols, ", "))
 		return
 	}
 	if err := s.begin(id); err != nil {
@@ -193,7 +196,7 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		log.Info("no upgrade to WebSocket", "error", err) // gorilla has answered
 		return
 	}
-	x := &session{server: s, gatewayID: id, id: rand.Text(), secret: hash, conn: conn, codec: wire.CBOR, remote: r.RemoteAddr, log: log, since: time.Now()}
+	x := &session{server: s, gatewayID: id, id: rand.Text(), secret: hash, conn: conn, codec: wire.CodecOf(conn.Subprotocol()), remote: r.RemoteAddr, log: log, since: time.Now()}
 	x.ctx, x.stop = context.WithCancelCause(s.ctx)
 	x.run()
 }

@@ -8,9 +8,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 
+	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -63,9 +65,12 @@ type session struct {
 	state    state
 	owed     owed
 	pressure pressure
-	quick    int // appends in a row that were
+	quick    int             // appends in a row that were
+	bare     gateway.EpochID // of bare readings; zero until one comes
 
-	struck []time.Time // owned by the reading goroutine
+	// Owned by the reading goroutine.
+	first  *item // what came in the place of hello, if anything
+	struck []time.Time
 }
 
 // run lives as long as the connection.
@@ -108,7 +113,7 @@ func (x *session) bye(cause error) {
 // session and welcomes.
 func (x *session) open() error {
 	x.waitFor(helloWithin)
-	m, _, err := x.read()
+	m, raw, err := x.read()
 	if isTimeout(err) {
 		return &closing{wire.CloseNoHello, "no hello in time"}
 	}
@@ -116,6 +121,10 @@ func (x *session) open() error {
 		return err
 	}
 	hello, ok := m.(*wire.Hello)
+	if _, bare := m.(*wire.Bare); bare { // a simple client, which knows no hello
+		hello, ok = &wire.Hello{GatewayID: x.gatewayID}, true
+		x.first = &item{m, raw, laneLive}
+	}
 	switch {
 	case !ok:
 		return &closing{wire.CloseUndecodable, "the first message must be hello"}
@@ -177,6 +186,9 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 func (x *session) serve() error {
 	x.server.tellOpened(x)
 	defer func() { x.server.tellClosed(x, context.Cause(x.ctx)) }()
+	if x.first != nil {
+		x.must(x.queue(*x.first))
+	}
 	err := x.readAll()
 	x.stop(err) // first, so that what is still queued is dropped
 	x.storing.Wait()
@@ -213,6 +225,8 @@ func (x *session) handle(m wire.Message, raw []byte) error {
 		return x.queue(item{m, raw, lane})
 	case *wire.Event:
 		return x.queue(item{m, raw, laneEvents})
+	case *wire.Bare:
+		return x.queue(item{m, raw, laneLive})
 	case *wire.Ping:
 		now := time.Now().UnixMicro()
 		return x.send(&wire.Pong{T0: m.T0, T1: now, T2: time.Now().UnixMicro()})
@@ -255,10 +269,10 @@ func (x *session) read() (wire.Message, []byte, error) {
 			return nil, nil, fmt.Errorf("read from gateway: %w", err)
 		}
 		x.seen.Store(time.Now().UnixMilli())
-		if kind != websocket.BinaryMessage {
-			return nil, nil, &closing{websocket.CloseUnsupportedData, wire.SubprotocolCBOR + " uses binary frames"}
+		if err := x.fits(kind, raw); err != nil {
+			return nil, nil, err
 		}
-		m, err := wire.Decode(raw)
+		m, err := x.codec.Decode(raw)
 		if err == nil {
 			return m, raw, nil
 		}
@@ -272,6 +286,19 @@ func (x *session) read() (wire.Message, []byte, error) {
 			return nil, nil, err
 		}
 	}
+}
+
+// fits checks the frame of a message by its subprotocol.
+func (x *session) fits(kind int, raw []byte) error {
+	switch {
+	case !x.codec.Text && kind != websocket.BinaryMessage:
+		return &closing{websocket.CloseUnsupportedData, x.codec.Subprotocol + " uses binary frames"}
+	case x.codec.Text && kind != websocket.TextMessage:
+		return &closing{websocket.CloseUnsupportedData, x.codec.Subprotocol + " uses text frames"}
+	case x.codec.Text && !utf8.Valid(raw):
+		return &closing{websocket.CloseInvalidFramePayloadData, "not UTF-8"}
+	}
+	return nil
 }
 
 // strike answers a message that makes no sense; too many of them end the
@@ -297,14 +324,18 @@ func (x *session) waitFor(d time.Duration) {
 }
 
 func (x *session) send(m wire.Message) error {
-	b, err := wire.Encode(m)
+	b, err := x.codec.Encode(m)
 	if err != nil {
 		return err
+	}
+	kind := websocket.BinaryMessage
+	if x.codec.Text {
+		kind = websocket.TextMessage
 	}
 	x.writing.Lock()
 	defer x.writing.Unlock()
 	_ = x.conn.SetWriteDeadline(time.Now().Add(writeWithin))
-	if err := x.conn.WriteMessage(websocket.BinaryMessage, b); err != nil {
+	if err := x.conn.WriteMessage(kind, b); err != nil {
 		return fmt.Errorf("write to gateway: %w", err)
 	}
 	return nil

@@ -28,6 +28,7 @@ const (
 	endClosed   ending = 'c' // orderly; final
 	endOpen     ending = 'o' // by an open gap
 	endUnlisted ending = 'u' // the gateway no longer knows it; nobody knows how it ended
+	endBare     ending = 'b' // still growing: the server names its readings
 )
 
 // An epochState is what the log holds of one epoch.
@@ -196,7 +197,10 @@ func (s state) opened(h *wire.Hello) state {
 			surplus--
 			continue
 		}
-		if h.All && e.end == endNone && !named[e.id] {
+		switch {
+		case e.end == endBare: // its session cannot append any more
+			e.end = endClosed
+		case h.All && e.end == endNone && !named[e.id]:
 			e.end = endUnlisted
 		}
 		kept = append(kept, e)

@@ -43,6 +43,8 @@ func (x *session) take(it item) error {
 		return x.takeUpdate(it, m)
 	case *wire.Event:
 		return x.takeEvent(it, m)
+	case *wire.Bare:
+		return x.takeBare(it, m)
 	}
 	return nil // nothing else is queued
 }
@@ -57,13 +59,14 @@ func (x *session) takeUpdate(it item, u *wire.Update) error {
 		x.log.Error("update behind the orderly end of its epoch", "epoch", u.Epoch, "first", u.First, "end", before.upto)
 		return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Expected: before.upto + 1})
 	case store:
-		if f := checkBlocks(u, time.Now()); f != nil {
+		body, f := x.checked(&it, &u)
+		if f != nil {
 			x.log.Warn("update refused", "epoch", u.Epoch, "first", u.First, "n", u.N, "error", f)
 			return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: f.code})
 		}
 		r := Record{
 			Kind: kindOf(u), State: x.state.with(after).String(), Epoch: u.Epoch,
-			First: before.upto + 1, N: after.upto - before.upto, Lane: u.Lane, Body: it.raw,
+			First: before.upto + 1, N: after.upto - before.upto, Lane: u.Lane, Body: body,
 		}
 		if err := x.store(r, u); err != nil {
 			return err
@@ -74,6 +77,32 @@ func (x *session) takeUpdate(it item, u *wire.Update) error {
 	x.owed.add(it)
 	x.owed.addEpoch(u.Epoch)
 	return nil
+}
+
+// checked gives the envelope of an update as the log holds it, in CBOR and
+// with blocks in the place of rows, if all that it carries can be read.
+func (x *session) checked(it *item, u **wire.Update) ([]byte, *flaw) {
+	blocks, f := asBlocks(*u)
+	if f != nil {
+		return nil, f
+	}
+	*u = blocks
+	if f := checkBlocks(blocks, time.Now()); f != nil {
+		return nil, f
+	}
+	body, err := x.envelope(it, blocks)
+	if err != nil {
+		return nil, &flaw{wire.NackBlock, err}
+	}
+	return body, nil
+}
+
+// envelope gives m in CBOR: as it came, if it came so.
+func (x *session) envelope(it *item, m wire.Message) ([]byte, error) {
+	if x.codec == wire.CBOR {
+		return it.raw, nil
+	}
+	return wire.Encode(m)
 }
 
 func kindOf(u *wire.Update) Kind {
@@ -90,8 +119,12 @@ func kindOf(u *wire.Update) Kind {
 // knows in which order it sent them, knows what is held.
 func (x *session) takeEvent(it item, e *wire.Event) error {
 	if !x.state.holds(e.Epoch, e.Seq) {
+		body, err := x.envelope(&it, e)
+		if err != nil {
+			return err
+		}
 		after := x.state.withEvent(e.Epoch, e.Seq)
-		r := Record{Kind: KindEvent, State: after.String(), Epoch: e.Epoch, First: e.Seq, Body: it.raw}
+		r := Record{Kind: KindEvent, State: after.String(), Epoch: e.Epoch, First: e.Seq, Body: body}
 		if err := x.store(r, e); err != nil {
 			return err
 		}
