@@ -214,6 +214,13 @@ func (l *line) write(m wire.Message) error {
 }
 
 func (l *line) writeFrame(data []byte) error {
+	if l.plain() {
+		return l.writeLines(data)
+	}
+	return l.writeMessage(data)
+}
+
+func (l *line) writeMessage(data []byte) error {
 	_ = l.ws.SetWriteDeadline(time.Now().Add(writeTimeout)) // never fails in gorilla
 	if err := l.ws.WriteMessage(l.frame(), data); err != nil {
 		return &writeError{err}
@@ -231,7 +238,7 @@ func (l *line) read(timeout time.Duration) (wire.Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", err)
 	}
-	if kind != l.frame() {
+	if kind != l.frame() && !l.plain() {
 		l.close(websocket.CloseUnsupportedData, "the wrong kind of frame")
 		return nil, &foreignError{"it sends the wrong kind of frames on " + l.codec.Subprotocol}
 	}

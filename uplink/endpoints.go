@@ -25,6 +25,8 @@ type endpoint struct {
 	host  string // host:port, for people and for Dial
 	shown string // the URL without its query
 
+	overTLS bool // false only for ws://, which only a plain server may have
+
 	until   time.Time // it asked not to be tried before
 	refused bool      // … because of the credential
 
@@ -44,12 +46,12 @@ type EndpointStatus struct {
 }
 
 // newEndpoint checks an address. No error repeats it: it may hold a secret.
-func newEndpoint(address string) (*endpoint, error) {
+func newEndpoint(address string, plain bool) (*endpoint, error) {
 	at, err := url.Parse(address)
 	switch {
 	case err != nil:
 		return nil, errors.New("[uplink] url is not an address") // err repeats the address
-	case at.Scheme != "wss":
+	case at.Scheme != "wss" && !(at.Scheme == "ws" && plain):
 		return nil, fmt.Errorf("[uplink] url begins with %q; only wss:// is accepted", at.Scheme+"://")
 	case at.Hostname() == "":
 		return nil, errors.New("[uplink] url names no host")
@@ -59,19 +61,23 @@ func newEndpoint(address string) (*endpoint, error) {
 	port := at.Port()
 	if port == "" {
 		port = "443"
+		if at.Scheme == "ws" {
+			port = "80"
+		}
 	}
 	return &endpoint{
-		url:   address,
-		host:  net.JoinHostPort(at.Hostname(), port),
-		shown: (&url.URL{Scheme: at.Scheme, Host: at.Host, Path: at.Path}).String(),
+		overTLS: at.Scheme == "wss",
+		url:     address,
+		host:    net.JoinHostPort(at.Hostname(), port),
+		shown:   (&url.URL{Scheme: at.Scheme, Host: at.Host, Path: at.Path}).String(),
 	}, nil
 }
 
 // newEndpoints checks all addresses, in their order.
-func newEndpoints(first string, more []string) ([]*endpoint, error) {
+func newEndpoints(first string, more []string, plain bool) ([]*endpoint, error) {
 	var all []*endpoint
 	for _, address := range append([]string{first}, more...) {
-		e, err := newEndpoint(address)
+		e, err := newEndpoint(address, plain)
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +117,7 @@ func (u *Uplink) redirect(d *drainedError) {
 	if d.url == "" {
 		return
 	}
-	e, err := newEndpoint(d.url)
+	e, err := newEndpoint(d.url, false)
 	if err != nil {
 		u.o.Log.Warn("the cloud named an address to go to that cannot be used", "err", err)
 		return

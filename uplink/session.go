@@ -140,8 +140,10 @@ func (s *session) run(ctx context.Context) error {
 	s.late, s.wake = time.NewTimer(ackTimeout), time.NewTimer(ackTimeout)
 	s.late.Stop()
 	s.wake.Stop()
-	s.burst()
-	s.report()
+	if !s.plain() {
+		s.burst()
+		s.report()
+	}
 	err := s.serve(ctx)
 	var broken *writeError
 	if errors.As(err, &broken) {
@@ -172,13 +174,15 @@ func (s *session) serve(ctx context.Context) error {
 			err = s.fetched(f)
 		case err = <-s.wrote:
 			s.writing = false
+			if err == nil && s.plain() {
+				err = s.written()
+			}
 		case <-arrival: // of an event
 		case m := <-s.u.o.Outgoing:
 			s.say(func() wire.Message { return m })
 		case <-s.beat.C:
 			s.beat.Reset(s.ping)
-			s.report()
-			s.say(func() wire.Message { return s.sync.ping(s.u.o.Clock.Stamp()) })
+			s.pingNow()
 		case <-s.late.C:
 			err = s.overdue()
 		case <-s.wake.C: // ask anew
@@ -197,6 +201,16 @@ func (s *session) serve(ctx context.Context) error {
 // say queues a message of control, which goes before everything else. It is
 // made when it leaves, so that what it says of the time is right.
 func (s *session) say(m func() wire.Message) { s.urgent = append(s.urgent, m) }
+
+// pingNow sends the heartbeat, and with it the status if it is another.
+func (s *session) pingNow() {
+	if s.plain() {
+		_ = s.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(closeGrace)) // a dead line is noticed by the reader
+		return
+	}
+	s.report()
+	s.say(func() wire.Message { return s.sync.ping(s.u.o.Clock.Stamp()) })
+}
 
 // overdue ends a session whose cloud answers nothing, unless it said that it
 // cannot store for now.
@@ -302,6 +316,9 @@ func (s *session) writer(ctx context.Context) {
 func (s *session) handle(in incoming) error {
 	if in.err != nil {
 		return s.garble(in.err)
+	}
+	if s.plain() {
+		return nil // whatever it says
 	}
 	switch m := in.m.(type) {
 	case *wire.Ack:

@@ -48,6 +48,7 @@ type Options struct {
 	Software         string // "fieldgate/0.1.0"
 	Source           Source
 	JSON             bool // speak fieldgate.v1.json, also to a cloud that knows CBOR
+	Unacknowledged   bool // the server acknowledges nothing: see plain.go
 	Clock            Clock
 	Floor            func() time.Time    // certificates are checked at a time no earlier than this; nil: the system clock alone
 	Commands         Commander           // nil: this gateway takes no commands
@@ -106,7 +107,7 @@ func New(o Options) (*Uplink, error) {
 		return nil, fmt.Errorf("gateway id %q is not [A-Za-z0-9_-]{1,64}", o.GatewayID)
 	}
 	var err error
-	if u.points, err = newEndpoints(o.URL, o.URLs); err != nil {
+	if u.points, err = newEndpoints(o.URL, o.URLs, o.Unacknowledged); err != nil {
 		return nil, err
 	}
 	u.endpoint = u.points[0]
@@ -175,18 +176,22 @@ func (u *Uplink) try(ctx context.Context) result {
 	u.token = ""
 	failed := func(err error) result { return result{err: err, maxMsg: u.maxMsg} }
 	token, err := u.credential()
-	if err != nil {
+	if err != nil && !(u.o.Unacknowledged && errors.Is(err, errNoCredential)) {
 		return failed(err)
 	}
 	u.token = token
 	u.set(func(s *Status) { s.State = Connecting })
-	l, err := u.connect(ctx)
+	connect, open := u.connect, u.open
+	if u.o.Unacknowledged {
+		connect, open = u.connectPlain, u.openPlain
+	}
+	l, err := connect(ctx)
 	if err != nil {
 		return failed(err)
 	}
 	defer l.raw.Close()
 	u.splitFirst(ctx)
-	s, err := u.open(ctx, l)
+	s, err := open(ctx, l)
 	if err != nil {
 		return failed(err)
 	}

@@ -88,6 +88,7 @@ func (d *daemon) start() (err error) {
 		Source: d.store, Commands: d.door, Outgoing: outgoing, Clock: d.clock, Floor: d.floor, CloudTime: d.store.SetCloudTime,
 		SessionTime: d.clock.SessionTime, Report: d.report,
 		Budget: uplink.Budget{Limit: int64(cfg.Uplink.Budget), Floor: cfg.Uplink.BudgetFloor}, Kept: d.store.Kept(), Keep: d.store.Keep,
+		JSON: cfg.Uplink.Encoding == "json", Unacknowledged: cfg.Uplink.Unacknowledged,
 		Conditions: d.health, Log: d.log, Dial: d.dial,
 	})
 	if err != nil {

@@ -24,15 +24,17 @@ type Gateway struct {
 
 // Uplink is the table [uplink]. Without a url the gateway works locally only.
 type Uplink struct {
-	URL         string        `toml:"url" form:"wss" doc:"Where the cloud takes readings: wss://HOST[:PORT]/PATH. Without it nothing leaves the board; readings are kept within the limits of [store]."`
-	URLs        []string      `toml:"urls" form:"wss" doc:"Further addresses of the same cloud, tried in this order when url fails. Only with url, which is gone back to."`
-	Proxy       string        `toml:"proxy" form:"proxy" doc:"Proxy to go through: http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, each with USER:PASSWORD@ before HOST if it wants a login. Who may read this file reads the password too: see proxy_file."`
-	ProxyFile   string        `toml:"proxy_file" form:"path" doc:"File that holds what proxy would, for a proxy with a password. Read when the daemon connects; for its owner alone (mode 0600)."`
-	ProxyCA     string        `toml:"proxy_ca" form:"path" doc:"PEM file with the authority that signed the certificate of an https:// proxy. Without it: the system's authorities."`
-	Budget      Size          `toml:"budget" default:"0B" min:"0B" doc:"Bytes that the line may cost in a month, both directions and TCP/IP included, such as 500MiB. Spread evenly over the month: what is beyond first holds back the backlog, then slows live down to budget_floor, events never. 0B: no bound."`
-	BudgetFloor time.Duration `toml:"budget_floor" default:"60s" min:"1s" max:"1h" doc:"Time between two live updates when the budget is exceeded."`
-	TokenFile   string        `toml:"token_file" form:"path" doc:"File that holds the bearer token the cloud gave for this gateway. Read when the daemon connects."`
-	CA          string        `toml:"ca" form:"path" doc:"PEM file with the authority that signed the cloud's certificate. Without it: the system's authorities."`
+	URL            string        `toml:"url" form:"wss" doc:"Where the cloud takes readings: wss://HOST[:PORT]/PATH. Without it nothing leaves the board; readings are kept within the limits of [store]."`
+	URLs           []string      `toml:"urls" form:"wss" doc:"Further addresses of the same cloud, tried in this order when url fails. Only with url, which is gone back to."`
+	Proxy          string        `toml:"proxy" form:"proxy" doc:"Proxy to go through: http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, each with USER:PASSWORD@ before HOST if it wants a login. Who may read this file reads the password too: see proxy_file."`
+	ProxyFile      string        `toml:"proxy_file" form:"path" doc:"File that holds what proxy would, for a proxy with a password. Read when the daemon connects; for its owner alone (mode 0600)."`
+	ProxyCA        string        `toml:"proxy_ca" form:"path" doc:"PEM file with the authority that signed the certificate of an https:// proxy. Without it: the system's authorities."`
+	Budget         Size          `toml:"budget" default:"0B" min:"0B" doc:"Bytes that the line may cost in a month, both directions and TCP/IP included, such as 500MiB. Spread evenly over the month: what is beyond first holds back the backlog, then slows live down to budget_floor, events never. 0B: no bound."`
+	BudgetFloor    time.Duration `toml:"budget_floor" default:"60s" min:"1s" max:"1h" doc:"Time between two live updates when the budget is exceeded."`
+	Encoding       string        `toml:"encoding" default:"cbor" oneof:"cbor json" doc:"How the cloud is spoken to: cbor (what it prefers of the two; blocks as they are stored) or json (rows; for clouds that read nothing else; some twenty times the bytes)."`
+	Unacknowledged bool          `toml:"unacknowledged" default:"false" doc:"The server at url is a plain WebSocket server that acknowledges nothing. Readings are sent once, as JSON objects, and nobody can tell whether they arrived. Only with this may url begin with ws://."`
+	TokenFile      string        `toml:"token_file" form:"path" doc:"File that holds the bearer token the cloud gave for this gateway. Read when the daemon connects."`
+	CA             string        `toml:"ca" form:"path" doc:"PEM file with the authority that signed the cloud's certificate. Without it: the system's authorities."`
 }
 
 // Store is the table [store].
@@ -49,10 +51,12 @@ type Store struct {
 
 // Local is the table [local].
 type Local struct {
-	Listen    string   `toml:"listen" default:":8080" form:"listen" doc:"Address of the dashboard and the local API: [HOST]:PORT. Without HOST every network of the board reaches it."`
-	View      string   `toml:"view" default:"login" oneof:"login open" doc:"Who may look: login (a login or the token) or open (everybody who reaches the address). Acting always needs a role."`
-	TokenFile string   `toml:"token_file" form:"path" doc:"File with the token that opens /ws and /api for programs. Without it no token does."`
-	Hosts     []string `toml:"hosts" form:"host" doc:"Names by which browsers may call this board beside its own host name and addresses; any other Host is refused."`
+	Listen         string   `toml:"listen" default:":8080" form:"listen" doc:"Address of the dashboard and the local API: [HOST]:PORT. Without HOST every network of the board reaches it."`
+	View           string   `toml:"view" default:"login" oneof:"login open" doc:"Who may look: login (a login or the token) or open (everybody who reaches the address). Acting always needs a role."`
+	Encoding       string   `toml:"encoding" default:"cbor" oneof:"cbor json" doc:"How the cloud is spoken to: cbor (what it prefers of the two; blocks as they are stored) or json (rows; for clouds that read nothing else; some twenty times the bytes)."`
+	Unacknowledged bool     `toml:"unacknowledged" default:"false" doc:"The server at url is a plain WebSocket server that acknowledges nothing. Readings are sent once, as JSON objects, and nobody can tell whether they arrived. Only with this may url begin with ws://."`
+	TokenFile      string   `toml:"token_file" form:"path" doc:"File with the token that opens /ws and /api for programs. Without it no token does."`
+	Hosts          []string `toml:"hosts" form:"host" doc:"Names by which browsers may call this board beside its own host name and addresses; any other Host is refused."`
 }
 
 // Device is one [[device]]: a sensor or an actuator.

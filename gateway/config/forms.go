@@ -26,15 +26,18 @@ func checkID(s string) error {
 	return nil
 }
 
+// unencrypted is why an address is refused.
+const unencrypted = ", because readings and the token would cross the network unencrypted: use wss://"
+
 // checkURL repeats nothing of the URL: it may hold a password.
 func checkURL(s string) error {
 	u, err := url.Parse(s)
 	switch {
-	case err != nil || u.Hostname() == "" && u.Scheme == "wss":
+	case err != nil || u.Hostname() == "" && (u.Scheme == "wss" || u.Scheme == "ws"):
 		return errors.New("this is not a URL of the form wss://HOST[:PORT]/PATH")
-	case u.Scheme == "ws" || u.Scheme == "http":
-		return fmt.Errorf("%s:// is refused, because readings and the token would cross the network unencrypted: use wss://", u.Scheme)
-	case u.Scheme != "wss":
+	case u.Scheme == "http":
+		return errors.New("http:// is refused" + unencrypted)
+	case u.Scheme != "wss" && u.Scheme != "ws": // see uplink: one setting allows ws://
 		return errors.New("this must begin with wss://")
 	case u.User != nil:
 		return errors.New("a URL with a user name or password is refused, because URLs end up in logs: use token_file")

@@ -1,5 +1,7 @@
 package config
 
+import "strings"
+
 // uplink tells what single keys of [uplink] cannot show: keys that contradict
 // each other, or that are nothing without another.
 func (d *decoder) uplink(root *node) {
@@ -8,6 +10,21 @@ func (d *decoder) uplink(root *node) {
 		return
 	}
 	keys := table.table
+	addresses := []*node{keys["url"]}
+	if urls := keys["urls"]; urls != nil {
+		addresses = append(addresses, urls.items...)
+	}
+	for i, at := range addresses {
+		open := keys["unacknowledged"]
+		if at == nil || !strings.HasPrefix(at.text, "ws://") || open != nil && open.text == "true" {
+			continue
+		}
+		key := "uplink.url"
+		if i > 0 {
+			key = "uplink.urls"
+		}
+		d.col.add(at.at, key, "ws:// is refused"+unencrypted)
+	}
 	if urls := keys["urls"]; urls != nil && keys["url"] == nil {
 		d.col.add(urls.keyAt, "uplink.urls", "these are further addresses: set the first one as url")
 	}
