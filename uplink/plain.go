@@ -99,7 +99,7 @@ func (u *Uplink) connectPlain(ctx context.Context) (*line, error) {
 		under.raw.Close()
 		return nil, err
 	}
-	return &line{ws: ws, transport: under, codec: plainCodec}, nil
+	return &line{ws: ws, transport: under, codec: plainCodec, meter: u.meter}, nil
 }
 
 // openPlain begins a session with a server that says nothing of itself: where
