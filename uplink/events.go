@@ -68,8 +68,8 @@ func (s *session) takeEvents() (arrival <-chan struct{}) {
 // here; that it was there is said.
 func wireEvent(ev *gateway.Event) *wire.Event {
 	body := ev.Body
-	if len(body) > wire.MaxEventBody || len(body) > 0 && !json.Valid(body) {
-		body = json.RawMessage(`{"error":"the body is too long to be sent; it is in the gateway's store"}`)
+	if wire.ValidBody(body) != nil {
+		body = json.RawMessage(`{"error":"this body cannot be sent; it is in the gateway's store"}`)
 	}
 	return &wire.Event{
 		Epoch: ev.Epoch, Seq: ev.Seq, Kind: ev.Kind, At: int64(ev.At), Device: ev.Device,

@@ -121,7 +121,7 @@ func TestSecretIsNotKept(t *testing.T) {
 
 func TestOperatorOnly(t *testing.T) {
 	s := newSite(t, nil)
-	for _, path := range []string{"/v1/gateways", "/v1/gateways/plant_7/readings"} {
+	for _, path := range []string{"/v1/gateways", "/v1/gateways/plant_7/readings", "/v1/gateways/plant_7/completeness"} {
 		for _, token := range []string{"", "x", s.token, operatorToken + "0"} {
 			if resp := s.get(path, token); resp.StatusCode != 401 {
 				t.Errorf("%s with %q: %s", path, token, resp.Status)
@@ -130,7 +130,9 @@ func TestOperatorOnly(t *testing.T) {
 	}
 	for path, want := range map[string]int{
 		"/healthz": 200, "/readyz": 200, "/": 404, "/v1/gateways/none/readings": 404, "/v1/gateways/a.b/readings": 404,
-		"/v1/gateways/plant_7/readings": 200, "/v1/gateways/plant_7/readings?epoch=1": 400, "/v1/gateways/plant_7/readings?from=x": 400,
+		"/v1/gateways/plant_7/readings": 200, "/v1/gateways/plant_7/readings?epoch=1": 400,
+		"/v1/gateways/plant_7/completeness": 200, "/v1/gateways/plant_7/completeness?from=-1h&to=0s": 200, "/v1/gateways/none/completeness": 404,
+		"/v1/gateways/plant_7/completeness?epoch=1": 400, "/v1/gateways/plant_7/completeness?from=yesterday": 400, "/v1/gateways/plant_7/readings?from=x": 400,
 	} {
 		if resp := s.get(path, operatorToken); resp.StatusCode != want {
 			t.Errorf("%s: %s, want %d", path, resp.Status, want)

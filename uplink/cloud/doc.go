@@ -19,6 +19,8 @@
 //	GET /v1/gateways                operator: every gateway, its session and epochs, as JSON
 //	GET /v1/gateways/{id}/readings  operator: one JSON object per line, in the order of the log;
 //	                                ?epoch= one epoch only, ?from= readings with this seq and above
+//	GET /v1/gateways/{id}/completeness  operator: is it complete from ?from= to ?to= (RFC 3339, or -24h), with
+//	                                every gap and its reason; ?epoch= one epoch only
 //	GET /healthz, /readyz           the process runs; the log takes records
 //
 // Operators show their token as "Authorization: Bearer …". A line of readings

@@ -154,7 +154,7 @@ func (m *Update) validate() error {
 // its epoch.
 func (m *Update) validContent() error {
 	blocks, kinds := uint64(len(m.Blocks)), 0
-	for _, has := range []bool{blocks > 0, len(m.Readings) > 0, m.Gap != nil, m.Thinned != nil, m.ThinnedRows != nil} {
+	for _, has := range []bool{blocks > 0, len(m.Readings) > 0, m.Gap != nil, len(m.Thinned) > 0, len(m.ThinnedRows) > 0} {
 		if has {
 			kinds++
 		}
@@ -162,6 +162,8 @@ func (m *Update) validContent() error {
 	switch {
 	case kinds > 1:
 		return errors.New("has more than one of blocks, readings, gap and thinned")
+	case m.Thinned != nil && len(m.Thinned) == 0:
+		return errors.New("has an empty thinned block")
 	case blocks > MaxBlocks:
 		return fmt.Errorf("%d blocks, at most %d are allowed", blocks, MaxBlocks)
 	case blocks > 0 && (m.N < blocks || m.N > blocks*MaxBlockN):
@@ -252,8 +254,11 @@ func (m *Error) validate() error {
 	return nil
 }
 
-// validInner checks JSON inside of a message, so that it can travel in both
-// encodings.
+// ValidBody says what is wrong with the body of an event, or with a command's
+// args: they must be JSON that can travel in both encodings (UTF-8, no key
+// twice, at most 7 levels, MaxEventBody bytes).
+func ValidBody(body json.RawMessage) error { return validInner("body", body) }
+
 func validInner(what string, b json.RawMessage) error {
 	if len(b) > MaxEventBody {
 		return fmt.Errorf("%s has %d bytes, at most %d are allowed", what, len(b), MaxEventBody)

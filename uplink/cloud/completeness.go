@@ -1,0 +1,289 @@
+package cloud
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+)
+
+// maxGapsTold is how many gaps one answer lists; the rest is counted.
+const maxGapsTold = 10000
+
+// A completeness answers "is it complete from A to B?".
+type completeness struct {
+	GatewayID string         `json:"gateway_id"`
+	From      *time.Time     `json:"from"` // null: the beginning
+	To        *time.Time     `json:"to"`   // null: nothing has come yet
+	Complete  bool           `json:"complete"`
+	Sentence  string         `json:"sentence"`
+	Epochs    []epochAnswer  `json:"epochs"`           // that have, or may have, readings of this time
+	Waiting   *waitingAnswer `json:"waiting"`          // what the gateway said last that it still holds; null: it never said
+	Joins     []join         `json:"joins,omitempty"`  // where the cloud's own log had lost records
+	Omitted   int            `json:"omitted,omitzero"` // gaps that this answer has no room for
+
+	gaps, thinned, lost, ends int
+	late                      time.Time // nothing is missing up to here, though something later is
+	between                   bool      // an epoch came before this time, and one after it
+}
+
+type epochAnswer struct {
+	Epoch       gateway.EpochID `json:"epoch"`
+	First       *time.Time      `json:"first"` // of its readings; if time_known is false it lies between these
+	Last        *time.Time      `json:"last"`
+	Time        string          `json:"time"`
+	TimeKnown   bool            `json:"time_known"`
+	Upto        uint64          `json:"upto"`
+	Held        uint64          `json:"held"` // of these as single readings
+	End         string          `json:"end"`  // growing, closed, open, unlisted
+	Undelivered bool            `json:"undelivered"`
+	Gaps        []gapAnswer     `json:"gaps"`
+	Thinned     []gapAnswer     `json:"thinned"`
+	Sentence    string          `json:"sentence"`
+}
+
+// A gapAnswer is readings that are not there. Either First and N, or After and
+// AtMost.
+type gapAnswer struct {
+	First    uint64      `json:"first,omitempty"`
+	N        uint64      `json:"n,omitempty"`
+	After    *uint64     `json:"after,omitempty"`
+	AtMost   *uint64     `json:"at_most,omitempty"`
+	Why      gateway.Why `json:"why"`
+	T0       *time.Time  `json:"t0"`
+	T1       *time.Time  `json:"t1"`
+	Time     string      `json:"time"`
+	Sentence string      `json:"sentence"`
+}
+
+// A waitingAnswer is what a gateway said that it holds.
+type waitingAnswer struct {
+	N      uint64     `json:"n"`
+	Bytes  uint64     `json:"bytes"`
+	Oldest *time.Time `json:"oldest"`
+	AsOf   *time.Time `json:"as_of"`
+}
+
+// serveCompleteness answers GET /v1/gateways/{id}/completeness.
+func (s *Server) serveCompleteness(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	if !s.admitReader(w, r, id) {
+		return
+	}
+	span, err := parseRange(r.URL.Query(), time.Now())
+	only, eerr := parseEpoch(r.URL.Query())
+	if err == nil {
+		err = eerr
+	}
+	if err != nil {
+		deny(w, http.StatusBadRequest, "bad_query", err.Error())
+		return
+	}
+	b, err := s.reading(r.Context(), id)
+	var c *completeness
+	if err == nil {
+		c, err = b.complete(r.Context(), span, only)
+	}
+	if err != nil {
+		s.opt.Logger.Error("cannot say whether readings are complete", "gateway", id, "error", err)
+		deny(w, http.StatusServiceUnavailable, "storage", "the ledger cannot be read at the moment")
+		return
+	}
+	c.await(s.waiting(r.Context(), id), span)
+	c.conclude()
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(c)
+}
+
+// complete goes through the epochs that a range may touch.
+func (b *book) complete(ctx context.Context, span timeRange, only *gateway.EpochID) (*completeness, error) {
+	list, err := b.times(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var newest time.Time
+	before, after := false, false
+	for _, e := range list {
+		if e.known {
+			newest = latest(newest, e.t1)
+			before = before || !span.from.IsZero() && e.t1.Before(span.from)
+			after = after || !span.to.IsZero() && e.t0.After(span.to)
+		}
+	}
+	c := &completeness{GatewayID: b.gatewayID, From: utc(span.from), To: utc(span.to), Epochs: []epochAnswer{}, between: before && after}
+	if span.to.IsZero() {
+		span.to = newest // what came last is as far as anybody here can say
+		c.To = utc(newest)
+	}
+	if only != nil {
+		span = timeRange{}
+	}
+	for i := range list {
+		e := &list[i]
+		if only != nil && *only != e.Epoch || !e.touches(span) {
+			continue
+		}
+		a, err := b.tell(ctx, e, span, c)
+		if err != nil {
+			return nil, err
+		}
+		c.Epochs = append(c.Epochs, a)
+	}
+	for _, j := range b.page.Joins {
+		if len(j.Epochs) > 0 {
+			c.Joins = append(c.Joins, j)
+		}
+	}
+	return c, nil
+}
+
+// touches tells whether something of the epoch may be of this time: what came,
+// or what has not come yet and was taken before the next epoch began.
+func (e *epochTime) touches(span timeRange) bool {
+	until := e.t1
+	if e.undelivered(span) || e.Open != nil && !e.known {
+		until = e.next
+	}
+	if e.Open != nil && e.known {
+		_, t1, _ := e.span(e.Open.Anchor, e.Open.T0, e.Open.T1)
+		until = latest(until, t1)
+	}
+	return span.meets(e.t0, until)
+}
+
+// undelivered tells whether readings of this time may still be to come.
+func (e *epochTime) undelivered(span timeRange) bool {
+	if e.done() {
+		return false
+	}
+	after := e.t1
+	if !e.known {
+		after = e.t0
+	}
+	return (span.to.IsZero() || after.Before(span.to)) && (e.next.IsZero() || span.from.IsZero() || e.next.After(span.from))
+}
+
+// tell gives what there is to say of one epoch.
+func (b *book) tell(ctx context.Context, e *epochTime, span timeRange, c *completeness) (epochAnswer, error) {
+	a := epochAnswer{
+		Epoch: e.Epoch, First: utc(e.t0), Last: utc(e.t1), Time: e.quality.String(), TimeKnown: e.known,
+		Upto: e.Upto, Held: e.held(), End: endNames[e.End], Gaps: []gapAnswer{}, Thinned: []gapAnswer{},
+	}
+	spans, err := b.spans(ctx, e.account)
+	if err != nil {
+		return a, err
+	}
+	for _, s := range spans {
+		t0, t1, q := e.span(s.Anchor, s.T0, s.T1)
+		if !span.meets(t0, t1) {
+			continue
+		}
+		g := gapAnswer{First: s.First, N: s.N, Why: s.Why, T0: utc(t0), T1: utc(t1), Time: q.String()}
+		g.Sentence = g.say()
+		c.add(&a, g)
+	}
+	if o := e.Open; o != nil {
+		t0, t1, q := e.span(o.Anchor, o.T0, o.T1)
+		if span.meets(t0, t1) {
+			upto := e.Upto
+			g := gapAnswer{After: &upto, AtMost: &o.AtMost, Why: o.Why, T0: utc(t0), T1: utc(t1), Time: q.String()}
+			g.Sentence = g.say()
+			c.add(&a, g)
+		}
+	}
+	for _, g := range e.lost() {
+		c.lost++
+		a.Gaps = append(a.Gaps, g)
+	}
+	if a.Undelivered = e.undelivered(span); a.Undelivered {
+		c.ends++
+		if e.next.IsZero() && e.known && e.End != endUnlisted {
+			c.late = e.t1
+		}
+	}
+	a.Sentence = e.say(a.Undelivered)
+	return a, nil
+}
+
+// add lists a gap, as far as there is room.
+func (c *completeness) add(a *epochAnswer, g gapAnswer) {
+	list := &a.Gaps
+	if g.Why == whyThinned {
+		c.thinned++
+		list = &a.Thinned
+	} else {
+		c.gaps++
+	}
+	if c.gaps+c.thinned > maxGapsTold {
+		c.Omitted++
+		return
+	}
+	*list = append(*list, g)
+}
+
+// lost gives what the cloud's log lost of the epoch and nothing has replaced.
+func (e *epochTime) lost() []gapAnswer {
+	const why gateway.Why = "log_lost"
+	g := gapAnswer{Why: why, T0: utc(e.t0), T1: utc(e.t1), Time: e.quality.String()}
+	switch {
+	case e.LogLost != nil && e.Upto > 0:
+		g.First, g.N = 1, e.Upto
+		g.Sentence = fmt.Sprintf("The cloud's log was lost before %s, and these readings with it; a database that had read them still has them.", e.LogLost.UTC().Format(timeLayout))
+	case e.Claimed > e.Upto:
+		g.First, g.N = e.Upto+1, e.Claimed-e.Upto
+		g.Sentence = "The cloud had these readings, and lost them; the gateway sends again what it still holds."
+	default:
+		return nil
+	}
+	return []gapAnswer{g}
+}
+
+// await takes in what the gateway still holds.
+func (c *completeness) await(w *waitingAnswer, span timeRange) {
+	c.Waiting = w
+	if w != nil && w.N > 0 && w.Oldest != nil && (span.to.IsZero() || !w.Oldest.After(span.to)) && c.ends == 0 {
+		c.ends++
+	}
+}
+
+// conclude says it in one sentence.
+func (c *completeness) conclude() {
+	c.Complete = c.gaps+c.thinned+c.lost+c.ends == 0 && (len(c.Epochs) > 0 || c.between)
+	switch {
+	case len(c.Epochs) == 0 && c.Complete:
+		c.Sentence = "Complete: the gateway took no readings in this time; it was off, or not running."
+		return
+	case len(c.Epochs) == 0:
+		c.Sentence = "Nothing is known of this time: no reading has come, and none is announced."
+		return
+	case c.Complete:
+		c.Sentence = "Complete: the cloud has every reading that was taken in this time."
+		return
+	}
+	var what []string
+	for _, p := range []struct {
+		n         int
+		one, more string
+	}{
+		{c.gaps, "1 gap", "%d gaps"},
+		{c.thinned, "1 range of which only summaries are left", "%d ranges of which only summaries are left"},
+		{c.lost, "1 range that the cloud itself has lost", "%d ranges that the cloud itself has lost"},
+		{c.ends, "1 epoch whose rest has not arrived", "%d epochs whose rest has not arrived"},
+	} {
+		switch {
+		case p.n == 1:
+			what = append(what, p.one)
+		case p.n > 1:
+			what = append(what, fmt.Sprintf(p.more, p.n))
+		}
+	}
+	if c.gaps+c.thinned+c.lost == 0 && c.ends == 1 && !c.late.IsZero() {
+		c.Sentence = fmt.Sprintf("Complete up to %s; what was taken after that has not arrived yet.", c.late.Format(timeLayout))
+		return
+	}
+	c.Sentence = "Not complete: " + strings.Join(what, ", ") + "."
+}

@@ -1,0 +1,258 @@
+package cloud
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// day0 is where every boot of a history begins.
+var day0 = time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)
+
+func at(s int) time.Time { return day0.Add(time.Duration(s) * time.Second) }
+
+// ask says whether gateway g is complete from second a to b of its boots; -1
+// is no bound.
+func ask(t *testing.T, h *history, a, b int, only *gateway.EpochID) *completeness {
+	t.Helper()
+	var span timeRange
+	if a >= 0 {
+		span.from = at(a)
+	}
+	if b >= 0 {
+		span.to = at(b)
+	}
+	book := newBook("g", h, nil)
+	for _, e := range h.entries {
+		if err := book.enter(t.Context(), e.Record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := book.complete(t.Context(), span, only)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.conclude()
+	return c
+}
+
+func TestComplete(t *testing.T) {
+	h := newHistory()
+	ended, growing := h.epoch(), gateway.EpochID{9}
+	h.open("g", true, ended)
+	h.send("g", h.data(ended, 1, 100)) // a reading a second
+	h.send("g", aGap(ended, 101, 50, gateway.WhyDropped))
+	h.send("g", h.data(ended, 151, 50))
+	h.send("g", h.aThinned(ended, 201, 100)) // from 201 to 261
+	h.send("g", h.data(ended, 301, 100))
+	h.send("g", anEnd(ended, 400, false)) // from 400 to 405
+	h.open("g", true, growing)
+	h.send("g", h.data(growing, 1001, 1)) // refused: not contiguous
+	h.send("g", h.dataAt(growing, 1, 100, 1000))
+	for name, c := range map[string]struct {
+		from, to      int
+		complete      bool
+		gaps, thinned int
+		epochs        int
+		sentence      string
+	}{
+		"before the first gap":       {0, 90, true, 0, 0, 1, "Complete: the cloud has every"},
+		"over the gap":               {90, 120, false, 1, 0, 1, "Not complete: 1 gap."},
+		"behind the gap":             {160, 190, true, 0, 0, 1, "Complete: the cloud has every"},
+		"thinned":                    {190, 300, false, 0, 1, 1, "Not complete: 1 range of which only summaries are left."},
+		"the end that nobody saw":    {310, 403, false, 1, 0, 1, "Not complete: 1 gap."},
+		"between the epochs":         {500, 900, true, 0, 0, 0, "Complete: the gateway took no readings"},
+		"what grows":                 {1005, 1050, true, 0, 0, 1, "Complete: the cloud has every"},
+		"what grows, up to the last": {1005, -1, true, 0, 0, 1, "Complete: the cloud has every"},
+		"what grows, and more":       {1005, 2000, false, 0, 0, 1, "Complete up to 2026-10-01T00:18:19.000Z"},
+		"what is to come":            {1500, 2000, false, 0, 0, 1, "Complete up to 2026-10-01T00:18:19.000Z"},
+		"all of it":                  {-1, -1, false, 2, 1, 2, "Not complete: 2 gaps, 1 range of which only summaries are left."},
+	} {
+		got := ask(t, h, c.from, c.to, nil)
+		gaps, thinned := 0, 0
+		for _, e := range got.Epochs {
+			gaps, thinned = gaps+len(e.Gaps), thinned+len(e.Thinned)
+		}
+		if got.Complete != c.complete || gaps != c.gaps || thinned != c.thinned || len(got.Epochs) != c.epochs || !strings.HasPrefix(got.Sentence, c.sentence) {
+			b, _ := json.MarshalIndent(got, "", " ")
+			t.Errorf("%s: %s", name, b)
+		}
+	}
+	only := ask(t, h, -1, -1, &ended)
+	if len(only.Epochs) != 1 || len(only.Epochs[0].Gaps) != 2 || only.Epochs[0].Held != 250 {
+		t.Errorf("one epoch: %+v", only)
+	}
+	g := only.Epochs[0].Gaps[1]
+	if *g.After != 400 || *g.AtMost != 410 || g.Why != gateway.WhyUncleanStop || !g.T1.Equal(at(405)) || !strings.HasPrefix(g.Sentence, "At most 410 readings, taken between 2026-10-01T00:06:40.000Z and") {
+		t.Errorf("open gap %+v", g)
+	}
+}
+
+// While the gateway was off nothing was taken, and nothing is missing; unless
+// the epoch before has not arrived.
+func TestCompleteBetweenEpochs(t *testing.T) {
+	h := newHistory()
+	first, second := h.epoch(), gateway.EpochID{9}
+	h.open("g", true, first)
+	h.send("g", h.data(first, 1, 100))
+	h.open("g", false, second)
+	h.send("g", h.dataAt(second, 1, 10, 500))
+	if c := ask(t, h, 200, 300, nil); c.Complete || len(c.Epochs) != 1 || c.Epochs[0].Epoch != first || !c.Epochs[0].Undelivered {
+		t.Errorf("the first epoch has not ended: %+v", c)
+	}
+	if c := ask(t, h, 505, 508, nil); !c.Complete || len(c.Epochs) != 1 {
+		t.Errorf("the second goes on: %+v", c)
+	}
+	h.send("g", anEnd(first, 100, true))
+	if c := ask(t, h, 200, 300, nil); !c.Complete || len(c.Epochs) != 0 || !strings.Contains(c.Sentence, "took no readings") {
+		t.Errorf("the gateway was off: %+v", c)
+	}
+	if c := ask(t, h, 20000, 30000, nil); c.Complete {
+		t.Errorf("the future: %+v", c)
+	}
+}
+
+// A board that never knew the time: its epoch lies between its neighbours, and
+// before its readings arrived.
+func TestCompleteWithoutAClock(t *testing.T) {
+	h := newHistory()
+	before, lost, after := h.epoch(), gateway.EpochID{7}, gateway.EpochID{8}
+	h.open("g", true, before)
+	h.send("g", h.data(before, 1, 100))
+	h.send("g", anEnd(before, 100, true))
+	h.open("g", true, lost)
+	u := h.data(lost, 1, 50)
+	u.Blocks[0] = h.block(lost, 1, 50, 0, gateway.Anchor{Boot: gateway.BootID(lost)})
+	h.send("g", u)
+	g := aGap(lost, 51, 5, gateway.WhyCardFailed)
+	g.Gap.Anchor = wire.Anchor{Boot: gateway.BootID(lost)}
+	h.send("g", g)
+	h.send("g", anEnd(lost, 55, true))
+	h.open("g", true, after)
+	h.send("g", h.dataAt(after, 1, 10, 5000))
+	c := ask(t, h, 1000, 2000, nil)
+	if c.Complete || len(c.Epochs) != 1 || c.Epochs[0].Epoch != lost || len(c.Epochs[0].Gaps) != 1 {
+		t.Fatalf("%+v", c)
+	}
+	if e := c.Epochs[0]; e.TimeKnown || e.Time != "none" || !e.First.Equal(at(100)) || !e.Last.Equal(at(5000)) || !strings.Contains(e.Sentence, "clock was not set") {
+		t.Errorf("%+v", e)
+	}
+	if c := ask(t, h, 10, 90, nil); len(c.Epochs) != 1 || !c.Complete {
+		t.Errorf("long before: %+v", c)
+	}
+	// Later it turns out what time it was.
+	ev, err := wire.Encode(&wire.Event{Epoch: lost, Seq: 1, Kind: gateway.EventAnchor, Anchor: wire.Anchor{
+		Boot: gateway.BootID(lost), From: 40e6, Offset: at(3000).UnixMicro(), Quality: gateway.ClockSession}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.write("g", Record{Kind: KindEvent, State: h.gw("g").state.String(), Epoch: lost, First: 1, Body: ev})
+	if c := ask(t, h, 1000, 2000, nil); !c.Complete || len(c.Epochs) != 0 {
+		t.Errorf("with the time known later, another time: %+v", c)
+	}
+	if c := ask(t, h, 3000, 3040, nil); !c.Complete || len(c.Epochs) != 1 || c.Epochs[0].Time != "session" || !c.Epochs[0].First.Equal(at(3000)) {
+		t.Errorf("with the time known later: %+v", c)
+	}
+}
+
+// A restored card: the epoch that it forgot is not complete, whatever the time
+// after it.
+func TestUnlistedIsNotComplete(t *testing.T) {
+	h := newHistory()
+	forgotten, next := h.epoch(), gateway.EpochID{9}
+	h.open("g", true, forgotten)
+	h.send("g", h.data(forgotten, 1, 100))
+	h.open("g", true, next)
+	h.send("g", h.dataAt(next, 1, 10, 500))
+	c := ask(t, h, 200, 300, nil)
+	if c.Complete || len(c.Epochs) != 1 || c.Epochs[0].End != "unlisted" || !strings.Contains(c.Epochs[0].Sentence, "no longer knows") {
+		t.Errorf("%+v", c)
+	}
+	if c := ask(t, h, 10, 90, nil); !c.Complete {
+		t.Errorf("what came of it: %+v", c)
+	}
+}
+
+func TestParseRange(t *testing.T) {
+	now := at(100)
+	for text, want := range map[string]time.Time{"": {}, "-30s": at(70), "0s": now, "2026-10-01T02:00:05+02:00": at(5)} {
+		if got, err := parseTime(text, now); err != nil || !got.Equal(want) {
+			t.Errorf("%q is %s, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"yesterday", "10s", "5", "2026-10-01"} {
+		if got, err := parseTime(text, now); err == nil {
+			t.Errorf("%q is %s", text, got)
+		}
+	}
+	if _, err := parseRange(map[string][]string{"from": {"-1s"}, "to": {"-5s"}}, now); err == nil {
+		t.Error("a range that ends before it begins")
+	}
+}
+
+// The wall time of a stamp is that of the best anchor known now.
+func TestBootClock(t *testing.T) {
+	anchor := func(from, offset int64, q gateway.ClockQuality) wire.Anchor {
+		return wire.Anchor{From: from, Offset: offset, Quality: q}
+	}
+	none, rtc, ntp, step, worse := anchor(0, 7, gateway.ClockNone), anchor(10, 5000, gateway.ClockRTC),
+		anchor(100, 1000, gateway.ClockNTP), anchor(200, 1050, gateway.ClockNTP), anchor(300, 9, gateway.ClockNone)
+	for name, c := range map[string]struct {
+		anchors []wire.Anchor
+		want    map[int64]wire.Anchor
+	}{
+		"a guess":             {[]wire.Anchor{none}, map[int64]wire.Anchor{0: none, 500: none}},
+		"better than a guess": {[]wire.Anchor{none, rtc}, map[int64]wire.Anchor{0: rtc, 50: rtc}},
+		"known later":         {[]wire.Anchor{none, rtc, ntp}, map[int64]wire.Anchor{0: ntp, 50: ntp, 150: ntp}},
+		"stepped":             {[]wire.Anchor{ntp, step}, map[int64]wire.Anchor{0: ntp, 150: ntp, 200: step, 999: step}},
+		"no longer known":     {[]wire.Anchor{worse, ntp, step}, map[int64]wire.Anchor{250: step, 400: step}},
+	} {
+		clock := &bootClock{}
+		for _, a := range c.anchors {
+			if !clock.add(a) || clock.add(a) {
+				t.Errorf("%s: adding changes once", name)
+			}
+		}
+		for s, want := range c.want {
+			if got, until := clock.at(s); got != want || until <= s {
+				t.Errorf("%s: at %d stands %+v until %d", name, s, got, until)
+			}
+		}
+	}
+	clock := &bootClock{Anchors: []wire.Anchor{ntp, step}}
+	w0, w1, q := clock.bounds(150, 199)
+	if w0.UnixMicro() != 1150 || w1.UnixMicro() != 1199 || q != gateway.ClockNTP {
+		t.Errorf("bounds %d %d", w0.UnixMicro(), w1.UnixMicro())
+	}
+	if w0, w1, _ = clock.bounds(150, 200); w0.UnixMicro() != 1150 || w1.UnixMicro() != 1250 {
+		t.Errorf("bounds over a step: %d %d", w0.UnixMicro(), w1.UnixMicro())
+	}
+	for i := range int64(3 * maxAnchors) {
+		clock.add(anchor(1000+i, i, gateway.ClockNTP))
+	}
+	if len(clock.Anchors) > maxAnchors || clock.Anchors[0] != ntp {
+		t.Errorf("%d anchors", len(clock.Anchors))
+	}
+}
+
+// dataAt gives n readings, one every second from second s of the boot on.
+func (h *history) dataAt(e gateway.EpochID, first, n uint64, s int64) *wire.Update {
+	return &wire.Update{Lane: wire.LaneLive, Epoch: e, First: first, N: n, Blocks: [][]byte{h.block(e, first, n, s, bootAnchor(e))}}
+}
+
+func (h *history) block(e gateway.EpochID, first, n uint64, s int64, a gateway.Anchor) []byte {
+	var rs []gateway.Reading
+	for i := range n {
+		rs = append(rs, gateway.Reading{Channel: aChannel, Value: float64(first + i), At: gateway.Stamp((s + int64(i)) * 1e6)})
+	}
+	b, err := block.NewEncoder().Append(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: first}, Anchor: a}, rs)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}

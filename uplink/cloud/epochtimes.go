@@ -1,0 +1,100 @@
+package cloud
+
+import (
+	"context"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// An epochTime is when the readings of an epoch were taken. If the clock of
+// its boot was never set, t0 and t1 are what the epochs beside it and the
+// arrival of its readings leave possible; zero is no bound.
+type epochTime struct {
+	*account
+	clock   *bootClock
+	t0, t1  time.Time
+	quality gateway.ClockQuality // the worst
+	known   bool
+	next    time.Time // when the following epoch began; zero: there is none that is known
+}
+
+// times gives the epochs of a book in their order, with their times.
+func (b *book) times(ctx context.Context) ([]epochTime, error) {
+	var list []epochTime
+	for _, a := range b.sorted() {
+		e := epochTime{account: a, clock: &bootClock{}}
+		if a.Boot != (gateway.BootID{}) {
+			c, err := b.clock(ctx, a.Boot)
+			if err != nil {
+				return nil, err
+			}
+			e.clock = c
+		}
+		e.measure()
+		list = append(list, e)
+	}
+	var before time.Time
+	for i := range list {
+		e := &list[i]
+		if e.known {
+			before = latest(before, e.t1)
+		} else {
+			e.t0, e.t1 = before, e.Until
+		}
+	}
+	var after time.Time
+	for i := len(list) - 1; i >= 0; i-- {
+		e := &list[i]
+		e.next = after
+		switch {
+		case e.known && (after.IsZero() || e.t0.Before(after)):
+			after = e.t0
+		case !e.known && !after.IsZero() && (e.t1.IsZero() || after.Before(e.t1)):
+			e.t1 = after
+		}
+	}
+	return list, nil
+}
+
+// measure takes the times of the epoch's readings; without any, those of its
+// gaps and its end.
+func (e *epochTime) measure() {
+	a := e.account
+	s0, s1, some := a.T0, a.T1, a.Timed
+	widen := func(boot gateway.BootID, t0, t1 int64) {
+		if boot != a.Boot || t0 == 0 && t1 == 0 {
+			return
+		}
+		if !some {
+			s0, s1, some = t0, t1, true
+		}
+		s0, s1 = min(s0, t0), max(s1, t1)
+	}
+	for _, s := range a.Spans {
+		widen(s.Anchor.Boot, s.T0, s.T1)
+	}
+	if !some && a.Open != nil {
+		widen(a.Open.Anchor.Boot, a.Open.T0, a.Open.T1)
+	}
+	if !some || len(e.clock.Anchors) == 0 {
+		return
+	}
+	e.t0, e.t1, e.quality = e.clock.bounds(s0, s1)
+	e.known = e.quality > gateway.ClockNone
+}
+
+// span gives between which times something lies that was told with an anchor.
+func (e *epochTime) span(anchor wire.Anchor, s0, s1 int64) (t0, t1 time.Time, q gateway.ClockQuality) {
+	switch {
+	case anchor.Boot == e.Boot && len(e.clock.Anchors) > 0:
+		t0, t1, q = e.clock.bounds(s0, s1)
+	default:
+		t0, t1, q = time.UnixMicro(s0+anchor.Offset).UTC(), time.UnixMicro(s1+anchor.Offset).UTC(), anchor.Quality
+	}
+	if q == gateway.ClockNone {
+		return e.t0, e.t1, q // not known any better than the epoch's
+	}
+	return t0, t1, q
+}
