@@ -80,6 +80,7 @@ func via(scheme, addr, password string) func() (string, error) {
 }
 
 func TestThroughRealProxies(t *testing.T) {
+	t.Parallel()
 	for _, p := range proxies {
 		t.Run(p.name, func(t *testing.T) {
 			s := inStreet(t)
@@ -106,6 +107,7 @@ func TestThroughRealProxies(t *testing.T) {
 
 // A proxy that cannot reach the cloud, or may not.
 func TestProxyThatDoesNotConnect(t *testing.T) {
+	t.Parallel()
 	s := inStreet(t)
 	o := s.options()
 	o.URL = "wss://" + freeAddr(t) + "/v1/gateway"
@@ -142,6 +144,7 @@ func TestProxyThatDoesNotConnect(t *testing.T) {
 
 // TLS to the proxy, by an authority of its own, and the cloud's TLS in it.
 func TestProxyBehindTLS(t *testing.T) {
+	t.Parallel()
 	s := inStreet(t)
 	plain, secure := freeAddr(t), freeAddr(t)
 	startTinyproxy(t, plain)

@@ -163,6 +163,7 @@ func TestBudgetHoldsBack(t *testing.T) {
 // What heartbeats cost, measured on a real socket with real TLS, is what the
 // status computes.
 func TestIdleCost(t *testing.T) {
+	t.Parallel()
 	s := inStreet(t)
 	s.cloud.Welcome.HB.PingS = 1
 	var pings atomic.Int64

@@ -104,12 +104,13 @@ func (d *daemon) start() (err error) {
 // run does the gateway's work until ctx is done or a part fails. Stopping
 // follows the reading: what makes readings ends first, the store last.
 func (d *daemon) run(ctx context.Context) error {
-	failed := make(chan error, 6)
+	failed := make(chan error, 7)
 	keeping := launch("store", d.store.Run, failed)
 	timing := launch("clock", d.keepTime, failed)
 	acting := launch("commands", d.door.Run, failed)
 	sampling := launch("sampling", d.sampler.Run, failed)
 	sending := launch("uplink", d.uplink.Run, failed)
+	waking := launch("network watch", d.watchLinks, failed)
 	serving := launch("local API", d.local.Run, failed)
 	d.log.Info("gateway is running", "id", d.id, "version", version, "devices", len(d.cfg.Devices),
 		"dashboard", dashboardURL(d.local.Addr()), "store", filepath.Clean(d.cfg.Store.Dir))
@@ -121,12 +122,17 @@ func (d *daemon) run(ctx context.Context) error {
 	systemd.Stopping()
 	deadline, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
-	for _, p := range []*part{sampling, acting, timing, sending, serving, keeping} {
+	for _, p := range []*part{sampling, acting, timing, waking, sending, serving, keeping} {
 		err = errors.Join(err, p.stop(deadline))
 	}
 	err = errors.Join(err, d.store.Close())
 	d.log.Info("gateway has stopped", "unacknowledged", d.store.Stats().Unacked)
 	return err
+}
+
+// watchLinks lets the uplink try at once when the network comes up.
+func (d *daemon) watchLinks(ctx context.Context) error {
+	return uplink.WatchLinks(ctx, d.uplink.Wake, d.log)
 }
 
 // watch keeps the unit's status line true until ctx is done or a part fails.
