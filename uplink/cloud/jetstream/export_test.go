@@ -11,10 +11,10 @@ import (
 func (l *Log) StreamConfig() jetstream.StreamConfig { return l.stream.CachedInfo().Config }
 
 // ServerOptions gives the options of the embedded server.
-func ServerOptions(dir string) *server.Options { return serverOptions(dir) }
+func ServerOptions(dir string) *server.Options { return serverOptions(dir, 1) }
 
 // Stream gives the log's stream.
 func (l *Log) Stream() jetstream.Stream { return l.stream }
 
 // DeleteStream loses the log, but not the documents.
-func (l *Log) DeleteStream(ctx context.Context) error { return l.js.DeleteStream(ctx, streamName) }
+func (l *Log) DeleteStream(ctx context.Context) error { return l.js.DeleteStream(ctx, rawStream) }

@@ -158,7 +158,3 @@ func recordOf(m message) (cloud.Record, error) {
 	}
 	return r, nil
 }
-
-// Level is the durability of what Append has stored: the embedded server syncs
-// before it answers.
-func (l *Log) Level() wire.Level { return wire.LevelFsynced }

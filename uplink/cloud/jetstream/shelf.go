@@ -18,8 +18,6 @@ import (
 var _ cloud.Shelf = (*Log)(nil)
 
 const (
-	docStream    = "FG_DOC"
-	docPrefix    = "fg.v1.doc."
 	headerGone   = "Fg-Gone"            // a document that was deleted
 	headerReason = "Nats-Marker-Reason" // one that the server deleted, at the end of its ttl
 	goneFor      = 24 * time.Hour       // how long watchers can learn of a deletion

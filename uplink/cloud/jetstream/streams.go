@@ -1,22 +1,19 @@
 package jetstream
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sys/unix"
 
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 const (
-	streamName    = "FG_RAW"
+	rawStream     = "FG_RAW"
 	subjectPrefix = "fg.v1.raw.default."
+	docPrefix     = "fg.v1.doc."
+	docStream     = "FG_DOC"
 	docsAtMost    = 1 << 30 // bytes of documents, or a twentieth of the space if that is less
 )
 
@@ -24,9 +21,9 @@ const (
 // readings stay on the gateways. So nothing here ever deletes a record; with
 // DiscardNew a limit below what the stream holds does not either. Direct
 // reads are off, for they may be answered by a server that lags behind.
-func rawConfig(limit int64) jetstream.StreamConfig {
+func rawConfig(limit int64, replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name:        streamName,
+		Name:        rawStream,
 		Subjects:    []string{subjectPrefix + "*"},
 		Storage:     jetstream.FileStorage,
 		Retention:   jetstream.LimitsPolicy,
@@ -34,14 +31,14 @@ func rawConfig(limit int64) jetstream.StreamConfig {
 		MaxBytes:    limit,
 		MaxMsgSize:  wire.MaxMessage,
 		Duplicates:  2 * time.Minute,
-		Replicas:    1,
+		Replicas:    replicas,
 		AllowDirect: false,
 	}
 }
 
 // docConfig is the shelf. The server leaves a trace of what it deletes at the
 // end of its ttl, so that watchers learn of it.
-func docConfig(limit int64) jetstream.StreamConfig {
+func docConfig(limit int64, replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:                   docStream,
 		Subjects:               []string{docPrefix + ">"},
@@ -52,60 +49,38 @@ func docConfig(limit int64) jetstream.StreamConfig {
 		MaxMsgsPerSubject:      1,
 		MaxMsgSize:             wire.MaxMessage,
 		Duplicates:             2 * time.Minute,
-		Replicas:               1,
+		Replicas:               replicas,
 		AllowMsgTTL:            true,
 		SubjectDeleteMarkerTTL: goneFor,
 		AllowDirect:            false,
 	}
 }
 
-// openStreams makes the streams, or sets their limits anew. A tenth of the
-// disk's space stays free, so that the server never meets a full one.
-func (l *Log) openStreams(ctx context.Context) error {
-	space, err := l.space(ctx)
-	if err != nil {
-		return err
+// keeping gives the configuration of a stream as it is with what an ack rests
+// on put right, or an error where that cannot be changed. Who runs the cluster
+// decides on its limits, placement and the rest.
+func keeping(have, want jetstream.StreamConfig, replicas int) (jetstream.StreamConfig, error) {
+	switch {
+	case have.Mirror != nil || len(have.Sources) > 0:
+		return have, fmt.Errorf("stream %s copies another stream: end that first", have.Name)
+	case have.Sealed:
+		return have, fmt.Errorf("stream %s is sealed", have.Name)
+	case have.Storage != want.Storage:
+		return have, fmt.Errorf("stream %s is kept in memory, not in files", have.Name)
+	case have.Retention != want.Retention:
+		return have, fmt.Errorf("stream %s has the retention policy %s, want %s", have.Name, have.Retention, want.Retention)
+	case have.PersistMode == jetstream.AsyncPersistMode:
+		return have, fmt.Errorf("stream %s has the persist mode async: it would acknowledge what is not stored", have.Name)
 	}
-	docs := min(space/20, docsAtMost)
-	raw := l.opt.MaxBytes
-	if raw == 0 {
-		raw = space - docs
+	have.Subjects, have.Discard, have.MaxAge, have.MaxMsgs = want.Subjects, want.Discard, 0, -1
+	have.DiscardNewPerSubject, have.MaxMsgsPerSubject = false, want.MaxMsgsPerSubject
+	have.MaxMsgSize, have.Duplicates, have.AllowDirect = want.MaxMsgSize, want.Duplicates, false
+	have.AllowMsgTTL, have.SubjectDeleteMarkerTTL = want.AllowMsgTTL, want.SubjectDeleteMarkerTTL
+	if have.MaxMsgsPerSubject == 0 {
+		have.MaxMsgsPerSubject = -1
 	}
-	if l.stream, err = l.js.CreateOrUpdateStream(ctx, rawConfig(raw)); err != nil {
-		return fmt.Errorf("open stream %s: %w", streamName, err)
+	if replicas > 0 {
+		have.Replicas = replicas
 	}
-	if l.docs, err = l.js.CreateOrUpdateStream(ctx, docConfig(docs)); err != nil {
-		return fmt.Errorf("open stream %s: %w", docStream, err)
-	}
-	return nil
-}
-
-// space is how many bytes the streams may hold together: what they hold, and
-// nine tenths of what is free.
-func (l *Log) space(ctx context.Context) (int64, error) {
-	total, err := free(l.opt.Dir)
-	if err != nil {
-		return 0, err
-	}
-	total = total / 10 * 9
-	for _, name := range []string{streamName, docStream} {
-		s, err := l.js.Stream(ctx, name)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			continue
-		}
-		if err != nil {
-			return 0, fmt.Errorf("look at stream %s: %w", name, err)
-		}
-		total += int64(s.CachedInfo().State.Bytes)
-	}
-	return total, nil
-}
-
-// free gives how many bytes are free on the file system under dir.
-func free(dir string) (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, &fs.PathError{Op: "statfs", Path: filepath.Clean(dir), Err: err}
-	}
-	return int64(st.Bavail) * st.Bsize, nil
+	return have, nil
 }

@@ -1,0 +1,212 @@
+package jetstream
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+const (
+	needMajor, needMinor = 2, 11 // of nats-server: the first with a ttl for a message
+
+	needPayload   = wire.DefaultMessage + 64<<10 // bytes: a gateway's message, and the state in the headers
+	replicasOfNew = 3
+	safeReplicas  = 3                // from here on a majority outlives one server
+	pingEvery     = 10 * time.Second // a dead connection is noticed after two
+	connectWithin = 5 * time.Second  // to one server
+	lookEvery     = 5 * time.Second  // at who leads
+)
+
+// A versionError says that a server is too old.
+type versionError struct{ url, version string }
+
+func (e *versionError) Error() string {
+	return fmt.Sprintf("nats-server at %s is version %q; fieldgate-cloud needs %d.%d or newer, for documents that expire by themselves: upgrade the cluster first",
+		e.url, e.version, needMajor, needMinor)
+}
+
+// connect reaches a cluster. Nothing is buffered while the connection is
+// broken: what would be published later would break the chain.
+func (l *Log) connect(ctx context.Context) error {
+	options := []nats.Option{
+		nats.Name("fieldgate-cloud"), nats.Timeout(connectWithin), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1),
+		nats.ReconnectJitter(time.Second, time.Second), nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(l.disconnected), nats.ReconnectHandler(l.reconnected), nats.ErrorHandler(l.asyncError),
+	}
+	if l.opt.Creds != "" {
+		options = append(options, nats.UserCredentials(l.opt.Creds))
+	}
+	if l.opt.CA != "" {
+		options = append(options, nats.RootCAs(l.opt.CA))
+	}
+	var err error
+	if l.conn, err = nats.Connect(l.opt.URL, options...); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	if err := checkServer(l.conn); err != nil {
+		return err
+	}
+	if l.js, err = jetstream.New(l.conn, jetstream.WithDefaultTimeout(l.opt.Timeout)); err != nil {
+		return fmt.Errorf("reach JetStream: %w", err)
+	}
+	l.id = rand.Text()
+	if l.stream, err = l.keep(ctx, rawConfig(-1, replicasOfNew)); err != nil {
+		return err
+	}
+	if l.docs, err = l.keep(ctx, docConfig(-1, replicasOfNew)); err != nil {
+		return err
+	}
+	// Whether a single server syncs before it answers, or some time later, it
+	// tells only its own operators.
+	l.level = wire.LevelReceived
+	if l.stream.CachedInfo().Config.Replicas >= safeReplicas {
+		l.level = wire.LevelReplicated
+	}
+	return l.watchLeader(ctx)
+}
+
+// checkServer refuses a server that lacks what is needed.
+func checkServer(c *nats.Conn) error {
+	url, version := c.ConnectedUrlRedacted(), c.ConnectedServerVersion()
+	parts := strings.SplitN(version, ".", 3)
+	major, err := strconv.Atoi(parts[0])
+	minor := 0
+	if err == nil && len(parts) > 1 {
+		minor, err = strconv.Atoi(parts[1])
+	}
+	if err != nil || major < needMajor || major == needMajor && minor < needMinor {
+		return &versionError{url, version}
+	}
+	if c.MaxPayload() < needPayload {
+		return fmt.Errorf("nats-server at %s takes messages of %d bytes at most (max_payload); fieldgate-cloud needs %d", url, c.MaxPayload(), needPayload)
+	}
+	return nil
+}
+
+// keep makes a stream, or puts right what an ack rests on.
+func (l *Log) keep(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	if l.opt.Replicas > 0 {
+		want.Replicas = l.opt.Replicas
+	}
+	s, err := l.js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if s, err = l.js.CreateStream(ctx, want); err != nil {
+			return nil, fmt.Errorf("make stream %s with %d replicas (see --nats-replicas): %w", want.Name, want.Replicas, err)
+		}
+		return s, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at stream %s: %w", want.Name, err)
+	}
+	have := s.CachedInfo().Config
+	cfg, err := keeping(have, want, l.opt.Replicas)
+	if err != nil || reflect.DeepEqual(cfg, have) {
+		return s, err
+	}
+	l.opt.Logger.Info("the stream's configuration is put right", "stream", want.Name)
+	if s, err = l.js.UpdateStream(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("put stream %s right: %w", want.Name, err)
+	}
+	return s, nil
+}
+
+func (l *Log) interrupted(err error) {
+	if l.opt.Interrupted != nil {
+		l.opt.Interrupted(err)
+	}
+}
+
+func (l *Log) disconnected(_ *nats.Conn, err error) {
+	if err == nil {
+		return // closed by ourselves
+	}
+	l.opt.Logger.Error("the connection to nats-server broke; connecting again", "error", err)
+	l.interrupted(fmt.Errorf("the connection to nats-server broke: %w", err))
+}
+
+func (l *Log) reconnected(c *nats.Conn) {
+	if err := checkServer(c); err != nil {
+		var old *versionError
+		if !errors.As(err, &old) {
+			old = &versionError{c.ConnectedUrlRedacted(), err.Error()}
+		}
+		l.tooOld.Store(old)
+		return
+	}
+	l.opt.Logger.Info("connected to nats-server again", "url", c.ConnectedUrlRedacted())
+}
+
+func (l *Log) asyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
+	subject := ""
+	if sub != nil {
+		subject = sub.Subject
+	}
+	l.opt.Logger.Warn("nats-server or its client reports an error", "subject", subject, "error", err)
+}
+
+// watchLeader reports when another server, or the same anew, leads the log's
+// stream: it may lack what the last one was about to store. The server's
+// advisory comes at once, but may be lost: so it is also looked at.
+func (l *Log) watchLeader(ctx context.Context) error {
+	lead := leaderOf(l.stream.CachedInfo())
+	elected := make(chan struct{}, 1)
+	sub, err := l.conn.Subscribe("$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED."+rawStream, func(*nats.Msg) {
+		select {
+		case elected <- struct{}{}:
+		default:
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("listen for a new leader: %w", err)
+	}
+	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
+	l.watching.Go(func() {
+		defer func() { _ = sub.Unsubscribe() }()
+		tick := time.NewTicker(lookEvery)
+		defer tick.Stop()
+		for {
+			advised := false
+			select {
+			case <-ctx.Done():
+				return
+			case <-elected:
+				advised = true
+			case <-tick.C:
+			}
+			now := l.leaderNow(ctx)
+			if now != "" && (advised || now != lead) {
+				lead = now
+				l.interrupted(fmt.Errorf("%s leads the log's stream now", now))
+			}
+		}
+	})
+	return nil
+}
+
+// leaderNow is "" if there is none, or nobody tells.
+func (l *Log) leaderNow(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, lookEvery)
+	defer cancel()
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return ""
+	}
+	return leaderOf(info)
+}
+
+func leaderOf(info *jetstream.StreamInfo) string {
+	if info.Cluster == nil {
+		return "" // a single server
+	}
+	return info.Cluster.Leader
+}
