@@ -181,6 +181,15 @@ func hear(conn *websocket.Conn) (wire.Message, error) {
 	return wire.Decode(b)
 }
 
+// hearEnd gives how a connection ends, whatever comes before.
+func hearEnd(conn *websocket.Conn) error {
+	for {
+		if _, err := hear(conn); err != nil {
+			return err
+		}
+	}
+}
+
 // five gives an update of the readings first … first+4, which have their seq
 // as value.
 func five(t testing.TB, e gateway.EpochID, first uint64) *wire.Update {
@@ -217,7 +226,7 @@ func TestLife(t *testing.T) {
 	if code := p.end(syscall.SIGTERM); code != 0 {
 		t.Errorf("ended with %d: %s", code, p.lines)
 	}
-	if _, err := hear(conn); !websocket.IsCloseError(err, websocket.CloseServiceRestart) {
+	if err := hearEnd(conn); !websocket.IsCloseError(err, websocket.CloseServiceRestart) {
 		t.Errorf("at the end the gateway got %v", err)
 	}
 	log := strings.Join(p.lines, "\n")
@@ -333,6 +342,9 @@ func TestUse(t *testing.T) {
 		{"--help", 0, "gateway"},
 		{"run --listen " + taken.Addr().String() + " --state " + state, 1, taken.Addr().String() + " is in use"},
 		{"run --listen 192.0.2.1:1 --state " + state, 1, "--listen"},
+		{"run --listen 127.0.0.1:0 --nats-creds c --state " + state, 2, "--nats"},
+		{"run --listen 127.0.0.1:0 --nats nats://127.0.0.1:1 --nats-replicas 9 --state " + state, 2, "1 to 5"},
+		{"run --listen 127.0.0.1:0 --nats nats://127.0.0.1:1 --state " + state, 1, "open log in NATS: connect"},
 		{"run --listen 127.0.0.1:0 --cert none --key none --state " + state, 1, "--cert"},
 	} {
 		code, out, errs := do(t, strings.Fields(c.args)...)
@@ -377,12 +389,13 @@ func TestDiskThatFails(t *testing.T) {
 		}
 		switch m := m.(type) {
 		case *wire.Ack:
-			acked = m.Epochs[0].Upto
-		case *wire.Error:
-			told = m.Code == "storage"
+			if len(m.Epochs) > 0 {
+				acked = m.Epochs[0].Upto
+			}
+			told = m.Why == "storage"
 		}
 	}
-	if _, err := hear(conn); !websocket.IsCloseError(err, websocket.CloseServiceRestart) {
+	if err := hearEnd(conn); !websocket.IsCloseError(err, websocket.CloseServiceRestart) {
 		t.Errorf("the gateway got %v", err)
 	}
 	<-p.ended

@@ -9,6 +9,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ const healthEvery = 5 * time.Second
 // runCmd serves.
 type runCmd struct {
 	stateFlag `embed:""`
+	natsFlags `embed:""`
 	Listen    string     `required:"" placeholder:"ADDR" help:"Address to serve on, always with TLS: \"host:port\" or \":port\"."`
 	Cert      string     `type:"path" placeholder:"FILE" and:"cert,key" xor:"certificate" help:"Certificate chain, PEM. Without it a CA and a certificate are made in the state directory."`
 	Key       string     `type:"path" placeholder:"FILE" and:"cert,key" help:"Key of the certificate, PEM."`
@@ -33,6 +35,16 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 	// What can be refused is refused before anything is made: lock, address,
 	// certificate, then the log.
 	log := slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	var server atomic.Pointer[cloud.Server]
+	where, err := c.natsFlags.options(c.State, func(err error) {
+		if s := server.Load(); s != nil {
+			s.Interrupted(err)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	where.Logger = log
 	release, err := cloud.LockState(c.State)
 	if err != nil {
 		return err
@@ -51,17 +63,19 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 	if err != nil {
 		return err
 	}
-	records, err := jetstream.Open(ctx, jetstream.Options{Dir: filepath.Join(c.State, "log"), Logger: log})
+	records, err := jetstream.Open(ctx, where)
 	if err != nil {
 		return err
 	}
 	defer records.Close()
-	server := cloud.New(cloud.Options{
-		Log: records, Credentials: c.credentials(), OperatorToken: token, Health: records.Health, Logger: log,
+	site := cloud.New(cloud.Options{
+		Log: records, Feed: records, Shelf: records, Bus: records,
+		Credentials: c.credentials(), OperatorToken: token, Health: records.Health, Logger: log,
 	})
+	server.Store(site)
 	log.Info(fmt.Sprintf("listening on %s", ln.Addr()), "version", programVersion(),
-		"ca_file", c.caFile(), "operator_token_file", tokenFile)
-	err = serve(ctx, records, func(ctx context.Context) error { return server.Serve(ctx, ln, cert) })
+		"ca_file", c.caFile(), "operator_token_file", tokenFile, "level", records.Level())
+	err = serve(ctx, records, func(ctx context.Context) error { return site.Serve(ctx, ln, cert) })
 	log.Info("stopped")
 	return err
 }
@@ -84,7 +98,8 @@ func serve(ctx context.Context, records *jetstream.Log, server func(context.Cont
 	return errors.Join(err, sick)
 }
 
-// watch gives the log's first failure, or nil when ctx is done.
+// watch gives the failure after which the log must be opened anew, or nil when
+// ctx is done.
 func watch(ctx context.Context, records *jetstream.Log) error {
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
@@ -93,7 +108,7 @@ func watch(ctx context.Context, records *jetstream.Log) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := records.Health(); err != nil {
+			if err := records.Broken(); err != nil {
 				return fmt.Errorf("the log must be opened anew: %w", err)
 			}
 		}
