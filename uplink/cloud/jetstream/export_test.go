@@ -18,3 +18,6 @@ func (l *Log) Stream() jetstream.Stream { return l.stream }
 
 // DeleteStream loses the log, but not the documents.
 func (l *Log) DeleteStream(ctx context.Context) error { return l.js.DeleteStream(ctx, rawStream) }
+
+// Leader gives the name of the server that leads the log's stream.
+func (l *Log) Leader(ctx context.Context) string { return l.leaderNow(ctx) }
