@@ -68,16 +68,22 @@ func (f *memFeed) set(change func()) {
 	f.arrival, f.progress = make(chan struct{}), make(chan struct{})
 }
 
+func (f *memFeed) done() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.entries)
+	return n == 0 || f.passed >= f.entries[n-1].Seq
+}
+
 // await waits until everything has been passed.
 func (f *memFeed) await(t testing.TB) {
 	t.Helper()
 	deadline := time.After(time.Minute)
 	for {
 		f.mu.Lock()
-		n := len(f.entries)
-		done, progress := n == 0 || f.passed >= f.entries[n-1].Seq, f.progress
+		progress := f.progress
 		f.mu.Unlock()
-		if done {
+		if f.done() {
 			return
 		}
 		select {

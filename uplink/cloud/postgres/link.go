@@ -2,10 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
@@ -51,12 +53,8 @@ func dial(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
 }
 
 func (l *link) begin(ctx context.Context) error {
-	var alone bool
-	if err := l.conn.QueryRow(ctx, `select pg_try_advisory_lock($1)`, int64(lockKey)).Scan(&alone); err != nil {
-		return fmt.Errorf("take the lock: %w", err)
-	}
-	if !alone {
-		return ErrTaken
+	if err := l.lock(ctx); err != nil {
+		return err
 	}
 	all, err := steps()
 	if err != nil {
@@ -69,6 +67,25 @@ func (l *link) begin(ctx context.Context) error {
 		return fmt.Errorf("make the staging table: %w", err)
 	}
 	return l.conn.QueryRow(ctx, `select coalesce(max(record_seq), 0) from gateways`).Scan(&l.newest)
+}
+
+// lock waits for a sink that ended a moment ago, and for no other.
+func (l *link) lock(ctx context.Context) error {
+	err := pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `set local lock_timeout = '3s'`); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `select pg_advisory_lock($1)`, int64(lockKey))
+		return err
+	})
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "55P03" { // lock_not_available
+		return ErrTaken
+	}
+	if err != nil {
+		return fmt.Errorf("take the lock: %w", err)
+	}
+	return nil
 }
 
 func (l *link) close() {
@@ -85,7 +102,7 @@ type outcome struct {
 }
 
 // write takes entries in one transaction, as many as make rowsMost readings.
-// After an error the link is of no more use.
+// After an error that is not poison nor duplicate the link is of no more use.
 func (l *link) write(ctx context.Context, entries []cloud.Entry) (done outcome, err error) {
 	ctx, cancel := context.WithTimeout(ctx, writeWithin)
 	defer cancel()
@@ -94,6 +111,13 @@ func (l *link) write(ctx context.Context, entries []cloud.Entry) (done outcome, 
 		return done, fmt.Errorf("begin: %w", err)
 	}
 	l.names.trim()
+	defer func() {
+		if err != nil {
+			_ = tx.Rollback(ctx) // if that fails, so will the next begin
+			l.names = newNames()
+			l.copied.reset()
+		}
+	}()
 	w := &writer{tx: tx, careful: l.careful, names: l.names, blocks: l.blocks, copied: &l.copied, newest: l.newest,
 		moved: map[*gatewayRow]bool{}, boots: map[int32]int64{}}
 	n := 0

@@ -189,16 +189,14 @@ func (s *Sink) step(ctx context.Context, entries []cloud.Entry) (n int, err erro
 	}
 	done, err := s.link.write(ctx, entries)
 	if !s.careful && duplicate(err) {
-		s.careful = true
+		s.careful, s.link.careful = true, true
 		s.log.Warn("PostgreSQL has readings of which its table of epochs does not know; from now on each is compared", "error", err)
-		s.unlink()
 		return s.step(ctx, entries)
 	}
+	if poison(err) && len(entries) > 1 {
+		return s.step(ctx, entries[:len(entries)/2]) // until it stands alone
+	}
 	if poison(err) {
-		s.unlink()
-		if len(entries) > 1 {
-			return s.step(ctx, entries[:len(entries)/2]) // until it stands alone
-		}
 		done, err = s.refuse(ctx, entries[0], err)
 	}
 	if err != nil {
@@ -230,9 +228,6 @@ func poison(err error) bool {
 // refuse keeps a record that cannot be written as it came, so that it does not
 // stand in the way of others.
 func (s *Sink) refuse(ctx context.Context, e cloud.Entry, why error) (outcome, error) {
-	if err := s.relink(ctx); err != nil {
-		return outcome{}, err
-	}
 	if err := s.link.refuse(ctx, e, why); err != nil {
 		return outcome{}, err
 	}

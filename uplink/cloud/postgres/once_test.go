@@ -1,0 +1,212 @@
+package postgres_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// wantOnce checks that the table holds the readings 1 … upto of every gateway
+// with the value that is their seq, and none beside.
+func wantOnce(t *testing.T, pg *witness.Postgres, upto map[string]uint64) {
+	t.Helper()
+	var want []string
+	for i := range len(upto) {
+		id := fmt.Sprintf("g%d", i)
+		want = append(want, fmt.Sprintf("%s|%d|%d|1|%d|t", id, upto[id], upto[id], upto[id]))
+	}
+	wantRows(t, pg.Query(t, `select gateway, count(*), count(distinct (epoch, seq)), min(seq), max(seq), bool_and(value = seq) from readings_v group by gateway order by gateway`), want...)
+}
+
+// The database is stopped at once, again and again, while records come.
+func TestDatabaseKilled(t *testing.T) {
+	pg := witness.NewPostgres(t)
+	feed := newMemFeed()
+	run(t, feed, pg.DSN())
+	upto := map[string]uint64{}
+	boards := []*board{newBoard(t, feed, "g0"), newBoard(t, feed, "g1"), newBoard(t, feed, "g2")}
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 1))
+	t.Logf("seed %d", seed)
+	unfinished := 0
+	for range 4 {
+		for range 200 {
+			b := boards[random.IntN(3)]
+			n := 1 + random.IntN(200)
+			b.send(epochID(1), upto[b.id]+1, n, good(1))
+			upto[b.id] += uint64(n)
+		}
+		<-time.After(time.Duration(random.IntN(60)) * time.Millisecond) // somewhere in the middle
+		pg.Kill(t)
+		if !feed.done() {
+			unfinished++
+		}
+		pg.Start(t)
+	}
+	feed.await(t)
+	if unfinished == 0 {
+		t.Error("at every kill everything was written already: the test does not see what it is there for")
+	}
+	wantOnce(t, pg, upto)
+}
+
+// A log gives batches twice, in part or whole, after an error or after the
+// end of a sink: nothing is there twice.
+func TestRepeats(t *testing.T) {
+	pg := witness.NewPostgres(t)
+	feed := newMemFeed()
+	b := newBoard(t, feed, "g0")
+	var upto uint64
+	more := func(n int) {
+		for range n {
+			b.send(epochID(1), upto+1, 10, good(1))
+			upto += 10
+		}
+	}
+	more(300)
+	_, end := run(t, feed, pg.DSN())
+	feed.await(t)
+	end()
+	for _, back := range []uint64{1, 5, 44, 300} {
+		feed.set(func() { feed.passed -= min(back, feed.passed) })
+		more(3)
+		s, end := run(t, feed, pg.DSN())
+		feed.await(t)
+		end()
+		if f := s.State().Figures; f.Void != 0 {
+			t.Errorf("%d records counted as void after going back %d", f.Void, back)
+		}
+	}
+	wantOnce(t, pg, map[string]uint64{"g0": upto})
+}
+
+// A record is void whose predecessor is another: a newer session had taken its
+// place. Its readings come again in the valid one.
+func TestVoidRecords(t *testing.T) {
+	pg := witness.NewPostgres(t)
+	feed := newMemFeed()
+	b := newBoard(t, feed, "g0")
+	b.send(epochID(1), 1, 10, good(1))
+	lost := cloud.Record{ID: "lost", Seq: b.last.Seq} // the log lost it, and another took its sequence
+	void := &wire.Update{Lane: wire.LaneLive, Epoch: epochID(1), First: 500, N: 10, Blocks: [][]byte{b.blockOf(epochID(1), 500, good(1), counting(500, 10))}}
+	b.put(cloud.Record{Kind: cloud.KindUpdate, Epoch: epochID(1), First: 500, N: 10, Body: b.encode(void)}, lost)
+	b.send(epochID(1), 11, 10, good(1))
+	other := newBoard(t, feed, "g1")
+	other.send(epochID(1), 1, 3, good(1))
+	s, _ := run(t, feed, pg.DSN())
+	feed.await(t)
+	wantOnce(t, pg, map[string]uint64{"g0": 20, "g1": 3})
+	if f := s.State().Figures; f.Void != 1 {
+		t.Errorf("%d records counted as void, want 1", f.Void)
+	}
+}
+
+// The log is lost and restored from a copy. What came after the copy comes
+// again from the gateway, in other records under the same sequences; and the
+// chain goes on from a record before the one that the database saw last.
+func TestLogRestored(t *testing.T) {
+	pg := witness.NewPostgres(t)
+	feed := newMemFeed()
+	b := newBoard(t, feed, "g0")
+	for i := range uint64(10) {
+		b.send(epochID(1), 1+i*10, 10, good(1))
+	}
+	copied, last := append([]cloud.Entry(nil), feed.entries...), b.last
+	for i := range uint64(5) {
+		b.send(epochID(1), 101+i*10, 10, good(1))
+	}
+	_, end := run(t, feed, pg.DSN())
+	feed.await(t)
+	end()
+	feed.set(func() { feed.entries, feed.passed = copied, 10 })
+	b.last = last
+	// The gateway no longer has 101 to 120; the database does.
+	anchor := wire.Anchor{Boot: good(1).Boot, Offset: good(1).Offset, Quality: good(1).Quality}
+	b.update(101, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 101, N: 20, Gap: &wire.Gap{Why: "forgotten_after_ack", T0: 101_000_000, T1: 120_000_000, Anchor: anchor}})
+	b.send(epochID(1), 121, 60, good(1)) // 121 to 150 again, the rest new
+	s, _ := run(t, feed, pg.DSN())
+	feed.await(t)
+	wantOnce(t, pg, map[string]uint64{"g0": 180})
+	if f := s.State().Figures; f.Void != 0 {
+		t.Errorf("%d records counted as void, want none", f.Void)
+	}
+	wantRows(t, pg.Query(t, `select first, n from gaps`)) // the readings are here
+	wantRows(t, pg.Query(t, `select first, n from arrivals where first > 130 order by first`), "131|10", "141|10", "151|30")
+	wantRows(t, pg.Query(t, `select upto from epochs`), "180")
+}
+
+// An epoch that ended by an open gap goes on: a live original whose copied
+// image reported first. An orderly end is final.
+func TestEndsThatMove(t *testing.T) {
+	pg := witness.NewPostgres(t)
+	feed := newMemFeed()
+	b := newBoard(t, feed, "g0")
+	run(t, feed, pg.DSN())
+	end := func(first uint64, e wire.End) {
+		b.update(first, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: first, End: &e})
+		feed.await(t)
+	}
+	open := wire.End{Why: "unclean_stop", AtMost: 9, T0: 1, T1: 2, Anchor: &wire.Anchor{Boot: good(1).Boot, Offset: good(1).Offset, Quality: good(1).Quality}}
+	state := `select upto, ended, at_most from epochs`
+	b.send(epochID(1), 1, 10, good(1))
+	end(11, open)
+	wantRows(t, pg.Query(t, state), "10|unclean_stop|9")
+	b.send(epochID(1), 11, 10, good(1))
+	feed.await(t)
+	wantRows(t, pg.Query(t, state), "20||")
+	open.AtMost = 5
+	end(21, open)
+	wantRows(t, pg.Query(t, state), "20|unclean_stop|5")
+	closed := uint64(20)
+	end(21, wire.End{Closed: &closed})
+	wantRows(t, pg.Query(t, state), "20|closed|")
+	end(21, open)
+	wantRows(t, pg.Query(t, state), "20|closed|")
+}
+
+// The database knows less of its epochs than it holds: somebody restored a
+// part of it. Nothing is lost over that, and nothing doubled.
+func TestTableOfEpochsBehind(t *testing.T) {
+	pg := witness.NewPostgres(t)
+	feed := newMemFeed()
+	b := newBoard(t, feed, "g0")
+	b.send(epochID(1), 1, 100, good(1))
+	_, end := run(t, feed, pg.DSN())
+	feed.await(t)
+	end()
+	pg.Query(t, `update epochs set upto = 50`)
+	feed.set(func() { feed.passed = 0 })
+	pg.Query(t, `update gateways set record = '', record_seq = 0; update epochs set upto = 0`)
+	b.send(epochID(1), 101, 100, good(1))
+	run(t, feed, pg.DSN())
+	feed.await(t)
+	wantOnce(t, pg, map[string]uint64{"g0": 200})
+}
+
+// Two sinks of one database do not write at once: the second waits until the
+// first has ended.
+func TestTwoSinks(t *testing.T) {
+	pg := witness.NewPostgres(t)
+	feed, other := newMemFeed(), newMemFeed()
+	b, c := newBoard(t, feed, "g0"), newBoard(t, other, "g1")
+	_, end := run(t, feed, pg.DSN())
+	b.send(epochID(1), 1, 10, good(1))
+	feed.await(t)
+	second, _ := run(t, other, pg.DSN())
+	c.send(epochID(1), 1, 10, good(1))
+	for second.State().Err == nil {
+		<-time.After(10 * time.Millisecond)
+	}
+	if err := second.State().Err; err.Error() != "another fieldgate-cloud writes into it" {
+		t.Errorf("the second sink says %v", err)
+	}
+	wantOnce(t, pg, map[string]uint64{"g0": 10})
+	end()
+	other.await(t)
+	wantOnce(t, pg, map[string]uint64{"g0": 10, "g1": 10})
+}
