@@ -65,7 +65,7 @@ var onlyIn = map[string][]string{
 	"github.com/klauspost/compress":      {"store/block"},
 	"github.com/gorilla/websocket":       {"packaging/bench", "packaging/witness", "gateway/local", "uplink", "uplink/cloud", "uplink/uplinktest"},
 	"github.com/coreos/go-systemd":       {"systemd"},
-	"github.com/VictoriaMetrics/metrics": {"gateway/local"},
+	"github.com/VictoriaMetrics/metrics": {"gateway/local", "uplink/cloud"},
 }
 
 func TestOnlyTheDoorsThatAreMeantToBeOpenAreOpen(t *testing.T) {

@@ -137,7 +137,7 @@ func (s *Server) admitAddress(w http.ResponseWriter, from *address) bool {
 	if delay(s.gate.all) > 0 {
 		// All of them come back; at different times is better.
 		retryAfter(w, time.Second+rand.N(time.Duration(s.spread())*time.Second))
-		deny(w, http.StatusServiceUnavailable, "too_many", "too many gateways connect at the moment")
+		s.refuse(w, http.StatusServiceUnavailable, "busy", "too many gateways connect at the moment")
 		return false
 	}
 	return true
@@ -158,7 +158,7 @@ func (s *Server) admitGateway(w http.ResponseWriter, id string) bool {
 
 func (s *Server) tooMany(w http.ResponseWriter, wait time.Duration, message string) {
 	retryAfter(w, wait)
-	deny(w, http.StatusTooManyRequests, "too_many", message)
+	s.refuse(w, http.StatusTooManyRequests, "too_many", message)
 }
 
 func retryAfter(w http.ResponseWriter, wait time.Duration) {

@@ -39,6 +39,7 @@ func (x *session) takeBare(it item, m *wire.Bare) error {
 		return err
 	}
 	x.state = state
+	x.server.figures.taken(x, it, 1)
 	if err := x.pay(); err != nil || x.interrupted() {
 		return err
 	}

@@ -28,10 +28,11 @@ type chain struct {
 	log       Log
 	gatewayID string
 	gen       uint64
-	known     place         // newest record that is not void: the predecessor of the next
-	end       place         // newest record of all: the next goes behind it, and only there
-	took      time.Duration // by the newest append, without what came before when it had to be tried again
-	trouble   func(error)   // may be nil; told when appending begins to fail, and (nil) when it works again
+	known     place                               // newest record that is not void: the predecessor of the next
+	end       place                               // newest record of all: the next goes behind it, and only there
+	took      time.Duration                       // by the newest append, without what came before when it had to be tried again
+	tried     func(took time.Duration, err error) // may be nil; told of every try
+	trouble   func(error)                         // may be nil; told when appending begins to fail, and (nil) when it works again
 }
 
 // A place is one record in a chain; the zero place is before the first.
@@ -140,6 +141,9 @@ func (c *chain) append(ctx context.Context, r Record) (Record, error) {
 func (c *chain) try(ctx context.Context, r Record) error {
 	began := time.Now()
 	seq, err := c.log.Append(context.WithoutCancel(ctx), c.gatewayID, c.end.seq, r)
+	if c.tried != nil {
+		c.tried(time.Since(began), err)
+	}
 	if err != nil {
 		seq, err = c.settle(ctx, r, err)
 	}

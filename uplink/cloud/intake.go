@@ -3,6 +3,7 @@ package cloud
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -26,6 +27,7 @@ type item struct {
 	m    wire.Message
 	raw  []byte // its envelope as it came
 	lane int
+	came time.Time
 }
 
 // An intake is the queue between the goroutine that reads what a gateway sends

@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"slices"
+	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -16,12 +17,15 @@ type owed struct {
 	epochs   []gateway.EpochID // that moved, or were sent again
 	event    *wire.EventAck
 	messages int
+	since    time.Time          // when the oldest of them came
 	lanes    [lanes]wire.Window // what the answer makes room for
 }
 
 // add notes that an item has an answer.
 func (o *owed) add(it item) {
-	o.messages++
+	if o.messages++; o.messages == 1 {
+		o.since = it.came
+	}
 	o.lanes[it.lane].Msgs++
 	o.lanes[it.lane].Bytes += len(it.raw)
 }
@@ -63,6 +67,9 @@ func (x *session) settleUp(a *wire.Ack) *wire.Ack {
 	for lane, w := range x.owed.lanes {
 		x.intake.answered(lane, w)
 	}
+	if x.owed.messages > 0 {
+		x.server.figures.ack.UpdateDuration(x.owed.since)
+	}
 	x.owed = owed{epochs: x.owed.epochs[:0]}
 	return a
 }
@@ -72,6 +79,7 @@ func (x *session) nack(it item, n *wire.Nack) error {
 	if err := x.pay(); err != nil {
 		return err
 	}
+	x.server.figures.count("nack_total", "code", string(n.Code))
 	x.intake.answered(it.lane, wire.Window{Msgs: 1, Bytes: len(it.raw)})
 	return x.send(n)
 }

@@ -127,14 +127,19 @@ func (s *storage) pressed(before, now pressure) {
 	}
 }
 
+// paused gives how many sessions wait for the log.
+func (s *storage) paused() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting
+}
+
 // err says why the log cannot be relied on at the moment, or nil. It is about
 // sessions that wait now: a server without any must look ready, or no balancer
 // would send it one that finds out.
 func (s *storage) err() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.waiting > 0 {
-		return fmt.Errorf("the log does not take the records of %d gateways", s.waiting)
+	if n := s.paused(); n > 0 {
+		return fmt.Errorf("the log does not take the records of %d gateways", n)
 	}
 	return nil
 }

@@ -75,6 +75,7 @@ func (s *Server) register(x *session) error {
 		older.stop(errConflict)
 		return errConflict
 	case older != nil:
+		s.figures.count("takeovers_total", "", "")
 		older.stop(errSuperseded)
 	}
 	l.session = x

@@ -2,15 +2,13 @@ package cloud
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +23,7 @@ const (
 	headerBytes      = 8 << 10
 	headerWithin     = 10 * time.Second
 	recheckEvery     = 2 * time.Second // are the credentials of open sessions still there?
+	readBuffer       = 1 << 10         // of a session; larger messages are read past it
 	shutdownWithin   = 15 * time.Second
 	comeBackAfter    = 5 * time.Second
 	defaultPingS     = 30
@@ -46,8 +45,9 @@ type Options struct {
 	Health        func() error   // why the server cannot take readings; nil: it always can
 	Heartbeat     wire.Heartbeat // zero: a ping every 30 s, 2 may miss
 	Admission     Admission
-	DrainSpan     time.Duration // over which the gateways come back after a restart, at most; 0: 60 s
-	Logger        *slog.Logger  // nil: slog.Default()
+	Metrics       func(io.Writer) // more for /metrics, in Prometheus' text format: of the log; may be nil
+	DrainSpan     time.Duration   // over which the gateways come back after a restart, at most; 0: 60 s
+	Logger        *slog.Logger    // nil: slog.Default()
 }
 
 // A Server serves gateways and operators. It is an http.Handler; Serve does
@@ -63,6 +63,7 @@ type Server struct {
 	parts   []part         // not changed after New
 	storage storage
 	gate    *gate
+	figures *figures
 
 	mu       sync.Mutex       // guards what follows
 	gateways map[string]*line // by gateway_id; every gateway that connected
@@ -82,10 +83,11 @@ func New(opt Options) *Server {
 	if opt.Heartbeat.PingS == 0 {
 		opt.Heartbeat = wire.Heartbeat{PingS: defaultPingS, Miss: defaultMissPings}
 	}
-	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*line), storage: storage{log: opt.Logger}, gate: newGate(opt.Admission.orDefaults())}
+	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*line), storage: storage{log: opt.Logger}, gate: newGate(opt.Admission.orDefaults()), figures: newFigures()}
 	s.upgrade = websocket.Upgrader{
 		HandshakeTimeout: headerWithin,
 		WriteBufferPool:  &sync.Pool{},
+		ReadBufferSize:   readBuffer,
 		Subprotocols:     subprotocols,
 		// Blocks are compressed already, and the read limit counts compressed
 		// bytes: a small frame could inflate past it.
@@ -97,6 +99,7 @@ func New(opt Options) *Server {
 	s.mux.HandleFunc("GET /v1/gateways/{id}/readings", s.operator(s.serveReadings))
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	s.mux.HandleFunc("GET /readyz", s.serveReady)
+	s.useFigures()
 	s.useConsumers()
 	return s
 }
@@ -157,67 +160,6 @@ func (s *Server) Close() {
 	s.mu.Unlock()
 	s.stop(errRestart)
 	s.serving.Wait()
-}
-
-// serveGateway answers GET /v1/gateway: everything that can be refused is
-// refused before the upgrade.
-func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
-	from := s.gate.of(r.RemoteAddr)
-	if !s.admitAddress(w, from) {
-		return
-	}
-	log := s.opt.Logger.With("remote", r.RemoteAddr)
-	id, hash, err := s.opt.Credentials.verify(bearer(r))
-	if err != nil {
-		s.denyCredential(w, log, from, err)
-		return
-	}
-	log = log.With("gateway", id)
-	if !s.admitGateway(w, id) {
-		return
-	}
-	// gw is for load balancers, which cannot read credentials.
-	if gw := r.URL.Query().Get("gw"); gw != "" && gw != id {
-		deny(w, http.StatusForbidden, "forbidden", "gw is not the gateway of the credential")
-		return
-	}
-	if !slices.ContainsFunc(websocket.Subprotocols(r), func(p string) bool { return wire.CodecOf(p) != nil }) {
-		deny(w, http.StatusBadRequest, "subprotocol", "supported subprotocols: "+strings.Join(subprotocols, ", "))
-		return
-	}
-	if err := s.begin(id); err != nil {
-		retryAfter(w, comeBackAfter)
-		deny(w, http.StatusServiceUnavailable, "unavailable", err.Error())
-		return
-	}
-	defer s.end()
-	conn, err := s.upgrade.Upgrade(w, r, nil)
-	if err != nil {
-		log.Info("no upgrade to WebSocket", "error", err) // gorilla has answered
-		return
-	}
-	x := &session{server: s, gatewayID: id, id: rand.Text(), secret: hash, conn: conn, codec: wire.CodecOf(conn.Subprotocol()), remote: r.RemoteAddr, log: log, since: time.Now()}
-	x.ctx, x.stop = context.WithCancelCause(s.ctx)
-	x.run()
-}
-
-// denyCredential tells apart what the gateway got wrong and what the server
-// cannot do.
-func (s *Server) denyCredential(w http.ResponseWriter, log *slog.Logger, from *address, err error) {
-	if !errors.Is(err, ErrCredential) {
-		log.Error("cannot check a credential", "error", err)
-		deny(w, http.StatusInternalServerError, "internal", "the credential cannot be checked at the moment")
-		return
-	}
-	// Wrong credentials are not worth more than a line each, and of one address
-	// only few; a right one beside them is served all the same.
-	if wait := delay(from.wrong); wait > 0 {
-		s.tooMany(w, wait, "too many wrong credentials from this address")
-		return
-	}
-	log.Warn("gateway refused", "error", err)
-	w.Header().Set("WWW-Authenticate", `Bearer realm="fieldgate"`)
-	deny(w, http.StatusUnauthorized, "unauthorised", "the credential is not valid")
 }
 
 func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {

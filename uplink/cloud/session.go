@@ -71,10 +71,12 @@ type session struct {
 	// Owned by the reading goroutine.
 	first  *item // what came in the place of hello, if anything
 	struck []time.Time
+	pinged bool
 }
 
 // run lives as long as the connection.
 func (x *session) run() {
+	defer x.server.end()
 	defer x.conn.Close()
 	defer x.server.unregister(x)
 	// The end of the session must reach a reader that waits.
@@ -100,7 +102,9 @@ func (x *session) bye(cause error) {
 		c = &closing{wire.CloseSuperseded, errSuperseded.Error()}
 	case errors.Is(cause, errInterrupted):
 		c = &closing{websocket.CloseTryAgainLater, fmt.Sprintf(`{"after":%d}`, interruptFor)}
-	default:
+	}
+	x.server.figures.closed(cause, c)
+	if c == nil {
 		x.log.Info("session ended", "cause", cause)
 		return
 	}
@@ -123,7 +127,7 @@ func (x *session) open() error {
 	hello, ok := m.(*wire.Hello)
 	if _, bare := m.(*wire.Bare); bare { // a simple client, which knows no hello
 		hello, ok = &wire.Hello{GatewayID: x.gatewayID}, true
-		x.first = &item{m, raw, laneLive}
+		x.first = &item{m: m, raw: raw, lane: laneLive}
 	}
 	switch {
 	case !ok:
@@ -134,7 +138,7 @@ func (x *session) open() error {
 	ctx, cancel := context.WithTimeout(x.ctx, openWithin)
 	defer cancel()
 	x.era = x.server.eraNow()
-	x.chain = &chain{log: x.server.opt.Log, gatewayID: x.gatewayID, trouble: x.trouble}
+	x.chain = &chain{log: x.server.opt.Log, gatewayID: x.gatewayID, trouble: x.trouble, tried: x.server.figures.tried}
 	if x.state, err = openChain(ctx, x.chain, hello); err != nil {
 		x.log.Error("cannot open a session", "error", err)
 		return &closing{websocket.CloseTryAgainLater, `{"after":30}`}
@@ -149,6 +153,8 @@ func (x *session) open() error {
 		return err
 	}
 	x.welcomed.Store(true)
+	x.server.figures.count("sessions_open_total", "", "")
+	x.server.figures.backlog.Update(float64(hello.Backlog.N))
 	return nil
 }
 
@@ -222,14 +228,13 @@ func (x *session) handle(m wire.Message, raw []byte) error {
 		if m.Lane == wire.LaneBacklog {
 			lane = laneBacklog
 		}
-		return x.queue(item{m, raw, lane})
+		return x.queue(item{m: m, raw: raw, lane: lane})
 	case *wire.Event:
-		return x.queue(item{m, raw, laneEvents})
+		return x.queue(item{m: m, raw: raw, lane: laneEvents})
 	case *wire.Bare:
-		return x.queue(item{m, raw, laneLive})
+		return x.queue(item{m: m, raw: raw, lane: laneLive})
 	case *wire.Ping:
-		now := time.Now().UnixMicro()
-		return x.send(&wire.Pong{T0: m.T0, T1: now, T2: time.Now().UnixMicro()})
+		return x.pong(m)
 	case *wire.Hello:
 		return &closing{wire.CloseUndecodable, "a second hello"}
 	case *wire.Error:
@@ -247,8 +252,18 @@ func (x *session) handle(m wire.Message, raw []byte) error {
 	return x.strike(fmt.Errorf("a %T is not for the cloud", m))
 }
 
+func (x *session) pong(m *wire.Ping) error {
+	now := time.Now()
+	if !x.pinged {
+		x.pinged = true
+		x.server.figures.offset(x.hello.Clock, m.T0, now)
+	}
+	return x.send(&wire.Pong{T0: m.T0, T1: now.UnixMicro(), T2: time.Now().UnixMicro()})
+}
+
 // queue hands an item to the storing goroutine.
 func (x *session) queue(it item) error {
+	it.came = time.Now()
 	start, err := x.intake.put(it)
 	if start {
 		x.storing.Go(x.storeQueued)

@@ -74,9 +74,25 @@ func (x *session) takeUpdate(it item, u *wire.Update) error {
 	}
 	// The state moves only now: an append that failed has changed nothing.
 	x.state = x.state.with(after)
+	x.counted(it, u, what, after.upto-before.upto)
 	x.owed.add(it)
 	x.owed.addEpoch(u.Epoch)
 	return nil
+}
+
+// counted counts an update of which n names were new.
+func (x *session) counted(it item, u *wire.Update, what verdict, n uint64) {
+	f := x.server.figures
+	switch {
+	case what == repeat:
+		f.duplicates.Inc()
+	case u.Gap != nil:
+		f.gap(u.Gap.Why, n)
+		n = 0
+	case u.Thinned != nil:
+		n = 0
+	}
+	f.taken(x, it, n)
 }
 
 // checked gives the envelope of an update as the log holds it, in CBOR and
@@ -130,6 +146,7 @@ func (x *session) takeEvent(it item, e *wire.Event) error {
 		}
 		x.state = after
 	}
+	x.server.figures.taken(x, it, 0)
 	x.owed.add(it)
 	x.owed.event = &wire.EventAck{Epoch: e.Epoch, Upto: e.Seq}
 	return nil

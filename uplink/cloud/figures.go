@@ -1,0 +1,165 @@
+package cloud
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/gorilla/websocket"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+const figurePrefix = "fieldgate_cloud_"
+
+// figures are what GET /metrics shows (PROTOCOL 3.9). No label has a value
+// that a gateway chooses, nor its id: what is about one gateway is told by the
+// API. Other parts of the server add figures of their own with count.
+type figures struct {
+	set         *metrics.Set
+	updates     [2][lanes]*metrics.Counter // by encoding, CBOR first
+	readings    *metrics.Counter
+	duplicates  *metrics.Counter
+	ack, pubAck *metrics.PrometheusHistogram // seconds
+	backlog     *metrics.PrometheusHistogram // readings, at the opening of a session
+	clock       *metrics.PrometheusHistogram // seconds, either way
+}
+
+func newFigures() *figures {
+	set := metrics.NewSet()
+	f := &figures{set: set}
+	for enc, encoding := range []string{"cbor", "json"} {
+		for lane, name := range laneNames {
+			f.updates[enc][lane] = set.NewCounter(fmt.Sprintf("%supdates_total{lane=%q,enc=%q}", figurePrefix, name, encoding))
+		}
+	}
+	f.readings = set.NewCounter(figurePrefix + "readings_total")
+	f.duplicates = set.NewCounter(figurePrefix + "duplicate_updates_total")
+	seconds := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	f.ack = set.NewPrometheusHistogramExt(figurePrefix+"ack_latency_seconds", seconds)
+	f.pubAck = set.NewPrometheusHistogramExt(figurePrefix+"pub_ack_seconds", seconds)
+	f.backlog = set.NewPrometheusHistogramExt(figurePrefix+"gateway_backlog_readings", []float64{0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7})
+	f.clock = set.NewPrometheusHistogramExt(figurePrefix+"clock_offset_seconds", []float64{.001, .01, .1, 1, 10, 60, 3600})
+	return f
+}
+
+// count adds one to name{label="value"}, or to name if label is "". Values
+// must be few.
+func (f *figures) count(name, label, value string) { f.add(name, label, value, 1) }
+
+func (f *figures) add(name, label, value string, n uint64) {
+	name = figurePrefix + name
+	if label != "" {
+		name = fmt.Sprintf("%s{%s=%q}", name, label, value)
+	}
+	f.set.GetOrCreateCounter(name).AddInt64(int64(min(n, math.MaxInt64)))
+}
+
+// gauge shows what f gives under a name.
+func (f *figures) gauge(name string, value func() float64) {
+	f.set.NewGauge(figurePrefix+name, value)
+}
+
+// taken counts an update or event that was stored, or was there already.
+func (f *figures) taken(x *session, it item, stored uint64) {
+	enc := 0
+	if x.codec.Text {
+		enc = 1
+	}
+	f.updates[enc][it.lane].Inc()
+	f.readings.AddInt64(int64(min(stored, math.MaxInt64)))
+}
+
+// gap counts readings that will never come, by reasons that are known: others
+// could be any text.
+func (f *figures) gap(why gateway.Why, n uint64) {
+	known := []gateway.Why{gateway.WhyUncleanStop, gateway.WhyForgottenAfterAck, gateway.WhyCardFailed, gateway.WhyDropped, gateway.WhyRejected, gateway.WhyUnknown}
+	if !slices.Contains(known, why) {
+		why = "other"
+	}
+	f.add("gap_readings_total", "reason", string(why), n)
+}
+
+// tried notes how an append to the log went.
+func (f *figures) tried(took time.Duration, err error) {
+	if err == nil {
+		f.pubAck.Update(took.Seconds())
+		return
+	}
+	code := "other"
+	for is, name := range map[error]string{ErrFenced: "fenced", ErrFull: "full", ErrUnavailable: "unavailable"} {
+		if errors.Is(err, is) {
+			code = name
+		}
+	}
+	f.count("pub_errors_total", "err_code", code)
+}
+
+// closed counts how a session ended: with which code, and whose that was.
+func (f *figures) closed(cause error, ours *closing) {
+	by, code := "cloud", "none"
+	var theirs *websocket.CloseError
+	if ours != nil {
+		code = strconv.Itoa(ours.code)
+	} else if errors.As(cause, &theirs) {
+		by, code = "gateway", "other"
+		if theirs.Code <= websocket.CloseTryAgainLater {
+			code = strconv.Itoa(theirs.Code)
+		}
+	}
+	f.set.GetOrCreateCounter(fmt.Sprintf("%sclose_total{code=%q,by=%q}", figurePrefix, code, by)).Inc()
+}
+
+// offset notes how far a gateway's clock is from ours, by its first ping: the
+// way of the ping is part of it.
+func (f *figures) offset(c wire.ClockState, ping int64, now time.Time) {
+	if c.Quality == gateway.ClockNone {
+		return
+	}
+	f.clock.Update(math.Abs(now.Sub(time.UnixMicro(ping + c.Offset)).Seconds()))
+}
+
+// useFigures shows what the server itself counts.
+func (s *Server) useFigures() {
+	number := func(f func() int) func() float64 {
+		return func() float64 {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return float64(f())
+		}
+	}
+	s.figures.gauge(`connections{state="all"}`, number(func() int { return s.open }))
+	s.figures.gauge(`connections{state="ready"}`, number(func() int {
+		n := 0
+		for _, l := range s.gateways {
+			if l.session != nil {
+				n++
+			}
+		}
+		return n
+	}))
+	s.figures.gauge("window_paused_sessions", func() float64 { return float64(s.storage.paused()) })
+	s.figures.gauge("spread_seconds", func() float64 { return float64(s.spread()) })
+	s.mux.HandleFunc("GET /metrics", s.operator(s.serveMetrics))
+}
+
+// serveMetrics answers GET /metrics.
+func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	s.writeMetrics(w)
+}
+
+func (s *Server) writeMetrics(w io.Writer) {
+	s.figures.set.WritePrometheus(w)
+	if s.opt.Metrics != nil {
+		s.opt.Metrics(w)
+	}
+	metrics.WriteProcessMetrics(w)
+}

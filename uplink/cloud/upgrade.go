@@ -1,0 +1,89 @@
+package cloud
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// serveGateway answers GET /v1/gateway: everything that can be refused is
+// refused before the upgrade.
+func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
+	from := s.gate.of(r.RemoteAddr)
+	if !s.admitAddress(w, from) {
+		return
+	}
+	log := s.opt.Logger.With("remote", r.RemoteAddr)
+	id, hash, err := s.opt.Credentials.verify(bearer(r))
+	if err != nil {
+		s.denyCredential(w, log, from, err)
+		return
+	}
+	log = log.With("gateway", id)
+	if !s.admitGateway(w, id) {
+		return
+	}
+	// gw is for load balancers, which cannot read credentials.
+	if gw := r.URL.Query().Get("gw"); gw != "" && gw != id {
+		s.refuse(w, http.StatusForbidden, "forbidden", "gw is not the gateway of the credential")
+		return
+	}
+	if !slices.ContainsFunc(websocket.Subprotocols(r), func(p string) bool { return wire.CodecOf(p) != nil }) {
+		s.refuse(w, http.StatusBadRequest, "subprotocol", "supported subprotocols: "+strings.Join(subprotocols, ", "))
+		return
+	}
+	if err := s.begin(id); err != nil {
+		retryAfter(w, comeBackAfter)
+		s.refuse(w, http.StatusServiceUnavailable, "unavailable", err.Error())
+		return
+	}
+	conn, err := s.upgrade.Upgrade(w, r, nil)
+	if err != nil {
+		s.end()
+		s.figures.count("upgrades_total", "result", "failed")
+		log.Info("no upgrade to WebSocket", "error", err) // gorilla has answered
+		return
+	}
+	s.figures.count("upgrades_total", "result", "ok")
+	x := &session{server: s, gatewayID: id, id: rand.Text(), secret: hash, conn: conn, codec: wire.CodecOf(conn.Subprotocol()), remote: r.RemoteAddr, log: log, since: time.Now()}
+	x.ctx, x.stop = context.WithCancelCause(s.ctx)
+	// Not on this goroutine: net/http's own buffers and the request would live
+	// as long as the session. Close waits for it.
+	go x.run()
+}
+
+// refuse denies an upgrade, and counts it.
+func (s *Server) refuse(w http.ResponseWriter, status int, code, message string) {
+	s.figures.count("upgrades_total", "result", code)
+	deny(w, status, code, message)
+}
+
+// denyCredential tells apart what the gateway got wrong and what the server
+// cannot do.
+func (s *Server) denyCredential(w http.ResponseWriter, log *slog.Logger, from *address, err error) {
+	if !errors.Is(err, ErrCredential) {
+		log.Error("cannot check a credential", "error", err)
+		s.figures.count("auth_failures_total", "reason", "internal")
+		s.refuse(w, http.StatusInternalServerError, "internal", "the credential cannot be checked at the moment")
+		return
+	}
+	s.figures.count("auth_failures_total", "reason", "credential")
+	// Wrong credentials are not worth more than a line each, and of one address
+	// only few; a right one beside them is served all the same.
+	if wait := delay(from.wrong); wait > 0 {
+		s.tooMany(w, wait, "too many wrong credentials from this address")
+		return
+	}
+	log.Warn("gateway refused", "error", err)
+	w.Header().Set("WWW-Authenticate", `Bearer realm="fieldgate"`)
+	s.refuse(w, http.StatusUnauthorized, "unauthorised", "the credential is not valid")
+}
