@@ -24,6 +24,15 @@ type Configurer interface {
 	Ready()
 }
 
+// outgoing is where results and reports come from, as long as there is room
+// for more.
+func (s *session) outgoing() <-chan wire.Message {
+	if len(s.urgent) >= maxUrgent {
+		return nil
+	}
+	return s.u.o.Outgoing
+}
+
 // commandOf turns the cloud's command into the gateway's.
 func commandOf(m *wire.Command) gateway.Command {
 	c := gateway.Command{

@@ -178,7 +178,7 @@ func (s *session) serve(ctx context.Context) error {
 				err = s.written()
 			}
 		case <-arrival: // of an event
-		case m := <-s.u.o.Outgoing:
+		case m := <-s.outgoing():
 			s.say(func() wire.Message { return m })
 		case <-s.beat.C:
 			s.beat.Reset(s.ping)

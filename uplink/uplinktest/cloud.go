@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +30,7 @@ type Cloud struct {
 	OnUpdate  func(p *Peer, m *wire.Update) bool
 	OnEvent   func(p *Peer, m *wire.Event) bool
 	OnPing    func(p *Peer, m *wire.Ping) bool
+	OnReport  func(m wire.Message) // of results and reports
 
 	mu       sync.Mutex
 	held     map[gateway.EpochID]*Held
@@ -174,6 +177,10 @@ func (c *Cloud) serve(p *Peer) {
 			c.update(p, m)
 		case *wire.Event:
 			c.event(p, m)
+		case *wire.Result, *wire.Reported:
+			if c.OnReport != nil {
+				c.OnReport(m)
+			}
 		case *wire.Ping:
 			if c.OnPing == nil || !c.OnPing(p, m) {
 				now := time.Now().UnixMicro()
@@ -228,6 +235,16 @@ func (c *Cloud) Take(m *wire.Update) wire.Message {
 		h.Done = true
 	}
 	return &wire.Ack{Epochs: []wire.EpochAck{{Epoch: m.Epoch, Upto: h.Upto, Done: h.Done}}}
+}
+
+// SendAll sends a message on every connection.
+func (c *Cloud) SendAll(m wire.Message) {
+	c.mu.Lock()
+	peers := slices.Collect(maps.Keys(c.peers))
+	c.mu.Unlock()
+	for _, p := range peers {
+		p.Send(m)
+	}
 }
 
 // Send sends one message; a gateway that is gone is no error.
