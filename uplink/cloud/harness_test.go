@@ -73,7 +73,7 @@ func (s *site) serve(wrap func(cloud.Log) cloud.Log) {
 		log = wrap(log)
 	}
 	s.server = cloud.New(cloud.Options{
-		Log: log, Credentials: s.creds, OperatorToken: operatorToken, Health: s.log.Health, Logger: quiet(s.t),
+		Log: log, Shelf: s.log, Bus: s.log, Credentials: s.creds, OperatorToken: operatorToken, Health: s.log.Health, Logger: quiet(s.t),
 	})
 	s.http = httptest.NewTLSServer(s.server)
 }

@@ -101,6 +101,7 @@ func New(opt Options) *Server {
 	s.mux.HandleFunc("GET /readyz", s.serveReady)
 	s.useFigures()
 	s.useConsumers()
+	s.serveCommands()
 	return s
 }
 
