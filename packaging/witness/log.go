@@ -76,6 +76,7 @@ type logLine struct {
 
 func (h *Log) add(l logLine) {
 	switch {
+	case l.Type == "event":
 	case l.Type == "thinned": // a line for each channel and interval
 		h.Gaps = append(h.Gaps, span{l.Epoch, l.From, l.First + l.N - l.From, l.Type})
 		h.Last[l.Epoch] = max(h.Last[l.Epoch], l.First+l.N-1)

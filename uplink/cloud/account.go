@@ -31,10 +31,11 @@ type account struct {
 	Spans   []span   `json:"spans,omitempty"`
 	Parts   int      `json:"parts,omitempty"` // documents that hold older spans, maxSpans each
 
-	Boot  gateway.BootID `json:"boot"`
-	Timed bool           `json:"timed"` // T0 and T1 are known
-	T0    int64          `json:"t0"`    // earliest and latest stamp of its readings, µs of BOOTTIME
-	T1    int64          `json:"t1"`
+	Boot  gateway.BootID       `json:"boot"`  // zero: its stamps are µs since 1970, from peers that say wall times
+	Timed bool                 `json:"timed"` // T0 and T1 are known
+	T0    int64                `json:"t0"`    // earliest and latest stamp of its readings, µs of BOOTTIME
+	T1    int64                `json:"t1"`
+	Worst gateway.ClockQuality `json:"worst"` // of the anchors that came with them
 
 	Since   time.Time `json:"since"` // when its first record came, and its newest
 	Until   time.Time `json:"until"`

@@ -189,7 +189,7 @@ func TestLinesOfReadings(t *testing.T) {
 	if string(body) != want {
 		t.Errorf("got\n%swant\n%s", body, want)
 	}
-	if ls := s.lines("?epoch=" + id + "&from=2"); len(ls) != 3 || ls[0].Seq != 2 {
+	if ls := s.lines("?epoch=" + id + "&from_seq=2"); len(ls) != 3 || ls[0].Seq != 2 {
 		t.Errorf("from 2 of one epoch: %+v", ls)
 	}
 }

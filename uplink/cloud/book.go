@@ -41,6 +41,9 @@ type page struct {
 	Joins   []join    `json:"joins,omitempty"`
 	At      time.Time `json:"at"` // when the newest record came
 
+	Events    []eventPlace `json:"events,omitempty"`     // the newest, in this line of the chain
+	EventDocs int          `json:"event_docs,omitempty"` // documents that hold older ones
+
 	dirty bool
 }
 
@@ -259,7 +262,7 @@ func (b *book) join(ctx context.Context, r Record) error {
 	}
 	b.page.Joins = append(b.page.Joins, j)
 	b.page.Joins = b.page.Joins[max(0, len(b.page.Joins)-maxJoins):]
-	b.page.Pending = nil
+	b.page.Pending, b.page.Events, b.page.EventDocs = nil, nil, 0
 	if b.joined != nil {
 		b.joined(j)
 	}
@@ -298,10 +301,11 @@ func (b *book) enterBody(ctx context.Context, r Record) error {
 	}
 	m, _ := wire.Decode(r.Body) // checked before it was stored: nil is damage
 	if r.Kind == KindEvent {
-		if e, ok := m.(*wire.Event); ok {
-			return b.learn(ctx, []wire.Anchor{e.Anchor})
+		e, ok := m.(*wire.Event)
+		if !ok {
+			return nil
 		}
-		return nil
+		return errors.Join(b.learn(ctx, []wire.Anchor{e.Anchor}), b.place(ctx, r, e))
 	}
 	a, err := b.account(ctx, r.Epoch)
 	if err != nil {
@@ -359,6 +363,9 @@ func (b *book) enterState(ctx context.Context, r Record) error {
 // learn takes anchors into the clocks of their boots.
 func (b *book) learn(ctx context.Context, anchors []wire.Anchor) error {
 	for _, x := range anchors {
+		if x.Boot == (gateway.BootID{}) {
+			continue // of no boot: every such anchor stands alone
+		}
 		c, err := b.clock(ctx, x.Boot)
 		if err != nil {
 			return err

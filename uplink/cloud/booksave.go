@@ -60,6 +60,10 @@ func save(ctx context.Context, shelf Shelf, books []*book) error {
 // prepare splits long lists of spans and gives the parts and indexes to save.
 func (b *book) prepare(ctx context.Context) ([]paper, error) {
 	var papers []paper
+	for p := &b.page; len(p.Events) > maxPlaces; p.EventDocs++ {
+		papers = append(papers, paper{b.placesKey(p.EventDocs), p.Events[:maxPlaces:maxPlaces]})
+		p.Events = p.Events[maxPlaces:]
+	}
 	for _, a := range b.accounts {
 		for len(a.Spans) > maxSpans {
 			part := a.Spans[:maxSpans:maxSpans] // all but the last of a list are final

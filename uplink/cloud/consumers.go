@@ -14,6 +14,8 @@ func (s *Server) useConsumers() {
 		l := &ledger{log: s.opt.Log, feed: s.opt.Feed, shelf: s.opt.Shelf, logger: s.opt.Logger}
 		s.parts = append(s.parts, part{run: l.run})
 	}
+	s.mux.HandleFunc("GET /v1/gateways/{id}/readings", s.operator(s.serveReadings))
+	s.mux.HandleFunc("GET /v1/gateways/{id}/events", s.operator(s.serveEvents))
 	s.mux.HandleFunc("GET /v1/gateways/{id}/completeness", s.operator(s.serveCompleteness))
 }
 

@@ -60,6 +60,9 @@ func (c *content) missed(r Record, s span) {
 func (c *content) clock(h gateway.BlockHeader) {
 	a, anchor := c.account, wireAnchorOf(h.Anchor)
 	c.stamps(anchor, int64(h.T0), int64(h.T1))
+	if !a.Timed || h.Anchor.Quality < a.Worst {
+		a.Worst = h.Anchor.Quality
+	}
 	if !a.Timed {
 		a.Boot, a.Timed, a.T0, a.T1 = h.Anchor.Boot, true, int64(h.T0), int64(h.T1)
 	}
@@ -75,7 +78,7 @@ func (c *content) stamps(anchor wire.Anchor, t0, t1 int64) {
 		c.foreign = true
 		return
 	}
-	if c.learn != nil {
+	if c.learn != nil && anchor.Boot != (gateway.BootID{}) {
 		c.learn(anchor)
 	}
 	if !c.timed {

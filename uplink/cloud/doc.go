@@ -17,14 +17,16 @@
 //
 //	GET /v1/gateway                 WebSocket of gateways; bearer token fg1_<id>_<64 hex digits>
 //	GET /v1/gateways                operator: every gateway, its session and epochs, as JSON
-//	GET /v1/gateways/{id}/readings  operator: one JSON object per line, in the order of the log;
-//	                                ?epoch= one epoch only, ?from= readings with this seq and above
+//	GET /v1/gateways/{id}/readings  operator: one JSON object per line, or CSV, in the order of the log;
+//	                                ?from= ?to= RFC 3339 or -24h, ?epoch=, ?from_seq= ?to_seq=, ?device= ?quantity=, ?format=
+//	GET /v1/gateways/{id}/events    operator: events alone
 //	GET /v1/gateways/{id}/completeness  operator: is it complete from ?from= to ?to= (RFC 3339, or -24h), with
 //	                                every gap and its reason; ?epoch= one epoch only
 //	GET /healthz, /readyz           the process runs; the log takes records
 //
 // Operators show their token as "Authorization: Bearer …". A line of readings
 // without a type is a reading; type gap stands for readings that will never
-// come; type end says how an epoch ended. A stream of lines that breaks off is
+// come, type thinned for those of which summaries are left; type end says how
+// an epoch ended; type event is an event. A stream of lines that breaks off is
 // not ended properly (chunked encoding), so that it never looks complete.
 package cloud

@@ -24,7 +24,7 @@ type epochTime struct {
 func (b *book) times(ctx context.Context) ([]epochTime, error) {
 	var list []epochTime
 	for _, a := range b.sorted() {
-		e := epochTime{account: a, clock: &bootClock{}}
+		e := epochTime{account: a, clock: &bootClock{Anchors: []wire.Anchor{{Quality: a.Worst}}}}
 		if a.Boot != (gateway.BootID{}) {
 			c, err := b.clock(ctx, a.Boot)
 			if err != nil {
@@ -88,7 +88,7 @@ func (e *epochTime) measure() {
 // span gives between which times something lies that was told with an anchor.
 func (e *epochTime) span(anchor wire.Anchor, s0, s1 int64) (t0, t1 time.Time, q gateway.ClockQuality) {
 	switch {
-	case anchor.Boot == e.Boot && len(e.clock.Anchors) > 0:
+	case anchor.Boot == e.Boot && anchor.Boot != (gateway.BootID{}) && len(e.clock.Anchors) > 0:
 		t0, t1, q = e.clock.bounds(s0, s1)
 	default:
 		t0, t1, q = time.UnixMicro(s0+anchor.Offset).UTC(), time.UnixMicro(s1+anchor.Offset).UTC(), anchor.Quality

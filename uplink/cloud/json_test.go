@@ -75,7 +75,7 @@ func TestJSONSession(t *testing.T) {
 		}
 		got = append(got, l.Type)
 	}
-	want := "1=1 2=2 3=3 4=4 5=5 6=6 7=7 8=8 9=9 10=10 11=11 12=12 13=13 14=14 15=15 gap 20=20 end"
+	want := "1=1 2=2 3=3 4=4 5=5 6=6 7=7 8=8 9=9 10=10 11=11 12=12 13=13 14=14 15=15 gap event 20=20 end"
 	if strings.Join(got, " ") != want {
 		t.Errorf("the log holds\n%s, want\n%s", got, want)
 	}

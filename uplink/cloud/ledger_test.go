@@ -29,6 +29,7 @@ type history struct {
 	seq     uint64
 	now     time.Time
 	gws     map[string]*told
+	read    int // records that were given to readers
 }
 
 // A told is what a history says of one gateway.
@@ -220,14 +221,25 @@ func (h *history) step(rt *rapid.T) {
 func (h *history) Read(_ context.Context, id string, from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		for _, e := range h.entries {
-			if e.GatewayID == id && e.Seq >= from && !yield(e.Record, nil) {
-				return
+			if e.GatewayID == id && e.Seq >= from {
+				h.read++
+				if !yield(e.Record, nil) {
+					return
+				}
 			}
 		}
 	}
 }
 
-func (h *history) Last(context.Context, string) (Record, error)                   { panic("not asked") }
+func (h *history) Last(_ context.Context, id string) (Record, error) {
+	for _, e := range slices.Backward(h.entries) {
+		if e.GatewayID == id {
+			return e.Record, nil
+		}
+	}
+	return Record{}, ErrNoRecord
+}
+
 func (h *history) Append(context.Context, string, uint64, Record) (uint64, error) { panic("not asked") }
 func (h *history) Level() wire.Level                                              { return wire.LevelFsynced }
 

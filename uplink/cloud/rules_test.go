@@ -70,7 +70,7 @@ func TestPartlyKnownUpdate(t *testing.T) {
 	if a := p.acked(gap(e, 14, 10)); a.Upto != 23 {
 		t.Errorf("acked up to %d, want 23", a.Upto)
 	}
-	ls := s.lines("?from=15")
+	ls := s.lines("?from_seq=15")
 	if len(ls) != 2 || ls[0].Seq != 15 || ls[1].Type != "gap" || ls[1].First != 16 || ls[1].N != 8 {
 		t.Errorf("lines %+v", ls)
 	}

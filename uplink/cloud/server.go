@@ -96,7 +96,6 @@ func New(opt Options) *Server {
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	s.mux.HandleFunc("GET /v1/gateway", s.serveGateway)
 	s.mux.HandleFunc("GET /v1/gateways", s.operator(s.listGateways))
-	s.mux.HandleFunc("GET /v1/gateways/{id}/readings", s.operator(s.serveReadings))
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	s.mux.HandleFunc("GET /readyz", s.serveReady)
 	s.useFigures()

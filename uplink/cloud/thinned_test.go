@@ -42,7 +42,7 @@ func TestThinnedRangeOverReadings(t *testing.T) {
 	if a := p.acked(thinned(t, e, 6, 20)); a.Upto != 25 || s.lastSeq() != before {
 		t.Errorf("again: acked up to %d, the log is at %d, was at %d", a.Upto, s.lastSeq(), before)
 	}
-	ls := s.lines("?from=8")
+	ls := s.lines("?from_seq=8")
 	if len(ls) != 5 {
 		t.Fatalf("%d lines, want 3 readings and 2 summaries: %+v", len(ls), ls)
 	}

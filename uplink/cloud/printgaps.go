@@ -1,0 +1,98 @@
+package cloud
+
+import (
+	"context"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// thinned prints the summaries of a block; the log holds what lies before from
+// as it was.
+func (p *printer) thinned(ctx context.Context, b []byte, from uint64) error {
+	h, sums, err := p.blocks.Summaries(b)
+	if err != nil {
+		return err
+	}
+	c, err := p.clockOf(ctx, wireAnchorOf(h.Anchor))
+	if err != nil || !p.possible(c, h.Epoch, int64(h.T0), int64(h.T1)) {
+		return err
+	}
+	for i := range sums {
+		sum := &sums[i]
+		if !p.chosen(sum.Channel) || !p.possible(c, h.Epoch, int64(sum.From), int64(sum.From.Add(sum.Interval))) {
+			continue
+		}
+		t, q := c.wall(int64(sum.From))
+		err := p.out.other(thinnedLine{
+			Type: "thinned", GatewayID: p.book.gatewayID, DeviceID: sum.Channel.Device, Quantity: sum.Channel.Quantity, Unit: sum.Channel.Unit,
+			Timestamp: t.Format(timeLayout), IntervalS: sum.Interval.Seconds(), Count: sum.N,
+			Min: number(sum.Min), Max: number(sum.Max), Mean: number(sum.Mean), Quality: sum.Worst.String(), Time: q.String(),
+			Epoch: h.Epoch, First: h.First, N: h.N, From: from,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *printer) gap(ctx context.Context, u *wire.Update, first, last uint64) error {
+	g := u.Gap
+	c, err := p.clockOf(ctx, g.Anchor)
+	if err != nil || !p.possible(c, u.Epoch, g.T0, g.T1) {
+		return err
+	}
+	if p.to != 0 {
+		last = min(last, p.to)
+	}
+	t0, q := c.wall(g.T0)
+	t1, _ := c.wall(g.T1)
+	return p.out.other(gapLine{
+		Type: "gap", GatewayID: p.book.gatewayID, Epoch: u.Epoch, First: first, N: last - first + 1,
+		Why: g.Why, T0: t0.Format(timeLayout), T1: t1.Format(timeLayout), Time: q.String(),
+	})
+}
+
+func (p *printer) end(ctx context.Context, u *wire.Update, last uint64) error {
+	if p.to != 0 && last > p.to {
+		return nil
+	}
+	if u.End.Closed != nil {
+		e := p.epochs[u.Epoch]
+		if e != nil && !p.span.meets(e.t1, e.t1) {
+			return nil
+		}
+		return p.out.other(closedLine{"end", p.book.gatewayID, u.Epoch, *u.End.Closed})
+	}
+	line := openEndLine{Type: "end", GatewayID: p.book.gatewayID, Epoch: u.Epoch, Why: u.End.Why, After: last, AtMost: u.End.AtMost}
+	if a := u.End.Anchor; a != nil {
+		c, err := p.clockOf(ctx, *a)
+		if err != nil || !p.possible(c, u.Epoch, u.End.T0, u.End.T1) {
+			return err
+		}
+		t0, q := c.wall(u.End.T0)
+		t1, _ := c.wall(u.End.T1)
+		line.T0, line.T1, line.Time = t0.Format(timeLayout), t1.Format(timeLayout), q.String()
+	}
+	return p.out.other(line)
+}
+
+func (p *printer) event(ctx context.Context, e *wire.Event) error {
+	if len(p.devices) > 0 && !p.devices[e.Device] {
+		return nil
+	}
+	c, err := p.clockOf(ctx, e.Anchor)
+	if err != nil {
+		return err
+	}
+	t, q := c.wall(e.At)
+	if q > gateway.ClockNone && !p.span.holds(t.Truncate(time.Microsecond)) {
+		return nil
+	}
+	return p.out.other(eventLine{
+		Type: "event", GatewayID: p.book.gatewayID, Kind: e.Kind, DeviceID: e.Device, Timestamp: t.Format(timeLayout), Time: q.String(),
+		N: max(e.N, 1), Body: e.Body, Epoch: e.Epoch, Seq: e.Seq,
+	})
+}

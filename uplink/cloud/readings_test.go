@@ -1,0 +1,319 @@
+package cloud
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// read asks a server on this history and shelf for lines of gateway g.
+func (h *history) get(t testing.TB, shelf Shelf, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	s := New(Options{Log: h, Shelf: shelf, Credentials: Credentials{Dir: t.TempDir()}, OperatorToken: "operator"})
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("GET", path, nil)
+	r.Header.Set("Authorization", "Bearer operator")
+	s.ServeHTTP(w, r)
+	return w
+}
+
+// seqs gives "epoch's first byte: seq" of every reading, and the type of every
+// other line.
+func (h *history) seqs(t testing.TB, shelf Shelf, query string) []string {
+	t.Helper()
+	w := h.get(t, shelf, "/v1/gateways/g/readings"+query)
+	if w.Code != http.StatusOK {
+		t.Fatalf("%s: %d %s", query, w.Code, w.Body)
+	}
+	var got []string
+	for line := range strings.Lines(w.Body.String()) {
+		var l struct {
+			Type  string
+			Epoch gateway.EpochID
+			Seq   uint64
+		}
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if l.Type == "" {
+			l.Type = fmt.Sprintf("%x:%d", l.Epoch[0], l.Seq)
+		}
+		got = append(got, l.Type)
+	}
+	return got
+}
+
+// month is a history of three epochs: two that ended, with backlog of the one
+// arriving among the other, and one that grows. One record is three readings,
+// one a second. All is entered but the newest records.
+func month(t *testing.T, records int) (*history, *memShelf) {
+	h, shelf := newHistory(), &memShelf{}
+	a, b, c := gateway.EpochID{0xa}, gateway.EpochID{0xb}, gateway.EpochID{0xc}
+	h.open("g", true, a, b, c)
+	for i := range uint64(records) {
+		h.send("g", h.dataAt(a, 3*i+1, 3, int64(3*i)))
+		if i > uint64(records/2) {
+			j := i - uint64(records/2) - 1
+			h.send("g", h.dataAt(b, 3*j+1, 3, int64(3*j)+int64(10*records)))
+		}
+		if i == uint64(records/3) {
+			ev, err := wire.Encode(&wire.Event{Epoch: a, Seq: 1, Kind: gateway.EventAlarm, At: int64(3*i) * 1e6, Device: "boiler", Anchor: wireAnchorOf(bootAnchor(a))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.write("g", Record{Kind: KindEvent, State: h.gw("g").state.String(), Epoch: a, First: 1, Body: ev})
+			h.void("g")
+		}
+	}
+	h.send("g", anEnd(a, 3*uint64(records), true))
+	for i := range uint64(records) {
+		h.send("g", h.dataAt(c, 3*i+1, 3, int64(3*i)+int64(20*records)))
+	}
+	enterAll(t, h, shelf, h.entries[:len(h.entries)-40])
+	return h, shelf
+}
+
+// A range of time gives just what filtering everything by time gives, and does
+// not read much more of the log than that.
+func TestReadingsOfARange(t *testing.T) {
+	const records = 3000
+	h, shelf := month(t, records)
+	type stamped struct {
+		Type      string
+		Epoch     gateway.EpochID
+		Seq       uint64
+		Timestamp time.Time
+	}
+	var all []stamped
+	for line := range strings.Lines(h.get(t, shelf, "/v1/gateways/g/readings").Body.String()) {
+		var l stamped
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, l)
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 40 {
+		from := rnd.IntN(24 * records)
+		to := from + rnd.IntN(900)
+		h.read = 0
+		got := h.seqs(t, shelf, "?from="+at(from).Format(time.RFC3339)+"&to="+at(to).Format(time.RFC3339))
+		var want []string
+		for _, l := range all {
+			switch {
+			case l.Type == "end":
+				if last := at(3*records - 1); !last.Before(at(from)) && !last.After(at(to)) {
+					want = append(want, l.Type)
+				}
+			case l.Timestamp.Before(at(from)) || l.Timestamp.After(at(to)):
+			case l.Type == "":
+				want = append(want, fmt.Sprintf("%x:%d", l.Epoch[0], l.Seq))
+			default:
+				want = append(want, l.Type)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("from %d to %d: %d lines, want %d\n%v\n%v", from, to, len(got), len(want), got, want)
+		}
+		// Of each of the two epochs that lie among each other, one segment too
+		// many at either end; beyond that what is not entered, twice.
+		if most := len(want)/3 + 6*segmentSize + 2*40; h.read > most {
+			t.Errorf("from %d to %d: %d records read for %d lines, want at most %d", from, to, h.read, len(want), most)
+		}
+	}
+}
+
+func TestReadingsOfOneEpoch(t *testing.T) {
+	h, shelf := month(t, 300)
+	h.read = 0
+	got := h.seqs(t, shelf, "?epoch=0c000000000000000000000000000000&from_seq=7&to_seq=11")
+	if want := []string{"c:7", "c:8", "c:9", "c:10", "c:11"}; !slices.Equal(got, want) {
+		t.Errorf("got %v", got)
+	}
+	if h.read > 300+2*40+10 {
+		t.Errorf("%d records read", h.read)
+	}
+	if all, got := h.seqs(t, shelf, ""), h.seqs(t, shelf, "?device=boiler&quantity=temperature"); len(got) != len(all)-1 || slices.Contains(got, "event") || !slices.Contains(all, "event") {
+		t.Errorf("%d lines of the one channel, %d in all", len(got), len(all))
+	}
+	if got := h.seqs(t, shelf, "?device=none"); !slices.Equal(got, []string{"end"}) {
+		t.Errorf("of a device that is not there: %v", got)
+	}
+	w := h.get(t, shelf, "/v1/gateways/g/events?from="+day0.Format(time.RFC3339))
+	if n := strings.Count(w.Body.String(), "\n"); w.Code != 200 || n != 1 || !strings.Contains(w.Body.String(), `"type":"event","gateway_id":"g","kind":"alarm","device_id":"boiler","timestamp":"2026-10-01T00:05:00.000Z","time":"ntp"`) {
+		t.Errorf("events: %d %s", w.Code, w.Body)
+	}
+	if w := h.get(t, shelf, "/v1/gateways/g/events?to="+day0.Format(time.RFC3339)); w.Body.Len() != 0 {
+		t.Errorf("events of another time: %s", w.Body)
+	}
+}
+
+func TestBadQueriesForReadings(t *testing.T) {
+	h, shelf := month(t, 30)
+	for query, says := range map[string]string{
+		"?from=5": "from_seq", "?to=x": "to:", "?from_seq=-1": "from_seq", "?to_seq=1.5": "to_seq", "?epoch=1": "32 hex", "?format=xml": "ndjson",
+		"?from=-1s&to=-2s": "before from",
+	} {
+		if w := h.get(t, shelf, "/v1/gateways/g/readings"+query); w.Code != 400 || !strings.Contains(w.Body.String(), says) {
+			t.Errorf("%s: %d %s", query, w.Code, w.Body)
+		}
+	}
+}
+
+// Every type of line has its place in CSV.
+func TestReadingsAsCSV(t *testing.T) {
+	h := newHistory()
+	e := gateway.EpochID{0xe}
+	h.open("g", true, e)
+	h.send("g", h.data(e, 1, 1))
+	h.send("g", aGap(e, 2, 3, gateway.WhyDropped))
+	h.send("g", h.aThinned(e, 5, 6))
+	h.send("g", anEnd(e, 10, false))
+	h.send("g", anEnd(e, 10, true))
+	ev, err := wire.Encode(&wire.Event{Epoch: e, Seq: 1, Kind: gateway.EventAlarm, Body: []byte(`{"a":"b,c"}`), Anchor: wireAnchorOf(bootAnchor(e))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.write("g", Record{Kind: KindEvent, State: h.gw("g").state.String(), Epoch: e, First: 1, Body: ev})
+	w := h.get(t, nil, "/v1/gateways/g/readings?format=csv")
+	rows, err := csv.NewReader(w.Body).ReadAll()
+	if err != nil || w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/csv") {
+		t.Fatal(w.Code, w.Header(), err)
+	}
+	id := e.String()
+	want := [][]string{
+		csvColumns,
+		{"reading", "g", "boiler", "temperature", "1", "Cel", "2026-10-01T00:00:01.000Z", "good", "ntp", id, "1", "", "", "", "", "", "", "", "", "", ""},
+		{"gap", "g", "", "", "", "", "", "", "ntp", id, "2", "3", "dropped", "2026-10-01T00:00:02.000Z", "2026-10-01T00:00:05.000Z", "", "", "", "", "", ""},
+		{"thinned", "g", "boiler", "temperature", "", "Cel", "2026-10-01T00:00:00.000Z", "good", "ntp", id, "5", "6", "", "", "", "60", "6", "1", "2", "1.5", ""},
+		{"end", "g", "", "", "", "", "", "", "ntp", id, "10", "20", "unclean_stop", "2026-10-01T00:00:10.000Z", "2026-10-01T00:00:15.000Z", "", "", "", "", "", ""},
+		{"end", "g", "", "", "", "", "", "", "", id, "10", "", "closed", "", "", "", "", "", "", "", ""},
+		{"event", "g", "", "", "", "", "2026-10-01T00:00:00.000Z", "", "ntp", id, "1", "1", "alarm", "", "", "", "", "", "", "", `{"a":"b,c"}`},
+	}
+	if len(rows) != len(want) {
+		t.Fatalf("%d rows, want %d: %v", len(rows), len(want), rows)
+	}
+	for i := range want {
+		if !slices.Equal(rows[i], want[i]) {
+			t.Errorf("got  %q\nwant %q", rows[i], want[i])
+		}
+	}
+	if plain("=1+2") != "'=1+2" || plain("%RH") != "%RH" || plain("") != "" {
+		t.Error("formulas")
+	}
+}
+
+// What is learned of the clock later corrects what was read before.
+func TestReadingsGetTheirRightTimeLater(t *testing.T) {
+	h := newHistory()
+	e := gateway.EpochID{0xe}
+	h.open("g", true, e)
+	u := h.data(e, 1, 2)
+	u.Blocks[0] = h.block(e, 1, 2, 10, gateway.Anchor{Boot: gateway.BootID(e), Offset: 5e6})
+	h.send("g", u)
+	stamp := func() string {
+		first, _, _ := strings.Cut(h.get(t, nil, "/v1/gateways/g/readings").Body.String(), "\n")
+		var l struct{ Timestamp, Time string }
+		if err := json.Unmarshal([]byte(first), &l); err != nil {
+			t.Fatal(err)
+		}
+		return l.Timestamp + " " + l.Time
+	}
+	if got := stamp(); got != "1970-01-01T00:00:15.000Z none" {
+		t.Errorf("before: %s", got)
+	}
+	if got := h.seqs(t, nil, "?from=-24h"); len(got) != 0 { // it arrived weeks ago
+		t.Errorf("of yesterday: %v", got)
+	}
+	if got := h.seqs(t, nil, "?to="+at(60*86400).Format(time.RFC3339)); len(got) != 2 {
+		t.Errorf("of any time: %v", got)
+	}
+	ev, err := wire.Encode(&wire.Event{Epoch: e, Seq: 1, Kind: gateway.EventAnchor, At: 60e6, Anchor: wire.Anchor{
+		Boot: gateway.BootID(e), From: 60e6, Offset: day0.UnixMicro(), Quality: gateway.ClockNTP}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.write("g", Record{Kind: KindEvent, State: h.gw("g").state.String(), Epoch: e, First: 1, Body: ev})
+	if got := stamp(); got != "2026-10-01T00:00:10.000Z ntp" {
+		t.Errorf("after: %s", got)
+	}
+	if got := h.seqs(t, nil, "?from="+at(11).Format(time.RFC3339)+"&to="+at(12).Format(time.RFC3339)); !slices.Equal(got, []string{"e:2"}) {
+		t.Errorf("of that time: %v", got)
+	}
+}
+
+// What is written by hand is what encoding/json would write.
+func TestLinesAreJSON(t *testing.T) {
+	var out bytes.Buffer
+	w := newNDJSON(&out, "g")
+	for _, v := range []float64{0, 1, -1.5, 1e6, 123456789.125, 1e-7, 1e21, 5e300, math.SmallestNonzeroFloat64, math.Copysign(0, -1)} {
+		out.Reset()
+		ch := &gateway.Channel{Device: "boiler", Quantity: "temperature", Unit: "\"<µ>\n"}
+		if err := w.reading(&readingLine{channel: ch, value: v, wall: day0.UnixMicro() + 86399_999_999, quality: "good", time: "ntp", seq: 7}); err != nil || w.flush() != nil {
+			t.Fatal(err)
+		}
+		var l struct {
+			Value     *float64
+			Unit      string
+			Timestamp string
+		}
+		if err := json.Unmarshal(out.Bytes(), &l); err != nil || *l.Value != v || l.Unit != ch.Unit || l.Timestamp != "2026-10-01T23:59:59.999Z" {
+			t.Errorf("%s: %v", out.Bytes(), err)
+		}
+		if want, _ := json.Marshal(v); !bytes.Contains(out.Bytes(), append([]byte(`"value":`), append(want[:len(want):len(want)], ',')...)) && math.Abs(v) > 1e-6 && math.Abs(v) < 1e21 {
+			t.Errorf("%s: want the value %s", out.Bytes(), want)
+		}
+	}
+	for _, us := range []int64{-1, 0, 1, dayUS - 1, dayUS, day0.UnixMicro(), 253402300799_999_999} {
+		var c clockText
+		if got, want := string(c.append(nil, us)), time.UnixMicro(us).UTC().Format(timeLayout); got != want {
+			t.Errorf("%d is %s, want %s", us, got, want)
+		}
+	}
+}
+
+// BenchmarkLines is the cost of a reading from the block to the line.
+func BenchmarkLines(b *testing.B) {
+	h := newHistory()
+	e := gateway.EpochID{0xe}
+	var rs []gateway.Reading
+	for i := range 4000 {
+		rs = append(rs, gateway.Reading{Channel: aChannel, Value: 20 + float64(i%100)/100, At: gateway.Stamp(i * 1e6)})
+	}
+	data, err := block.NewEncoder().Append(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: 1}, Anchor: bootAnchor(e)}, rs)
+	if err != nil {
+		b.Fatal(err)
+	}
+	h.open("g", true, e)
+	h.send("g", &wire.Update{Lane: wire.LaneLive, Epoch: e, First: 1, N: 4000, Blocks: [][]byte{data}})
+	book := newBook("g", h, nil)
+	for _, entry := range h.entries {
+		if err := book.enter(b.Context(), entry.Record); err != nil {
+			b.Fatal(err)
+		}
+	}
+	p := printer{question: &question{readings: true}, blocks: block.NewDecoder(), book: book, out: newNDJSON(&discard{}, "g")}
+	for b.Loop() {
+		if err := p.print(b.Context(), h.entries[1].Record); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*4000/b.Elapsed().Seconds(), "readings/s")
+}
+
+type discard struct{}
+
+func (*discard) Write(b []byte) (int, error) { return len(b), nil }
