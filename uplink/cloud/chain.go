@@ -32,6 +32,7 @@ type chain struct {
 	end       place                               // newest record of all: the next goes behind it, and only there
 	took      time.Duration                       // by the newest append, without what came before when it had to be tried again
 	tried     func(took time.Duration, err error) // may be nil; told of every try
+	recall    recall                              // may be nil
 	trouble   func(error)                         // may be nil; told when appending begins to fail, and (nil) when it works again
 }
 
@@ -54,6 +55,9 @@ func openChain(ctx context.Context, c *chain, h *wire.Hello) (state, error) {
 		held, err := parseState(tail.State)
 		if err != nil {
 			return state{}, fmt.Errorf("record %d of %s: %w", tail.Seq, c.gatewayID, err)
+		}
+		if held, err = c.recalled(ctx, held, h); err != nil {
+			return state{}, fmt.Errorf("ask the ledger: %w", err)
 		}
 		opened := held.opened(h)
 		c.gen = genOf(tail) + 1

@@ -139,6 +139,9 @@ func (x *session) open() error {
 	defer cancel()
 	x.era = x.server.eraNow()
 	x.chain = &chain{log: x.server.opt.Log, gatewayID: x.gatewayID, trouble: x.trouble, tried: x.server.figures.tried}
+	if x.server.opt.Shelf != nil {
+		x.chain.recall = x.server.settled
+	}
 	if x.state, err = openChain(ctx, x.chain, hello); err != nil {
 		x.log.Error("cannot open a session", "error", err)
 		return &closing{websocket.CloseTryAgainLater, `{"after":30}`}

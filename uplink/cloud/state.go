@@ -11,9 +11,9 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// maxEpochs is how many epochs a state keeps; above it the oldest finished
-// ones that the gateway no longer names are dropped. Every record carries the
-// whole state in a header, and NATS takes 64 KiB of headers.
+// maxEpochs is how many epochs a state keeps; above it the oldest are dropped
+// that the gateway no longer names. Every record carries the whole state in a
+// header, and NATS takes 64 KiB of headers.
 const maxEpochs = 512
 
 // maxEventEpochs is of how many openings of a gateway's store a state knows
@@ -132,6 +132,10 @@ func (s state) get(id gateway.EpochID) epochState {
 	return epochState{id: id, end: endNone}
 }
 
+func (s state) knows(id gateway.EpochID) bool {
+	return slices.ContainsFunc(s.epochs, func(e epochState) bool { return e.id == id })
+}
+
 // with gives a state in which e stands.
 func (s state) with(e epochState) state {
 	s.epochs = slices.Clone(s.epochs)
@@ -190,13 +194,8 @@ func (s state) opened(h *wire.Hello) state {
 		}
 		out = out.with(e)
 	}
-	surplus := len(out.epochs) - maxEpochs
 	kept := make([]epochState, 0, len(out.epochs))
 	for _, e := range out.epochs {
-		if surplus > 0 && e.done() && !named[e.id] {
-			surplus--
-			continue
-		}
 		switch {
 		case e.end == endBare: // its session cannot append any more
 			e.end = endClosed
@@ -204,6 +203,18 @@ func (s state) opened(h *wire.Hello) state {
 			e.end = endUnlisted
 		}
 		kept = append(kept, e)
+	}
+	// Too many: first those that ended, then those that the gateway no longer
+	// knows, the oldest of each.
+	surplus := len(kept) - maxEpochs
+	for _, unlisted := range []bool{false, true} {
+		kept = slices.DeleteFunc(kept, func(e epochState) bool {
+			drop := surplus > 0 && !named[e.id] && (e.done() && !unlisted || e.end == endUnlisted && unlisted)
+			if drop {
+				surplus--
+			}
+			return drop
+		})
 	}
 	out.epochs = kept
 	return out

@@ -77,6 +77,12 @@ func TestStateStaysSmall(t *testing.T) {
 	if len(s.epochs) != maxEpochs || s.epochs[0].id != named {
 		t.Errorf("%d epochs, want %d, the named one among them", len(s.epochs), maxEpochs)
 	}
+	for range maxEpochs + 100 { // of which it forgets each before it ends
+		s = s.opened(&wire.Hello{All: true, Epochs: []wire.HelloEpoch{{Epoch: named}, {Epoch: gateway.NewEpochID()}}})
+	}
+	if len(s.epochs) != maxEpochs || s.epochs[0].id != named {
+		t.Errorf("%d epochs, want %d, the named one among them", len(s.epochs), maxEpochs)
+	}
 	if len(s.events) != maxEventEpochs {
 		t.Errorf("%d epochs of events, want %d", len(s.events), maxEventEpochs)
 	}

@@ -50,6 +50,9 @@ func (x *session) take(it item) error {
 }
 
 func (x *session) takeUpdate(it item, u *wire.Update) error {
+	if !x.meet(u.Epoch) {
+		return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: nackStorage, Retry: true, AfterMS: recallAgain.Milliseconds()})
+	}
 	before := x.state.get(u.Epoch)
 	what, after := x.state.judge(u)
 	switch what {

@@ -1,0 +1,99 @@
+package cloud
+
+import (
+	"context"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// The state knows the epochs of now, the ledger those of ever: an epoch that
+// ended, and of which a later record proves that, leaves the state when a
+// session opens (PROTOCOL 2.4 rule 8), and comes back into it from the ledger
+// when the gateway names it again (rules 6 and 12).
+
+const (
+	keepFinished = 16              // epochs that ended and hello does not name, before the ledger is asked
+	forgetAtOnce = 64              // of them when a session opens
+	recallWithin = 5 * time.Second // when an update names an epoch that the state does not know
+	recallAgain  = 5 * time.Second // until the gateway sends it again if the ledger did not answer
+)
+
+// nackStorage refuses an update for now: what decides cannot be read.
+const nackStorage wire.NackCode = "storage"
+
+// A recall gives what the ledger knows of an epoch that ended and is proved;
+// false of all others.
+type recall func(ctx context.Context, gatewayID string, e gateway.EpochID) (epochState, bool, error)
+
+// recalled is the state with what the ledger knows of epochs that hello names,
+// and without those that only the ledger needs to know.
+func (c *chain) recalled(ctx context.Context, s state, h *wire.Hello) (state, error) {
+	if c.recall == nil {
+		return s, nil
+	}
+	named := make(map[gateway.EpochID]bool, len(h.Epochs))
+	for _, he := range h.Epochs {
+		named[he.Epoch] = true
+		if s.knows(he.Epoch) {
+			continue
+		}
+		e, ok, err := c.recall(ctx, c.gatewayID, he.Epoch)
+		if err != nil {
+			return s, err
+		}
+		if ok {
+			s = s.with(e)
+		}
+	}
+	return c.forget(ctx, s, named)
+}
+
+// forget takes epochs out of the state that the ledger has for good.
+func (c *chain) forget(ctx context.Context, s state, named map[gateway.EpochID]bool) (state, error) {
+	finished := 0
+	for _, e := range s.epochs {
+		if e.done() && !named[e.id] {
+			finished++
+		}
+	}
+	asked, kept := 0, make([]epochState, 0, len(s.epochs))
+	for _, e := range s.epochs {
+		if !e.done() || named[e.id] || finished <= keepFinished || asked == forgetAtOnce {
+			kept = append(kept, e)
+			continue
+		}
+		asked++
+		known, ok, err := c.recall(ctx, c.gatewayID, e.id)
+		if err != nil {
+			return s, err
+		}
+		if !ok || known.upto != e.upto || known.end != e.end {
+			kept = append(kept, e) // the ledger is behind
+			continue
+		}
+		finished--
+	}
+	s.epochs = kept
+	return s, nil
+}
+
+// meet takes an epoch into the state that an update names and the state does
+// not know. It is false if the ledger does not answer.
+func (x *session) meet(e gateway.EpochID) bool {
+	if x.chain.recall == nil || x.state.knows(e) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(x.ctx, recallWithin)
+	defer cancel()
+	known, ok, err := x.chain.recall(ctx, x.gatewayID, e)
+	if err != nil {
+		x.log.Warn("the ledger cannot be asked about an epoch; the gateway sends it again later", "epoch", e, "error", err)
+		return false
+	}
+	if ok {
+		x.state = x.state.with(known)
+	}
+	return true
+}
