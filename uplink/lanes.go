@@ -39,7 +39,8 @@ type channel struct {
 type parcel struct {
 	data   []byte
 	flight flight
-	paces  bool // a live update after which the next one waits a second
+	loose  []byte // of a packed block: what the next one is compared to
+	paces  bool   // a live update after which the next one waits a second
 }
 
 // fits tells whether a message of so many bytes may leave now. One always may,
@@ -159,6 +160,9 @@ func (s *session) launch(l lane) {
 	p.flight.bytes, p.flight.sent = len(p.data), time.Now()
 	if s.flights() == 0 {
 		s.late.Reset(ackTimeout)
+	}
+	if p.loose != nil {
+		s.packer.Sent(p.loose)
 	}
 	c.msgs++
 	c.bytes += len(p.data)

@@ -229,3 +229,36 @@ func TestDrain(t *testing.T) {
 		w.complete(5 * time.Second)
 	})
 }
+
+// Live updates go packed to a cloud that takes that, in session after session,
+// also where some must be sent again.
+func TestPackedLive(t *testing.T) {
+	packed, refused := 0, 0
+	inWorld(t, func(w *world, o *uplink.Options) {
+		w.cloud.Welcome.Caps = []string{"packed"}
+		w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
+			packed = max(packed, p.Packed())
+			if refused < 3 && m.First%40 == 1 {
+				refused++
+				p.Send(&wire.Nack{Epoch: m.Epoch, First: m.First, N: m.N, Code: "storage", Retry: true, AfterMS: 3000})
+				return true
+			}
+			return false
+		}
+	}, func(w *world) {
+		for range 3 {
+			for range 20 {
+				w.store.Append(20)
+				w.pass(time.Second)
+			}
+			w.net.Cut()
+		}
+		w.complete(time.Minute)
+		if packed < 10 {
+			t.Errorf("%d updates packed in a session, most", packed)
+		}
+		if n := len(w.cloud.Hellos()); n < 2 || n > 4 {
+			t.Errorf("%d sessions", n)
+		}
+	})
+}

@@ -116,6 +116,7 @@ func (s *session) fetched(f fetched) error {
 	if f.err == nil {
 		m, f.err = s.message(f.blocks, r)
 	}
+	loose := s.pack(m)
 	if f.err == nil {
 		data, f.err = s.codec.Encode(m)
 	}
@@ -124,7 +125,7 @@ func (s *session) fetched(f fetched) error {
 		return nil
 	}
 	last := m.First + m.N - 1
-	c.ready = &parcel{data: data, flight: flight{
+	c.ready = &parcel{data: data, loose: loose, flight: flight{
 		lane: r.lane, epoch: m.Epoch, pos: r.seq, first: m.First, last: last, end: m.End != nil, data: f.blocks[0].Data != nil, blocks: len(f.blocks),
 	}}
 	small := m.N < liveSmall || s.livePace() > livePace
@@ -132,6 +133,20 @@ func (s *session) fetched(f fetched) error {
 	t := s.track(r.st)
 	t.sent, t.ended = max(t.sent, last), m.End != nil
 	return nil
+}
+
+// pack makes a live update of one small block smaller, for a cloud that takes
+// that, and gives what the next one is compared to.
+func (s *session) pack(m *wire.Update) (loose []byte) {
+	if !s.packs || m == nil || m.Lane != wire.LaneLive || len(m.Blocks) != 1 {
+		return nil
+	}
+	packed, loose, err := s.packer.Pack(m.Blocks[0])
+	if err != nil || len(packed) >= len(m.Blocks[0]) {
+		return nil // too big: it goes as it is
+	}
+	m.Blocks, m.Packed = nil, packed
+	return loose
 }
 
 // livePace is the time between two small live updates; between any two while

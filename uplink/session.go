@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,6 +49,8 @@ type session struct {
 	blamed   bool   // the cloud did not understand a message; told once
 	reported []byte // the last status
 	sync     timesync
+	packs    bool // the cloud takes packed blocks
+	packer   block.Packer
 
 	in      chan incoming
 	out     chan []byte
@@ -79,6 +82,7 @@ func newSession(u *Uplink, l *line, w *wire.Welcome) *session {
 		wrote:  make(chan error),
 		got:    make(chan fetched),
 		sync:   timesync{until: l.until},
+		packs:  slices.Contains(w.Caps, "packed"),
 	}
 	if w.HB.PingS > 0 {
 		s.ping = time.Duration(w.HB.PingS) * time.Second

@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -69,9 +70,10 @@ type session struct {
 	bare     gateway.EpochID // of bare readings; zero until one comes
 
 	// Owned by the reading goroutine.
-	first  *item // what came in the place of hello, if anything
-	struck []time.Time
-	pinged bool
+	unpacker block.Unpacker
+	first    *item // what came in the place of hello, if anything
+	struck   []time.Time
+	pinged   bool
 }
 
 // run lives as long as the connection.
@@ -183,6 +185,7 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 		RetainS: int(retain.Seconds()),
 		Win:     x.pressure.windows(),
 		Events:  x.state.newestEvent(),
+		Caps:    []string{"packed"},
 	}
 	for _, e := range h.Epochs {
 		w.Epochs = append(w.Epochs, x.state.get(e.Epoch).ack())
@@ -230,6 +233,12 @@ func (x *session) handle(m wire.Message, raw []byte) error {
 		lane := laneLive
 		if m.Lane == wire.LaneBacklog {
 			lane = laneBacklog
+		}
+		if m.Packed != nil {
+			var err error
+			if raw, err = x.unpack(m); err != nil {
+				return err
+			}
 		}
 		return x.queue(item{m: m, raw: raw, lane: lane})
 	case *wire.Event:

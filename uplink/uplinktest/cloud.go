@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -58,8 +59,10 @@ type Taken struct {
 
 // A Peer is one connection of a gateway.
 type Peer struct {
-	mu sync.Mutex
-	ws *websocket.Conn
+	mu     sync.Mutex
+	ws     *websocket.Conn
+	unpack block.Unpacker
+	packed int // updates that came packed
 }
 
 // Serve takes connections until Close.
@@ -174,6 +177,10 @@ func (c *Cloud) serve(p *Peer) {
 		case *wire.Hello:
 			c.hello(p, m)
 		case *wire.Update:
+			if m.Packed != nil && !p.unpacked(m) {
+				p.Close(wire.CloseUndecodable, "a packed block cannot be read")
+				return
+			}
 			c.update(p, m)
 		case *wire.Event:
 			c.event(p, m)
@@ -189,6 +196,17 @@ func (c *Cloud) serve(p *Peer) {
 		}
 	}
 }
+
+// unpacked puts the block itself in the place of a packed one.
+func (p *Peer) unpacked(m *wire.Update) bool {
+	b, err := p.unpack.Unpack(m.Packed, block.NewEncoder())
+	m.Packed, m.Blocks = nil, [][]byte{b}
+	p.packed++
+	return err == nil
+}
+
+// Packed gives how many updates came packed. Only hooks may call it.
+func (p *Peer) Packed() int { return p.packed }
 
 func (c *Cloud) hello(p *Peer, m *wire.Hello) {
 	c.mu.Lock()

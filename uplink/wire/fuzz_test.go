@@ -29,7 +29,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		again(t, CBOR, m)
-		if u, ok := m.(*Update); !ok || len(u.Blocks)+len(u.Thinned) == 0 {
+		if u, ok := m.(*Update); !ok || len(u.Blocks)+len(u.Thinned)+len(u.Packed) == 0 {
 			again(t, JSON, inMillis(m))
 		}
 	})

@@ -14,7 +14,7 @@ var JSON = &Codec{Subprotocol: SubprotocolJSON, Text: true, Encode: encodeJSON, 
 // the type. Blocks and thinned blocks have no form in JSON: an update that
 // carries them is an error.
 func encodeJSON(m Message) ([]byte, error) {
-	if u, ok := m.(*Update); ok && (len(u.Blocks) > 0 || len(u.Thinned) > 0) {
+	if u, ok := m.(*Update); ok && (len(u.Blocks) > 0 || len(u.Thinned) > 0 || len(u.Packed) > 0) {
 		return nil, fmt.Errorf("encode update from seq %d: blocks cannot be sent in JSON", u.First)
 	}
 	name := m.messageType().String()

@@ -8,6 +8,7 @@ const (
 	DefaultMessage    = 256 << 10 // bytes, unless welcome says otherwise
 	MinMessage        = 4 << 10   // bytes; a smaller limit in welcome is nonsense
 	MaxHelloEpochs    = 256
+	MaxPacked         = 16 << 10 // bytes of a packed block, packed or not
 	MaxBlocks         = 256      // blocks in an update
 	MaxBlockN         = 65536    // readings in a block
 	MaxBlockRaw       = 1 << 20  // bytes of a block after decompression

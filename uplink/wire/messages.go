@@ -161,10 +161,11 @@ type Welcome struct {
 	Events  *EventAck    `json:"events,omitempty" cbor:"15,keyasint,omitempty"`
 	HB      Heartbeat    `json:"hb" cbor:"16,keyasint"`
 	Lim     Limits       `json:"lim" cbor:"17,keyasint"`
-	Win     *Windows     `json:"win,omitempty" cbor:"18,keyasint,omitempty"` // nil: DefaultWindows
-	SpreadS int          `json:"spread_s" cbor:"19,keyasint"`                // wait rand(0, spread_s) more after losing this session
-	RetainS int          `json:"retain_s" cbor:"20,keyasint"`                // keep acked readings this long, until a later ack confirms them
-	Cfg     *ConfigState `json:"cfg,omitempty" cbor:"21,keyasint,omitempty"` // what is desired; a config message follows if hello's differs
+	Win     *Windows     `json:"win,omitempty" cbor:"18,keyasint,omitempty"`  // nil: DefaultWindows
+	SpreadS int          `json:"spread_s" cbor:"19,keyasint"`                 // wait rand(0, spread_s) more after losing this session
+	RetainS int          `json:"retain_s" cbor:"20,keyasint"`                 // keep acked readings this long, until a later ack confirms them
+	Cfg     *ConfigState `json:"cfg,omitempty" cbor:"21,keyasint,omitempty"`  // what is desired; a config message follows if hello's differs
+	Caps    []string     `json:"caps,omitempty" cbor:"22,keyasint,omitempty"` // "packed": what this cloud takes beside the rest
 }
 
 // Lane says whether an update is live or catches up.
@@ -221,6 +222,10 @@ type Update struct {
 	// free for them.
 	Readings    []Row        `json:"readings,omitempty" cbor:"-"`
 	ThinnedRows []ThinnedRow `json:"thinned_rows,omitempty" cbor:"-"`
+	// Packed is one small block, made smaller by the one packed before it in
+	// this session (store/block/packed.go says how); to clouds whose welcome has
+	// the capability "packed".
+	Packed []byte `json:"-" cbor:"20,keyasint,omitempty"`
 }
 
 // Row is one reading.

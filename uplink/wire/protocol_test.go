@@ -483,7 +483,7 @@ func TestProtocolNamesEveryCloseCode(t *testing.T) {
 // limitValues are the constants of limits.go.
 var limitValues = map[string]int64{
 	"MaxMessage": MaxMessage, "DefaultMessage": DefaultMessage, "MinMessage": MinMessage, "MaxHelloEpochs": MaxHelloEpochs,
-	"MaxBlocks": MaxBlocks, "MaxBlockN": MaxBlockN, "MaxBlockRaw": MaxBlockRaw, "MaxEventBody": MaxEventBody,
+	"MaxPacked": MaxPacked, "MaxBlocks": MaxBlocks, "MaxBlockN": MaxBlockN, "MaxBlockRaw": MaxBlockRaw, "MaxEventBody": MaxEventBody,
 	"MaxCommandTTL": MaxCommandTTL.Milliseconds(), "MaxStatusList": MaxStatusList, "MaxFigures": MaxFigures, "MaxText": MaxText,
 	"MaxConfigDoc": MaxConfigDoc, "MaxReportedErrors": MaxReportedErrors,
 }

@@ -154,7 +154,7 @@ func (m *Update) validate() error {
 // its epoch.
 func (m *Update) validContent() error {
 	blocks, kinds := uint64(len(m.Blocks)), 0
-	for _, has := range []bool{blocks > 0, len(m.Readings) > 0, m.Gap != nil, len(m.Thinned) > 0, len(m.ThinnedRows) > 0} {
+	for _, has := range []bool{blocks > 0, len(m.Readings) > 0, m.Gap != nil, len(m.Thinned) > 0, len(m.ThinnedRows) > 0, len(m.Packed) > 0} {
 		if has {
 			kinds++
 		}
@@ -164,6 +164,8 @@ func (m *Update) validContent() error {
 		return errors.New("has more than one of blocks, readings, gap and thinned")
 	case m.Thinned != nil && len(m.Thinned) == 0:
 		return errors.New("has an empty thinned block")
+	case len(m.Packed) > 0 && m.N > MaxBlockN, len(m.Packed) > MaxPacked:
+		return fmt.Errorf("n is %d with a packed block of %d bytes", m.N, len(m.Packed))
 	case blocks > MaxBlocks:
 		return fmt.Errorf("%d blocks, at most %d are allowed", blocks, MaxBlocks)
 	case blocks > 0 && (m.N < blocks || m.N > blocks*MaxBlockN):

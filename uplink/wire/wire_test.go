@@ -49,6 +49,7 @@ func golden() map[string]Message {
 			SpreadS: 20, RetainS: 600,
 		},
 		"update_live":       &Update{Lane: LaneLive, Epoch: e2, First: 1, N: 5, Blocks: [][]byte{{1, 2, 3}, {4}}},
+		"update_packed":     &Update{Lane: LaneLive, Epoch: e2, First: 6, N: 5, Packed: []byte{1, 2, 3}},
 		"update_thinned":    &Update{Lane: LaneBacklog, Epoch: e1, First: 10, N: 90, Thinned: []byte{1, 2, 3}},
 		"update_gap":        &Update{Lane: LaneBacklog, Epoch: e1, First: 10, N: 90, Gap: &Gap{Why: gateway.WhyCardFailed, T0: 5, T1: 9, Anchor: anchor}},
 		"update_closed":     &Update{Lane: LaneBacklog, Epoch: e1, First: 8, End: &End{Closed: ptr(uint64(7))}},
