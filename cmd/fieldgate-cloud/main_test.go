@@ -331,6 +331,7 @@ func TestUse(t *testing.T) {
 		{"", 2, "--help"},
 		{"run", 2, "--listen"},
 		{"run --listen :0 --state s --cert c", 2, "--key"},
+		{"run --listen 127.0.0.1:0 --postgres @none --state " + state, 1, "--postgres"},
 		{"run --listen :0 --state s --cert c --key k --name n", 2, "--name"},
 		{"nonsense", 2, "nonsense"},
 		{"gateway add a.b --state " + state, 2, "a.b"},

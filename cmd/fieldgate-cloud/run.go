@@ -21,13 +21,14 @@ const healthEvery = 5 * time.Second
 
 // runCmd serves.
 type runCmd struct {
-	stateFlag `embed:""`
-	natsFlags `embed:""`
-	Listen    string     `required:"" placeholder:"ADDR" help:"Address to serve on, always with TLS: \"host:port\" or \":port\"."`
-	Cert      string     `type:"path" placeholder:"FILE" and:"cert,key" xor:"certificate" help:"Certificate chain, PEM. Without it a CA and a certificate are made in the state directory."`
-	Key       string     `type:"path" placeholder:"FILE" and:"cert,key" help:"Key of the certificate, PEM."`
-	Name      []string   `placeholder:"NAME" sep:"," xor:"certificate" help:"DNS name or IP address that the made certificate is valid for, beside localhost, 127.0.0.1 and ::1. May be repeated."`
-	LogLevel  slog.Level `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
+	stateFlag    `embed:""`
+	natsFlags    `embed:""`
+	postgresFlag `embed:""`
+	Listen       string     `required:"" placeholder:"ADDR" help:"Address to serve on, always with TLS: \"host:port\" or \":port\"."`
+	Cert         string     `type:"path" placeholder:"FILE" and:"cert,key" xor:"certificate" help:"Certificate chain, PEM. Without it a CA and a certificate are made in the state directory."`
+	Key          string     `type:"path" placeholder:"FILE" and:"cert,key" help:"Key of the certificate, PEM."`
+	Name         []string   `placeholder:"NAME" sep:"," xor:"certificate" help:"DNS name or IP address that the made certificate is valid for, beside localhost, 127.0.0.1 and ::1. May be repeated."`
+	LogLevel     slog.Level `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
 }
 
 // Run serves until ctx is done, or until the log can no longer be written.
@@ -68,6 +69,10 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 		return err
 	}
 	defer records.Close()
+	carry, err := c.sink(records, log)
+	if err != nil {
+		return err
+	}
 	site := cloud.New(cloud.Options{
 		Log: records, Feed: records, Shelf: records, Bus: records,
 		Credentials: c.credentials(), OperatorToken: token, Health: records.Health, Logger: log,
@@ -75,7 +80,9 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 	server.Store(site)
 	log.Info(fmt.Sprintf("listening on %s", ln.Addr()), "version", programVersion(),
 		"ca_file", c.caFile(), "operator_token_file", tokenFile, "level", records.Level())
-	err = serve(ctx, records, func(ctx context.Context) error { return site.Serve(ctx, ln, cert) })
+	err = serve(ctx, records, func(ctx context.Context) error {
+		return beside(ctx, carry, func(ctx context.Context) error { return site.Serve(ctx, ln, cert) })
+	})
 	log.Info("stopped")
 	return err
 }

@@ -20,7 +20,7 @@ var doors = map[string][]string{
 		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/pipeline", "gateway/sample", "store", "store/plant", "systemd", "uplink", "uplink/wire"},
 	"packaging/witness":       {},
 	"packaging/bench":         {"gateway", "gateway/health", "store", "store/plant"},
-	"cmd/fieldgate-cloud":     {"gateway", "uplink/cloud", "uplink/cloud/jetstream"},
+	"cmd/fieldgate-cloud":     {"gateway", "uplink/cloud", "uplink/cloud/jetstream", "uplink/cloud/postgres"},
 	"drivers":                 {},
 	"drivers/builtin":         {"drivers", "drivers/gpioin", "drivers/hostsys", "drivers/lm75"},
 	"drivers/drivertest":      {"drivers", "drivers/sim"},

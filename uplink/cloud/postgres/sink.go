@@ -66,11 +66,10 @@ type Sink struct {
 	cfg *pgx.ConnConfig
 	log *slog.Logger
 
-	link    *link           // of take; nil: none
-	careful bool            // see writer
-	passed  map[string]bool // records of the batch under way that are committed
-	wait    time.Duration   // before the next try
-	wake    chan struct{}   // there may be something to correct
+	link    *link         // of take; nil: none
+	careful bool          // see writer
+	wait    time.Duration // before the next try
+	wake    chan struct{} // there may be something to correct
 
 	mu    sync.Mutex // guards what follows
 	state State
@@ -86,7 +85,11 @@ func New(opt Options) (*Sink, error) {
 	if opt.Logger == nil {
 		opt.Logger = slog.Default()
 	}
-	return &Sink{opt: opt, cfg: cfg, log: opt.Logger.With("part", "postgres"), wake: make(chan struct{}, 1)}, nil
+	s := &Sink{opt: opt, cfg: cfg, log: opt.Logger.With("part", "postgres"), wake: make(chan struct{}, 1)}
+	if cfg.Password != "" && strings.Contains(opt.DSN, cfg.Password) {
+		s.log.Warn("the password of the database stands on the command line, where everybody on this machine can read it: put the address into a file and name that as @FILE")
+	}
+	return s, nil
 }
 
 // State says how the sink is doing. It may be called at any time.
@@ -160,25 +163,19 @@ func (s *Sink) unlink() {
 	}
 }
 
-// take writes a batch. On nil all of it is committed.
+// take writes a batch. On nil all of it is committed; the only errors are
+// ErrTaken and that of ctx.
 func (s *Sink) take(ctx context.Context, entries []cloud.Entry) error {
-	if s.passed == nil {
-		s.passed = map[string]bool{}
-	}
-	for len(entries) > 0 && s.passed[entries[0].ID] {
-		entries = entries[1:]
-	}
 	for len(entries) > 0 {
 		n, err := s.step(ctx, entries)
-		if err != nil {
-			return err
+		if ctx.Err() != nil && n == 0 {
+			return context.Cause(ctx)
 		}
-		for _, e := range entries[:n] {
-			s.passed[e.ID] = true
+		if errors.Is(err, ErrTaken) {
+			return err
 		}
 		entries = entries[n:]
 	}
-	s.passed = nil
 	return nil
 }
 
