@@ -25,6 +25,7 @@ const (
 type cli struct {
 	Run     runCmd     `cmd:"" help:"Serve gateways and operators until SIGTERM."`
 	Gateway gatewayCmd `cmd:"" help:"Add, list and remove gateways; also while the server runs."`
+	Send    sendCmd    `cmd:"" help:"Send a command to a gateway."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -60,8 +61,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if err := k.Run(); err != nil {
 		fmt.Fprintln(stderr, "fieldgate-cloud:", err)
-		if errors.Is(err, errUsage) {
+		var told *outcome
+		switch {
+		case errors.Is(err, errUsage):
 			return exitUsage
+		case errors.As(err, &told):
+			return told.code
 		}
 		return exitFailed
 	}

@@ -148,13 +148,18 @@ func (p *process) get(path string, header http.Header) *http.Response {
 // open connects as the gateway of token and says hello.
 func (p *process) open(token, id string, e gateway.EpochID) (*websocket.Conn, *wire.Welcome) {
 	p.t.Helper()
+	return p.openWith(token, &wire.Hello{GatewayID: id, All: true, Epochs: []wire.HelloEpoch{{Epoch: e, Oldest: 1}}})
+}
+
+func (p *process) openWith(token string, hello *wire.Hello) (*websocket.Conn, *wire.Welcome) {
+	p.t.Helper()
 	d := websocket.Dialer{TLSClientConfig: p.trust(), Subprotocols: []string{wire.SubprotocolCBOR}, HandshakeTimeout: answerWithin}
 	conn, resp, err := d.DialContext(p.t.Context(), "wss://"+p.addr+"/v1/gateway", http.Header{"Authorization": {"Bearer " + token}})
 	if err != nil {
 		p.t.Fatalf("%v, %v", err, resp)
 	}
 	p.t.Cleanup(func() { conn.Close() })
-	say(p.t, conn, &wire.Hello{GatewayID: id, All: true, Epochs: []wire.HelloEpoch{{Epoch: e, Oldest: 1}}})
+	say(p.t, conn, hello)
 	m, err := hear(conn)
 	w, ok := m.(*wire.Welcome)
 	if !ok {

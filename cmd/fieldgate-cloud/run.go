@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -78,6 +79,9 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 		Credentials: c.credentials(), OperatorToken: token, Health: records.Health, Logger: log,
 	})
 	server.Store(site)
+	if err := noteAddress(c.State, ln.Addr()); err != nil {
+		return err
+	}
 	log.Info(fmt.Sprintf("listening on %s", ln.Addr()), "version", programVersion(),
 		"ca_file", c.caFile(), "operator_token_file", tokenFile, "level", records.Level())
 	err = serve(ctx, records, func(ctx context.Context) error {
@@ -120,6 +124,24 @@ func watch(ctx context.Context, records *jetstream.Log) error {
 			}
 		}
 	}
+}
+
+// addressFile, in the state directory, says where this server listens, for
+// commands on the same machine.
+const addressFile = "address"
+
+func noteAddress(state string, addr net.Addr) error {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return fmt.Errorf("note the address: %w", err)
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	if err := os.WriteFile(filepath.Join(state, addressFile), []byte(net.JoinHostPort(host, port)+"\n"), 0o644); err != nil {
+		return fmt.Errorf("note the address: %w", err)
+	}
+	return nil
 }
 
 func (c runCmd) bind() (net.Listener, error) {

@@ -208,6 +208,9 @@ func (a *commandAPI) route(ctx context.Context, d commandDoc) (commandDoc, error
 // await watches a command until it is final, at most so long. What it cannot
 // learn it leaves as it was.
 func (a *commandAPI) await(ctx context.Context, d commandDoc, wait time.Duration) commandDoc {
+	if d.State == commandQueued { // nobody notes that it has expired there
+		wait = min(wait, time.Until(d.Expires)+time.Millisecond)
+	}
 	if d.final() || wait <= 0 {
 		return d
 	}
