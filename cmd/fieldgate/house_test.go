@@ -47,6 +47,7 @@ var doors = map[string][]string{
 	"systemd":                 {},
 	"uplink":                  {"gateway", "gateway/health", "store/block", "uplink/wire"},
 	"uplink/cloud":            {"gateway", "store/block", "uplink/wire"},
+	"uplink/cloud/natstest":   {},
 	"uplink/cloud/jetstream":  {"gateway", "uplink/cloud", "uplink/wire"},
 	"uplink/cloud/postgres":   {"gateway", "store/block", "uplink/cloud", "uplink/wire"},
 	"uplink/uplinktest":       {"gateway", "store/block", "uplink/wire"},
@@ -55,7 +56,7 @@ var doors = map[string][]string{
 
 // onlyIn names the rooms that alone may use a library.
 var onlyIn = map[string][]string{
-	"github.com/nats-io":                 {"uplink/cloud/jetstream"},
+	"github.com/nats-io":                 {"uplink/cloud/jetstream", "uplink/cloud/natstest"},
 	"github.com/jackc/pgx":               {"uplink/cloud/postgres"},
 	"github.com/warthog618/go-gpiocdev":  {"drivers/linux"},
 	"periph.io/x/host":                   {"drivers/linux"},

@@ -21,10 +21,10 @@ const (
 
 	needPayload   = wire.DefaultMessage + 64<<10 // bytes: a gateway's message, and the state in the headers
 	replicasOfNew = 3
-	safeReplicas  = 3                // from here on a majority outlives one server
-	pingEvery     = 10 * time.Second // a dead connection is noticed after two
-	connectWithin = 5 * time.Second  // to one server
-	lookEvery     = 5 * time.Second  // at who leads
+	safeReplicas  = 3               // from here on a majority outlives one server
+	pingEvery     = 3 * time.Second // a dead connection is noticed after two
+	connectWithin = 5 * time.Second // to one server
+	lookEvery     = 5 * time.Second // at who leads
 )
 
 // A versionError says that a server is too old.

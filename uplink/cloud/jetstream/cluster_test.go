@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,82 +17,12 @@ import (
 
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/natstest"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// ports gives free TCP ports of the loopback.
-func ports(t testing.TB, n int) []int {
-	t.Helper()
-	var free []int
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		free = append(free, ln.Addr().(*net.TCPAddr).Port)
-	}
-	return free
-}
-
-// nodeOptions are those of one of the servers of a cluster, given by the ports
-// of its routes.
-func nodeOptions(i int, routes []int, port int, dir string) *server.Options {
-	opt := &server.Options{
-		ServerName: fmt.Sprintf("n%d", i), Host: "127.0.0.1", Port: port, NoSigs: true,
-		JetStream: true, StoreDir: dir, JetStreamMaxStore: 1 << 30, JetStreamMaxMemory: 64 << 20, SyncAlways: true,
-		Cluster: server.ClusterOpts{Name: "fg", Host: "127.0.0.1", Port: routes[i], NoAdvertise: true},
-	}
-	for _, r := range routes {
-		opt.Routes = append(opt.Routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", r)})
-	}
-	return opt
-}
-
-// cluster starts three servers in this process and gives their addresses.
-func cluster(t *testing.T) (nodes []*server.Server, urls string) {
-	t.Helper()
-	free := ports(t, 6)
-	var list []string
-	for i := range 3 {
-		s, err := server.NewServer(nodeOptions(i, free[:3], free[3+i], t.TempDir()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Start()
-		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-		nodes = append(nodes, s)
-		list = append(list, s.ClientURL())
-	}
-	ready(t, nodes)
-	return nodes, strings.Join(list, ",")
-}
-
-// ready waits until a cluster can make streams.
-func ready(t *testing.T, nodes []*server.Server) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for ; ; <-tick.C {
-		n := 0
-		for _, s := range nodes {
-			if s.JetStreamIsLeader() {
-				n = len(s.JetStreamClusterPeers())
-			}
-		}
-		if n == len(nodes) {
-			return
-		}
-		if ctx.Err() != nil {
-			t.Fatal("the cluster did not come up")
-		}
-	}
-}
-
 func TestCluster(t *testing.T) {
-	nodes, urls := cluster(t)
+	nodes, urls := natstest.Cluster(t, 3)
 	l := open(t, jetstream.Options{URL: urls})
 	if l.Level() != wire.LevelReplicated {
 		t.Errorf("level %s", l.Level())
@@ -186,6 +117,73 @@ func (w *writer) settled(g string) {
 			return
 		}
 	}
+}
+
+// TestLeaderIsKilledUnderLoad kills or stops the server that leads the log, in
+// rounds, while records are appended; afterwards each is there once.
+func TestLeaderIsKilledUnderLoad(t *testing.T) {
+	nodes, urls := natstest.Processes(t, 3)
+	var l *jetstream.Log
+	for start := time.Now(); l == nil; {
+		var err error
+		l, err = jetstream.Open(t.Context(), jetstream.Options{URL: urls, Timeout: time.Second, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil && time.Since(start) > 30*time.Second {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(l.Close)
+	w := newWriter(t, l)
+	for round := range 2 {
+		var all sync.WaitGroup
+		all.Go(func() { trouble(t, l, nodes, round) })
+		for range 200 {
+			w.settled("g")
+		}
+		all.Wait()
+		w.settled("g")
+	}
+	want := 0
+	for e, err := range l.Scan(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want++; e.ID != fmt.Sprintf("g%d", want) {
+			t.Fatalf("record %d is %s", want, e.ID)
+		}
+	}
+	if want != 402 {
+		t.Errorf("%d records of 402", want)
+	}
+}
+
+// trouble takes the leader away until another leads: it kills it and starts it
+// again, or stops it.
+func trouble(t *testing.T, l *jetstream.Log, nodes []*natstest.Process, round int) {
+	lead := otherLeader(t, l, "")
+	for _, n := range nodes {
+		switch {
+		case n.Name() != lead:
+		case round%2 == 0:
+			n.Kill()
+			otherLeader(t, l, lead)
+			n.Start()
+		default:
+			n.Signal(syscall.SIGSTOP)
+			otherLeader(t, l, lead)
+			n.Signal(syscall.SIGCONT)
+		}
+	}
+}
+
+// otherLeader waits until a server leads the log that is not this one.
+func otherLeader(t *testing.T, l *jetstream.Log, than string) string {
+	for start := time.Now(); time.Since(start) < 40*time.Second; {
+		if now := l.Leader(t.Context()); now != "" && now != than {
+			return now
+		}
+	}
+	t.Errorf("no server leads instead of %q", than)
+	return ""
 }
 
 // TestSingleServerElsewhere is not known to sync before it answers.

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/natstest"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// ackedBy reads acks until one covers upto, or until the connection ends.
+func ackedBy(conn *websocket.Conn, upto uint64) (uint64, error) {
+	acked := uint64(0)
+	for acked < upto {
+		m, err := hear(conn)
+		if err != nil {
+			return acked, err
+		}
+		if a, ok := m.(*wire.Ack); ok && len(a.Epochs) > 0 {
+			acked = a.Epochs[0].Upto
+		}
+	}
+	return acked, nil
+}
+
+// TestTwoServersOnOneCluster moves a gateway between two servers of three real
+// nats-servers. The one that it leaves is stopped in the middle of what it has
+// under way, and goes on when the other has taken over: nothing of it counts
+// any more, nothing is there twice.
+func TestTwoServersOnOneCluster(t *testing.T) {
+	_, urls := natstest.Cluster(t, 3)
+	states := [2]string{t.TempDir(), t.TempDir()}
+	token := add(t, states[0], "g")
+	if err := os.CopyFS(filepath.Join(states[1], "gateways"), os.DirFS(filepath.Join(states[0], "gateways"))); err != nil {
+		t.Fatal(err)
+	}
+	var servers [2]*process
+	for i := range servers {
+		servers[i] = start(t, states[i], "--nats", urls)
+	}
+	e := gateway.NewEpochID()
+	conn, w := servers[0].open(token, "g", e)
+	if w.Level != wire.LevelReplicated {
+		t.Errorf("level %s", w.Level)
+	}
+	acked := uint64(0)
+	for round := range 4 {
+		here, there := servers[round%2], servers[(round+1)%2]
+		next := w.Epochs[0].Upto + 1
+		for range 6 {
+			say(t, conn, five(t, e, next))
+			next += 5
+		}
+		var err error
+		if acked, err = ackedBy(conn, w.Epochs[0].Upto+30); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		for range 6 {
+			say(t, conn, five(t, e, next))
+			next += 5
+		}
+		if err := here.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		old := conn
+		conn, w = there.open(token, "g", e)
+		if w.Epochs[0].Upto < acked {
+			t.Fatalf("round %d: the cloud has %d, %d were acknowledged", round, w.Epochs[0].Upto, acked)
+		}
+		upto := w.Epochs[0].Upto
+		say(t, conn, five(t, e, upto+1))
+		if err := here.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		say(t, old, five(t, e, next)) // it still listens, but may not store
+		late, err := ackedBy(old, next+100)
+		if !websocket.IsCloseError(err, wire.CloseSuperseded) {
+			t.Errorf("round %d: the older session got %v", round, err)
+		}
+		if late > upto {
+			t.Errorf("round %d: the older session acknowledged %d, the newer began with %d", round, late, upto)
+		}
+		if _, err := ackedBy(conn, upto+5); err != nil {
+			t.Fatal(err)
+		}
+		w.Epochs[0].Upto = upto + 5
+	}
+	for _, p := range servers {
+		p.wantSeqs(w.Epochs[0].Upto)
+	}
+	_ = conn.Close()
+	for _, p := range servers {
+		if code := p.end(syscall.SIGTERM); code != 0 {
+			t.Errorf("ended with %d: %s", code, p.lines)
+		}
+	}
+}
