@@ -110,6 +110,11 @@ func (s *session) landed(t *track, p position) (progress bool) {
 // count adds up what was acknowledged.
 func (s *session) count(f flight, p position) {
 	s.acks++
+	s.u.mu.Lock()
+	if f.oldest > 0 {
+		s.u.late.add(time.Duration(s.u.o.Clock.Stamp()-f.oldest) * time.Microsecond)
+	}
+	s.u.mu.Unlock()
 	s.u.set(func(st *Status) {
 		if upto := min(p.upto, f.last); upto >= f.pos {
 			st.Acked += upto - f.pos + 1

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/health"
+	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -129,6 +130,9 @@ func (s *session) fetched(f fetched) error {
 		lane: r.lane, epoch: m.Epoch, pos: r.seq, first: m.First, last: last, end: m.End != nil, data: f.blocks[0].Data != nil, blocks: len(f.blocks),
 	}}
 	small := m.N < liveSmall || s.livePace() > livePace
+	if h, err := block.Parse(f.blocks[0].Data); err == nil && r.lane == laneLive && h.Anchor.Boot == s.u.o.Clock.Anchor().Boot {
+		c.ready.flight.oldest = h.T0
+	}
 	c.ready.paces = r.lane == laneLive && small && last >= r.st.Last
 	t := s.track(r.st)
 	t.sent, t.ended = max(t.sent, last), m.End != nil

@@ -39,6 +39,7 @@ type Status struct {
 	Events    uint64     `json:"events"`              // events acknowledged since start
 	Updates   uint64     `json:"updates"`             // updates acknowledged since start
 	LastAck   time.Time  `json:"last_ack,omitzero"`
+	Late      Lateness   `json:"-"`               // of live readings
 	Clock     *CloudTime `json:"clock,omitempty"` // by the session's time exchange
 
 	Traffic   Traffic          `json:"traffic"`
@@ -57,6 +58,7 @@ func (u *Uplink) Status() Status {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	s := u.status
+	s.Late = u.late.figures()
 	if s.Clock != nil {
 		clock := *s.Clock
 		s.Clock = &clock

@@ -35,6 +35,7 @@ type flight struct {
 	data   bool // it carries readings
 	blocks int
 	event  gateway.Name
+	oldest gateway.Stamp // of a live update's readings; 0 if it has none
 	bytes  int
 	sent   time.Time
 }

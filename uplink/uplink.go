@@ -93,6 +93,7 @@ type Uplink struct {
 
 	mu     sync.Mutex
 	status Status
+	late   lateness
 }
 
 // New checks the options. Nothing is dialled before Run.

@@ -21,7 +21,8 @@ func (d *daemon) status() local.Status {
 		Uptime:  time.Since(d.began).Seconds(),
 		Uplink: local.Uplink{
 			State: local.UplinkState(up.State), Endpoint: up.Endpoint, Since: up.Since, NextTry: up.NextTry,
-			LastError: up.LastError, RTT: up.RTTMS, Level: string(up.Level), Traffic: trafficStatus(up.Traffic),
+			LastError: up.LastError, RTT: up.RTTMS, PausedBy: up.PausedBy,
+			LateP50: milliseconds(up.Late.P50), LateP99: milliseconds(up.Late.P99), Level: string(up.Level), Traffic: trafficStatus(up.Traffic),
 		},
 		Store: local.Store{
 			Head: st.Head, Stored: st.Stored + st.Journal, Unacked: st.Unacked, OldestUnacked: st.OldestUnackedAge.Seconds(),
@@ -111,3 +112,5 @@ func (d *daemon) summary() string {
 	}
 	return line
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -24,10 +24,12 @@ func writeMetrics(w *bytes.Buffer, st Status) {
 	gauge := func(name string, v float64) { metrics.WriteGaugeFloat64(w, name, v) }
 	gauge(fmt.Sprintf("fieldgate_info{version=%q,gateway_id=%q}", st.Version, st.GatewayID), 1)
 	gauge("fieldgate_uptime_seconds", st.Uptime)
-	for _, state := range []UplinkState{UplinkOnline, UplinkConnecting, UplinkWaiting, UplinkNoCredential, UplinkRefused, UplinkOff} {
+	for _, state := range []UplinkState{UplinkOnline, UplinkPaused, UplinkDraining, UplinkConnecting, UplinkWaiting, UplinkNoCredential, UplinkRefused, UplinkOff} {
 		gauge(fmt.Sprintf("fieldgate_uplink_state{state=%q}", state), flag(st.Uplink.State == state))
 	}
 	gauge("fieldgate_uplink_rtt_seconds", st.Uplink.RTT/1000)
+	gauge(`fieldgate_uplink_live_late_seconds{quantile="0.5"}`, st.Uplink.LateP50/1000)
+	gauge(`fieldgate_uplink_live_late_seconds{quantile="0.99"}`, st.Uplink.LateP99/1000)
 	writeTraffic(w, st.Uplink)
 	writeStoreMetrics(w, st.Store)
 	for _, d := range st.Devices {

@@ -28,6 +28,8 @@ type UplinkState string
 // The states of the uplink.
 const (
 	UplinkOnline       UplinkState = "online"
+	UplinkPaused       UplinkState = "paused"   // connected, but the cloud takes nothing for now
+	UplinkDraining     UplinkState = "draining" // connected, but the cloud asked to come back later
 	UplinkConnecting   UplinkState = "connecting"
 	UplinkWaiting      UplinkState = "waiting"       // between two attempts; see NextTry
 	UplinkNoCredential UplinkState = "no_credential" // nobody enrolled this gateway yet
@@ -43,7 +45,10 @@ type Uplink struct {
 	NextTry   time.Time   `json:"next_try,omitzero"`
 	LastError string      `json:"last_error,omitempty"`
 	RTT       float64     `json:"rtt_ms,omitempty"`
-	Level     string      `json:"level,omitempty"` // how durable the cloud says its acks are: "fsynced", "replicated", "received"
+	LateP50   float64     `json:"live_late_p50_ms,omitempty"` // from measuring to the cloud's ack, of live readings
+	LateP99   float64     `json:"live_late_p99_ms,omitempty"`
+	PausedBy  string      `json:"paused_by,omitempty"` // why the cloud takes nothing: "storage", "rate"
+	Level     string      `json:"level,omitempty"`     // how durable the cloud says its acks are: "fsynced", "replicated", "received"
 
 	Endpoints []Endpoint `json:"endpoints,omitempty"` // in the order of preference, if there are several
 	Traffic   *Traffic   `json:"traffic,omitempty"`
@@ -152,6 +157,7 @@ func (s *Server) status() Status {
 func (st Status) steady() Status {
 	st.Time, st.Clock.Time = time.Time{}, time.Time{}
 	st.Uptime, st.Uplink.RTT, st.Uplink.Traffic = 0, 0, nil
+	st.Uplink.LateP50, st.Uplink.LateP99 = 0, 0
 	st.Store.Head, st.Store.Stored, st.Store.Bytes, st.Store.Commits = 0, 0, 0, 0
 	st.Store.OldestUnacked, st.Store.Journal, st.Store.JournalBytes, st.Store.HeadBytes = 0, 0, 0, 0
 	st.Store.TimeToFull, st.Store.WrittenDaily, st.Store.CardYears, st.Store.GapReadings = 0, 0, 0, nil

@@ -60,6 +60,10 @@ function uplinkWords(u: Status["uplink"]): readonly [Mood, string, string] {
   switch (u.state) {
     case "online":
       return ["good", "Connected to the cloud", [host, lasted, u.rtt_ms ? `answers in ${fixed(Math.ceil(u.rtt_ms), 0)} ms` : ""].filter(Boolean).join(", ")];
+    case "paused":
+      return ["wait", "The cloud takes no readings for now", [u.paused_by === "storage" ? "It cannot store them." : "", "They are kept here and sent when it can again."].filter(Boolean).join(" ")];
+    case "draining":
+      return ["wait", "The cloud asked to connect again later", "Readings are kept here until then."];
     case "connecting":
       return ["wait", "Connecting to the cloud …", sentence(u.last_error ?? "")];
     case "waiting":

@@ -41,6 +41,7 @@ export interface Status {
     next_try?: string;
     last_error?: string;
     rtt_ms?: number;
+    paused_by?: string;
   };
   store: {
     unacked: number;
