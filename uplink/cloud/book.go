@@ -41,6 +41,7 @@ type page struct {
 	Joins   []join    `json:"joins,omitempty"`
 	At      time.Time `json:"at"` // when the newest record came
 
+	Born      []time.Time  `json:"born,omitempty"`       // when the newest epochs were first heard of
 	Events    []eventPlace `json:"events,omitempty"`     // the newest, in this line of the chain
 	EventDocs int          `json:"event_docs,omitempty"` // documents that hold older ones
 
@@ -127,11 +128,13 @@ func (b *book) account(ctx context.Context, e gateway.EpochID) (*account, error)
 			return nil, err
 		}
 		if !found {
-			b.page.Ord++
-			b.page.dirty = true
-			a.Ord, a.Since, a.Line, a.dirty = b.page.Ord, b.page.At, b.page.Line, true
+			a.Ord, a.Since, a.Line, a.dirty = b.page.Ord+1, b.page.At, b.page.Line, true
 		}
-		b.page.Ord = max(b.page.Ord, a.Ord) // a crash may have come before the page
+		if a.Ord > b.page.Ord { // new, also if a crash came before the page
+			b.page.Ord, b.page.dirty = a.Ord, true
+			b.page.Born = append(b.page.Born, a.Since)
+			b.page.Born = b.page.Born[max(0, len(b.page.Born)-maxBorn):]
+		}
 		b.accounts[e] = a
 	}
 	if a.Line != b.page.Line {
@@ -254,7 +257,7 @@ func (b *book) join(ctx context.Context, r Record) error {
 				return err
 			}
 			a.rewind(e)
-		case !ok && j.Anew && a.Upto > 0:
+		case j.Anew && a.Upto > 0: // also if the state has it from the ledger itself
 			j.Epochs = append(j.Epochs, joinedFrom{a.Epoch, 1, a.Upto})
 			a.LogLost, a.dirty = &r.At, true
 		}

@@ -93,7 +93,7 @@ func (s *Server) serveCompleteness(w http.ResponseWriter, r *http.Request) {
 		deny(w, http.StatusServiceUnavailable, "storage", "the ledger cannot be read at the moment")
 		return
 	}
-	c.await(s.waiting(r.Context(), id), span)
+	c.await(s.waiting(id), span)
 	c.conclude()
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(c)

@@ -1,19 +1,40 @@
 package cloud
 
 import (
-	"context"
+	"cmp"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
 )
 
 // useConsumers adds the parts that serve those who read: the ledger.
 func (s *Server) useConsumers() {
+	var l *ledger
 	if s.opt.Feed != nil && s.opt.Shelf != nil {
-		l := &ledger{log: s.opt.Log, feed: s.opt.Feed, shelf: s.opt.Shelf, logger: s.opt.Logger}
+		l = &ledger{log: s.opt.Log, feed: s.opt.Feed, shelf: s.opt.Shelf, logger: s.opt.Logger}
 		s.parts = append(s.parts, part{run: l.run})
 	}
+	s.presences = newPresences(s)
+	s.hub = newFeedHub(s.opt.Bus, s.opt.Logger)
+	s.hub.load, s.presences.changed = s.newest, s.hub.tell
+	s.alarms = &alarms{
+		presences: s.presences, logger: s.opt.Logger, raised: map[string]alarm{},
+		backlogAge: cmp.Or(s.opt.BacklogAlarm, defaultBacklogAge), consumerAge: cmp.Or(s.opt.ConsumerAlarm, defaultConsumerAge),
+	}
+	if g, ok := s.opt.Feed.(Gauge); ok {
+		s.alarms.consumers = g.Consumers
+	}
+	s.useConsumerFigures(l)
+	s.tickets = &tickets{shelf: s.opt.Shelf, open: map[string]time.Time{}}
+	s.parts = append(s.parts,
+		part{opened: s.presences.opened, closed: s.presences.closed, heard: s.presences.heard, stored: s.presences.stored, run: s.presences.run},
+		part{stored: s.hub.stored, run: s.hub.run}, part{run: s.alarms.run})
+	s.mux.HandleFunc("GET /v1/gateways/{id}", s.operator(s.serveDescription))
+	s.mux.HandleFunc("GET /v1/live", s.serveLive)
+	s.mux.HandleFunc("POST /v1/ws-ticket", s.operator(s.serveTicket))
+	s.mux.HandleFunc("GET /v1/gateways/{id}/last", s.operator(s.serveLast))
 	s.mux.HandleFunc("GET /v1/gateways/{id}/readings", s.operator(s.serveReadings))
 	s.mux.HandleFunc("GET /v1/gateways/{id}/events", s.operator(s.serveEvents))
 	s.mux.HandleFunc("GET /v1/gateways/{id}/completeness", s.operator(s.serveCompleteness))
@@ -45,4 +66,10 @@ func parseEpoch(q url.Values) (*gateway.EpochID, error) {
 }
 
 // waiting gives what a gateway said last that it still holds.
-func (s *Server) waiting(context.Context, string) *waitingAnswer { return nil }
+func (s *Server) waiting(id string) *waitingAnswer {
+	p, ok := s.presences.of(id)
+	if !ok {
+		return nil
+	}
+	return p.waiting()
+}

@@ -158,6 +158,7 @@ func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) writeMetrics(w io.Writer) {
 	s.figures.set.WritePrometheus(w)
+	s.writeConsumerFigures(w)
 	if s.opt.Metrics != nil {
 		s.opt.Metrics(w)
 	}

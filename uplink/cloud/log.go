@@ -93,6 +93,18 @@ type Feed interface {
 	Purge(ctx context.Context, age time.Duration) error
 }
 
+// A ConsumerState is how far a consumer of a feed has come.
+type ConsumerState struct {
+	Name   string
+	Behind uint64    // records that it has not passed
+	Oldest time.Time // when the oldest of these was stored; zero: there is none
+}
+
+// A Gauge is a Feed that also tells how far its consumers have come.
+type Gauge interface {
+	Consumers(ctx context.Context) ([]ConsumerState, error)
+}
+
 // A Doc is a small document on the shelf.
 type Doc struct {
 	Key  string

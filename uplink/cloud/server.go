@@ -46,6 +46,8 @@ type Options struct {
 	Heartbeat     wire.Heartbeat // zero: a ping every 30 s, 2 may miss
 	Admission     Admission
 	Metrics       func(io.Writer) // more for /metrics, in Prometheus' text format: of the log; may be nil
+	BacklogAlarm  time.Duration   // age of a gateway's oldest unacknowledged reading from which it is an alarm; 0: 1 h
+	ConsumerAlarm time.Duration   // age of the oldest record that a consumer of the log has not passed; 0: 5 min
 	DrainSpan     time.Duration   // over which the gateways come back after a restart, at most; 0: 60 s
 	Logger        *slog.Logger    // nil: slog.Default()
 }
@@ -63,13 +65,19 @@ type Server struct {
 	parts   []part         // not changed after New
 	storage storage
 	gate    *gate
-	figures *figures
 
-	mu       sync.Mutex       // guards what follows
-	gateways map[string]*line // by gateway_id; every gateway that connected
-	stopping bool             // no more sessions are counted in
-	open     int              // sessions, those that open included
-	era      uint64           // of the log's connection; see Interrupted
+	presences *presences
+	hub       *feedHub
+	tickets   *tickets
+	alarms    *alarms
+	figures   *figures
+
+	mu        sync.Mutex       // guards what follows
+	gateways  map[string]*line // by gateway_id; every gateway that connected
+	listening int              // clients of /v1/live
+	stopping  bool             // no more sessions are counted in
+	open      int              // sessions, those that open included
+	era       uint64           // of the log's connection; see Interrupted
 
 	credentials int // how many there were when they were
 	counted     time.Time

@@ -1,0 +1,154 @@
+package cloud
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// RunParts starts what Serve runs beside all sessions; stop ends and joins it.
+func (s *Server) RunParts() (stop func()) {
+	done := make(chan struct{})
+	n := 0
+	for _, p := range s.parts {
+		if p.run != nil {
+			n++
+			go func() { p.run(s.ctx); done <- struct{}{} }()
+		}
+	}
+	return func() {
+		s.Close()
+		for range n {
+			<-done
+		}
+	}
+}
+
+// tellValues hands a hub an update of n channels, all with the value v.
+func tellValues(t *testing.T, h *feedHub, seq uint64, n int) {
+	t.Helper()
+	hist := newHistory()
+	e := gateway.EpochID{1}
+	var rs []gateway.Reading
+	for i := range n {
+		rs = append(rs, gateway.Reading{Channel: &gateway.Channel{Device: "d", Quantity: fmt.Sprintf("q%d", i)}, Value: float64(seq), At: gateway.Stamp(seq)})
+	}
+	b, err := hist.enc.Append(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: seq}, Anchor: bootAnchor(e)}, rs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := wire.Encode(&wire.Update{Lane: wire.LaneLive, Epoch: e, First: seq, N: uint64(n), Blocks: [][]byte{b}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.hear("g", seq, body)
+}
+
+// A client that falls behind loses the older readings of each channel first,
+// learns how many, and is dropped when it goes on losing for 30 s.
+func TestSlowLiveClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newFeedHub(nil, slog.Default())
+		c, err := h.subscribe(liveFilter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.begin(c)
+		seq := uint64(1)
+		for range 100 {
+			tellValues(t, h, seq, 10)
+			seq += 10
+		}
+		texts, lost, _, err := h.take(c, nil)
+		if len(texts) != liveQueue || lost != 1000-liveQueue || err != nil {
+			t.Fatalf("%d messages, %d lost, %v", len(texts), lost, err)
+		}
+		if got := string(withLost(texts[0], lost)); got[len(got)-12:] != `,"lost":744}` {
+			t.Errorf("%s", got)
+		}
+		for i, text := range texts[len(texts)-10:] { // the newest of every channel
+			if want := fmt.Sprintf(`"quantity":"q%d","value":%d,`, i, 991); !strings.Contains(string(text), want) {
+				t.Errorf("%s lacks %s", text, want)
+			}
+		}
+		// It keeps up for long, then loses one: that is no reason yet.
+		time.Sleep(time.Hour)
+		for range 26 {
+			if _, _, _, err := h.take(c, nil); err != nil {
+				t.Fatal(err)
+			}
+			tellValues(t, h, seq, 10)
+			seq += 10
+		}
+		for end := time.Now().Add(livePatience + 2*time.Second); time.Now().Before(end); time.Sleep(time.Second) {
+			for range 27 {
+				tellValues(t, h, seq, 10)
+				seq += 10
+			}
+		}
+		if _, _, _, err := h.take(c, nil); !errors.Is(err, errSlowClient) {
+			t.Errorf("after 32 s of losses: %v", err)
+		}
+		if len(h.clients) != 0 {
+			t.Error("it is still served")
+		}
+	})
+}
+
+// Which of two readings is newer is told by seqs, by stamps of one boot, and
+// by wall times only where both may be believed.
+func TestNewerReading(t *testing.T) {
+	ntp := func(boot byte, offset int64) gateway.Anchor {
+		return gateway.Anchor{Boot: gateway.BootID{boot}, Offset: offset, Quality: gateway.ClockNTP}
+	}
+	base := liveReading{epoch: gateway.EpochID{1}, seq: 10, at: 100, anchor: ntp(1, 1000)}
+	for name, c := range map[string]struct {
+		r    liveReading
+		want bool
+	}{
+		"later seq":                          {liveReading{epoch: base.epoch, seq: 11, at: 90, anchor: base.anchor}, true},
+		"earlier seq":                        {liveReading{epoch: base.epoch, seq: 9, at: 110, anchor: base.anchor}, false},
+		"same boot, later":                   {liveReading{epoch: gateway.EpochID{2}, seq: 1, at: 101, anchor: ntp(1, 0)}, true},
+		"same boot, earlier, clock set back": {liveReading{epoch: gateway.EpochID{2}, seq: 1, at: 99, anchor: ntp(1, 5000)}, false},
+		"next boot, later":                   {liveReading{epoch: gateway.EpochID{2}, seq: 1, at: 1, anchor: ntp(2, 2000)}, true},
+		"another boot, earlier":              {liveReading{epoch: gateway.EpochID{2}, seq: 1, at: 1, anchor: ntp(2, 500)}, false},
+		"next boot, no clock":                {liveReading{epoch: gateway.EpochID{2}, seq: 1, at: 1, anchor: gateway.Anchor{Boot: gateway.BootID{2}}}, true},
+	} {
+		if got := c.r.newer(&base); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// Nobody asks: nothing is decoded, and what was at hand is forgotten.
+func TestFeedHubForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newFeedHub(nil, slog.Default())
+		tellValues(t, h, 1, 3)
+		if len(h.warm) != 0 {
+			t.Error("decoded for nobody")
+		}
+		c, err := h.subscribe(liveFilter{gateways: []string{"g"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tellValues(t, h, 1, 3)
+		time.Sleep(time.Hour)
+		h.sweep(time.Now())
+		if len(h.warm) != 1 {
+			t.Error("forgotten while a client listens")
+		}
+		h.unsubscribe(c)
+		h.sweep(time.Now())
+		if len(h.warm) != 0 {
+			t.Error("kept for nobody")
+		}
+	})
+}

@@ -1,0 +1,310 @@
+package cloud
+
+import (
+	"context"
+	"encoding/binary"
+	"log/slog"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+const (
+	liveSubject = "live.default."  // and the gateway
+	warmFor     = 10 * time.Minute // a gateway that nobody asks for stays in memory so long
+	warmSweep   = time.Minute
+)
+
+// A feedHub gives live readings to those who listen, from whichever server
+// stored them. It decodes only what somebody listens to, or has asked for
+// lately.
+type feedHub struct {
+	bus    Bus // nil: this is the only server
+	logger *slog.Logger
+	load   func(ctx context.Context, id string) ([]liveReading, error) // the newest readings that the log holds of a gateway
+
+	lost atomic.Uint64 // readings that slow clients did not get
+
+	mu      sync.Mutex // guards what follows
+	clients map[*liveClient]struct{}
+	warm    map[string]*warmGateway
+	silence func() // ends the subscription; nil: there is none
+	blocks  *block.Decoder
+}
+
+// A warmGateway is a gateway whose last values are at hand.
+type warmGateway struct {
+	series map[seriesKey]*series
+	order  []*series // as they first came
+	asked  time.Time
+	loaded bool // what the log held before is in
+}
+
+type seriesKey struct{ device, quantity string }
+
+// A series is one channel of one gateway, with its last value.
+type series struct {
+	gatewayID string
+	last      liveReading
+}
+
+// A liveReading is a reading with all that the stream says of it.
+type liveReading struct {
+	channel *gateway.Channel
+	value   float64
+	at      gateway.Stamp
+	anchor  gateway.Anchor
+	quality gateway.Quality
+	epoch   gateway.EpochID
+	seq     uint64
+}
+
+func newFeedHub(bus Bus, logger *slog.Logger) *feedHub {
+	return &feedHub{bus: bus, logger: logger, clients: map[*liveClient]struct{}{}, warm: map[string]*warmGateway{}, blocks: block.NewDecoder()}
+}
+
+// stored tells all servers of a live update, once, as it lies in the log.
+func (h *feedHub) stored(x *session, r Record, _ wire.Message) {
+	if r.Kind != KindUpdate || r.Lane != wire.LaneLive || r.N == 0 {
+		return
+	}
+	if h.bus == nil {
+		h.hear(x.gatewayID, r.First, r.Body)
+		return
+	}
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(r.Body)), r.First)
+	if err := h.bus.Tell(liveSubject+x.gatewayID, append(b, r.Body...)); err != nil {
+		h.logger.Debug("a live update was not passed on", "gateway", x.gatewayID, "error", err)
+	}
+}
+
+// listenLocked begins to hear of live updates, if that is not so yet.
+func (h *feedHub) listenLocked() error {
+	if h.bus == nil || h.silence != nil {
+		return nil
+	}
+	stop, err := h.bus.On(liveSubject+"*", func(subject string, data []byte) []byte {
+		if len(data) > 8 {
+			h.hear(subject[strings.LastIndexByte(subject, '.')+1:], binary.BigEndian.Uint64(data), data[8:])
+		}
+		return nil
+	})
+	h.silence = stop
+	return err
+}
+
+// hear takes a live update in: readings below first are in an earlier one.
+func (h *feedHub) hear(id string, first uint64, body []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	wanted := h.wantedLocked(id)
+	w := h.warm[id]
+	if w == nil && !wanted {
+		return
+	}
+	m, err := wire.Decode(body)
+	u, ok := m.(*wire.Update)
+	if err != nil || !ok {
+		return
+	}
+	if w == nil {
+		w = h.warmLocked(id)
+	}
+	for _, b := range u.Blocks {
+		hd, rs, err := h.blocks.Decode(b)
+		if err != nil {
+			continue // checked before it was stored
+		}
+		for i := range rs {
+			if seq := hd.First + uint64(i); seq >= first {
+				h.moveLocked(id, w, readingOf(hd, &rs[i], seq))
+			}
+		}
+	}
+	for c := range h.clients {
+		c.wakeLocked()
+	}
+}
+
+func readingOf(h gateway.BlockHeader, r *gateway.Reading, seq uint64) liveReading {
+	return liveReading{r.Channel, r.Value, r.At, h.Anchor, r.Quality, h.Epoch, seq}
+}
+
+// wantedLocked tells whether a client listens to this gateway.
+func (h *feedHub) wantedLocked(id string) bool {
+	for c := range h.clients {
+		if c.filter.gateway(id) {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *feedHub) warmLocked(id string) *warmGateway {
+	w := h.warm[id]
+	if w == nil {
+		w = &warmGateway{series: map[seriesKey]*series{}}
+		h.warm[id] = w
+	}
+	w.asked = time.Now()
+	return w
+}
+
+// moveLocked makes r the last value of its series and passes it on, unless the
+// series has a newer one.
+func (h *feedHub) moveLocked(id string, w *warmGateway, r liveReading) {
+	s, news := w.keep(id, r)
+	if !news {
+		return
+	}
+	var text []byte
+	for c := range h.clients {
+		if !c.filter.gateway(id) || !c.filter.series(r.channel) {
+			continue
+		}
+		if text == nil {
+			text = r.text(id)
+		}
+		c.pushLocked(h, s, text)
+	}
+}
+
+// keep takes a reading in and tells whether it is the newest of its series.
+func (w *warmGateway) keep(id string, r liveReading) (*series, bool) {
+	key := seriesKey{r.channel.Device, r.channel.Quantity}
+	s := w.series[key]
+	if s == nil {
+		s = &series{gatewayID: id}
+		w.series[key] = s
+		w.order = append(w.order, s)
+	} else if !r.newer(&s.last) {
+		return s, false
+	}
+	s.last = r
+	return s, true
+}
+
+// newer compares what can be compared: seqs within an epoch, stamps within a
+// boot, and wall times only where both were believed. Of the rest the one that
+// comes later is newer.
+func (r *liveReading) newer(than *liveReading) bool {
+	switch {
+	case r.epoch == than.epoch:
+		return r.seq > than.seq
+	case r.anchor.Boot == than.anchor.Boot:
+		return r.at >= than.at
+	case r.anchor.Quality > gateway.ClockNone && than.anchor.Quality > gateway.ClockNone:
+		return !r.anchor.Wall(r.at).Before(than.anchor.Wall(than.at))
+	}
+	return true
+}
+
+// text gives the reading as the stream shows it.
+func (r *liveReading) text(gatewayID string) []byte {
+	b := appendText(append(make([]byte, 0, 256), `{"type":"update","gateway_id":`...), gatewayID)
+	b = appendText(append(b, `,"device_id":`...), r.channel.Device)
+	b = appendText(append(b, `,"quantity":`...), r.channel.Quantity)
+	b = appendNumber(append(b, `,"value":`...), r.value)
+	b = appendText(append(b, `,"unit":`...), r.channel.Unit)
+	b = append(b, `,"timestamp":"`...)
+	b = r.anchor.Wall(r.at).AppendFormat(b, timeLayout)
+	quality := r.quality
+	if quality == gateway.Good && (math.IsNaN(r.value) || math.IsInf(r.value, 0)) {
+		quality = gateway.Suspect // JSON has no such number, and nobody should take it for good
+	}
+	b = append(append(b, `","quality":"`...), quality.String()...)
+	b = append(append(b, `","time":"`...), r.anchor.Quality.String()...)
+	b = append(append(b, `","epoch":"`...), r.epoch.String()...)
+	return append(appendUint(append(b, `","seq":`...), r.seq), '}')
+}
+
+// last gives the last value of every series of a gateway, from the log if it
+// was not at hand.
+func (h *feedHub) last(ctx context.Context, id string) ([]liveReading, error) {
+	h.mu.Lock()
+	w := h.warmLocked(id)
+	loaded := w.loaded
+	err := h.listenLocked() // what comes while the log is read is not missed
+	h.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if !loaded {
+		old, err := h.load(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		h.mu.Lock()
+		for _, r := range old {
+			w.fill(id, r)
+		}
+		w.loaded = true
+		h.mu.Unlock()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return w.values(), nil
+}
+
+// fill takes in what the log had: what came live meanwhile is newer.
+func (w *warmGateway) fill(id string, r liveReading) {
+	s := w.series[seriesKey{r.channel.Device, r.channel.Quantity}]
+	if s == nil || r.newer(&s.last) && (r.epoch == s.last.epoch || r.anchor.Boot == s.last.anchor.Boot) {
+		w.keep(id, r)
+	}
+}
+
+func (w *warmGateway) values() []liveReading {
+	list := make([]liveReading, 0, len(w.order))
+	for _, s := range w.order {
+		list = append(list, s.last)
+	}
+	return list
+}
+
+// run forgets gateways that nobody asks for, until ctx is done.
+func (h *feedHub) run(ctx context.Context) {
+	tick := time.NewTicker(warmSweep)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			h.sweep(time.Now().Add(warmFor))
+			return
+		case now := <-tick.C:
+			h.sweep(now)
+		}
+	}
+}
+
+func (h *feedHub) sweep(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id, w := range h.warm {
+		if now.Sub(w.asked) >= warmFor && !h.wantedLocked(id) {
+			delete(h.warm, id)
+		}
+	}
+	if len(h.warm)+len(h.clients) == 0 && h.silence != nil {
+		h.silence()
+		h.silence = nil
+	}
+}
+
+// A liveFilter is what a client wants to hear; empty lists are everything.
+type liveFilter struct{ gateways, devices, quantities []string }
+
+func (f *liveFilter) gateway(id string) bool {
+	return len(f.gateways) == 0 || slices.Contains(f.gateways, id)
+}
+
+func (f *liveFilter) series(ch *gateway.Channel) bool {
+	return (len(f.devices) == 0 || slices.Contains(f.devices, ch.Device)) && (len(f.quantities) == 0 || slices.Contains(f.quantities, ch.Quantity))
+}

@@ -1,0 +1,296 @@
+package cloud
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+const (
+	presenceTTL   = 90 * time.Second // a server that has not renewed for so long is gone, and its sessions with it
+	presenceRenew = 30 * time.Second
+	presenceTick  = time.Second
+	presenceBytes = 32 << 10 // of a document; longer lists of devices stay out
+)
+
+// A presence is what a gateway said of itself last, and whether it is
+// connected. The server that holds its session keeps it on the shelf for the
+// others.
+type presence struct {
+	Server    string              `json:"server"` // random, for each run of a server
+	Gen       uint64              `json:"gen"`
+	Connected bool                `json:"connected"`
+	Since     time.Time           `json:"since"` // of the session
+	Seen      time.Time           `json:"seen"`  // when something came last
+	Said      time.Time           `json:"said"`  // when it said what follows
+	Software  string              `json:"software"`
+	Level     wire.Level          `json:"level"`
+	Clock     wire.ClockState     `json:"clock"`
+	Backlog   wire.Backlog        `json:"backlog"`
+	Health    []wire.Condition    `json:"health,omitempty"`
+	Devices   []wire.StatusDevice `json:"devices,omitempty"`
+	Figures   map[string]float64  `json:"figures,omitempty"`
+}
+
+// presences is the part that knows who is connected, here and to the other
+// servers.
+type presences struct {
+	shelf   Shelf // nil: there are no others
+	logger  *slog.Logger
+	level   func() wire.Level
+	server  string
+	ended   func()          // waits until all sessions have ended
+	changed func(id string) // told when somebody comes, goes or says something; must not wait
+
+	mu     sync.Mutex // guards what follows
+	local  map[string]*presence
+	held   map[string]*session
+	dirty  map[string]bool
+	shelfs map[string]shelved
+	wrote  map[string]time.Time
+}
+
+// A shelved is what the shelf says of a gateway.
+type shelved struct {
+	presence
+	rev uint64
+	at  time.Time // when that was heard
+}
+
+func newPresences(s *Server) *presences {
+	return &presences{
+		shelf: s.opt.Shelf, logger: s.opt.Logger, level: func() wire.Level { return s.opt.Log.Level() }, server: rand.Text(), ended: s.serving.Wait, changed: func(string) {},
+		local: map[string]*presence{}, held: map[string]*session{}, dirty: map[string]bool{}, shelfs: map[string]shelved{}, wrote: map[string]time.Time{},
+	}
+}
+
+func (p *presences) opened(x *session) {
+	now := time.Now()
+	p.mu.Lock()
+	p.held[x.gatewayID] = x
+	p.local[x.gatewayID] = &presence{
+		Server: p.server, Gen: x.gen, Connected: true, Since: x.since, Seen: now, Said: now,
+		Software: x.hello.Software, Level: p.level(), Clock: x.hello.Clock, Backlog: x.hello.Backlog,
+	}
+	p.dirty[x.gatewayID] = true
+	p.mu.Unlock()
+	p.changed(x.gatewayID)
+}
+
+func (p *presences) closed(x *session, _ error) {
+	p.mu.Lock()
+	current := p.held[x.gatewayID] == x
+	if current {
+		delete(p.held, x.gatewayID)
+		l := p.local[x.gatewayID]
+		l.Connected, l.Seen = false, time.UnixMilli(x.seen.Load())
+		p.dirty[x.gatewayID] = true
+	}
+	p.mu.Unlock()
+	if current {
+		p.changed(x.gatewayID)
+	}
+}
+
+func (p *presences) heard(x *session, m wire.Message) {
+	st, ok := m.(*wire.Status)
+	if !ok {
+		return
+	}
+	now := time.Now()
+	p.mu.Lock()
+	if l := p.local[x.gatewayID]; l != nil && p.held[x.gatewayID] == x {
+		l.Health, l.Devices, l.Figures, l.Said = st.Health, st.Devices, st.Figures, now
+		if n, ok := st.Figures["unacknowledged"]; ok {
+			l.Backlog.N, l.Backlog.OldestTS = uint64(max(n, 0)), 0
+			if n > 0 {
+				age := time.Duration(st.Figures["oldest_unacknowledged_s"] * float64(time.Second))
+				l.Backlog.OldestTS = wire.Time(now.Add(-age).UnixMicro())
+			}
+		}
+		p.dirty[x.gatewayID] = true
+	}
+	p.mu.Unlock()
+	p.changed(x.gatewayID)
+}
+
+// stored takes what has come off what the gateway said that waits: it sends its
+// backlog oldest first.
+func (p *presences) stored(x *session, r Record, m wire.Message) {
+	u, ok := m.(*wire.Update)
+	if !ok || r.Lane != wire.LaneBacklog {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.local[x.gatewayID]
+	if l == nil || p.held[x.gatewayID] != x {
+		return
+	}
+	b := &l.Backlog
+	if b.N > 0 {
+		b.Bytes -= b.Bytes / b.N * min(r.N, b.N)
+		b.N -= min(r.N, b.N)
+	}
+	if n := len(u.Blocks); n > 0 {
+		h, err := block.Parse(u.Blocks[n-1])
+		if err == nil && h.Anchor.Quality > gateway.ClockNone {
+			b.OldestTS = wire.Time(h.Anchor.Wall(h.T1).UnixMicro())
+		}
+	}
+	if b.N == 0 {
+		b.Bytes, b.OldestTS = 0, 0
+	}
+	l.Said = time.Now()
+	p.dirty[x.gatewayID] = p.dirty[x.gatewayID] || time.Since(p.wrote[x.gatewayID]) > 10*time.Second
+}
+
+// of gives what is known of a gateway; false if nothing is.
+func (p *presences) of(id string) (presence, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ofLocked(id)
+}
+
+func (p *presences) ofLocked(id string) (presence, bool) {
+	if x := p.held[id]; x != nil {
+		l := *p.local[id]
+		l.Seen = latest(l.Seen, time.UnixMilli(x.seen.Load()))
+		return l, true
+	}
+	best, found := presence{}, false
+	if l := p.local[id]; l != nil {
+		best, found = *l, true
+	}
+	if o, ok := p.shelfs[id]; ok && (!found || o.Gen > best.Gen) {
+		best, found = o.presence, true
+		best.Connected = o.Connected && o.Server != p.server && time.Since(o.at) < presenceTTL
+	}
+	return best, found
+}
+
+// all gives the ids of gateways of which something is known.
+func (p *presences) all() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ids := make([]string, 0, len(p.shelfs)+len(p.local))
+	for id := range p.shelfs {
+		ids = append(ids, id)
+	}
+	for id := range p.local {
+		if _, twice := p.shelfs[id]; !twice {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// run keeps the shelf and the other servers' sessions in step with this one's.
+func (p *presences) run(ctx context.Context) {
+	if p.shelf == nil {
+		return
+	}
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		if err := p.shelf.Watch(ctx, "presence", p.hear); err != nil && ctx.Err() == nil {
+			p.logger.Error("sessions on other servers are no longer seen", "error", err)
+		}
+	})
+	tick := time.NewTicker(presenceTick)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+			p.write(ctx)
+		}
+	}
+	watching.Wait()
+	p.ended()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	p.write(last) // else the others learn it when the time is up
+}
+
+func (p *presences) hear(d Doc) {
+	id := strings.TrimPrefix(d.Key, "presence.")
+	o := shelved{rev: d.Rev, at: d.At}
+	if now := time.Now(); o.at.After(now) {
+		o.at = now
+	}
+	if d.Body != nil && json.Unmarshal(d.Body, &o.presence) != nil {
+		return
+	}
+	p.mu.Lock()
+	before := p.shelfs[id]
+	if p.shelfs[id] = o; d.Body == nil {
+		delete(p.shelfs, id)
+	}
+	p.mu.Unlock()
+	if o.Server != p.server && (before.Connected != o.Connected || before.Gen != o.Gen) {
+		p.changed(id)
+	}
+}
+
+// write puts what has changed, or must be renewed, on the shelf. What another
+// server has changed meanwhile is heard first.
+func (p *presences) write(ctx context.Context) {
+	type due struct {
+		id   string
+		rev  uint64
+		what presence
+	}
+	var list []due
+	now := time.Now()
+	p.mu.Lock()
+	for id := range p.held {
+		if now.Sub(p.wrote[id]) >= presenceRenew {
+			p.dirty[id] = true
+		}
+	}
+	for id := range p.dirty {
+		l, _ := p.local[id]
+		o := p.shelfs[id]
+		if o.Gen > l.Gen { // it is another server's now
+			delete(p.dirty, id)
+			continue
+		}
+		what := *l
+		if x := p.held[id]; x != nil {
+			what.Seen = latest(what.Seen, time.UnixMilli(x.seen.Load()))
+		}
+		list = append(list, due{id, o.rev, what})
+		delete(p.dirty, id)
+	}
+	p.mu.Unlock()
+	for _, d := range list {
+		body, err := json.Marshal(d.what)
+		if len(body) > presenceBytes {
+			d.what.Devices = nil
+			body, err = json.Marshal(d.what)
+		}
+		rev := uint64(0)
+		if err == nil {
+			rev, err = p.shelf.Put(ctx, "presence."+d.id, body, d.rev, 0)
+		}
+		p.mu.Lock()
+		if err != nil {
+			p.dirty[d.id] = true
+		} else if p.wrote[d.id] = now; rev > p.shelfs[d.id].rev {
+			p.shelfs[d.id] = shelved{d.what, rev, now}
+		}
+		p.mu.Unlock()
+		if err != nil && !errors.Is(err, ErrRevision) {
+			p.logger.Debug("the presence of a gateway cannot be written; trying again", "gateway", d.id, "error", err)
+		}
+	}
+}

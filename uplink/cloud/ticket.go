@@ -1,0 +1,108 @@
+package cloud
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+const (
+	ticketTTL  = 30 * time.Second
+	maxTickets = 1024 // that nobody has used yet, on a server without a shelf
+)
+
+// tickets let pages open a WebSocket, which cannot send a header: each once,
+// within 30 s. On a shelf they are good on every server of the cloud.
+type tickets struct {
+	shelf Shelf // nil: in memory
+
+	mu   sync.Mutex // guards what follows
+	open map[string]time.Time
+}
+
+func ticketKey(ticket string) string {
+	sum := sha256.Sum256([]byte(ticket))
+	return "ticket." + hex.EncodeToString(sum[:])
+}
+
+func (t *tickets) issue(ctx context.Context) (string, error) {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret)
+	ticket := base64.RawURLEncoding.EncodeToString(secret)
+	until := time.Now().Add(ticketTTL)
+	if t.shelf != nil {
+		body, err := until.MarshalText()
+		if err == nil {
+			_, err = t.shelf.Put(ctx, ticketKey(ticket), body, 0, 2*ticketTTL)
+		}
+		return ticket, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, end := range t.open {
+		if len(t.open) >= maxTickets || time.Now().After(end) {
+			delete(t.open, key)
+		}
+	}
+	t.open[ticketKey(ticket)] = until
+	return ticket, nil
+}
+
+// redeem uses a ticket up. It is false if it is none, old, or used.
+func (t *tickets) redeem(ctx context.Context, ticket string) bool {
+	key := ticketKey(ticket)
+	if t.shelf == nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		until := t.open[key]
+		delete(t.open, key)
+		return time.Now().Before(until)
+	}
+	doc, err := t.shelf.Get(ctx, key)
+	var until time.Time
+	if err != nil || until.UnmarshalText(doc.Body) != nil || time.Now().After(until) {
+		return false
+	}
+	// Of two who come with the same ticket, on whatever servers, one finds the
+	// document unchanged.
+	_, err = t.shelf.Put(ctx, key, []byte("used"), doc.Rev, 2*ticketTTL)
+	return err == nil
+}
+
+// serveTicket answers POST /v1/ws-ticket.
+func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request) {
+	ticket, err := s.tickets.issue(r.Context())
+	if err != nil {
+		s.opt.Logger.Error("cannot issue a ticket", "error", err)
+		deny(w, http.StatusServiceUnavailable, "storage", "no ticket can be issued at the moment")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"ticket": ticket, "subprotocols": []string{dashProtocol, ticketProtocol + ticket}, "expires_s": int(ticketTTL.Seconds()),
+	})
+}
+
+// mayListen takes the operator's token, or a ticket offered as a subprotocol.
+func (s *Server) mayListen(r *http.Request) bool {
+	if s.opt.OperatorToken != "" && subtle.ConstantTimeCompare([]byte(bearer(r)), []byte(s.opt.OperatorToken)) == 1 {
+		return true
+	}
+	for _, p := range websocket.Subprotocols(r) {
+		if ticket, ok := strings.CutPrefix(p, ticketProtocol); ok {
+			return s.tickets.redeem(r.Context(), ticket)
+		}
+	}
+	return false
+}
