@@ -105,7 +105,7 @@ func TestErrorsOverHTTPHaveCodeAndSentence(t *testing.T) {
 		{"/api/v1/nothing", "not_found", http.StatusNotFound, nil},
 		{"/assets/nothing.js", "not_found", http.StatusNotFound, nil},
 		{"/ws", "upgrade_required", http.StatusUpgradeRequired, nil},
-		{"/ws", "not_a_websocket", http.StatusBadRequest, []string{"Connection", "Upgrade", "Upgrade", "websocket"}},
+		{"/ws", "not_a_websocket", http.StatusBadRequest, []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13"}},
 	}
 	for _, c := range cases {
 		status, _, body := request(t, "http://"+addr+c.path, c.headers...)

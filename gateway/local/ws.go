@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/time/rate"
@@ -36,8 +37,10 @@ type client struct {
 
 // serveWS serves one client until it goes, is too slow, or the server ends.
 func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
-	if !websocket.IsWebSocketUpgrade(r) {
+	// The version is for RFC 6455 section 4.4: gorilla says 400.
+	if !websocket.IsWebSocketUpgrade(r) || r.Header.Get("Sec-WebSocket-Version") != "13" {
 		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Sec-WebSocket-Version", "13")
 		refuse(w, http.StatusUpgradeRequired, newFault("upgrade_required",
 			"This is the address for WebSocket clients; the dashboard is at /, the API under /api/v1/."))
 		return
@@ -183,6 +186,10 @@ func (c *client) read(ctx context.Context) {
 		}
 		if kind != websocket.TextMessage {
 			c.refuse(websocket.CloseUnsupportedData, "text messages only")
+			return
+		}
+		if !utf8.Valid(message) { // RFC 6455 section 8.1: gorilla does not look
+			c.refuse(websocket.CloseInvalidFramePayloadData, "text that is not UTF-8")
 			return
 		}
 		if limit.Wait(ctx) != nil {

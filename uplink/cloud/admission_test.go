@@ -15,12 +15,21 @@ import (
 // knock asks for an upgrade and gives the answer; 400 means that it was let in
 // as far as the subprotocol, which it does not name.
 func knock(s *Server, remote, token string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest("GET", "/v1/gateway", nil)
+	r := upgradeRequest()
 	r.RemoteAddr = remote
 	r.Header.Set("Authorization", "Bearer "+token)
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
 	return w
+}
+
+// upgradeRequest asks for a WebSocket, as far as headers go.
+func upgradeRequest() *http.Request {
+	r := httptest.NewRequest("GET", "/v1/gateway", nil)
+	for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"} {
+		r.Header.Set(name, value)
+	}
+	return r
 }
 
 // guarded makes a server with n gateways and their tokens.
@@ -169,8 +178,9 @@ func TestSessionsAreLimited(t *testing.T) {
 func TestRefusalsSayWhenToComeBack(t *testing.T) {
 	s, tokens := guarded(t, Admission{}, 1)
 	s.Close()
-	r := httptest.NewRequest("GET", "/v1/gateway", nil)
-	r.Header = http.Header{"Authorization": {"Bearer " + tokens[0]}, "Sec-Websocket-Protocol": {wire.SubprotocolCBOR}}
+	r := upgradeRequest()
+	r.Header.Set("Authorization", "Bearer "+tokens[0])
+	r.Header.Set("Sec-WebSocket-Protocol", wire.SubprotocolCBOR)
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
 	if w.Code != 503 || retrySeconds(w) != 5 {

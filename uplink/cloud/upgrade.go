@@ -37,6 +37,13 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusForbidden, "forbidden", "gw is not the gateway of the credential")
 		return
 	}
+	// RFC 6455 section 4.4: gorilla says 400.
+	if !websocket.IsWebSocketUpgrade(r) || r.Header.Get("Sec-WebSocket-Version") != "13" {
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Sec-WebSocket-Version", "13")
+		s.refuse(w, http.StatusUpgradeRequired, "upgrade_required", "this is the address for WebSocket, version 13")
+		return
+	}
 	if !slices.ContainsFunc(websocket.Subprotocols(r), func(p string) bool { return wire.CodecOf(p) != nil }) {
 		s.refuse(w, http.StatusBadRequest, "subprotocol", "supported subprotocols: "+strings.Join(subprotocols, ", "))
 		return
