@@ -20,15 +20,18 @@ const (
 	waitMost    = 30 * time.Second
 )
 
-// serveCommands adds the operator's API for commands, where there is a shelf
-// to keep them and a bus to bring them.
+// serveCommands adds the operator's API for commands and configurations, where
+// there is a shelf to keep them and a bus to bring them.
 func (s *Server) serveCommands() {
 	if s.opt.Shelf == nil || s.opt.Bus == nil {
 		return
 	}
 	c := newDispatch(s.opt)
+	s.dispatch = c
 	s.parts = append(s.parts, c.part())
 	api := &commandAPI{c, s}
+	s.mux.HandleFunc("PUT /v1/gateways/{id}/config", s.operator(api.putConfig))
+	s.mux.HandleFunc("GET /v1/gateways/{id}/config", s.operator(api.getConfig))
 	s.mux.HandleFunc("POST /v1/gateways/{id}/commands", s.operator(api.post))
 	s.mux.HandleFunc("GET /v1/gateways/{id}/commands", s.operator(api.list))
 	s.mux.HandleFunc("GET /v1/gateways/{id}/commands/{cid}", s.operator(api.get))
@@ -178,7 +181,7 @@ func (a *commandAPI) route(ctx context.Context, d commandDoc) (commandDoc, error
 	if d.State != commandQueued {
 		return d, nil
 	}
-	data, err := json.Marshal(wake{d.ID})
+	data, err := json.Marshal(wake{ID: d.ID})
 	if err != nil {
 		return d, fmt.Errorf("encode wake: %w", err)
 	}

@@ -54,9 +54,11 @@ type lateResult struct {
 	*wire.Result
 }
 
-// A wake tells the server that holds a session of a command.
+// A wake tells the server that holds a session of a command, or that the
+// gateway is to run by another configuration.
 type wake struct {
-	ID string `json:"id"`
+	ID     string `json:"id,omitempty"`
+	Config bool   `json:"config,omitempty"`
 }
 
 func newDispatch(opt Options) *dispatch {
@@ -87,6 +89,7 @@ func (c *dispatch) opened(x *session) {
 			return
 		}
 		defer off()
+		c.sendConfig(ctx, l)
 		c.sendPending(ctx, l)
 		<-ctx.Done()
 	})
@@ -105,7 +108,7 @@ func (c *dispatch) closed(x *session, _ error) {
 	ids := slices.Sorted(maps.Keys(l.unanswered))
 	c.mu.Unlock()
 	for _, id := range ids {
-		if data, err := json.Marshal(wake{id}); err == nil {
+		if data, err := json.Marshal(wake{ID: id}); err == nil {
 			_ = c.bus.Tell(commandSubject(x.gatewayID), data) // the next session asks anyway
 		}
 	}
@@ -132,13 +135,19 @@ func (c *dispatch) sendPending(ctx context.Context, l *commandLine) {
 // woken sends one command, and answers with its state.
 func (c *dispatch) woken(ctx context.Context, l *commandLine, data []byte) []byte {
 	var w wake
-	if json.Unmarshal(data, &w) != nil || !gateway.ValidID(w.ID) {
+	if json.Unmarshal(data, &w) != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, shelfWithin)
 	defer cancel()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if w.Config {
+		c.sendConfig(ctx, l)
+	}
+	if !gateway.ValidID(w.ID) {
+		return nil
+	}
 	d, err := c.deliverLocked(ctx, l, w.ID)
 	if err != nil {
 		l.log.Error("cannot send a command", "id", w.ID, "error", err)
@@ -170,20 +179,34 @@ func (c *dispatch) deliverLocked(ctx context.Context, l *commandLine, id string)
 	return d, l.send(m)
 }
 
-// heard takes a result as it comes: quick, but not certain.
+// heard takes a result or a report as it comes: quick, but not certain.
 func (c *dispatch) heard(x *session, m wire.Message) {
-	if r, ok := m.(*wire.Result); ok {
-		c.result(x, r)
+	switch m := m.(type) {
+	case *wire.Result:
+		c.result(x, m)
+	case *wire.Reported:
+		c.reported(x, m)
 	}
 }
 
-// stored takes the event of a result: certain, unless the server dies now;
-// then the gateway is asked in its next session.
+// stored takes the event of either: certain, unless the server dies now; then
+// the gateway is asked in its next session.
 func (c *dispatch) stored(x *session, _ Record, m wire.Message) {
 	ev, ok := m.(*wire.Event)
-	if !ok || ev.Kind != gateway.EventResult {
-		return
+	switch {
+	case ok && ev.Kind == gateway.EventResult:
+		c.storedResult(x, ev)
+	case ok && ev.Kind == gateway.EventConfig:
+		var o gateway.ConfigOutcome
+		if err := json.Unmarshal(ev.Body, &o); err != nil || o.Hash == "" {
+			x.log.Warn("an event of a configuration makes no sense", "epoch", ev.Epoch, "seq", ev.Seq)
+			return
+		}
+		c.reported(x, &wire.Reported{Ver: o.Ver, Hash: o.Hash, State: string(o.State), Errors: o.Errors})
 	}
+}
+
+func (c *dispatch) storedResult(x *session, ev *wire.Event) {
 	var r gateway.CommandResult
 	if err := json.Unmarshal(ev.Body, &r); err != nil || !gateway.ValidID(r.ID) {
 		x.log.Warn("an event of a result makes no sense", "epoch", ev.Epoch, "seq", ev.Seq)

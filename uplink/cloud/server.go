@@ -59,12 +59,13 @@ type Server struct {
 	mux     *http.ServeMux
 	upgrade websocket.Upgrader
 
-	ctx     context.Context // of all sessions
-	stop    context.CancelCauseFunc
-	serving sync.WaitGroup // sessions
-	parts   []part         // not changed after New
-	storage storage
-	gate    *gate
+	ctx      context.Context // of all sessions
+	stop     context.CancelCauseFunc
+	serving  sync.WaitGroup // sessions
+	parts    []part         // not changed after New
+	dispatch *dispatch      // of commands and configurations; nil: none
+	storage  storage
+	gate     *gate
 
 	presences *presences
 	hub       *feedHub

@@ -181,6 +181,7 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 		Level:   x.server.opt.Log.Level(),
 		HB:      x.server.opt.Heartbeat,
 		Lim:     wire.Limits{Msg: wire.DefaultMessage, BlockN: wire.MaxBlockN, BlockRaw: wire.MaxBlockRaw},
+		Cfg:     x.server.dispatch.configState(x),
 		SpreadS: x.server.spread(),
 		RetainS: int(retain.Seconds()),
 		Win:     x.pressure.windows(),
