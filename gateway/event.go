@@ -1,6 +1,9 @@
 package gateway
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // An EventKind says what an event is about.
 type EventKind string
@@ -31,4 +34,30 @@ type Event struct {
 	Body     json.RawMessage `json:"body,omitempty"`
 	N        uint64          `json:"n"` // how many like it this stands for
 	Volatile bool            `json:"-"` // not on the card (yet)
+}
+
+// A DesiredConfig is a configuration that the cloud wants to be in force.
+type DesiredConfig struct {
+	Ver     uint64        `json:"ver"`
+	Hash    string        `json:"hash"` // SHA-256 of Doc, in hex
+	Doc     string        `json:"doc"`  // TOML
+	Confirm time.Duration `json:"confirm"`
+}
+
+// A ConfigState is what became of a DesiredConfig.
+type ConfigState string
+
+// The outcomes of a DesiredConfig.
+const (
+	ConfigApplied    ConfigState = "applied"
+	ConfigRejected   ConfigState = "rejected"    // it is wrong; Errors say all of it
+	ConfigRolledBack ConfigState = "rolled_back" // it was tried, and the one before is in force again
+)
+
+// A ConfigOutcome tells it, as the body of an event too.
+type ConfigOutcome struct {
+	Ver    uint64      `json:"ver"`
+	Hash   string      `json:"hash"`
+	State  ConfigState `json:"state"`
+	Errors []string    `json:"errors,omitempty"`
 }

@@ -17,11 +17,24 @@ type Commander interface {
 // A Configurer takes desired configurations. None of its methods waits.
 type Configurer interface {
 	// Take takes a configuration that the cloud desires.
-	Take(m wire.Config)
-	// Applied says what is in force, for hello; nil: none ever came.
-	Applied() *wire.ConfigState
+	Take(d gateway.DesiredConfig)
+	// Applied says what is in force, for hello; "" if none ever came.
+	Applied() (ver uint64, hash string)
 	// Ready says that a session was welcomed: the line works as configured.
 	Ready()
+}
+
+func desiredOf(m *wire.Config) gateway.DesiredConfig {
+	return gateway.DesiredConfig{Ver: m.Ver, Hash: m.Hash, Doc: m.Doc, Confirm: time.Duration(m.ConfirmS) * time.Second}
+}
+
+// applied is what hello says of the configuration.
+func (u *Uplink) applied() *wire.ConfigState {
+	ver, hash := u.o.Config.Applied()
+	if hash == "" {
+		return nil
+	}
+	return &wire.ConfigState{Ver: ver, Hash: hash}
 }
 
 // outgoing is where results and reports come from, as long as there is room
@@ -64,6 +77,11 @@ func (o Outbox) Result(r gateway.CommandResult) {
 		m.At = wire.Time(r.At.UnixMicro())
 	}
 	o.put(m)
+}
+
+// Report puts what became of a configuration in. It does not wait.
+func (o Outbox) Report(c gateway.ConfigOutcome) {
+	o.put(&wire.Reported{Ver: c.Ver, Hash: c.Hash, State: string(c.State), Errors: c.Errors})
 }
 
 func (o Outbox) put(m wire.Message) {

@@ -41,7 +41,7 @@ func (u *Uplink) hello() *wire.Hello {
 		m.Caps = append(m.Caps, "commands")
 	}
 	if u.o.Config != nil {
-		m.Caps, m.Cfg = append(m.Caps, "config"), u.o.Config.Applied()
+		m.Caps, m.Cfg = append(m.Caps, "config"), u.applied()
 	}
 	states := u.o.Source.Epochs()
 	for i, st := range states {

@@ -349,7 +349,7 @@ func (s *session) handle(in incoming) error {
 		if s.u.o.Config == nil {
 			return s.garble(&wire.UnknownTypeError{Type: wire.TypeConfig})
 		}
-		s.u.o.Config.Take(*m)
+		s.u.o.Config.Take(desiredOf(m))
 	case *wire.Drain:
 		s.drained(m)
 	case *wire.Bye:

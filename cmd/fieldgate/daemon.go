@@ -18,6 +18,7 @@ import (
 	"github.com/fieldgate/fieldgate/gateway/live"
 	"github.com/fieldgate/fieldgate/gateway/local"
 	"github.com/fieldgate/fieldgate/gateway/pipeline"
+	"github.com/fieldgate/fieldgate/gateway/pushed"
 	"github.com/fieldgate/fieldgate/gateway/sample"
 	"github.com/fieldgate/fieldgate/store"
 	"github.com/fieldgate/fieldgate/systemd"
@@ -30,9 +31,13 @@ const stopWithin = 10 * time.Second
 // A daemon is one gateway: every part, in the order in which a reading flows.
 // The fields above the empty line are set by the caller.
 type daemon struct {
-	cfg  *config.Config
-	dial func(ctx context.Context, network, addr string) (net.Conn, error) // how the uplink connects; nil: over the network
-	log  *slog.Logger
+	cfg    *config.Config
+	pushed *pushed.Keeper                                                    // what the cloud configures; nil: nothing
+	trial  bool                                                              // cfg is on trial, and changes how the cloud is reached
+	before config.Uplink                                                     // what reached the cloud before
+	base   *config.Config                                                    // what the board's own files say
+	dial   func(ctx context.Context, network, addr string) (net.Conn, error) // how the uplink connects; nil: over the network
+	log    *slog.Logger
 
 	began   time.Time
 	id      string
@@ -85,7 +90,7 @@ func (d *daemon) start() (err error) {
 		URL: cfg.Uplink.URL, URLs: cfg.Uplink.URLs, Token: secretFile(cfg.Uplink.TokenFile), Authorities: authorities(cfg.Uplink.CA),
 		Proxy: proxyAddress(cfg.Uplink), ProxyAuthorities: authorities(cfg.Uplink.ProxyCA),
 		GatewayID: d.id, InstallID: d.store.InstallID(), Software: "fieldgate/" + version,
-		Source: d.store, Commands: d.door, Outgoing: outgoing, Clock: d.clock, Floor: d.floor, CloudTime: d.store.SetCloudTime,
+		Source: d.store, Commands: d.door, Config: d.configurer(outgoing), Outgoing: outgoing, Clock: d.clock, Floor: d.floor, CloudTime: d.store.SetCloudTime,
 		SessionTime: d.clock.SessionTime, Report: d.report,
 		Budget: uplink.Budget{Limit: int64(cfg.Uplink.Budget), Floor: cfg.Uplink.BudgetFloor}, Kept: d.store.Kept(), Keep: d.store.Keep,
 		JSON: cfg.Uplink.Encoding == "json", Unacknowledged: cfg.Uplink.Unacknowledged,
@@ -104,7 +109,7 @@ func (d *daemon) start() (err error) {
 // run does the gateway's work until ctx is done or a part fails. Stopping
 // follows the reading: what makes readings ends first, the store last.
 func (d *daemon) run(ctx context.Context) error {
-	failed := make(chan error, 7)
+	failed := make(chan error, 8)
 	keeping := launch("store", d.store.Run, failed)
 	timing := launch("clock", d.keepTime, failed)
 	acting := launch("commands", d.door.Run, failed)
@@ -112,6 +117,7 @@ func (d *daemon) run(ctx context.Context) error {
 	sending := launch("uplink", d.uplink.Run, failed)
 	waking := launch("network watch", d.watchLinks, failed)
 	serving := launch("local API", d.local.Run, failed)
+	configuring := launch("configuration", d.keepConfig, failed)
 	d.log.Info("gateway is running", "id", d.id, "version", version, "devices", len(d.cfg.Devices),
 		"dashboard", dashboardURL(d.local.Addr()), "store", filepath.Clean(d.cfg.Store.Dir))
 	err := systemd.Ready(d.summary())
@@ -119,10 +125,12 @@ func (d *daemon) run(ctx context.Context) error {
 		err = d.watch(ctx, failed)
 	}
 
-	systemd.Stopping()
+	if !errors.Is(err, pushed.ErrRestart) {
+		systemd.Stopping()
+	}
 	deadline, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
-	for _, p := range []*part{sampling, acting, timing, waking, sending, serving, keeping} {
+	for _, p := range []*part{configuring, sampling, acting, timing, waking, sending, serving, keeping} {
 		err = errors.Join(err, p.stop(deadline))
 	}
 	err = errors.Join(err, d.store.Close())

@@ -17,7 +17,7 @@ const module = "github.com/fieldgate/fieldgate"
 // are a decision, not an accident.
 var doors = map[string][]string{
 	"cmd/fieldgate": {"drivers", "drivers/builtin", "drivers/linux", "drivers/sim", "gateway", "gateway/clock", "gateway/command", "gateway/config",
-		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/pipeline", "gateway/sample", "store", "store/plant", "systemd", "uplink", "uplink/wire"},
+		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/pipeline", "gateway/pushed", "gateway/sample", "store", "store/plant", "systemd", "uplink", "uplink/wire"},
 	"packaging/witness":       {},
 	"packaging/bench":         {"gateway", "gateway/health", "store", "store/plant"},
 	"cmd/fieldgate-cloud":     {"gateway", "uplink/cloud", "uplink/cloud/jetstream", "uplink/cloud/postgres"},
@@ -38,6 +38,7 @@ var doors = map[string][]string{
 	"gateway/local":           {"gateway", "gateway/health", "gateway/live", "gateway/local/dashboard"},
 	"gateway/local/dashboard": {},
 	"gateway/pipeline":        {"gateway", "gateway/health"},
+	"gateway/pushed":          {"gateway"},
 	"gateway/sample":          {"drivers", "gateway", "gateway/health"},
 	"packaging/pi":            {},
 	"store":                   {"gateway", "gateway/health", "store/block"},

@@ -19,9 +19,5 @@ func (k runCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{cfg: cfg, log: slog.New(systemd.NewHandler(os.Stderr))}
-	if err := d.start(); err != nil {
-		return err
-	}
-	return d.run(ctx)
+	return supervise(ctx, cfg, slog.New(systemd.NewHandler(os.Stderr)))
 }

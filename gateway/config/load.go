@@ -44,6 +44,16 @@ func Default() *Config {
 // parse does the work of Load. files is not empty.
 func parse(files []*source, table []Driver) (*Config, error) {
 	col := &collector{}
+	cfg, _ := build(files, table, col)
+	if ps := col.problems(); ps != nil {
+		return nil, ps
+	}
+	return cfg, nil
+}
+
+// build makes the configuration of the files, and gives the tree of what they
+// say too. It counts for nothing if col has problems.
+func build(files []*source, table []Driver, col *collector) (*Config, *node) {
 	root := readTree(files[0], col)
 	for _, f := range files[1:] {
 		root.merge(readTree(f, col), "", col)
@@ -59,10 +69,7 @@ func parse(files []*source, table []Driver) (*Config, error) {
 		col.add(v.at, "version", "this program reads version 1 only, not %s", v.text)
 	}
 	(&deviceReader{decoder: d, table: table, cfg: cfg}).read(root)
-	if ps := col.problems(); ps != nil {
-		return nil, ps
-	}
-	return cfg, nil
+	return cfg, root
 }
 
 // DerivedID gives the id of a gateway whose configuration sets none: a hash of

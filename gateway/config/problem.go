@@ -196,3 +196,12 @@ func distance(a, b string) int {
 	}
 	return min(rows[len(a)][len(b)], 3)
 }
+
+// Problems gives them one by one, each with its excerpt.
+func (ps Problems) Problems() []string {
+	all := make([]string, len(ps))
+	for i, p := range ps {
+		all[i] = p.String()
+	}
+	return all
+}

@@ -94,29 +94,44 @@ func (c *Cloud) URL() string {
 // Read asks for the whole log, as an operator does.
 func (c *Cloud) Read(ctx context.Context) (Log, error) {
 	held := newLog()
-	ca, err1 := os.ReadFile(filepath.Join(c.State, "ca.pem"))
-	token, err2 := os.ReadFile(filepath.Join(c.State, "operator.token"))
-	if err := errors.Join(err1, err2); err != nil {
-		return held, err
-	}
-	trusted := x509.NewCertPool()
-	trusted.AppendCertsFromPEM(ca)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}, DisableKeepAlives: true}}
-	url := fmt.Sprintf("https://%s/v1/gateways/%s/readings", c.Addr, c.Gateway)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return held, err
-	}
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	res, err := client.Do(req)
+	res, err := c.request(ctx, http.MethodGet, "/readings", "")
 	if err != nil {
 		return held, err
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return held, fmt.Errorf("%s: %s", url, res.Status)
+		return held, fmt.Errorf("readings: %s", res.Status)
 	}
 	return held, held.decode(json.NewDecoder(res.Body))
+}
+
+// Ask makes an operator's request about the gateway.
+func (c *Cloud) Ask(ctx context.Context, method, path, body string) (status int, answer []byte, err error) {
+	res, err := c.request(ctx, method, path, body)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer res.Body.Close()
+	answer, err = io.ReadAll(res.Body)
+	return res.StatusCode, answer, err
+}
+
+func (c *Cloud) request(ctx context.Context, method, path, body string) (*http.Response, error) {
+	ca, err1 := os.ReadFile(filepath.Join(c.State, "ca.pem"))
+	token, err2 := os.ReadFile(filepath.Join(c.State, "operator.token"))
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	trusted := x509.NewCertPool()
+	trusted.AppendCertsFromPEM(ca)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}, DisableKeepAlives: true}}
+	url := fmt.Sprintf("https://%s/v1/gateways/%s%s", c.Addr, c.Gateway, path)
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	return client.Do(req)
 }
 
 func (h *Log) decode(lines *json.Decoder) error {

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"path/filepath"
+	"reflect"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/config"
+	"github.com/fieldgate/fieldgate/gateway/pushed"
+	"github.com/fieldgate/fieldgate/uplink"
+)
+
+// configFile, in the store's folder, holds the configuration that the cloud
+// desires. Without it the board's own files count.
+const configFile = "config.json"
+
+const probeWithin = 5 * time.Second
+
+// supervise runs the gateway by the configuration that is to be in force, and
+// starts its parts anew, within the process, when that is another one. An
+// orderly stop of the parts costs no reading.
+func supervise(ctx context.Context, base *config.Config, log *slog.Logger) error {
+	keeper := pushed.Open(filepath.Join(base.Store.Dir, configFile), log)
+	for {
+		d := &daemon{base: base, pushed: keeper, log: log}
+		err := d.choose()
+		if err == nil {
+			err = d.start()
+		}
+		if err != nil && d.cfg != base {
+			keeper.Failed(err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := d.run(ctx); !errors.Is(err, pushed.ErrRestart) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// choose takes the configuration that is to be in force.
+func (d *daemon) choose() (err error) {
+	desired, onTrial := d.pushed.Begin()
+	if d.cfg, err = overlaid(d.base, desired); err != nil {
+		return err
+	}
+	if desired != nil {
+		d.log.Info("running by the configuration of the cloud; what it does not speak of comes from the board's own file", "version", desired.Ver)
+	}
+	before, err := overlaid(d.base, d.pushed.Confirmed())
+	if err != nil {
+		before = d.base
+	}
+	d.before, d.trial = before.Uplink, onTrial && !reflect.DeepEqual(before.Uplink, d.cfg.Uplink)
+	return nil
+}
+
+// overlaid lays what the cloud desires over the board's own configuration,
+// which is also given with an error.
+func overlaid(base *config.Config, desired *gateway.DesiredConfig) (*config.Config, error) {
+	if desired == nil {
+		return base, nil
+	}
+	return config.Overlay(fmt.Sprintf("version %d of the cloud", desired.Ver), []byte(desired.Doc), base, driverTable())
+}
+
+// configurer joins the keeper to the uplink; nil where nobody keeps.
+func (d *daemon) configurer(out uplink.Outbox) uplink.Configurer {
+	if d.pushed == nil {
+		return nil
+	}
+	d.pushed.Use(pushed.Parts{
+		Check: func(desired gateway.DesiredConfig) error {
+			_, err := overlaid(d.base, &desired)
+			return err
+		},
+		Tell:    func(o gateway.ConfigOutcome) { d.tellConfig(o, out) },
+		Confirm: d.trial, Reachable: d.reachable,
+	})
+	return d.pushed
+}
+
+// tellConfig makes an outcome an event, and tells the cloud at once.
+func (d *daemon) tellConfig(o gateway.ConfigOutcome, out uplink.Outbox) {
+	body, err := json.Marshal(o)
+	if err == nil {
+		_, err = d.store.AddEvent(gateway.Event{Kind: gateway.EventConfig, Body: body})
+	}
+	if err != nil { // the store has it in RAM, and tells of the card itself
+		d.log.Warn("what became of the cloud's configuration is not on the card yet", "version", o.Ver, "error", err)
+	}
+	out.Report(o)
+}
+
+// keepConfig is the part that tries, confirms and rolls back.
+func (d *daemon) keepConfig(ctx context.Context) error {
+	if d.pushed == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return d.pushed.Run(ctx)
+}
+
+// reachable tells whether the way by which the cloud was reached before is
+// still there: its server, or the proxy before it, takes a connection.
+func (d *daemon) reachable(ctx context.Context) bool {
+	at, err := url.Parse(d.before.URL)
+	if proxy := proxyAddress(d.before); proxy != nil {
+		if text, perr := proxy(); perr == nil && text != "" {
+			at, err = url.Parse(text)
+		}
+	}
+	if err != nil || at.Hostname() == "" {
+		return false
+	}
+	port := at.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "socks5": "1080"}[at.Scheme]
+	}
+	if port == "" {
+		port = "443"
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeWithin)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(at.Hostname(), port))
+	if err != nil {
+		return false
+	}
+	_ = conn.Close() // it answered: that is all
+	return true
+}

@@ -1,0 +1,296 @@
+package pushed_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/pushed"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// A board runs by what a Keeper gives it. What a document does is in its
+// words: "bad" is not one, "unfit" cannot be put in force, "dead" reaches no
+// cloud, "moves" changes the uplink, "kills" ends the process as it starts.
+type board struct {
+	*testing.T
+	path string
+	net  atomic.Bool // the network works
+
+	mu      sync.Mutex
+	k       *pushed.Keeper
+	inForce string
+	told    []gateway.ConfigOutcome
+	deaths  int
+
+	stop func()
+}
+
+func onBoard(t *testing.T, test func(b *board)) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{T: t, path: filepath.Join(t.TempDir(), "config.json")}
+		b.net.Store(true)
+		b.start()
+		test(b)
+		b.stop()
+	})
+}
+
+type problems []string
+
+func (p problems) Error() string      { return "several problems" }
+func (p problems) Problems() []string { return p }
+
+// start is the start of the process.
+func (b *board) start() {
+	k := pushed.Open(b.path, quiet)
+	b.mu.Lock()
+	b.k = k
+	b.mu.Unlock()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { b.live(ctx, k) })
+	b.stop = func() { cancel(); wg.Wait() }
+	synctest.Wait()
+}
+
+func (b *board) live(ctx context.Context, k *pushed.Keeper) {
+	for ctx.Err() == nil {
+		d, onTrial := k.Begin()
+		doc := "own"
+		if d != nil {
+			doc = d.Doc
+		}
+		if strings.Contains(doc, "kills") {
+			b.mu.Lock()
+			b.deaths++
+			b.mu.Unlock()
+			k = pushed.Open(b.path, quiet) // systemd starts it anew
+			b.mu.Lock()
+			b.k = k
+			b.mu.Unlock()
+			continue
+		}
+		if strings.Contains(doc, "unfit") {
+			k.Failed(errors.New("port in use"))
+			continue
+		}
+		b.mu.Lock()
+		b.inForce = doc
+		b.mu.Unlock()
+		moves := strings.Contains(doc, "moves") || strings.Contains(doc, "dead")
+		k.Use(pushed.Parts{Check: check, Tell: b.tell, Confirm: onTrial && moves, Reachable: func(context.Context) bool { return b.net.Load() }})
+		if !strings.Contains(doc, "dead") && b.net.Load() {
+			k.Ready()
+		}
+		if err := k.Run(ctx); err != nil && !errors.Is(err, pushed.ErrRestart) {
+			b.Errorf("run ended with %v", err)
+		}
+	}
+}
+
+func check(d gateway.DesiredConfig) error {
+	if strings.Contains(d.Doc, "bad") {
+		return fmt.Errorf("check: %w", problems{"line 1", "line 2"})
+	}
+	return nil
+}
+
+func (b *board) tell(o gateway.ConfigOutcome) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.told = append(b.told, o)
+}
+
+func (b *board) heard() []gateway.ConfigOutcome {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.told)
+}
+
+func desire(ver uint64, doc string) gateway.DesiredConfig {
+	sum := sha256.Sum256([]byte(doc))
+	return gateway.DesiredConfig{Ver: ver, Doc: doc, Hash: hex.EncodeToString(sum[:]), Confirm: time.Minute}
+}
+
+func (b *board) send(d gateway.DesiredConfig) {
+	b.mu.Lock()
+	k := b.k
+	b.mu.Unlock()
+	k.Take(d)
+	synctest.Wait()
+}
+
+func (b *board) want(inForce string, told ...gateway.ConfigState) {
+	b.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var states []gateway.ConfigState
+	for _, o := range b.told {
+		states = append(states, o.State)
+	}
+	if b.inForce != inForce || !slices.Equal(states, told) {
+		b.Errorf("in force is %q, told %v; want %q, %v", b.inForce, states, inForce, told)
+	}
+	b.told = nil
+}
+
+const (
+	applied    = gateway.ConfigApplied
+	rejected   = gateway.ConfigRejected
+	rolledBack = gateway.ConfigRolledBack
+)
+
+func TestGoodAndBadConfigurations(t *testing.T) {
+	onBoard(t, func(b *board) {
+		b.want("own")
+		b.send(desire(1, "bad"))
+		if told := b.heard(); len(told) != 1 || !slices.Equal(told[0].Errors, []string{"line 1", "line 2"}) {
+			t.Errorf("told %+v", b.heard())
+		}
+		b.want("own", rejected)
+		b.send(desire(2, "good"))
+		b.want("good", applied)
+		b.send(desire(2, "good")) // the cloud did not hear
+		b.want("good", applied)
+		wrong := desire(3, "better")
+		wrong.Hash = wrong.Hash[1:] + "0"
+		b.send(wrong)
+		b.want("good", rejected)
+		b.send(desire(4, "unfit"))
+		b.want("good", rolledBack)
+		b.send(desire(4, "unfit")) // not tried again under the same version
+		b.want("good", rolledBack)
+		b.send(desire(5, "unfit"))
+		b.want("good", rolledBack)
+		b.stop()
+		b.start()
+		b.want("good")
+		if ver, hash := b.k.Applied(); ver != 2 || hash != desire(2, "good").Hash {
+			t.Errorf("hello says %d %s", ver, hash)
+		}
+	})
+}
+
+// A change of the uplink counts only when a session proves it; the time runs
+// only while the network works otherwise.
+func TestUplinkThatProvesNothing(t *testing.T) {
+	onBoard(t, func(b *board) {
+		b.send(desire(1, "moves"))
+		b.want("moves", applied)
+		b.send(desire(2, "dead"))
+		b.want("dead")
+		time.Sleep(50 * time.Second)
+		b.want("dead")
+		time.Sleep(15 * time.Second)
+		b.want("moves", rolledBack)
+		b.net.Store(false)
+		b.send(desire(3, "dead again"))
+		time.Sleep(time.Hour)
+		b.want("dead again")
+		b.stop()
+		b.start() // it goes on after a power cut
+		b.want("dead again")
+		b.net.Store(true)
+		time.Sleep(65 * time.Second)
+		b.want("moves", rolledBack)
+	})
+}
+
+// A configuration that kills the process does so three times at most.
+func TestConfigurationThatKills(t *testing.T) {
+	onBoard(t, func(b *board) {
+		b.send(desire(1, "good"))
+		b.send(desire(2, "kills"))
+		b.want("good", applied, rolledBack)
+		if b.deaths != 3 {
+			t.Errorf("it killed the process %d times", b.deaths)
+		}
+	})
+}
+
+// A file that makes no sense is set aside, and a card that takes nothing
+// keeps the configuration in force.
+func TestFileThatCannotBeUsed(t *testing.T) {
+	onBoard(t, func(b *board) {
+		b.send(desire(1, "good"))
+		b.want("good", applied)
+		b.stop()
+		if err := os.WriteFile(b.path, []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b.start()
+		b.want("own")
+		if _, err := os.Stat(b.path + ".damaged"); err != nil {
+			t.Error(err)
+		}
+		if err := os.Mkdir(b.path+".tmp", 0o700); err != nil { // in the way of the next write
+			t.Fatal(err)
+		}
+		b.send(desire(2, "better"))
+		b.want("own", rejected)
+		if err := os.Remove(b.path + ".tmp"); err != nil {
+			t.Fatal(err)
+		}
+		b.send(desire(3, "better"))
+		b.want("better", applied)
+	})
+}
+
+// Whatever comes, and whenever power fails: in force is what was confirmed
+// last or is on trial, every version gets its outcome told, and a confirmed
+// one stays until another is.
+func TestConfigurationsAtRandom(t *testing.T) {
+	words := []string{"bad", "good", "unfit", "moves", "dead", "kills", "fine"}
+	for seed := range uint64(30) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		onBoard(t, func(b *board) {
+			confirmed := "own"
+			for ver := uint64(1); ver < 12; ver++ {
+				doc := fmt.Sprintf("%s %d", words[random.IntN(len(words))], ver)
+				b.send(desire(ver, doc))
+				for range random.IntN(3) {
+					time.Sleep(time.Duration(random.IntN(40)) * time.Second)
+					b.stop() // the next start finds what the card holds
+					b.start()
+				}
+				time.Sleep(10 * time.Minute)
+				b.mu.Lock()
+				var last gateway.ConfigOutcome
+				for _, o := range b.told {
+					if o.Ver == ver {
+						last = o
+					}
+				}
+				if last.State == applied {
+					confirmed = doc
+				}
+				good := strings.ContainsAny(doc[:1], "gmf")
+				if good != (last.State == applied) || last.State == "" || b.inForce != confirmed {
+					t.Errorf("seed %d: %q ends as %q, in force is %q, confirmed %q", seed, doc, last.State, b.inForce, confirmed)
+				}
+				b.mu.Unlock()
+			}
+		})
+	}
+}
