@@ -19,7 +19,7 @@ var doors = map[string][]string{
 	"cmd/fieldgate": {"drivers", "drivers/builtin", "drivers/linux", "drivers/sim", "gateway", "gateway/clock", "gateway/command", "gateway/config",
 		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/pipeline", "gateway/pushed", "gateway/sample", "store", "store/plant", "systemd", "uplink", "uplink/wire"},
 	"packaging/witness":       {},
-	"packaging/bench":         {"gateway", "gateway/health", "store", "store/plant"},
+	"packaging/bench":         {"gateway", "gateway/health", "store", "store/block", "store/plant", "uplink/wire"},
 	"cmd/fieldgate-cloud":     {"gateway", "uplink/cloud", "uplink/cloud/jetstream", "uplink/cloud/postgres"},
 	"drivers":                 {},
 	"drivers/builtin":         {"drivers", "drivers/gpioin", "drivers/hostsys", "drivers/lm75"},
