@@ -104,11 +104,11 @@ func (l *Log) consume(ctx context.Context, c *cursor, batch int, take func(conte
 // gather waits for a record and takes along what else is there. last is the
 // place of the newest.
 func (l *Log) gather(ctx context.Context, r *reader, batch int) (entries []cloud.Entry, last uint64, err error) {
+	m, err := r.read(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
 	for bytes := 0; ; {
-		m, err := r.read(ctx)
-		if err != nil {
-			return nil, 0, err
-		}
 		last = m.seq
 		e, err := entryOf(m)
 		if err != nil { // not written by a cloud server: it would stop the consumer for ever
@@ -116,8 +116,17 @@ func (l *Log) gather(ctx context.Context, r *reader, batch int) (entries []cloud
 		} else {
 			entries = append(entries, e)
 		}
-		bytes += len(m.data)
-		if len(entries) == batch || bytes >= batchBytes || r.pending == 0 {
+		if bytes += len(m.data); len(entries) == batch || bytes >= batchBytes {
+			return entries, last, nil
+		}
+		if r.pending > 0 {
+			if m, err = r.read(ctx); err != nil {
+				return nil, 0, err
+			}
+			continue
+		}
+		var more bool
+		if m, more = r.there(ctx); !more {
 			return entries, last, nil
 		}
 	}

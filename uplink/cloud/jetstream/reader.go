@@ -12,12 +12,13 @@ import (
 )
 
 const (
-	readAhead  = 4 << 20          // bytes that a reader asks for at once
-	readTries  = 3                // without progress, before a reader gives up
-	readPause  = time.Second      // before it tries again
-	forgotten  = 5 * time.Minute  // after which the server drops a reader that asks for nothing
-	soonWithin = 10 * time.Second // for a message that the stream's leader has
-	pullExpiry = 30 * time.Second // how long one request for messages stands
+	readAhead   = 4 << 20          // bytes that a reader asks for at once
+	readTries   = 3                // without progress, before a reader gives up
+	readPause   = time.Second      // before it tries again
+	forgotten   = 5 * time.Minute  // after which the server drops a reader that asks for nothing
+	soonWithin  = 10 * time.Second // for a message that the stream's leader has
+	pullExpiry  = 30 * time.Second // how long one request for messages stands
+	thereWithin = time.Millisecond // for a message that has come already
 )
 
 // A message is what a stream holds at one place.
@@ -95,13 +96,34 @@ func (r *reader) read(ctx context.Context) (message, error) {
 
 var errMissed = errors.New("a message was lost on the way from the server")
 
+// there gives the next message if it has come already. Most are sent as they
+// are stored, with nothing pending behind them, and wait here to be read.
+func (r *reader) there(ctx context.Context) (message, bool) {
+	if r.from == nil {
+		return message{}, false
+	}
+	m, err := r.take(jetstream.NextMaxWait(thereWithin))
+	if errors.Is(err, errMissed) {
+		r.close(ctx) // the next read begins anew behind what was read
+	}
+	if err != nil {
+		return message{}, false
+	}
+	r.next, r.pending = m.seq+1, m.pending
+	return m, true
+}
+
 func (r *reader) readOnce(ctx context.Context) (message, error) {
 	if r.from == nil {
 		if err := r.open(ctx); err != nil {
 			return message{}, err
 		}
 	}
-	m, err := r.from.Next(jetstream.NextContext(ctx))
+	return r.take(jetstream.NextContext(ctx))
+}
+
+func (r *reader) take(how jetstream.NextOpt) (message, error) {
+	m, err := r.from.Next(how)
 	if err != nil {
 		return message{}, fmt.Errorf("read: %w", err)
 	}
