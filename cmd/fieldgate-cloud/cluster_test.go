@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -35,10 +33,7 @@ func ackedBy(conn *websocket.Conn, upto uint64) (uint64, error) {
 func TestTwoServersOnOneCluster(t *testing.T) {
 	_, urls := natstest.Cluster(t, 3)
 	states := [2]string{t.TempDir(), t.TempDir()}
-	token := add(t, states[0], "g")
-	if err := os.CopyFS(filepath.Join(states[1], "gateways"), os.DirFS(filepath.Join(states[0], "gateways"))); err != nil {
-		t.Fatal(err)
-	}
+	token := add(t, states[0], "g", "--nats", urls)
 	var servers [2]*process
 	for i := range servers {
 		servers[i] = start(t, states[i], "--nats", urls)

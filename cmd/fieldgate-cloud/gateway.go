@@ -1,15 +1,18 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"text/tabwriter"
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
 )
 
 // gatewayCmd works on the state directory alone: a running server reads the
@@ -29,17 +32,45 @@ func (s stateFlag) credentials() cloud.Credentials {
 	return cloud.Credentials{Dir: filepath.Join(s.State, "gateways")}
 }
 
-type addCmd struct {
+// keyringFlags say where credentials lie: where the log does.
+type keyringFlags struct {
 	stateFlag `embed:""`
-	ID        string `arg:"" help:"gateway_id: 1 to 64 of A-Z a-z 0-9 _ -."`
+	natsFlags `embed:""`
+}
+
+// with does something with the credentials.
+func (f keyringFlags) with(ctx context.Context, do func(cloud.Credentials) error) error {
+	if len(f.NATS) == 0 {
+		return do(f.credentials())
+	}
+	where, err := f.options(f.State, nil)
+	if err != nil {
+		return err
+	}
+	where.Logger = slog.New(slog.DiscardHandler)
+	records, err := jetstream.Open(ctx, where)
+	if err != nil {
+		return err
+	}
+	defer records.Close()
+	return do(cloud.Credentials{Shelf: records})
+}
+
+type addCmd struct {
+	keyringFlags `embed:""`
+	ID           string `arg:"" help:"gateway_id: 1 to 64 of A-Z a-z 0-9 _ -."`
 }
 
 // Run prints nothing but the token on stdout, so that it can be piped.
-func (c addCmd) Run(out *output) error {
+func (c addCmd) Run(ctx context.Context, out *output) error {
 	if !gateway.ValidID(c.ID) {
 		return fmt.Errorf("%w: gateway id %q: want 1 to 64 of A-Z a-z 0-9 _ -", errUsage, c.ID)
 	}
-	token, err := c.credentials().Add(c.ID)
+	var token string
+	err := c.with(ctx, func(keyring cloud.Credentials) (err error) {
+		token, err = keyring.Add(c.ID)
+		return err
+	})
 	if errors.Is(err, cloud.ErrGatewayExists) {
 		return fmt.Errorf("%w; its token cannot be shown again: remove it first to get a new one", err)
 	}
@@ -51,21 +82,27 @@ func (c addCmd) Run(out *output) error {
 }
 
 type removeCmd struct {
-	stateFlag `embed:""`
-	ID        string `arg:"" help:"gateway_id."`
+	keyringFlags `embed:""`
+	ID           string `arg:"" help:"gateway_id."`
 }
 
 // Run takes the credential away.
-func (c removeCmd) Run() error { return c.credentials().Remove(c.ID) }
+func (c removeCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(keyring cloud.Credentials) error { return keyring.Remove(c.ID) })
+}
 
 type listCmd struct {
-	stateFlag `embed:""`
-	JSON      bool `help:"Print JSON."`
+	keyringFlags `embed:""`
+	JSON         bool `help:"Print JSON."`
 }
 
 // Run lists ids and when they were added.
-func (c listCmd) Run(out *output) error {
-	list, err := c.credentials().List()
+func (c listCmd) Run(ctx context.Context, out *output) error {
+	var list []cloud.Credential
+	err := c.with(ctx, func(keyring cloud.Credentials) (err error) {
+		list, err = keyring.List()
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ type cli struct {
 	Run     runCmd     `cmd:"" help:"Serve gateways and operators until SIGTERM."`
 	Gateway gatewayCmd `cmd:"" help:"Add, list and remove gateways; also while the server runs."`
 	Send    sendCmd    `cmd:"" help:"Send a command to a gateway."`
+	Token   tokenCmd   `cmd:"" help:"One-time tokens with which gateways enrol."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -106,9 +106,9 @@ func do(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
-func add(t *testing.T, state, id string) (token string) {
+func add(t *testing.T, state, id string, more ...string) (token string) {
 	t.Helper()
-	code, out, errs := do(t, "gateway", "add", id, "--state", state)
+	code, out, errs := do(t, append([]string{"gateway", "add", id, "--state", state}, more...)...)
 	if code != 0 {
 		t.Fatal(errs)
 	}
@@ -343,6 +343,9 @@ func TestUse(t *testing.T) {
 		{"gateway add here --state " + state, 1, "exists"},
 		{"gateway remove none --state " + state, 1, "none"},
 		{"gateway list --state " + state, 0, "here"},
+		{"token add a.b --state " + state, 2, "a.b"},
+		{"token add here --ttl 1s --state " + state, 2, "--ttl"},
+		{"token add here --state " + state, 0, "fge1_here_"},
 		{"gateway list --json --state " + state, 0, `[{"gateway_id":"here",`},
 		{"version", 0, "fieldgate-cloud"},
 		{"--help", 0, "gateway"},

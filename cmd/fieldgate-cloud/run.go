@@ -65,6 +65,10 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 	if err != nil {
 		return err
 	}
+	gatewayCA, err := cloud.GatewayCA(c.State)
+	if err != nil {
+		return err
+	}
 	records, err := jetstream.Open(ctx, where)
 	if err != nil {
 		return err
@@ -74,9 +78,13 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 	if err != nil {
 		return err
 	}
+	keyring := c.credentials()
+	if len(c.NATS) > 0 {
+		keyring = cloud.Credentials{Shelf: records}
+	}
 	site := cloud.New(cloud.Options{
 		Log: records, Feed: records, Shelf: records, Bus: records,
-		Credentials: c.credentials(), OperatorToken: token, Health: records.Health, Logger: log,
+		Credentials: keyring, GatewayCA: &gatewayCA, OperatorToken: token, Health: records.Health, Logger: log,
 	})
 	server.Store(site)
 	if err := noteAddress(c.State, ln.Addr()); err != nil {

@@ -37,6 +37,10 @@ const (
 	caKeyFile  = "ca.key"
 	serverFile = "server.pem"
 	serverKey  = "server.key"
+	// The authority of the gateways' certificates. Servers of one cloud must
+	// have the same: these two files are copied to each.
+	gatewayCAFile = "gateway-ca.pem"
+	gatewayCAKey  = "gateway-ca.key"
 )
 
 // Certificate gives a server certificate for localhost, 127.0.0.1, ::1 and
@@ -63,6 +67,21 @@ func Certificate(dir string, names []string) (tls.Certificate, error) {
 	return cert, nil
 }
 
+// GatewayCA gives the authority that signs the certificates of gateways, from
+// dir; it is made if there is none. It signs nothing else, and nobody but the
+// servers themselves trusts it.
+func GatewayCA(dir string) (tls.Certificate, error) {
+	ca, err := load(dir, gatewayCAFile, gatewayCAKey)
+	if errors.Is(err, fs.ErrNotExist) {
+		t := authority("fieldgate-cloud gateways CA", time.Now())
+		ca, err = make509(dir, [2]string{gatewayCAFile, gatewayCAKey}, t, nil)
+	}
+	if err != nil {
+		return ca, fmt.Errorf("authority of the gateways: %w", err)
+	}
+	return ca, nil
+}
+
 // serves tells whether cert is signed by ca and valid for exactly names.
 func serves(cert, ca *x509.Certificate, names []string) bool {
 	have := slices.Clone(cert.DNSNames)
@@ -86,8 +105,12 @@ func load(dir, certFile, keyFile string) (tls.Certificate, error) {
 
 func makeCA(dir string, now time.Time) (tls.Certificate, error) {
 	host, _ := os.Hostname()
-	t := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: "fieldgate-cloud CA " + host},
+	return make509(dir, [2]string{CAFile, caKeyFile}, authority("fieldgate-cloud CA "+host, now), nil)
+}
+
+func authority(name string, now time.Time) *x509.Certificate {
+	return &x509.Certificate{
+		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             notBefore,
 		NotAfter:              now.Add(caLife),
 		KeyUsage:              x509.KeyUsageCertSign,
@@ -95,7 +118,6 @@ func makeCA(dir string, now time.Time) (tls.Certificate, error) {
 		IsCA:                  true,
 		MaxPathLenZero:        true,
 	}
-	return make509(dir, [2]string{CAFile, caKeyFile}, t, nil)
 }
 
 func makeServer(dir string, ca tls.Certificate, names []string, now time.Time) (tls.Certificate, error) {

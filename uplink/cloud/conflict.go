@@ -60,8 +60,3 @@ func (s *Server) conflicted(x, other *session) {
 	s.audit("identity_conflict", x.gatewayID, "two boards use the identity of this gateway and take its line from each other; give one of them its own",
 		"boot", x.hello.BootID, "remote", x.remote, "other_boot", other.hello.BootID, "other_remote", other.remote)
 }
-
-// audit notes what an operator must be able to find later.
-func (s *Server) audit(event, gatewayID, sentence string, attrs ...any) {
-	s.opt.Logger.Error(sentence, append([]any{"audit", event, "gateway", gatewayID}, attrs...)...)
-}

@@ -22,6 +22,9 @@
 //	GET /v1/gateways/{id}/events    operator: events alone
 //	GET /v1/gateways/{id}/completeness  operator: is it complete from ?from= to ?to= (RFC 3339, or -24h), with
 //	                                every gap and its reason; ?epoch= one epoch only
+//	GET /v1/audit                   operator: who was refused, enrolled, rotated, revoked, taken for another
+//	POST /v1/enroll                 a one-time token, exchanged for a credential
+//	POST /v1/credentials/rotate     a credential, exchanged for the next one
 //	GET /healthz, /readyz           the process runs; the log takes records
 //
 // Operators show their token as "Authorization: Bearer …". A line of readings

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
-
-	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // A line is what a server knows of one gateway beside the log.
@@ -90,24 +88,6 @@ func (s *Server) unregister(x *session) {
 	l.seen = time.UnixMilli(x.seen.Load())
 	if l.session == x {
 		l.session = nil
-	}
-}
-
-// recheck ends the sessions of gateways whose credential is gone or another.
-func (s *Server) recheck() {
-	tick := time.NewTicker(recheckEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		for _, x := range s.sessions() {
-			if errors.Is(s.opt.Credentials.check(x.gatewayID, x.secret), ErrCredential) {
-				x.stop(&closing{wire.CloseForbidden, "the credential was removed"})
-			}
-		}
 	}
 }
 

@@ -41,9 +41,11 @@ type Options struct {
 	Shelf         Shelf // for the ledger and what servers share; nil: none
 	Bus           Bus   // between the servers of this cloud; nil: there is only this one
 	Credentials   Credentials
-	OperatorToken string         // opens the operator's API
-	Health        func() error   // why the server cannot take readings; nil: it always can
-	Heartbeat     wire.Heartbeat // zero: a ping every 30 s, 2 may miss
+	GatewayCA     *tls.Certificate // signs the certificates of gateways; nil: they have tokens only
+	CertLife      time.Duration    // of these; 0: 60 days
+	OperatorToken string           // opens the operator's API
+	Health        func() error     // why the server cannot take readings; nil: it always can
+	Heartbeat     wire.Heartbeat   // zero: a ping every 30 s, 2 may miss
 	Admission     Admission
 	Metrics       func(io.Writer) // more for /metrics, in Prometheus' text format: of the log; may be nil
 	BacklogAlarm  time.Duration   // age of a gateway's oldest unacknowledged reading from which it is an alarm; 0: 1 h
@@ -72,6 +74,7 @@ type Server struct {
 	tickets   *tickets
 	alarms    *alarms
 	figures   *figures
+	trail     *trail
 
 	mu        sync.Mutex       // guards what follows
 	gateways  map[string]*line // by gateway_id; every gateway that connected
@@ -93,6 +96,7 @@ func New(opt Options) *Server {
 		opt.Heartbeat = wire.Heartbeat{PingS: defaultPingS, Miss: defaultMissPings}
 	}
 	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*line), storage: storage{log: opt.Logger}, gate: newGate(opt.Admission.orDefaults()), figures: newFigures()}
+	s.trail = newTrail(opt.Shelf, opt.Logger)
 	s.upgrade = websocket.Upgrader{
 		HandshakeTimeout: headerWithin,
 		WriteBufferPool:  &sync.Pool{},
@@ -108,6 +112,7 @@ func New(opt Options) *Server {
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	s.mux.HandleFunc("GET /readyz", s.serveReady)
 	s.useFigures()
+	s.useIdentity()
 	s.useConsumers()
 	s.serveCommands()
 	return s
@@ -130,11 +135,13 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, cert tls.Certificat
 		ErrorLog:          slog.NewLogLogger(s.opt.Logger.Handler(), slog.LevelDebug),
 	}
 	// HTTP/2 is not offered: it has no upgrade to WebSocket that gateways speak.
-	ln = tls.NewListener(ln, &tls.Config{
+	secure := &tls.Config{
 		Certificates: []tls.Certificate{cert},
 		MinVersion:   tls.VersionTLS12,
 		NextProtos:   []string{"http/1.1"},
-	})
+	}
+	askForCertificates(secure, s.opt.GatewayCA)
+	ln = tls.NewListener(ln, secure)
 	var watching sync.WaitGroup
 	watching.Go(s.recheck)
 	for _, p := range s.parts {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -23,11 +22,12 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	log := s.opt.Logger.With("remote", r.RemoteAddr)
-	id, hash, err := s.opt.Credentials.verify(bearer(r))
+	who, err := s.identify(r, 0)
 	if err != nil {
-		s.denyCredential(w, log, from, err)
+		s.denyCredential(w, r.RemoteAddr, from, err)
 		return
 	}
+	id := who.id
 	log = log.With("gateway", id)
 	if !s.admitGateway(w, id) {
 		return
@@ -61,7 +61,7 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.figures.count("upgrades_total", "result", "ok")
-	x := &session{server: s, gatewayID: id, id: rand.Text(), secret: hash, conn: conn, codec: wire.CodecOf(conn.Subprotocol()), remote: r.RemoteAddr, log: log, since: time.Now()}
+	x := &session{server: s, gatewayID: id, id: rand.Text(), secret: who.hash, conn: conn, codec: wire.CodecOf(conn.Subprotocol()), remote: r.RemoteAddr, log: log, since: time.Now()}
 	x.ctx, x.stop = context.WithCancelCause(s.ctx)
 	// Not on this goroutine: net/http's own buffers and the request would live
 	// as long as the session. Close waits for it.
@@ -76,9 +76,9 @@ func (s *Server) refuse(w http.ResponseWriter, status int, code, message string)
 
 // denyCredential tells apart what the gateway got wrong and what the server
 // cannot do.
-func (s *Server) denyCredential(w http.ResponseWriter, log *slog.Logger, from *address, err error) {
+func (s *Server) denyCredential(w http.ResponseWriter, remote string, from *address, err error) {
 	if !errors.Is(err, ErrCredential) {
-		log.Error("cannot check a credential", "error", err)
+		s.opt.Logger.Error("cannot check a credential", "error", err, "remote", remote)
 		s.figures.count("auth_failures_total", "reason", "internal")
 		s.refuse(w, http.StatusInternalServerError, "internal", "the credential cannot be checked at the moment")
 		return
@@ -90,7 +90,7 @@ func (s *Server) denyCredential(w http.ResponseWriter, log *slog.Logger, from *a
 		s.tooMany(w, wait, "too many wrong credentials from this address")
 		return
 	}
-	log.Warn("gateway refused", "error", err)
+	s.audit("auth_failed", "", "a gateway was refused: its credential is not valid", "remote", remote, "error", err)
 	w.Header().Set("WWW-Authenticate", `Bearer realm="fieldgate"`)
 	s.refuse(w, http.StatusUnauthorized, "unauthorised", "the credential is not valid")
 }

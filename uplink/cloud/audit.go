@@ -1,0 +1,222 @@
+package cloud
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const (
+	auditKept  = 10_000               // entries
+	auditSlack = 500                  // more, before the oldest go
+	auditAge   = 365 * 24 * time.Hour // then they go too
+	auditQueue = 256                  // that wait for the shelf
+	auditFold  = time.Minute          // repeats of the same within it are one entry, with a count
+	auditSame  = 1024                 // things that are told apart while folding
+	auditShow  = 1000                 // entries of an answer, unless asked otherwise
+)
+
+// An AuditEntry is something that an operator must be able to find later:
+// who was refused, enrolled, rotated, revoked, or taken for another.
+type AuditEntry struct {
+	At       time.Time         `json:"at"`
+	Event    string            `json:"event"`
+	Gateway  string            `json:"gateway_id,omitempty"`
+	Sentence string            `json:"sentence"`
+	Count    int               `json:"count,omitempty"` // how often, if folded
+	Details  map[string]string `json:"details,omitempty"`
+}
+
+// A trail writes entries to the shelf, in the order in which they come; none
+// is waited for. An attacker cannot fill it: what repeats is folded, and the
+// oldest go.
+type trail struct {
+	shelf Shelf // nil: there is only the log
+	log   *slog.Logger
+	queue chan AuditEntry
+
+	mu   sync.Mutex
+	same map[string]*folded
+	lost int // for want of room in the queue
+
+	serial  uint64 // owned by run
+	written int    // since the last trim; owned by run
+}
+
+// A folded is something that was written lately, and how often it has come
+// since.
+type folded struct {
+	until time.Time
+	count int
+}
+
+func newTrail(shelf Shelf, log *slog.Logger) *trail {
+	return &trail{shelf: shelf, log: log, queue: make(chan AuditEntry, auditQueue), same: map[string]*folded{}}
+}
+
+// audit notes what an operator must be able to find later, in the log and on
+// the shelf.
+func (s *Server) audit(event, gatewayID, sentence string, attrs ...any) {
+	e := AuditEntry{At: time.Now().UTC(), Event: event, Gateway: gatewayID, Sentence: sentence, Details: map[string]string{}}
+	for i := 0; i+1 < len(attrs); i += 2 {
+		e.Details[fmt.Sprint(attrs[i])] = fmt.Sprintf("%.200v", attrs[i+1])
+	}
+	if s.trail.add(e) {
+		s.opt.Logger.Warn(sentence, append([]any{"audit", event, "gateway", gatewayID}, attrs...)...)
+	}
+}
+
+// add queues an entry unless it is folded into one before, and reports whether
+// it is worth a line in the log.
+func (t *trail) add(e AuditEntry) bool {
+	key := e.Event + " " + e.Gateway + " " + addressOf(e.Details["remote"]).String()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if f := t.same[key]; f != nil && e.At.Before(f.until) {
+		f.count++
+		return false
+	} else if f != nil {
+		e.Count = f.count
+	}
+	if len(t.same) >= auditSame {
+		t.forgetLocked(e.At)
+	}
+	t.same[key] = &folded{until: e.At.Add(auditFold)}
+	if t.lost > 0 {
+		e.Details["lost_before"] = strconv.Itoa(t.lost)
+	}
+	select {
+	case t.queue <- e:
+		t.lost = 0
+	default:
+		t.lost++
+	}
+	return true
+}
+
+// forgetLocked makes room: what is over goes, else anything.
+func (t *trail) forgetLocked(at time.Time) {
+	for key, f := range t.same {
+		if at.After(f.until) || len(t.same) >= auditSame {
+			delete(t.same, key)
+		}
+	}
+}
+
+// run writes until ctx is done, and then what is queued.
+func (t *trail) run(ctx context.Context) {
+	for {
+		select {
+		case e := <-t.queue:
+			t.write(e)
+		case <-ctx.Done():
+			for len(t.queue) > 0 {
+				t.write(<-t.queue)
+			}
+			return
+		}
+	}
+}
+
+func (t *trail) write(e AuditEntry) {
+	if t.shelf == nil {
+		return
+	}
+	body, err := json.Marshal(e)
+	if err != nil {
+		return // text and numbers: cannot be
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
+	defer cancel()
+	t.serial++
+	key := fmt.Sprintf("audit.%016x-%08x-%s", e.At.UnixMicro(), t.serial, randomHex()[:8])
+	if _, err := t.shelf.Put(ctx, key, body, 0, auditAge); err != nil {
+		t.log.Error("an entry of the audit trail was not written", "error", err, "event", e.Event, "gateway", e.Gateway)
+		return
+	}
+	if t.written--; t.written < 0 {
+		t.written = auditSlack
+		t.trim(ctx)
+	}
+}
+
+// trim lets the oldest go.
+func (t *trail) trim(ctx context.Context) {
+	var keys []string
+	for doc, err := range t.shelf.List(ctx, "audit") {
+		if err != nil {
+			return // another time
+		}
+		keys = append(keys, doc.Key)
+	}
+	slices.Sort(keys)
+	for _, key := range keys[:max(0, len(keys)-auditKept)] {
+		if err := t.shelf.Delete(ctx, key); err != nil {
+			return
+		}
+	}
+}
+
+// serveAudit answers GET /v1/audit: one entry a line, the latest last. ?limit=
+// says how many, ?gateway= and ?event= which.
+func (s *Server) serveAudit(w http.ResponseWriter, r *http.Request) {
+	limit := auditShow
+	if text := r.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			deny(w, http.StatusBadRequest, "limit", "limit is a number above 0")
+			return
+		}
+		limit = min(n, auditKept)
+	}
+	if s.trail.shelf == nil {
+		deny(w, http.StatusNotFound, "no_audit", "this server keeps no audit trail")
+		return
+	}
+	var docs []Doc
+	for doc, err := range s.trail.shelf.List(r.Context(), "audit") {
+		if err != nil {
+			s.opt.Logger.Error("cannot read the audit trail", "error", err)
+			deny(w, http.StatusServiceUnavailable, "storage", "the audit trail cannot be read at the moment")
+			return
+		}
+		docs = append(docs, doc)
+	}
+	slices.SortFunc(docs, func(a, b Doc) int { return -compareKeys(a, b) })
+	var found []AuditEntry
+	for _, doc := range docs {
+		var e AuditEntry
+		if json.Unmarshal(doc.Body, &e) != nil || !asked(r, e) {
+			continue
+		}
+		if found = append(found, e); len(found) == limit {
+			break
+		}
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	lines := json.NewEncoder(w)
+	for _, e := range slices.Backward(found) {
+		_ = lines.Encode(e) // a reader that has gone needs no more
+	}
+}
+
+func asked(r *http.Request, e AuditEntry) bool {
+	id, event := r.URL.Query().Get("gateway"), r.URL.Query().Get("event")
+	return (id == "" || id == e.Gateway) && (event == "" || event == e.Event)
+}
+
+func compareKeys(a, b Doc) int {
+	switch {
+	case a.Key < b.Key:
+		return -1
+	case a.Key > b.Key:
+		return 1
+	}
+	return 0
+}

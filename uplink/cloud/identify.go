@@ -1,0 +1,165 @@
+package cloud
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+const (
+	certificateURN = "fieldgate:gateway:" // then the id: urn:fieldgate:gateway:plant-7
+	certificateLet = 30 * 24 * time.Hour  // so long after its end a certificate may still be exchanged
+	youngSession   = 10 * time.Second     // may have begun while its credential was taken away
+	recheckAll     = 5 * time.Minute      // whatever was told meanwhile
+	watchAgain     = 5 * time.Second      // after the shelf failed
+)
+
+// A proof is what a request showed of who it is.
+type proof struct {
+	id   string
+	hash [32]byte
+	kind string // of the Key
+}
+
+// identify gives who a request is from: by its client certificate if it has
+// one, else by its bearer token. The first use of the next key of a rotation
+// ends the other. What is wrong with the request is ErrCredential. expired is
+// how long after its end a certificate is still taken.
+func (s *Server) identify(r *http.Request, expired time.Duration) (proof, error) {
+	p, err := s.shown(r, expired)
+	if err != nil {
+		return p, err
+	}
+	next, err := s.opt.Credentials.find(p.id, p.hash, p.kind)
+	if err != nil || !next {
+		return p, err
+	}
+	rotated, err := s.opt.Credentials.used(p.id, p.hash)
+	if rotated {
+		s.audit("rotated", p.id, "the gateway uses its new credential; the old one has ended", "remote", r.RemoteAddr)
+	}
+	return p, err
+}
+
+// shown reads what a request shows, without asking whether it is (still) good
+// for anything.
+func (s *Server) shown(r *http.Request, expired time.Duration) (proof, error) {
+	if token := bearer(r); token != "" || r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		id, hash, err := split(token)
+		return proof{id: id, hash: hash}, err
+	}
+	cert := r.TLS.PeerCertificates[0]
+	id, err := s.ofCertificate(cert, expired)
+	return proof{id, sha256.Sum256(cert.Raw), kindCertificate}, err
+}
+
+// ofCertificate gives the gateway that a certificate of our own authority
+// names. That the other side has its key, the handshake has shown.
+func (s *Server) ofCertificate(cert *x509.Certificate, expired time.Duration) (string, error) {
+	if s.opt.GatewayCA == nil {
+		return "", fmt.Errorf("%w: this cloud gives no certificates", ErrCredential)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(s.opt.GatewayCA.Leaf)
+	at := time.Now()
+	if late := at.Sub(cert.NotAfter); late > 0 && late < expired {
+		at = cert.NotAfter
+	}
+	if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrCredential, err)
+	}
+	for _, u := range cert.URIs {
+		if id, ok := strings.CutPrefix(u.Opaque, certificateURN); ok && u.Scheme == "urn" && gateway.ValidID(id) {
+			return id, nil
+		}
+	}
+	return "", fmt.Errorf("%w: its certificate names no gateway", ErrCredential)
+}
+
+func certificateURI(id string) *url.URL { return &url.URL{Scheme: "urn", Opaque: certificateURN + id} }
+
+// askForCertificates makes a server take client certificates. They are
+// verified in identify: a handshake that fails tells a gateway less than an
+// answer does, and an expired one may still be exchanged.
+func askForCertificates(c *tls.Config, ca *tls.Certificate) {
+	if ca == nil {
+		return
+	}
+	c.ClientAuth = tls.RequestClientCert
+	c.ClientCAs = x509.NewCertPool() // only names whom we want: browsers then ask nobody
+	c.ClientCAs.AddCert(ca.Leaf)
+}
+
+// recheck ends the sessions of gateways whose credential is gone or another:
+// at once when it is told of a change, and looks at all from time to time.
+func (s *Server) recheck() {
+	var watching = make(chan struct{})
+	go func() {
+		defer close(watching)
+		s.watchCredentials()
+	}()
+	defer func() { <-watching }()
+	tick := time.NewTicker(recheckEvery)
+	defer tick.Stop()
+	all := time.Now()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		everyone := time.Since(all) > recheckAll
+		if everyone {
+			all = time.Now()
+		}
+		for _, x := range s.sessions() {
+			if everyone || time.Since(x.since) < youngSession {
+				s.recheckSession(x)
+			}
+		}
+	}
+}
+
+// watchCredentials hears of changes, on whichever server they are made.
+func (s *Server) watchCredentials() {
+	for s.ctx.Err() == nil {
+		err := s.opt.Credentials.shelf().Watch(s.ctx, "cred", func(d Doc) {
+			if x := s.connected(strings.TrimPrefix(d.Key, "cred.")); x != nil {
+				s.recheckSession(x)
+			}
+		})
+		if err != nil && s.ctx.Err() == nil {
+			s.opt.Logger.Warn("cannot hear of changes to credentials; looks at them again in a while", "error", err)
+		}
+		pause, cancel := context.WithTimeout(s.ctx, watchAgain)
+		<-pause.Done()
+		cancel()
+	}
+}
+
+// connected gives the session of a gateway, welcomed or not.
+func (s *Server) connected(id string) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.gateways[id]; l != nil {
+		return l.session
+	}
+	return nil
+}
+
+func (s *Server) recheckSession(x *session) {
+	if errors.Is(s.opt.Credentials.check(x.gatewayID, x.secret), ErrCredential) {
+		s.audit("revoked", x.gatewayID, "a session was ended because its credential was taken away", "remote", x.remote)
+		x.stop(&closing{wire.CloseForbidden, "the credential was removed"})
+	}
+}

@@ -1,0 +1,113 @@
+package cloud
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var errPower = errors.New("power failed")
+
+// Whatever step of an enrolment fails, done or not: the same request, sent
+// again, ends with one token that is valid.
+func TestRedeemIsFinishedByTheNextRequest(t *testing.T) {
+	for step := range 2 {
+		for _, done := range []bool{false, true} {
+			shelf := &memShelf{}
+			c := Credentials{Shelf: shelf}
+			token, err := c.AddOnce("g", time.Hour)
+			if err != nil {
+				t.Fatal(err)
+			}
+			puts := 0
+			shelf.fault = func() (bool, error) {
+				if puts++; puts == step+1 {
+					return done, errPower
+				}
+				return true, nil
+			}
+			q := enrollment{Token: token, InstallID: "0a"}
+			if _, err := c.redeem(q, nil); !errors.Is(err, errPower) {
+				t.Fatalf("step %d: %v", step, err)
+			}
+			g, err := c.redeem(q, nil)
+			if err != nil {
+				t.Fatalf("step %d, done %v: %v", step, done, err)
+			}
+			id, hash, err := split(g.Token)
+			if err == nil {
+				err = c.check(id, hash)
+			}
+			if err != nil {
+				t.Errorf("step %d, done %v: %q: %v", step, done, g.Token, err)
+			}
+			if again, err := c.redeem(q, nil); err != nil || again.Token != g.Token {
+				t.Errorf("step %d: asked again: %v, %v", step, again, err)
+			}
+		}
+	}
+}
+
+// The same answer may be asked for ten minutes long; then the token is gone.
+func TestRedeemTenMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Credentials{Shelf: &memShelf{}}
+		token, err := c.AddOnce("g", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := enrollment{Token: token, InstallID: "0a"}
+		time.Sleep(59 * time.Second)
+		if _, err := c.redeem(q, nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(onceRepeat)
+		if _, err := c.redeem(q, nil); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		if _, err := c.redeem(q, nil); !errors.Is(err, ErrCredential) {
+			t.Errorf("after ten minutes: %v", err)
+		}
+		c.sweep()
+		for doc := range c.Shelf.List(t.Context(), "token") {
+			t.Errorf("%s is kept: %s", doc.Key, doc.Body)
+		}
+	})
+}
+
+// The trail folds what repeats, keeps a bounded number, and waits for nobody.
+func TestTrailIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shelf := &memShelf{}
+		s := New(Options{Shelf: shelf, Log: &memLog{}})
+		for i := range 1000 {
+			s.audit("auth_failed", "", "refused", "remote", fmt.Sprintf("192.0.2.1:%d", i))
+		}
+		if n := len(s.trail.queue); n != 1 {
+			t.Errorf("%d entries of one attacker", n)
+		}
+		for i := range 10 * auditSame {
+			s.audit("auth_failed", "", "refused", "remote", fmt.Sprintf("10.%d.%d.1:1", i/256, i%256))
+		}
+		if len(s.trail.same) > auditSame || len(s.trail.queue) != auditQueue {
+			t.Errorf("%d are told apart, %d wait", len(s.trail.same), len(s.trail.queue))
+		}
+		for len(s.trail.queue) > 0 {
+			s.trail.write(<-s.trail.queue)
+		}
+		time.Sleep(2 * auditFold)
+		s.audit("auth_failed", "", "refused", "remote", "192.0.2.9:1")
+		if e := <-s.trail.queue; e.Details["lost_before"] == "" {
+			t.Errorf("%+v", e)
+		}
+		for i := range auditKept + 2*auditSlack {
+			s.trail.write(AuditEntry{At: time.Now().Add(time.Duration(i)), Event: "x"})
+		}
+		if n := len(shelf.docs); n > auditKept+auditSlack+1 || n < auditKept {
+			t.Errorf("%d entries are kept", n)
+		}
+	})
+}
