@@ -3,6 +3,7 @@
 #   make test     every test, the browser's included
 #   make test-pi  install and drive the Debian package on an emulated Raspberry Pi
 #   make deb      dist/*.deb for amd64 and arm64
+#   make test-deb judge and install them here, as root
 #   make bench    one figure a line: <figure> <value> <unit> [peer=<value> ratio=<r>]
 
 VERSION ?= 0.1.0
@@ -15,7 +16,7 @@ ARCHS := amd64 arm64
 # A CI run may not skip; elsewhere a tool that cannot be installed is a skip with its reason.
 TEST_TIMEOUT := 20m
 
-.PHONY: build run test test-pi deb bench fuzz soak dashboard clean
+.PHONY: build run test test-pi deb test-deb bench fuzz soak dashboard clean
 
 build:
 	$(GO_BUILD) -o bin/ ./cmd/fieldgate ./cmd/fieldgate-cloud
@@ -37,11 +38,20 @@ test-pi: deb build
 
 deb: $(ARCHS:%=dist-%)
 
+# Both packages, installed into a copy of this system's file tree.
+test-deb: deb
+	packaging/tools/debian.sh lintian
+	go test -tags deb -count=1 -v ./packaging/cloud
+
 build-%:
 	GOOS=linux GOARCH=$* $(GO_BUILD) -o bin/linux-$*/ ./cmd/fieldgate
 
-dist-%: build-%
-	packaging/build-deb.sh $* $(VERSION)
+cloud-%:
+	GOOS=linux GOARCH=$* $(GO_BUILD) -o bin/linux-$*/ ./cmd/fieldgate-cloud
+
+dist-%: build-% cloud-%
+	packaging/build-deb.sh fieldgate $* $(VERSION)
+	packaging/build-deb.sh fieldgate-cloud $* $(VERSION)
 
 bench: build build-arm64
 	go run ./packaging/bench

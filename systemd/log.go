@@ -15,22 +15,25 @@ import (
 	"unicode"
 )
 
-// NewHandler returns a handler that writes one line per record to w, from slog.LevelInfo on.
+// NewHandler is NewHandlerFrom with slog.LevelInfo.
+func NewHandler(w *os.File) slog.Handler { return NewHandlerFrom(w, slog.LevelInfo) }
+
+// NewHandlerFrom returns a handler that writes one line per record to w, from level on.
 //
 // Where w is the journal's own stream the line is "<N>message key=value …", N being the syslog priority of
 // sd-daemon(3); the journal adds time and unit itself. Anywhere else it is "time LEVEL message key=value …".
 // A line break in a message or a value is written as \n, so that one record stays one journal entry.
-func NewHandler(w *os.File) slog.Handler {
+func NewHandlerFrom(w *os.File, level slog.Level) slog.Handler {
 	out := &output{w: w, prefix: humanPrefix}
-	if isJournal(w) {
+	if IsJournal(w) {
 		out.prefix = journalPrefix
 	}
-	return &handler{out: out, attrs: slog.NewTextHandler(&out.line, &slog.HandlerOptions{ReplaceAttr: attrsOnly})}
+	return &handler{out: out, attrs: slog.NewTextHandler(&out.line, &slog.HandlerOptions{Level: level, ReplaceAttr: attrsOnly})}
 }
 
-// isJournal reports whether w is the very stream that systemd connected to the journal. The variable alone
+// IsJournal reports whether w is the very stream that systemd connected to the journal. The variable alone
 // proves nothing: it is inherited by children whose stderr goes elsewhere (systemd.exec(5), $JOURNAL_STREAM).
-func isJournal(w *os.File) bool {
+func IsJournal(w *os.File) bool {
 	var st syscall.Stat_t
 	if err := syscall.Fstat(int(w.Fd()), &st); err != nil {
 		return false

@@ -23,6 +23,12 @@ func Status(status string) {
 	_ = notify(statusLine(status))
 }
 
+// Alive feeds the watchdog of the unit (WatchdogSec=), if it has one. Whoever does not do so in time is ended and
+// started again, so a failure to deliver it needs no other report.
+func Alive() {
+	_ = notify(daemon.SdNotifyWatchdog)
+}
+
 // Stopping says that an orderly stop has begun. The manager sees the end of the process anyway, so a failure to
 // deliver it is not reported.
 func Stopping() {

@@ -46,6 +46,7 @@ func TestNotify(t *testing.T) {
 		// The socket must still be known after READY: the environment is kept.
 		{"status", func() error { systemd.Status("2/3 devices, uplink down"); return nil }, "STATUS=2/3 devices, uplink down"},
 		{"no second assignment", func() error { systemd.Status("a\nMAINPID=1"); return nil }, "STATUS=a MAINPID=1"},
+		{"alive", func() error { systemd.Alive(); return nil }, "WATCHDOG=1"},
 		{"stopping", func() error { systemd.Stopping(); return nil }, "STOPPING=1"},
 	}
 	for _, step := range steps {

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/fieldgate/fieldgate/systemd"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
 )
@@ -36,7 +37,7 @@ type runCmd struct {
 func (c runCmd) Run(ctx context.Context, out *output) error {
 	// What can be refused is refused before anything is made: lock, address,
 	// certificate, then the log.
-	log := slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	log := logger(out.stderr, c.LogLevel)
 	var server atomic.Pointer[cloud.Server]
 	where, err := c.natsFlags.options(c.State, func(err error) {
 		if s := server.Load(); s != nil {
@@ -92,6 +93,7 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 	}
 	log.Info(fmt.Sprintf("listening on %s", ln.Addr()), "version", programVersion(),
 		"ca_file", c.caFile(), "operator_token_file", tokenFile, "level", records.Level())
+	tellManager(ctx, log, fmt.Sprintf("serving on %s", ln.Addr()))
 	err = serve(ctx, records, func(ctx context.Context) error {
 		return beside(ctx, carry, func(ctx context.Context) error { return site.Serve(ctx, ln, cert) })
 	})
@@ -130,6 +132,7 @@ func watch(ctx context.Context, records *jetstream.Log) error {
 			if err := records.Broken(); err != nil {
 				return fmt.Errorf("the log must be opened anew: %w", err)
 			}
+			systemd.Alive() // only while the log answers
 		}
 	}
 }
