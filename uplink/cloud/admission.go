@@ -59,12 +59,14 @@ func delay(l *rate.Limiter) time.Duration {
 const (
 	maxAddresses = 1 << 14 // of which a gate keeps count
 	lookAt       = 16      // of them when there is no room
+	slack        = 4       // the part of what is let in that is not planned with
 )
 
 // A gate counts what comes in from everywhere and from each address.
 type gate struct {
 	admission Admission
 	all       *rate.Limiter
+	later     *rate.Limiter // the places of those that were too many for all
 
 	mu        sync.Mutex
 	addresses map[netip.Addr]*address
@@ -76,7 +78,29 @@ type address struct {
 }
 
 func newGate(a Admission) *gate {
-	return &gate{admission: a, all: limiter(a.PerSecond, time.Second), addresses: map[netip.Addr]*address{}}
+	return &gate{admission: a, all: limiter(a.PerSecond, time.Second), later: limiter(max(1, a.PerSecond/slack), time.Second), addresses: map[netip.Addr]*address{}}
+}
+
+// planned is how many gateways a second may be expected to come back
+// together: not as many as are let in, since those that failed or were refused
+// come on top.
+func (g *gate) planned() int {
+	most := g.admission.PerSecond
+	if most < 0 {
+		most = Admission{}.orDefaults().PerSecond
+	}
+	return max(1, most-most/slack)
+}
+
+// comeBack gives when one that was too many shall try again: in its turn, at a
+// rate that there is room for beside those that are planned.
+func (g *gate) comeBack(spread time.Duration) time.Duration {
+	res := g.later.Reserve()
+	if wait := res.Delay(); wait < spread {
+		return time.Second + wait
+	}
+	res.Cancel()
+	return time.Second + rand.N(spread)
 }
 
 // of gives the count of an address.
@@ -135,8 +159,7 @@ func (s *Server) admitAddress(w http.ResponseWriter, from *address) bool {
 		return false
 	}
 	if delay(s.gate.all) > 0 {
-		// All of them come back; at different times is better.
-		retryAfter(w, time.Second+rand.N(time.Duration(s.spread())*time.Second))
+		retryAfter(w, s.gate.comeBack(time.Duration(s.spread())*time.Second))
 		s.refuse(w, http.StatusServiceUnavailable, "busy", "too many gateways connect at the moment")
 		return false
 	}

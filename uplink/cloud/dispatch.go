@@ -43,7 +43,8 @@ type dispatch struct {
 type commandLine struct {
 	*session
 	stop  func()
-	ended sync.WaitGroup
+	ended sync.WaitGroup // the listening for commands has begun, and those that waited are sent
+	off   func()         // ends the listening; nil if it did not begin
 
 	mu         sync.Mutex      // held while a command is sent, for their order
 	unanswered map[string]bool // ids that were sent and are not final; guarded by dispatch.mu
@@ -88,10 +89,9 @@ func (c *dispatch) opened(x *session) {
 			x.log.Error("no command can reach this session", "error", err)
 			return
 		}
-		defer off()
+		l.off = off
 		c.sendConfig(ctx, l)
 		c.sendPending(ctx, l)
-		<-ctx.Done()
 	})
 }
 
@@ -104,6 +104,9 @@ func (c *dispatch) closed(x *session, _ error) {
 	c.mu.Unlock()
 	l.stop()
 	l.ended.Wait()
+	if l.off != nil {
+		l.off()
+	}
 	c.mu.Lock()
 	ids := slices.Sorted(maps.Keys(l.unanswered))
 	c.mu.Unlock()

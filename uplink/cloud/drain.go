@@ -90,9 +90,5 @@ func (s *Server) spread() int {
 			s.credentials = n
 		}
 	}
-	rate := s.gate.admission.PerSecond
-	if rate < 0 {
-		rate = Admission{}.orDefaults().PerSecond
-	}
-	return 1 + max(len(s.gateways), s.credentials)/rate
+	return 1 + max(len(s.gateways), s.credentials)/s.gate.planned()
 }

@@ -27,7 +27,7 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		s.denyCredential(w, r.RemoteAddr, from, err)
 		return
 	}
-	id := who.id
+	id := strings.Clone(who.id) // not to keep all headers, of whose text it is a part
 	log = log.With("gateway", id)
 	if !s.admitGateway(w, id) {
 		return
