@@ -106,9 +106,12 @@ func (f *figures) tried(took time.Duration, err error) {
 func (f *figures) closed(cause error, ours *closing) {
 	by, code := "cloud", "none"
 	var theirs *websocket.CloseError
-	if ours != nil {
+	switch {
+	case ours != nil:
 		code = strconv.Itoa(ours.code)
-	} else if errors.As(cause, &theirs) {
+	case errors.Is(cause, websocket.ErrReadLimit): // the library has told the gateway
+		code = strconv.Itoa(websocket.CloseMessageTooBig)
+	case errors.As(cause, &theirs):
 		by, code = "gateway", "other"
 		if theirs.Code <= websocket.CloseTryAgainLater {
 			code = strconv.Itoa(theirs.Code)
