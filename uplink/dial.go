@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -40,33 +42,106 @@ func (t *transport) tune(ping time.Duration) {
 	t.raw.m.beat(ping)
 }
 
-// credential reads the token. The token itself is in none of the errors.
-func (u *Uplink) credential() (string, error) {
-	token, err := u.o.Token()
+// An Identity is what a gateway shows to its cloud, and keeps. Its methods are
+// called by one goroutine at a time.
+type Identity interface {
+	// Show gives what to show now: a token, or a client certificate;
+	// fs.ErrNotExist: nothing yet. It is asked anew at every try.
+	Show() (token string, cert *tls.Certificate, err error)
+	// Accepted is told that the cloud welcomed what was shown last, and what
+	// time it is there; zero: not known yet, it will be told again.
+	Accepted(now time.Time)
+	// Refused is told that the cloud refused it, and reports whether another
+	// try makes sense soon.
+	Refused() (again bool)
+	// Renew gives the body of a request for the next credential when it is
+	// time for one, else nil. refused: the present certificate was, and may
+	// have ended.
+	Renew(now time.Time, refused bool) ([]byte, error)
+	// Renewed takes the cloud's answer; without an error Show gives the next
+	// credential from now on.
+	Renewed(answer []byte, now time.Time) error
+}
+
+// givenToken is a token that others look after.
+type givenToken func() (string, error)
+
+func (g givenToken) Show() (string, *tls.Certificate, error) { t, err := g(); return t, nil, err }
+func (g givenToken) Accepted(time.Time)                      {}
+func (g givenToken) Refused() bool                           { return false }
+func (g givenToken) Renew(time.Time, bool) ([]byte, error)   { return nil, nil }
+func (g givenToken) Renewed([]byte, time.Time) error         { return nil }
+
+// A credential is what was shown at a try.
+type credential struct {
+	token string
+	cert  *tls.Certificate
+}
+
+func (c credential) same(o credential) bool {
+	if c.token != o.token || (c.cert == nil) != (o.cert == nil) {
+		return false
+	}
+	return c.cert == nil || bytes.Equal(c.cert.Certificate[0], o.cert.Certificate[0])
+}
+
+// credential reads what to show. What is secret is in none of the errors.
+func (u *Uplink) credential() (credential, error) {
+	token, cert, err := u.o.Identity.Show()
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", errNoCredential
+		return credential{}, errNoCredential
 	}
 	if err != nil {
-		return "", &credentialError{err}
+		return credential{}, &credentialError{err}
 	}
 	token = strings.TrimSpace(token)
-	if token == "" || len(token) > 1024 || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", &credentialError{errors.New("what is there is not a token (one line, fg1_<id>_<secret>)")}
+	bad := token == "" || len(token) > 1024 || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
+	if cert == nil && bad {
+		return credential{}, &credentialError{errors.New("what is there is not a token (one line, fg1_<id>_<secret>)")}
 	}
-	return token, nil
+	return credential{token, cert}, nil
 }
 
 // now is the time that certificates are checked against. A board without a
 // battery boots in 1970; the floor is a time that has certainly passed.
 func (u *Uplink) now() time.Time {
-	now := time.Now()
-	if u.o.Floor == nil {
-		return now
+	floor := u.floor()
+	if u.atFloor.Load() {
+		return floor
 	}
-	if floor := u.o.Floor(); floor.After(now) {
+	now := time.Now()
+	if c := u.o.Clock; c != nil && c.Anchor().Quality == gateway.ClockSession {
+		now = c.Anchor().Wall(c.Stamp()) // the system clock is not set by it
+	}
+	if floor.After(now) {
 		return floor
 	}
 	return now
+}
+
+// floor is the zero time if there is none.
+func (u *Uplink) floor() time.Time {
+	if u.o.Floor == nil {
+		return time.Time{}
+	}
+	return u.o.Floor()
+}
+
+// aheadOfTime reports whether a certificate has ended only by a clock that
+// nobody ever set, and had not ended at the floor. Then it is checked at the
+// floor: a board that boots in 2099 connects as one that boots in 1970 does,
+// and learns the time.
+//
+// That is no weaker than 1970 is: either way a certificate is taken that ended
+// between the floor and today, which is of use only to who has its key. A
+// clock that NTP, an RTC or a session has set is believed.
+func (u *Uplink) aheadOfTime(err error) bool {
+	var invalid x509.CertificateInvalidError
+	if !errors.As(err, &invalid) || invalid.Reason != x509.Expired || u.o.Clock == nil || u.o.Clock.Anchor().Quality != gateway.ClockNone {
+		return false
+	}
+	floor, cert := u.floor(), invalid.Cert
+	return !floor.IsZero() && u.now().After(cert.NotAfter) && !floor.After(cert.NotAfter) && !floor.Before(cert.NotBefore)
 }
 
 // authorities reads who may sign the cloud's certificate; nil: whom the
@@ -82,8 +157,22 @@ func (u *Uplink) authorities() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// connect dials, shakes hands and upgrades, each with its own time limit.
+// connect makes a line; where only a clock that nobody set stands in the way
+// of a certificate, at the second try.
 func (u *Uplink) connect(ctx context.Context) (*line, error) {
+	u.atFloor.Store(false)
+	l, err := u.connectNow(ctx)
+	if err == nil || !u.aheadOfTime(err) {
+		return l, err
+	}
+	u.o.Log.Warn("this board's clock says a time that nothing confirms and at which the cloud's certificate has ended; the certificate is checked at the latest time that is known to have passed",
+		"clock", time.Now().UTC().Format(time.DateTime), "checked_at", u.floor().UTC().Format(time.DateTime))
+	u.atFloor.Store(true)
+	return u.connectNow(ctx)
+}
+
+// connectNow dials, shakes hands and upgrades, each with its own time limit.
+func (u *Uplink) connectNow(ctx context.Context) (*line, error) {
 	authorities, err := u.authorities()
 	if err != nil {
 		return nil, err
@@ -144,7 +233,11 @@ func (u *Uplink) dial(ctx context.Context, host string) (*transport, error) {
 // secure shakes hands with who must be the cloud.
 func (u *Uplink) secure(ctx context.Context, to *endpoint, under *transport, authorities *x509.CertPool) (*tls.Conn, error) {
 	name, _, _ := net.SplitHostPort(to.host) // made by JoinHostPort
-	secure := tls.Client(under.inner, &tls.Config{ServerName: name, RootCAs: authorities, MinVersion: tls.VersionTLS12, Time: u.now})
+	conf := &tls.Config{ServerName: name, RootCAs: authorities, MinVersion: tls.VersionTLS12, Time: u.now}
+	if c := u.presented.Load(); c != nil && c.cert != nil {
+		conf.Certificates = []tls.Certificate{*c.cert}
+	}
+	secure := tls.Client(under.inner, conf)
 	ctx, cancel := context.WithTimeout(ctx, tlsTimeout)
 	defer cancel()
 	if err := secure.HandshakeContext(ctx); err != nil {
@@ -165,7 +258,7 @@ func (u *Uplink) upgrade(ctx context.Context, under *transport, authorities *x50
 		HandshakeTimeout:  upgradeTimeout,
 		Subprotocols:      u.codecs(),
 	}
-	ws, answer, err := dialer.DialContext(ctx, u.url, http.Header{"Authorization": {"Bearer " + u.token}})
+	ws, answer, err := dialer.DialContext(ctx, u.url, u.authorization())
 	if err != nil && answer != nil {
 		return nil, until, refusal(answer)
 	}
@@ -178,6 +271,14 @@ func (u *Uplink) upgrade(ctx context.Context, under *transport, authorities *x50
 	}
 	ws.SetReadLimit(wire.DefaultMessage)
 	return ws, secure.ConnectionState().PeerCertificates[0].NotAfter, nil
+}
+
+// authorization is the header of who shows a token.
+func (u *Uplink) authorization() http.Header {
+	if u.token == "" {
+		return http.Header{}
+	}
+	return http.Header{"Authorization": {"Bearer " + u.token}}
 }
 
 // refusal is the error for an HTTP answer that is not an upgrade.

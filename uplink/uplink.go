@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -36,6 +37,8 @@ type Options struct {
 	URL   string                 // wss://host[:port]/path; "" switches the uplink off
 	URLs  []string               // further addresses of the same cloud, tried in this order when URL fails
 	Token func() (string, error) // the credential, read again at every try; fs.ErrNotExist: none yet
+	// Identity keeps the credential instead, and exchanges it in time; nil: Token.
+	Identity Identity
 	// Authorities are who may sign the cloud's certificate, read again at every
 	// try; nil, or a nil pool: whom the system trusts.
 	Authorities func() (*x509.CertPool, error)
@@ -77,6 +80,9 @@ type Uplink struct {
 	woken  chan struct{}
 	meter  *meter
 
+	presented atomic.Pointer[credential] // of the present try
+	atFloor   atomic.Bool                // certificates are checked at the floor, in the present try
+
 	// Owned by Run.
 	*endpoint                          // of the present try, or of the next
 	token     string                   // of the present try; kept out of every sentence
@@ -101,6 +107,9 @@ func New(o Options) (*Uplink, error) {
 	u := &Uplink{o: o, woken: make(chan struct{}, 1), maxMsg: wire.MaxMessage, stuck: map[gateway.EpochID]bool{}}
 	u.status = Status{State: Off, Since: time.Now()}
 	u.meter = newMeter(o, u.wall)
+	if o.Identity == nil {
+		u.o.Identity = givenToken(o.Token)
+	}
 	if o.URL == "" {
 		return u, nil
 	}
@@ -145,6 +154,9 @@ func (u *Uplink) Run(ctx context.Context) error {
 			continue
 		}
 		t := u.classify(result.err)
+		if t.code == codeAuth && u.afterRefusal(ctx) {
+			t.wait, t.here = waitBackOff, false
+		}
 		u.countGarbles(result.err)
 		if t.halve {
 			u.maxMsg = max(wire.MinMessage, result.maxMsg/2)
@@ -175,12 +187,14 @@ func (r result) proven() bool { return r.acks > 0 && r.lasted >= provenAfter }
 // try makes one connection and serves it to its end.
 func (u *Uplink) try(ctx context.Context) result {
 	u.token = ""
+	u.presented.Store(nil)
 	failed := func(err error) result { return result{err: err, maxMsg: u.maxMsg} }
-	token, err := u.credential()
+	shown, err := u.credential()
 	if err != nil && !(u.o.Unacknowledged && errors.Is(err, errNoCredential)) {
 		return failed(err)
 	}
-	u.token = token
+	u.token = shown.token
+	u.presented.Store(&shown)
 	u.set(func(s *Status) { s.State = Connecting })
 	connect, open := u.connect, u.open
 	if u.o.Unacknowledged {
@@ -230,9 +244,14 @@ func (u *Uplink) serve(ctx context.Context, s *session) (err error, moved bool) 
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer end(nil)
+	if !u.o.Unacknowledged {
+		u.o.Identity.Accepted(time.Time{})
+		beside.Go(func() { u.keepRenewed(own, end) })
+	}
 	if u.endpoint != u.points[0] {
 		beside.Go(func() { u.goHome(own, end) })
 	}
 	err = s.run(own)
-	return err, errors.Is(context.Cause(own), errMoved)
+	cause := context.Cause(own)
+	return err, errors.Is(cause, errMoved) || errors.Is(cause, errRenewed)
 }

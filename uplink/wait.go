@@ -157,6 +157,7 @@ func (u *Uplink) nextTry(at time.Time) {
 
 // renewed reports whether there is another credential than the one refused.
 func (u *Uplink) renewed() bool {
-	token, err := u.credential()
-	return err == nil && token != u.token
+	shown, err := u.credential()
+	was := u.presented.Load()
+	return err == nil && (was == nil || !shown.same(*was))
 }

@@ -87,7 +87,7 @@ func (d *daemon) start() (err error) {
 	devices := &rack{devices: cfg.Devices, clock: sim.SinceStart()}
 	d.sampler = sample.New(sample.Options{Devices: devices.plan(), OpenBus: devices.openBus, Sink: d.pipe, Stamp: d.clock.Stamp, Health: d.health})
 	d.uplink, err = uplink.New(uplink.Options{
-		URL: cfg.Uplink.URL, URLs: cfg.Uplink.URLs, Token: secretFile(cfg.Uplink.TokenFile), Authorities: authorities(cfg.Uplink.CA),
+		URL: cfg.Uplink.URL, URLs: cfg.Uplink.URLs, Identity: keeper(cfg, d.log), Authorities: authorities(cfg.Uplink.CA),
 		Proxy: proxyAddress(cfg.Uplink), ProxyAuthorities: authorities(cfg.Uplink.ProxyCA),
 		GatewayID: d.id, InstallID: d.store.InstallID(), Software: "fieldgate/" + version,
 		Source: d.store, Commands: d.door, Config: d.configurer(outgoing), Outgoing: outgoing, Clock: d.clock, Floor: d.floor, CloudTime: d.store.SetCloudTime,

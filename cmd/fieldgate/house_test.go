@@ -17,7 +17,7 @@ const module = "github.com/fieldgate/fieldgate"
 // are a decision, not an accident.
 var doors = map[string][]string{
 	"cmd/fieldgate": {"drivers", "drivers/builtin", "drivers/linux", "drivers/sim", "gateway", "gateway/clock", "gateway/command", "gateway/config",
-		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/pipeline", "gateway/pushed", "gateway/sample", "store", "store/plant", "systemd", "uplink", "uplink/wire"},
+		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/pipeline", "gateway/pushed", "gateway/sample", "store", "store/plant", "systemd", "uplink", "uplink/identity", "uplink/wire"},
 	"packaging/witness":       {},
 	"packaging/bench":         {"gateway", "gateway/health", "store", "store/block", "store/plant", "uplink/wire"},
 	"cmd/fieldgate-cloud":     {"gateway", "systemd", "uplink/cloud", "uplink/cloud/jetstream", "uplink/cloud/postgres"},
@@ -52,6 +52,7 @@ var doors = map[string][]string{
 	"uplink/cloud/natstest":   {},
 	"uplink/cloud/jetstream":  {"gateway", "uplink/cloud", "uplink/wire"},
 	"uplink/cloud/postgres":   {"gateway", "store/block", "uplink/cloud", "uplink/wire"},
+	"uplink/identity":         {},
 	"uplink/uplinktest":       {"gateway", "store/block", "uplink/wire"},
 	"uplink/wire":             {"gateway"},
 }

@@ -39,6 +39,7 @@ type commands struct {
 	Demo    demoCommand    `cmd:"" help:"Run a gateway with simulated chips and a cloud beside it, on this machine."`
 	Buffer  bufferCommand  `cmd:"" help:"Look into the store of a gateway that is stopped, or into a copy of it."`
 	Verify  verifyCommand  `cmd:"" hidden:"" name:"verify-state" help:"Look at a state.db."`
+	Enroll  enrollCommand  `cmd:"" help:"Exchange a one-time token for this gateway's credential."`
 	Version versionCommand `cmd:"" help:"Say which version this is."`
 }
 

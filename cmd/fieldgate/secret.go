@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 
 	"github.com/fieldgate/fieldgate/gateway/config"
+	"github.com/fieldgate/fieldgate/uplink"
+	"github.com/fieldgate/fieldgate/uplink/identity"
 )
 
 // secretFile reads a one-line secret anew at every call, so that a file which
@@ -57,6 +60,12 @@ func proxyAddress(cfg config.Uplink) func() (string, error) {
 		return func() (string, error) { return cfg.Proxy, nil }
 	}
 	return nil
+}
+
+// keeper keeps the gateway's credential in its state directory. token_file
+// seeds it.
+func keeper(cfg *config.Config, log *slog.Logger) uplink.Identity {
+	return identity.New(identity.Options{Dir: cfg.Store.Dir, Seed: secretFile(cfg.Uplink.TokenFile), Rotate: cfg.Uplink.Rotate, Log: log})
 }
 
 // authorities reads the PEM file of who may sign the cloud's certificate,

@@ -33,7 +33,8 @@ type Uplink struct {
 	BudgetFloor    time.Duration `toml:"budget_floor" default:"60s" min:"1s" max:"1h" doc:"Time between two live updates when the budget is exceeded."`
 	Encoding       string        `toml:"encoding" default:"cbor" oneof:"cbor json" doc:"How the cloud is spoken to: cbor (what it prefers of the two; blocks as they are stored) or json (rows; for clouds that read nothing else; some twenty times the bytes)."`
 	Unacknowledged bool          `toml:"unacknowledged" default:"false" doc:"The server at url is a plain WebSocket server that acknowledges nothing. Readings are sent once, as JSON objects, and nobody can tell whether they arrived. Only with this may url begin with ws://."`
-	TokenFile      string        `toml:"token_file" form:"path" doc:"File that holds the bearer token the cloud gave for this gateway. Read when the daemon connects."`
+	TokenFile      string        `toml:"token_file" form:"path" doc:"File with the bearer token that fieldgate-cloud gateway add printed, for its owner alone (mode 0600). The daemon takes it over into its state directory and exchanges it in time; another token in the file is taken over again. Not needed after fieldgate enroll."`
+	Rotate         time.Duration `toml:"rotate" default:"90d" min:"0s" doc:"Age at which the daemon exchanges a token for the next one; 0s: never. Certificates are exchanged at two thirds of their life."`
 	CA             string        `toml:"ca" form:"path" doc:"PEM file with the authority that signed the cloud's certificate. Without it: the system's authorities."`
 }
 

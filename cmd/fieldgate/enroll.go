@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway/config"
+	"github.com/fieldgate/fieldgate/uplink/identity"
+)
+
+type enrollCommand struct {
+	URL       string `arg:"" help:"Address of the cloud: https://HOST[:PORT], or the wss:// address of [uplink] url."`
+	TokenFile string `type:"path" placeholder:"FILE" help:"File with the one-time token that fieldgate-cloud token add printed; removed when the credential is there. Without it: read from the terminal or from standard input."`
+	MTLS      bool   `name:"mtls" help:"Ask for a certificate, for a key that never leaves this board, instead of a bearer token. TLS must then reach the cloud server itself."`
+	CA        string `name:"ca" type:"path" placeholder:"FILE" help:"PEM file with the authority that signed the cloud's certificate. Without it: [uplink] ca, else the system's."`
+	Config    string `default:"/etc/fieldgate/fieldgate.toml" help:"Configuration file, for the state directory, the proxy and the authority."`
+}
+
+// Run exchanges a one-time token for this gateway's credential. A daemon that
+// runs meanwhile finds it within seconds.
+func (k enrollCommand) Run(ctx context.Context, c console) error {
+	cfg, err := config.Load(k.Config, driverTable())
+	if err != nil {
+		return err
+	}
+	id := cfg.Gateway.ID
+	if id == "" {
+		if id, err = config.DerivedID("/"); err != nil {
+			return err
+		}
+	}
+	client, err := k.client(cfg.Uplink)
+	if err != nil {
+		return err
+	}
+	token, err := k.token(c)
+	if err != nil {
+		return err
+	}
+	// Refused before anything is used up.
+	if rest, ok := strings.CutPrefix(token, "fge1_"); ok && rest[:max(0, strings.LastIndexByte(rest, '_'))] != id {
+		return fmt.Errorf("this token is for gateway %q, but this is %q: set id in [gateway], or have a token made for this one", rest[:max(0, strings.LastIndexByte(rest, '_'))], id)
+	}
+	if err := os.MkdirAll(cfg.Store.Dir, 0o700); err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
+	}
+	grant, err := identity.Enrolment{URL: k.URL, Token: token, Certificate: k.MTLS, Dir: cfg.Store.Dir, Client: client}.Enroll(ctx)
+	if err != nil {
+		return err
+	}
+	if k.TokenFile != "" {
+		if err := os.Remove(k.TokenFile); err != nil {
+			fmt.Fprintf(c.err, "fieldgate: the one-time token is used up, but its file could not be removed: %v\n", err)
+		}
+	}
+	return k.tell(c, cfg.Uplink, grant)
+}
+
+// token reads the one-time token: from its file, or from whoever is there.
+func (k enrollCommand) token(c console) (string, error) {
+	if k.TokenFile != "" {
+		return readSecret(k.TokenFile)
+	}
+	if info, err := os.Stdin.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		fmt.Fprint(c.err, "One-time token: ")
+	}
+	line, err := bufio.NewReader(io.LimitReader(os.Stdin, secretMost)).ReadString('\n')
+	if token := strings.TrimSpace(line); token != "" {
+		return token, nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		err = errors.New("nothing there")
+	}
+	return "", fmt.Errorf("read the one-time token from standard input: %w", err)
+}
+
+// client goes the way that the uplink goes.
+func (k enrollCommand) client(cfg config.Uplink) (*http.Client, error) {
+	ca := k.CA
+	if ca == "" {
+		ca = cfg.CA
+	}
+	pool, err := authorities(ca)()
+	if err != nil {
+		return nil, err
+	}
+	way := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12, Time: afterBuild}, DisableKeepAlives: true}
+	if proxy := proxyAddress(cfg); proxy != nil {
+		address, err := proxy()
+		if err != nil {
+			return nil, err
+		}
+		at, err := url.Parse(address)
+		if err != nil {
+			return nil, errors.New("[uplink] proxy is not an address") // err repeats it
+		}
+		way.Proxy = http.ProxyURL(at)
+	}
+	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &http.Client{Transport: way, CheckRedirect: refuse}, nil
+}
+
+// afterBuild is the time to check certificates against: a board whose clock was
+// never set is at least as late as its program.
+func afterBuild() time.Time {
+	now := time.Now()
+	if b := buildTime(); b.After(now) {
+		return b
+	}
+	return now
+}
+
+// tell says what has come, and what is left to do.
+func (k enrollCommand) tell(c console, cfg config.Uplink, grant identity.Grant) error {
+	what := "a token"
+	if grant.Certificate != "" {
+		what = "a certificate until " + grant.NotAfter.Format(time.DateOnly)
+	}
+	text := fmt.Sprintf("enrolled as %s, with %s; the daemon exchanges it in time by itself\n", grant.GatewayID, what)
+	at, err := url.Parse(k.URL)
+	if err != nil {
+		return errors.New("the address cannot be read") // it was used a moment ago
+	}
+	var missing []string
+	if cfg.URL == "" {
+		missing = append(missing, fmt.Sprintf("url = \"wss://%s/v1/gateway\"", at.Host))
+	}
+	if k.CA != "" && cfg.CA == "" {
+		missing = append(missing, fmt.Sprintf("ca = %q", k.CA))
+	}
+	if len(missing) > 0 {
+		text += "set in the configuration, and restart the service:\n[uplink]\n" + strings.Join(missing, "\n") + "\n"
+	}
+	_, err = io.WriteString(c.out, text)
+	return err
+}

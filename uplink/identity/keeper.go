@@ -1,0 +1,238 @@
+package identity
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// File is the name of the credential's file in the state directory.
+const File = "credential.json"
+
+// fileMost is what the file may hold, in bytes.
+const fileMost = 64 << 10
+
+// A key is one credential: a token, or a certificate and its private key.
+type key struct {
+	Token       string    `json:"token,omitempty"`
+	Certificate string    `json:"certificate,omitempty"` // PEM
+	Private     string    `json:"private_key,omitempty"` // PEM, PKCS #8
+	Issued      time.Time `json:"issued,omitzero"`       // by the cloud's clock; zero: not known yet
+	NotAfter    time.Time `json:"not_after,omitzero"`    // of the certificate
+}
+
+// contents are what the file holds.
+type contents struct {
+	Seed string `json:"seed,omitempty"` // SHA-256 of the token_file that was taken over
+	Keys []key  `json:"keys"`           // the present one; behind it the next, which the cloud may not have seen yet
+}
+
+// Options say where a Keeper finds what.
+type Options struct {
+	Dir string // the state directory
+	// Seed reads the token that the configuration names; fs.ErrNotExist: none.
+	// Whenever it is another than the one taken over before, it takes the place
+	// of all others. nil: there is none.
+	Seed   func() (string, error)
+	Rotate time.Duration // age at which a token is exchanged; 0: never. Certificates are at two thirds of their life
+	Log    *slog.Logger
+}
+
+// A Keeper keeps the credential and its successor. Another program may put a
+// new credential in place meanwhile.
+type Keeper struct {
+	o Options
+
+	mu      sync.Mutex
+	held    contents // as last read or written
+	unsaved bool     // the card refused what is held
+	shown   *key     // last
+	other   bool     // the next one was refused: the present one has its turn
+	pending *request // an exchange under way
+	asked   bool     // for another after this certificate was refused
+}
+
+// New makes a keeper. Nothing is read yet.
+func New(o Options) *Keeper { return &Keeper{o: o} }
+
+// Show gives what to show to the cloud: a token, or a certificate. It is
+// fs.ErrNotExist if there is nothing yet.
+func (k *Keeper) Show() (token string, cert *tls.Certificate, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.refreshLocked(); err != nil {
+		return "", nil, err
+	}
+	if len(k.held.Keys) == 0 {
+		return "", nil, fmt.Errorf("no credential: %w", fs.ErrNotExist)
+	}
+	chosen := k.held.Keys[len(k.held.Keys)-1]
+	if k.other {
+		chosen = k.held.Keys[0]
+	}
+	if chosen.Token == "" {
+		pair, err := tls.X509KeyPair([]byte(chosen.Certificate), []byte(chosen.Private))
+		if err != nil {
+			return "", nil, fmt.Errorf("the certificate in %s: %w", k.path(), err)
+		}
+		cert = &pair
+	}
+	k.shown = &chosen
+	return chosen.Token, cert, nil
+}
+
+func (k *Keeper) path() string { return filepath.Join(k.o.Dir, File) }
+
+// refreshLocked reads the file, and takes a new seed over.
+func (k *Keeper) refreshLocked() error {
+	var seed string
+	var seedErr error = fs.ErrNotExist
+	if k.o.Seed != nil {
+		seed, seedErr = k.o.Seed()
+	}
+	if !k.unsaved {
+		held, err := load(k.path())
+		damaged := errors.Is(err, errDamaged) && seedErr == nil // the seed is what there is
+		if err != nil && !damaged && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if !slices.Equal(held.Keys, k.held.Keys) { // another program was here
+			k.other, k.asked, k.pending = false, false, nil
+		}
+		k.held = held
+	}
+	switch {
+	case seedErr == nil && seedHash(seed) != k.held.Seed:
+		k.held, k.other = contents{Seed: seedHash(seed), Keys: []key{{Token: strings.TrimSpace(seed)}}}, false
+		_ = k.saveLocked() // told there
+	case seedErr != nil && len(k.held.Keys) == 0:
+		return seedErr
+	}
+	return nil
+}
+
+func seedHash(seed string) string {
+	sum := sha256.Sum256([]byte(strings.TrimSpace(seed)))
+	return hex.EncodeToString(sum[:])
+}
+
+// saveLocked makes what is held durable. Where the card refuses, it is used all
+// the same, and saved when that is possible again.
+func (k *Keeper) saveLocked() error {
+	err := save(k.path(), k.held)
+	if err != nil && !k.unsaved {
+		k.o.Log.Warn("the credential cannot be kept on the card; it is used all the same", "err", err)
+	}
+	k.unsaved = err != nil
+	return err
+}
+
+// Accepted is told that the cloud welcomed what was shown last, and what time
+// it is there, zero if that is not known. From now on it is the only one.
+func (k *Keeper) Accepted(now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.asked, k.other = false, false
+	if k.shown == nil {
+		return
+	}
+	one := *k.shown
+	if one.Issued.IsZero() && !now.IsZero() {
+		one.Issued = now.UTC().Truncate(time.Second)
+	}
+	if len(k.held.Keys) == 1 && k.held.Keys[0] == one && !k.unsaved {
+		return
+	}
+	k.held.Keys, k.shown = []key{one}, &one
+	_ = k.saveLocked() // told there
+}
+
+// Refused is told that the cloud refused what was shown last. It reports
+// whether it is worth to try again soon: with the other one, or after an
+// exchange of a certificate that may have ended.
+func (k *Keeper) Refused() (again bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.held.Keys) > 1 {
+		k.other = !k.other
+		return k.other
+	}
+	return k.shown != nil && k.shown.Token == "" && !k.asked
+}
+
+var errDamaged = errors.New("damaged")
+
+// load reads the file, which must be its owner's alone.
+func load(path string) (c contents, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return c, fmt.Errorf("read the credential: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return c, fmt.Errorf("read the credential: %w", err)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return c, fmt.Errorf("%s may be read by others than its owner (mode %04o), so it is not used: chmod 600 %s", path, mode, path)
+	}
+	if info.Size() > fileMost {
+		return c, fmt.Errorf("%w: %s has %d bytes", errDamaged, path, info.Size())
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return c, fmt.Errorf("read the credential: %w", err)
+	}
+	if json.Unmarshal(text, &c) != nil { // its error may repeat what is secret
+		return contents{}, fmt.Errorf("%w: %s is not what this program wrote: enrol this gateway again", errDamaged, path)
+	}
+	return c, nil
+}
+
+// save replaces the file as a whole.
+func save(path string, c contents) error {
+	text, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the credential: %w", err)
+	}
+	return replace(path, append(bytes.TrimSpace(text), '\n'))
+}
+
+// replace puts a file in place that is its owner's alone, whole or not at all.
+// Written by root, it belongs to whom the folder does: the daemon.
+func replace(path string, text []byte) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, File+"-*.tmp") // mode 0600
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, give(f, dir), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("make %s durable: %w", dir, err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("make %s durable: %w", dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+package identity
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// A book is what a cloud knows of one gateway: the rules of the protocol's
+// section on credentials, in ten lines.
+type book struct {
+	present, next string
+	given         int
+}
+
+func (b *book) accepts(token string) bool {
+	if token == b.next && token != "" {
+		b.present, b.next = b.next, ""
+	}
+	return token == b.present
+}
+
+func (b *book) exchange(token string) ([]byte, bool) {
+	if !b.accepts(token) {
+		return nil, false
+	}
+	b.given++
+	b.next = fmt.Sprintf("fg1_g_%d", b.given)
+	answer, _ := json.Marshal(Grant{GatewayID: "g", Token: b.next})
+	return answer, true
+}
+
+// Whatever is exchanged, cut short, not written or refused by mistake: the
+// cloud always accepts one of what the gateway holds, and within three tries
+// it is that which is shown.
+func TestNeverWithoutAValidCredential(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		dir := t.TempDir()
+		seeded := func() (string, error) { return "fg1_g_0", nil }
+		open := func() *Keeper { return New(Options{Dir: dir, Seed: seeded, Rotate: time.Hour, Log: quiet}) }
+		b := &book{present: "fg1_g_0"}
+		k, now := open(), start
+		shown := ""
+		settle := func() {
+			for range 3 {
+				token, _, err := k.Show()
+				if err != nil {
+					rt.Fatal(err)
+				}
+				shown = token
+				if b.accepts(token) {
+					k.Accepted(now)
+					return
+				}
+				k.Refused()
+			}
+			rt.Fatalf("the cloud knows %q and %q; the gateway shows %q", b.present, b.next, shown)
+		}
+		settle()
+		rt.Repeat(map[string]func(*rapid.T){
+			"time":    func(*rapid.T) { now = now.Add(40 * time.Minute) },
+			"connect": func(*rapid.T) { settle() },
+			"power":   func(*rapid.T) { k = open() },
+			"used, and power": func(*rapid.T) { // the cloud has seen it, the gateway did not note that
+				token, _, _ := k.Show()
+				b.accepts(token)
+				k = open()
+			},
+			"refused by mistake": func(*rapid.T) {
+				_, _, _ = k.Show()
+				k.Refused()
+			},
+			"exchange": func(rt *rapid.T) {
+				settle()
+				body, err := k.Renew(now, false)
+				if err != nil {
+					rt.Fatal(err)
+				}
+				if body == nil {
+					return
+				}
+				answer, ok := b.exchange(shown)
+				if !ok {
+					rt.Fatal("not accepted")
+				}
+				switch rapid.IntRange(0, 3).Draw(rt, "fate") {
+				case 0: // the answer is lost
+				case 1: // power fails before it is written
+					k = open()
+				case 2: // the card refuses it
+					whole := k.o.Dir
+					k.o.Dir = filepath.Join(dir, "gone")
+					if k.Renewed(answer, now) == nil {
+						rt.Fatal("took what it could not write")
+					}
+					k.o.Dir = whole
+				default:
+					if err := k.Renewed(answer, now); err != nil {
+						rt.Fatal(err)
+					}
+				}
+			},
+			"": func(rt *rapid.T) {
+				held, err := load(filepath.Join(dir, File))
+				if err != nil || len(held.Keys) == 0 || len(held.Keys) > 2 {
+					rt.Fatalf("%+v, %v", held, err)
+				}
+				for _, one := range held.Keys {
+					if one.Token == b.present || one.Token == b.next {
+						return
+					}
+				}
+				rt.Fatalf("the cloud knows %q and %q, the card %+v", b.present, b.next, held.Keys)
+			},
+		})
+		settle()
+	})
+}
+
+func TestSeed(t *testing.T) {
+	dir := t.TempDir()
+	seed, seedErr := "", error(fs.ErrNotExist)
+	k := New(Options{Dir: dir, Seed: func() (string, error) { return seed, seedErr }, Rotate: time.Hour, Log: quiet})
+	if _, _, err := k.Show(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("with nothing: %v", err)
+	}
+	seed, seedErr = "fg1_g_a\n", nil
+	wants := func(want string) {
+		t.Helper()
+		if token, _, err := k.Show(); token != want || err != nil {
+			t.Errorf("shows %q, %v, want %q", token, err, want)
+		}
+	}
+	wants("fg1_g_a")
+	k.Accepted(start)
+	// Exchanged once, the seed does not come back …
+	if body, err := k.Renew(start.Add(2*time.Hour), false); string(body) != "{}" || err != nil {
+		t.Fatalf("%s, %v", body, err)
+	}
+	if err := k.Renewed([]byte(`{"gateway_id":"g","token":"fg1_g_b"}`), start.Add(2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	wants("fg1_g_b")
+	k.Accepted(start.Add(2 * time.Hour))
+	wants("fg1_g_b")
+	if body, _ := k.Renew(start.Add(150*time.Minute), false); body != nil {
+		t.Error("exchanged again after half an hour")
+	}
+	k = New(k.o) // … not after a restart either, nor without the file
+	wants("fg1_g_b")
+	seedErr = fs.ErrNotExist
+	wants("fg1_g_b")
+	// Another seed is what an operator means.
+	seed, seedErr = "fg1_g_c", nil
+	wants("fg1_g_c")
+	// A damaged file is no reason to be without one.
+	if err := os.WriteFile(filepath.Join(dir, File), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wants("fg1_g_c")
+	if err := os.WriteFile(filepath.Join(dir, File), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	seedErr = fs.ErrNotExist
+	if _, _, err := k.Show(); !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), "enrol") {
+		t.Errorf("damaged, without a seed: %v", err)
+	}
+}
+
+// What others may read is not used, and the sentence says what to do.
+func TestOthersMayRead(t *testing.T) {
+	for _, mode := range []fs.FileMode{0o640, 0o604, 0o644, 0o610} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, File)
+		if err := save(path, contents{Keys: []key{{Token: "fg1_g_secret"}}}); err != nil {
+			t.Fatal(err)
+		}
+		k := New(Options{Dir: dir, Log: quiet})
+		if token, _, err := k.Show(); token != "fg1_g_secret" || err != nil {
+			t.Fatalf("%q, %v", token, err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		token, _, err := k.Show()
+		if err == nil || token != "" || !strings.Contains(err.Error(), "chmod 600 "+path) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%o: %q, %v", mode, token, err)
+		}
+	}
+}
+
+func TestAnswersThatAreNone(t *testing.T) {
+	for _, certificate := range []bool{false, true} {
+		q, err := newRequest(certificate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, answer := range []string{"", "null", "{}", `{"token":"secret"}`, `{"token":"fg1_a b"}`, `{"certificate":"secret"}`, `{"token":7}`} {
+			if _, _, err := q.key([]byte(answer), start); err == nil || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%q: %v", answer, err)
+			}
+		}
+	}
+}
