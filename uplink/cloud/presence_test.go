@@ -1,0 +1,196 @@
+package cloud
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// A toldShelf is a memShelf that tells watchers.
+type toldShelf struct {
+	memShelf
+	watch sync.Mutex
+	tell  []func(Doc)
+}
+
+func (s *toldShelf) Put(ctx context.Context, key string, body []byte, rev uint64, ttl time.Duration) (uint64, error) {
+	now, err := s.memShelf.Put(ctx, key, body, rev, ttl)
+	if err == nil {
+		s.watch.Lock()
+		defer s.watch.Unlock()
+		for _, tell := range s.tell {
+			tell(Doc{Key: key, Rev: now, At: time.Now(), Body: body})
+		}
+	}
+	return now, err
+}
+
+func (s *toldShelf) Watch(ctx context.Context, prefix string, tell func(Doc)) error {
+	s.watch.Lock()
+	s.tell = append(s.tell, tell)
+	for d := range s.List(ctx, prefix) {
+		tell(d)
+	}
+	s.watch.Unlock()
+	<-ctx.Done()
+	return nil
+}
+
+// servers gives the presences of n servers on one shelf, which run until the
+// test ends.
+func servers(t *testing.T, n int) (list []*presences, shelf *toldShelf) {
+	shelf = &toldShelf{}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	t.Cleanup(func() { stop(); running.Wait() })
+	for range n {
+		s := New(Options{Log: newHistory(), Shelf: shelf, Credentials: Credentials{Dir: t.TempDir()}, Logger: slog.New(slog.DiscardHandler)})
+		running.Go(func() { s.presences.run(ctx) })
+		list = append(list, s.presences)
+	}
+	synctest.Wait()
+	return list, shelf
+}
+
+func aSession(gen uint64) *session {
+	x := &session{gatewayID: "g", gen: gen, since: time.Now(), hello: &wire.Hello{Software: "test", Backlog: wire.Backlog{N: 10, Bytes: 1000}}}
+	x.seen.Store(time.Now().UnixMilli())
+	return x
+}
+
+// Two servers agree on who is connected; a session that a server did not end
+// in order is over when the server has been silent for 90 s.
+func TestServersAgreeOnPresence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list, shelf := servers(t, 2)
+		a, b := list[0], list[1]
+		var news atomic.Int32
+		b.changed = func(string) { news.Add(1) }
+		connected := func(p *presences) (bool, uint64) {
+			time.Sleep(2 * presenceTick)
+			synctest.Wait()
+			got, _ := p.of("g")
+			return got.Connected, got.Gen
+		}
+		old := aSession(5)
+		a.opened(old)
+		if is, gen := connected(b); !is || gen != 5 || news.Load() != 1 {
+			t.Errorf("connected to a: b says %v, gen %d, told %d times", is, gen, news.Load())
+		}
+		newer := aSession(7)
+		b.opened(newer)
+		a.closed(old, nil) // a learns last
+		if is, gen := connected(a); !is || gen != 7 {
+			t.Errorf("moved to b: a says %v, gen %d", is, gen)
+		}
+		before := shelf.puts
+		time.Sleep(time.Hour)
+		if n := shelf.puts - before; n < 100 || n > 130 {
+			t.Errorf("renewed %d times in an hour", n)
+		}
+		if is, _ := connected(a); !is {
+			t.Error("a long session is over for a")
+		}
+		b.mu.Lock()
+		delete(b.held, "g") // as if b were killed: it renews nothing
+		b.mu.Unlock()
+		time.Sleep(presenceTTL - presenceRenew - 3*presenceTick)
+		if is, _ := connected(a); !is {
+			t.Error("over too early")
+		}
+		time.Sleep(presenceRenew)
+		if is, _ := connected(a); is {
+			t.Error("a server that is gone still holds its session")
+		}
+	})
+}
+
+// What arrives of the backlog is taken off what the gateway said that waits.
+func TestBacklogGoesDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list, _ := servers(t, 1)
+		p := list[0]
+		x := aSession(1)
+		p.opened(x)
+		h := newHistory()
+		e := gateway.EpochID{1}
+		u := h.data(e, 1, 4)
+		p.stored(x, Record{Kind: KindUpdate, Lane: wire.LaneLive, N: 4}, u)
+		p.stored(x, Record{Kind: KindUpdate, Lane: wire.LaneBacklog, N: 4}, u)
+		if got, _ := p.of("g"); got.Backlog.N != 6 || got.Backlog.Bytes != 600 || !time.UnixMicro(int64(got.Backlog.OldestTS)).Equal(at(4)) {
+			t.Errorf("%+v", got.Backlog)
+		}
+		p.stored(x, Record{Kind: KindUpdate, Lane: wire.LaneBacklog, N: 9}, u)
+		if got, _ := p.of("g"); got.Backlog != (wire.Backlog{}) {
+			t.Errorf("%+v", got.Backlog)
+		}
+	})
+}
+
+// Every alarm is told once when it begins and once when it is over.
+func TestAlarmsAreToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list, _ := servers(t, 1)
+		var log strings.Builder
+		lag := []ConsumerState{{Name: "ledger"}, {Name: "postgres"}}
+		a := &alarms{
+			presences: list[0], logger: slog.New(slog.NewTextHandler(&log, nil)), raised: map[string]alarm{},
+			backlogAge: time.Hour, consumerAge: 5 * time.Minute,
+			consumers: func(context.Context) ([]ConsumerState, error) { return lag, nil },
+		}
+		x := aSession(1)
+		list[0].opened(x)
+		told := func(want ...string) {
+			t.Helper()
+			for range 10 {
+				a.look(t.Context())
+			}
+			got := strings.Split(strings.TrimSuffix(log.String(), "\n"), "\n")
+			log.Reset()
+			if len(want) == 0 && len(got) == 1 && got[0] == "" {
+				return
+			}
+			if len(got) != len(want) {
+				t.Fatalf("told %q, want %q", got, want)
+			}
+			for i := range want {
+				if !strings.Contains(got[i], want[i]) {
+					t.Errorf("told %s, want %s", got[i], want[i])
+				}
+			}
+		}
+		told()
+		list[0].heard(x, &wire.Status{Figures: map[string]float64{"unacknowledged": 3, "oldest_unacknowledged_s": 3500}})
+		told()
+		time.Sleep(2 * time.Minute)
+		told(`level=WARN msg="The cloud lacks readings of g from`)
+		if a.count("backlog_age") != 1 || len(a.ofCloud()) != 0 {
+			t.Errorf("%d alarms", a.count("backlog_age"))
+		}
+		list[0].heard(x, &wire.Status{Figures: map[string]float64{"unacknowledged": 0}})
+		told(`msg="the alarm is over" alarm=backlog_age of=g after=20s`)
+		list[0].closed(x, nil)
+		told()
+		time.Sleep(time.Hour + time.Second)
+		told("alarm=backlog_age of=g") // what it measures while it is away, the cloud lacks
+		list[0].opened(aSession(2))
+		told("is over")
+		lag[1].Behind, lag[1].Oldest = 12, time.Now()
+		told()
+		time.Sleep(6 * time.Minute)
+		told(`alarm=consumer_lag of=postgres`)
+		if l := a.ofCloud(); len(l) != 1 || l[0].Subject != "postgres" || a.behind()[1].Behind != 12 {
+			t.Errorf("%+v", l)
+		}
+		lag[1] = ConsumerState{Name: "postgres"}
+		told("is over")
+	})
+}
