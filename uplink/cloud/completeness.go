@@ -54,6 +54,7 @@ type gapAnswer struct {
 	After    *uint64     `json:"after,omitempty"`
 	AtMost   *uint64     `json:"at_most,omitempty"`
 	Why      gateway.Why `json:"why"`
+	By       string      `json:"by"` // whose loss it is: gateway, cloud or unknown
 	T0       *time.Time  `json:"t0"`
 	T1       *time.Time  `json:"t1"`
 	Time     string      `json:"time"`
@@ -212,13 +213,16 @@ func (b *book) tell(ctx context.Context, e *epochTime, span timeRange, c *comple
 // add lists a gap, as far as there is room.
 func (c *completeness) add(a *epochAnswer, g gapAnswer) {
 	list := &a.Gaps
-	if g.Why == whyThinned {
+	switch g.By = blame(g.Why); {
+	case g.Why == whyThinned:
 		c.thinned++
 		list = &a.Thinned
-	} else {
+	case g.By == "cloud":
+		c.lost++
+	default:
 		c.gaps++
 	}
-	if c.gaps+c.thinned > maxGapsTold {
+	if c.gaps+c.thinned+c.lost > maxGapsTold {
 		c.Omitted++
 		return
 	}
@@ -227,8 +231,7 @@ func (c *completeness) add(a *epochAnswer, g gapAnswer) {
 
 // lost gives what the cloud's log lost of the epoch and nothing has replaced.
 func (e *epochTime) lost() []gapAnswer {
-	const why gateway.Why = "log_lost"
-	g := gapAnswer{Why: why, T0: utc(e.t0), T1: utc(e.t1), Time: e.quality.String()}
+	g := gapAnswer{Why: whyLogLost, By: blame(whyLogLost), T0: utc(e.t0), T1: utc(e.t1), Time: e.quality.String()}
 	switch {
 	case e.LogLost != nil && e.Upto > 0:
 		g.First, g.N = 1, e.Upto

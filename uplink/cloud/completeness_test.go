@@ -93,6 +93,19 @@ func TestComplete(t *testing.T) {
 	}
 }
 
+// What the cloud had acknowledged and lost is shown as its own loss.
+func TestTheCloudsOwnLoss(t *testing.T) {
+	h := newHistory()
+	e := h.epoch()
+	h.open("g", true, e)
+	h.send("g", aGap(e, 1, 10, gateway.WhyForgottenAfterAck))
+	h.send("g", aGap(e, 11, 10, gateway.WhyDropped))
+	c := ask(t, h, -1, -1, &e)
+	if g := c.Epochs[0].Gaps; c.Complete || len(g) != 2 || g[0].By != "cloud" || g[1].By != "gateway" || !strings.Contains(c.Sentence, "1 gap, 1 range that the cloud itself has lost") {
+		t.Errorf("%+v", c)
+	}
+}
+
 // While the gateway was off nothing was taken, and nothing is missing; unless
 // the epoch before has not arrived.
 func TestCompleteBetweenEpochs(t *testing.T) {

@@ -44,6 +44,9 @@ func (s *Server) useConsumers() {
 // whether it is.
 func (s *Server) admitReader(w http.ResponseWriter, r *http.Request, id string) bool {
 	known, err := s.known(r, id)
+	if err == nil && !known && gateway.ValidID(id) { // the ledger outlives the credential and the log
+		known, err = newBook(id, s.opt.Log, s.opt.Shelf).get(r.Context(), "ledger."+id+".page", new(page))
+	}
 	if err != nil {
 		s.opt.Logger.Error("cannot read the log", "error", err)
 		deny(w, http.StatusServiceUnavailable, "storage", "the log cannot be read at the moment")

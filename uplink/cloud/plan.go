@@ -105,16 +105,22 @@ func union(list []stretch) []stretch {
 func (b *book) records(ctx context.Context, stretches []stretch) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		for _, s := range stretches {
-			for r, err := range valid(b.log.Read(ctx, b.gatewayID, s.first)) {
-				if err == nil && r.Seq > s.last {
-					break
-				}
+			for r, err := range until(valid(b.log.Read(ctx, b.gatewayID, s.first)), s.last) {
 				if !yield(r, err) {
 					return
 				}
-				if r.Seq == s.last {
-					break
-				}
+			}
+		}
+	}
+}
+
+// until ends with the record that has the sequence last, without a look at
+// what comes behind it.
+func until(records iter.Seq2[Record, error], last uint64) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		for r, err := range records {
+			if err == nil && r.Seq > last || !yield(r, err) || r.Seq == last {
+				return
 			}
 		}
 	}

@@ -19,6 +19,17 @@ var whyWords = map[gateway.Why]string{
 	whyUnwitnessed:               "the cloud had them before it began to keep this ledger, and cannot tell gaps among them",
 }
 
+// blame says whose loss a gap is.
+func blame(why gateway.Why) string {
+	switch why {
+	case gateway.WhyForgottenAfterAck, whyDamaged, whyLogLost:
+		return "cloud"
+	case whyUnwitnessed:
+		return "unknown"
+	}
+	return "gateway"
+}
+
 // say tells of a gap in one sentence.
 func (g *gapAnswer) say() string {
 	words := whyWords[g.Why]

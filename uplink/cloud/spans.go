@@ -10,6 +10,7 @@ const (
 	whyThinned     gateway.Why = "thinned"     // summaries stand in place of the readings
 	whyDamaged     gateway.Why = "damaged"     // the log holds a record that cannot be read
 	whyUnwitnessed gateway.Why = "unwitnessed" // the log held them before the ledger began
+	whyLogLost     gateway.Why = "log_lost"    // the log held them, and was lost
 )
 
 // A span is a range of one epoch whose single readings the cloud does not
