@@ -269,3 +269,23 @@ func TestQuantityOfABareReading(t *testing.T) {
 		}
 	}
 }
+
+// The shortest row that says all it must is not taken for nonsense.
+func TestShortestRows(t *testing.T) {
+	u := &Update{Lane: LaneLive, Epoch: e1, First: 1, N: 2000}
+	for range u.N {
+		u.Readings = append(u.Readings, Row{Device: "d", Quantity: "q", Value: ptr(1.0), Timestamp: 1, Quality: "good", Time: "ntp"})
+	}
+	b, err := JSON.Encode(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = bytes.ReplaceAll(b, []byte(`"unit":"",`), nil)
+	if m, err := JSON.Decode(b); err == nil || !strings.Contains(err.Error(), "timestamp is missing") {
+		t.Errorf("%+v, %v", m, err) // 1 µs is no time in JSON
+	}
+	b = bytes.ReplaceAll(b, []byte(`1970-01-01T00:00:00.000Z`), []byte(`2025-05-29T12:45:00Z`))
+	if _, err := JSON.Decode(b); err != nil {
+		t.Error(err)
+	}
+}

@@ -13,6 +13,7 @@ const (
 	maxNesting = 8   // of a message, its own braces counted
 	maxMembers = 256 // of one object
 	maxList    = 256 // elements of a list, rows excepted
+	leastRow   = 100 // bytes of a row, at least: what is shorter lacks a field
 )
 
 // scanEnvelope checks what encoding/json leaves open, before anything is
@@ -100,7 +101,7 @@ func (s *scanner) limit(object bool) int {
 	case s.inner:
 		return MaxEventBody
 	case rows && s.depth == 2:
-		return MaxBlockN
+		return min(MaxBlockN, max(maxList, len(s.in)/leastRow))
 	}
 	return maxList
 }

@@ -97,7 +97,7 @@ func (m *Welcome) validate() error {
 	case m.SpreadS < 0, m.SpreadS > 86400, m.RetainS < 0, m.RetainS > 365*86400:
 		return errors.New("spread_s or retain_s is out of range")
 	}
-	return errors.Join(validTime(m.Time), m.Lim.validate(), m.Win.validate(), validAcks(m.Epochs), validEventAck(m.Events), m.Cfg.validate())
+	return errors.Join(validTime(m.Time), m.Lim.validate(), m.Win.validate(), validAcks(m.Epochs), validEventAck(m.Events), m.Cfg.validate(), validCaps(m.Caps))
 }
 
 func (w *Windows) validate() error {
@@ -161,9 +161,11 @@ func (m *Update) validContent() error {
 	}
 	switch {
 	case kinds > 1:
-		return errors.New("has more than one of blocks, readings, gap and thinned")
+		return errors.New("has more than one of blocks, packed, readings, gap and thinned")
 	case m.Thinned != nil && len(m.Thinned) == 0:
 		return errors.New("has an empty thinned block")
+	case m.Packed != nil && len(m.Packed) == 0:
+		return errors.New("has an empty packed block")
 	case len(m.Packed) > 0 && m.N > MaxBlockN, len(m.Packed) > MaxPacked:
 		return fmt.Errorf("n is %d with a packed block of %d bytes", m.N, len(m.Packed))
 	case blocks > MaxBlocks:

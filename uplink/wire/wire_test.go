@@ -321,6 +321,7 @@ func TestDecodeRefusesBadCBOR(t *testing.T) {
 		"indefinite map":   "bf000c0a01ff",
 		"tagged":           "a2000c0ac101",
 		"trailing byte":    "a2000c0a0100",
+		"empty packed":     "a700030a010b509f0102030405060708090a0b0c0d0e0f0c010d010e8141011440",
 		"empty thinned":    "a700030a010b509f0102030405060708090a0b0c0d0e0f0c010d010e8141011040",
 		"claims 2^32 keys": "ba ff ff ff ff 00 0c",
 	} {
