@@ -219,6 +219,7 @@ func (u *Uplink) reach(ctx context.Context, to *endpoint) (*transport, error) {
 }
 
 func (u *Uplink) dial(ctx context.Context, host string) (*transport, error) {
+	u.at("dial")
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	socket, err := u.o.Dial(ctx, "tcp", host)
@@ -232,6 +233,7 @@ func (u *Uplink) dial(ctx context.Context, host string) (*transport, error) {
 
 // secure shakes hands with who must be the cloud.
 func (u *Uplink) secure(ctx context.Context, to *endpoint, under *transport, authorities *x509.CertPool) (*tls.Conn, error) {
+	u.at("TLS")
 	name, _, _ := net.SplitHostPort(to.host) // made by JoinHostPort
 	conf := &tls.Config{ServerName: name, RootCAs: authorities, MinVersion: tls.VersionTLS12, Time: u.now}
 	if c := u.presented.Load(); c != nil && c.cert != nil {
@@ -253,6 +255,7 @@ func (u *Uplink) upgrade(ctx context.Context, under *transport, authorities *x50
 	if err != nil {
 		return nil, until, err
 	}
+	u.at("upgrade")
 	dialer := websocket.Dialer{
 		NetDialTLSContext: func(context.Context, string, string) (net.Conn, error) { return secure, nil },
 		HandshakeTimeout:  upgradeTimeout,

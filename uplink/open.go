@@ -37,6 +37,13 @@ func (u *Uplink) hello() *wire.Hello {
 			m.Events.Acked = acked.Seq
 		}
 	}
+	if u.o.Waiting != nil {
+		bytes, oldest := u.o.Waiting()
+		m.Backlog.Bytes = bytes
+		if !oldest.IsZero() {
+			m.Backlog.OldestTS = wire.Time(oldest.UnixMicro())
+		}
+	}
 	if u.o.Commands != nil {
 		m.Caps = append(m.Caps, "commands")
 	}
@@ -63,6 +70,7 @@ func (u *Uplink) hello() *wire.Hello {
 func (u *Uplink) open(ctx context.Context, l *line) (*session, error) {
 	stop := context.AfterFunc(ctx, func() { l.raw.Close() })
 	defer stop()
+	u.at("hello")
 	hello := u.hello()
 	if err := l.write(hello); err != nil {
 		return nil, &stageError{"welcome", helloTimeout, err}

@@ -26,6 +26,7 @@ const (
 type Status struct {
 	State     State      `json:"state"`
 	Endpoint  string     `json:"endpoint"`             // of the present session, or tried next
+	Stage     string     `json:"stage,omitempty"`      // of connecting: "dial", "TLS", "upgrade", "hello"
 	Since     time.Time  `json:"since"`                // of State, "connecting" and "waiting" taken as one
 	NextTry   time.Time  `json:"next_try,omitzero"`    // when waiting
 	LastError string     `json:"last_error,omitempty"` // in words; stays after recovery
@@ -95,6 +96,9 @@ func (u *Uplink) set(change func(*Status)) {
 	if !connected(s.State) {
 		s.Session, s.Level, s.Encoding, s.PausedBy, s.RTTMS, s.Clock = "", "", "", "", 0, nil
 	}
+	if s.State != Connecting {
+		s.Stage = ""
+	}
 	if s.State == Connecting || connected(s.State) || s.State == Off {
 		s.NextTry = time.Time{}
 	}
@@ -103,3 +107,6 @@ func (u *Uplink) set(change func(*Status)) {
 func trying(s State) bool { return s == Waiting || s == Connecting }
 
 func connected(s State) bool { return s == Online || s == Paused || s == Draining }
+
+// at tells how far connecting has come.
+func (u *Uplink) at(stage string) { u.set(func(s *Status) { s.Stage = stage }) }

@@ -66,6 +66,9 @@ type Options struct {
 	// bound on its error, at every answer; may be nil.
 	SessionTime func(offset int64, bound time.Duration)
 	Report      func() *wire.Status // how the gateway is; may be nil
+	// Waiting gives the bytes that the waiting readings take, about, and when
+	// the oldest was measured, for hello; may be nil.
+	Waiting func() (bytes uint64, oldest time.Time)
 
 	Conditions Conditions
 	Log        *slog.Logger

@@ -91,7 +91,7 @@ func (d *daemon) start() (err error) {
 		Proxy: proxyAddress(cfg.Uplink), ProxyAuthorities: authorities(cfg.Uplink.ProxyCA),
 		GatewayID: d.id, InstallID: d.store.InstallID(), Software: "fieldgate/" + version,
 		Source: d.store, Commands: d.door, Config: d.configurer(outgoing), Outgoing: outgoing, Clock: d.clock, Floor: d.floor, CloudTime: d.store.SetCloudTime,
-		SessionTime: d.clock.SessionTime, Report: d.report,
+		SessionTime: d.clock.SessionTime, Report: d.report, Waiting: d.waiting,
 		Budget: uplink.Budget{Limit: int64(cfg.Uplink.Budget), Floor: cfg.Uplink.BudgetFloor}, Kept: d.store.Kept(), Keep: d.store.Keep,
 		JSON: cfg.Uplink.Encoding == "json", Unacknowledged: cfg.Uplink.Unacknowledged,
 		Conditions: d.health, Log: d.log, Dial: d.dial,

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/sample"
@@ -46,4 +47,22 @@ func (d *daemon) keepTime(ctx context.Context) error {
 		}
 	})
 	return nil
+}
+
+// waiting gives about how many bytes wait for the cloud, by the share of them
+// in what is stored, and when the oldest was measured.
+func (d *daemon) waiting() (bytes uint64, oldest time.Time) {
+	st := d.store.Stats()
+	if st.Unacked == 0 {
+		return 0, time.Time{}
+	}
+	if all := st.Stored + st.Journal + st.Head; all > 0 {
+		share := min(1, float64(st.Unacked)/float64(all))
+		bytes = uint64(share * float64(st.Bytes+st.JournalBytes))
+	}
+	if st.OldestUnackedAge > 0 {
+		anchor := d.clock.Anchor()
+		oldest = anchor.Wall(d.clock.Stamp()).Add(-st.OldestUnackedAge)
+	}
+	return bytes, oldest
 }

@@ -41,6 +41,7 @@ const (
 type Uplink struct {
 	State     UplinkState `json:"state"`
 	Endpoint  string      `json:"endpoint,omitempty"`
+	Stage     string      `json:"stage,omitempty"` // of connecting: "dial", "TLS", "upgrade", "hello"
 	Since     time.Time   `json:"since,omitzero"`
 	NextTry   time.Time   `json:"next_try,omitzero"`
 	LastError string      `json:"last_error,omitempty"`
