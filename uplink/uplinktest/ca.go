@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"math/big"
 	"time"
@@ -29,6 +30,11 @@ func NewCA() (*CA, error) {
 	ca.cert, ca.key = cert, key
 	ca.Pool.AddCert(cert)
 	return ca, nil
+}
+
+// PEM gives the authority's certificate.
+func (ca *CA) PEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})
 }
 
 // Server gives the configuration of a server with that name.
