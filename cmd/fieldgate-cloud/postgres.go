@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 
@@ -15,17 +16,30 @@ type postgresFlag struct {
 	Postgres *string `placeholder:"DSN" help:"Carry everything into this PostgreSQL database too: \"postgres://user@host/name\", \"host=… dbname=…\", or @FILE for a file that holds one of these. What it leaves out, or all if it is empty, comes from PGHOST, PGPASSFILE and the like."`
 }
 
-// sink gives what carries readings into the database until ctx is done; what
-// does nothing if none is named.
-func (f postgresFlag) sink(feed cloud.Feed, log *slog.Logger) (func(ctx context.Context), error) {
+// A sink carries readings into the database; the zero sink does nothing.
+type sink struct{ *postgres.Sink }
+
+func (f postgresFlag) sink(feed cloud.Feed, log *slog.Logger) (sink, error) {
 	if f.Postgres == nil {
-		return func(context.Context) {}, nil
+		return sink{}, nil
 	}
 	s, err := postgres.New(postgres.Options{Feed: feed, DSN: *f.Postgres, Logger: log})
 	if err != nil {
-		return nil, fmt.Errorf("--postgres: %w", err)
+		return sink{}, fmt.Errorf("--postgres: %w", err)
 	}
-	return s.Run, nil
+	return sink{s}, nil
+}
+
+func (s sink) run(ctx context.Context) {
+	if s.Sink != nil {
+		s.Run(ctx)
+	}
+}
+
+func (s sink) metrics(w io.Writer) {
+	if s.Sink != nil {
+		s.WriteMetrics(w)
+	}
 }
 
 // beside has a worker run for as long as main does.

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,6 +99,14 @@ func TestDatabaseMissing(t *testing.T) {
 	say(t, conn, five(t, e, 1))
 	if m, err := hear(conn); err != nil || m.(*wire.Ack).Epochs[0].Upto != 5 {
 		t.Fatalf("got %+v, %v", m, err)
+	}
+	operator, err := os.ReadFile(filepath.Join(state, "operator.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics, err := io.ReadAll(p.get("/metrics", http.Header{"Authorization": {"Bearer " + strings.TrimSpace(string(operator))}}).Body)
+	if err != nil || !strings.Contains(string(metrics), "fieldgate_cloud_postgres_up 0\n") || !strings.Contains(string(metrics), "fieldgate_cloud_postgres_readings_total 0\n") {
+		t.Errorf("the metrics do not tell of it (%v):\n%s", err, metrics)
 	}
 	if code := p.end(syscall.SIGTERM); code != 0 {
 		t.Errorf("ended with %d", code)

@@ -85,7 +85,7 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 	}
 	site := cloud.New(cloud.Options{
 		Log: records, Feed: records, Shelf: records, Bus: records,
-		Credentials: keyring, GatewayCA: &gatewayCA, OperatorToken: token, Health: records.Health, Logger: log,
+		Credentials: keyring, GatewayCA: &gatewayCA, OperatorToken: token, Health: records.Health, Metrics: carry.metrics, Logger: log,
 	})
 	server.Store(site)
 	if err := noteAddress(c.State, ln.Addr()); err != nil {
@@ -95,7 +95,7 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 		"ca_file", c.caFile(), "operator_token_file", tokenFile, "level", records.Level())
 	tellManager(ctx, log, fmt.Sprintf("serving on %s", ln.Addr()))
 	err = serve(ctx, records, func(ctx context.Context) error {
-		return beside(ctx, carry, func(ctx context.Context) error { return site.Serve(ctx, ln, cert) })
+		return beside(ctx, carry.run, func(ctx context.Context) error { return site.Serve(ctx, ln, cert) })
 	})
 	log.Info("stopped")
 	return err

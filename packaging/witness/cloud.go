@@ -23,11 +23,12 @@ import (
 // A Cloud is the program fieldgate-cloud on this machine's loopback, with one
 // gateway enrolled.
 type Cloud struct {
-	Program string // path of fieldgate-cloud
-	State   string // its state folder
-	Addr    string // "127.0.0.1:port"
-	Gateway string // gateway_id
-	Name    string // by which the gateway reaches it; it gets a certificate for it
+	Program string   // path of fieldgate-cloud
+	State   string   // its state folder
+	Addr    string   // "127.0.0.1:port"
+	Gateway string   // gateway_id
+	Name    string   // by which the gateway reaches it; it gets a certificate for it
+	Flags   []string // more for fieldgate-cloud run
 
 	server *exec.Cmd // nil: stopped
 }
@@ -52,7 +53,7 @@ func (c *Cloud) Start(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	c.server = exec.Command(c.Program, "run", "--listen", c.Addr, "--state", c.State, "--name", c.Name)
+	c.server = exec.Command(c.Program, append([]string{"run", "--listen", c.Addr, "--state", c.State, "--name", c.Name}, c.Flags...)...)
 	c.server.Stderr = log
 	c.server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := c.server.Start(); err != nil {

@@ -22,7 +22,6 @@ const (
 	batchMost    = 256
 	retryAtFirst = time.Second
 	retryAtMost  = 30 * time.Second
-	lateAfter    = 5 * time.Minute // older records than this are told once
 )
 
 // Options says where a Sink reads and writes. Feed and DSN are required.
@@ -73,7 +72,6 @@ type Sink struct {
 
 	mu    sync.Mutex // guards what follows
 	state State
-	late  bool
 }
 
 // New makes a sink. It does not connect; an error is one of the DSN.
@@ -263,25 +261,15 @@ func (s *Sink) trouble(ctx context.Context, err error) {
 	s.wait = min(2*s.wait, retryAtMost)
 }
 
-// wrote notes what is in the database, and tells of a change for the better,
-// or of a sink that is far behind.
+// wrote notes what is in the database, and tells of a change for the better.
 func (s *Sink) wrote(upto time.Time, took Figures) {
 	s.mu.Lock()
 	was, since := s.state.Err, s.state.Since
 	s.state.Err, s.state.Since, s.state.Upto = nil, time.Time{}, upto
 	s.state.add(took)
-	behind := time.Since(upto)
-	turned := s.late != (behind > lateAfter)
-	s.late = behind > lateAfter
 	s.mu.Unlock()
 	if was != nil {
 		s.log.Info("PostgreSQL takes readings again", "after", time.Since(since).Round(time.Second))
-	}
-	switch {
-	case turned && behind > lateAfter:
-		s.log.Warn("PostgreSQL is behind the log", "by", behind.Round(time.Second))
-	case turned:
-		s.log.Info("PostgreSQL has caught up with the log")
 	}
 }
 
