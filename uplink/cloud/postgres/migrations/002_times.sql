@@ -49,9 +49,9 @@ select g.gateway, replace(e.epoch::text, '-', '') as epoch, r.seq, c.device, c.q
 	r.measured_at, clock_name(a.quality) as time_quality, r.corrected_at,
 	(select k.received_at from arrivals k where k.epoch = r.epoch and k.first <= r.seq order by k.first desc limit 1) as received_at
 from readings r
-join epochs e on e.id = r.epoch
-join gateways g on g.id = e.gateway
 join channels c on c.id = r.channel
+join gateways g on g.id = c.gateway  -- so that gateway, device and quantity lead to the index
+join epochs e on e.id = r.epoch
 join anchors a on a.id = r.anchor;
 
 create view gaps_v as

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud"
+)
+
+// copyCmd is a step from one machine to a cluster.
+type copyCmd struct {
+	keyringFlags `embed:""`
+}
+
+// Run copies the credentials of a state directory to a cluster.
+func (c copyCmd) Run(ctx context.Context, out *output) error {
+	if len(c.NATS) == 0 {
+		return fmt.Errorf("%w: name the cluster with --nats", errUsage)
+	}
+	var n int
+	err := c.with(ctx, func(keyring cloud.Credentials) (err error) {
+		n, err = c.credentials().CopyTo(keyring)
+		return err
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("%d credentials were copied before this", n), err)
+	}
+	_, err = fmt.Fprintf(out.stdout, "%d credentials copied\n", n)
+	return err
+}
