@@ -35,7 +35,9 @@ type gatehouse struct {
 	creds cloud.Credentials
 	log   *jetstream.Log
 	pool  *x509.CertPool
-	addrs []string // of each server
+	cert  tls.Certificate // of the servers
+	ca    tls.Certificate // of the gateways
+	addrs []string        // of each server
 }
 
 // inGatehouse starts some servers of one cloud; with shelf their credentials
@@ -48,12 +50,11 @@ func inGatehouse(t *testing.T, servers int, shelf bool, certLife time.Duration) 
 	if shelf {
 		g.creds = cloud.Credentials{Shelf: g.log}
 	}
-	cert, err := cloud.Certificate(dir, nil)
-	if err != nil {
+	var err error
+	if g.cert, err = cloud.Certificate(dir, nil); err != nil {
 		t.Fatal(err)
 	}
-	ca, err := cloud.GatewayCA(dir)
-	if err != nil {
+	if g.ca, err = cloud.GatewayCA(dir); err != nil {
 		t.Fatal(err)
 	}
 	pemText, err := os.ReadFile(filepath.Join(dir, cloud.CAFile))
@@ -61,23 +62,23 @@ func inGatehouse(t *testing.T, servers int, shelf bool, certLife time.Duration) 
 		t.Fatal(err)
 	}
 	for range servers {
-		g.serve(cert, ca, certLife)
+		g.serve(certLife)
 	}
 	return g
 }
 
-func (g *gatehouse) serve(cert, ca tls.Certificate, certLife time.Duration) {
+func (g *gatehouse) serve(certLife time.Duration) {
 	g.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		g.Fatal(err)
 	}
 	server := cloud.New(cloud.Options{
-		Log: g.log, Shelf: g.log, Credentials: g.creds, OperatorToken: operatorToken, GatewayCA: &ca, CertLife: certLife, Logger: quiet(g),
+		Log: g.log, Shelf: g.log, Credentials: g.creds, OperatorToken: operatorToken, GatewayCA: &g.ca, CertLife: certLife, Logger: quiet(g),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
-	go func() { ended <- server.Serve(ctx, ln, cert) }()
+	go func() { ended <- server.Serve(ctx, ln, g.cert) }()
 	g.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
