@@ -17,6 +17,7 @@ const (
 	renewLook   = time.Hour        // how often it is looked whether it is time
 	renewWithin = 30 * time.Second // for the answer
 	renewMost   = 64 << 10         // bytes of it
+	deniedKept  = 4                // credentials that were refused lately; a gateway holds two
 )
 
 // errRenewed ends a session in favour of one with the next credential.
@@ -122,6 +123,9 @@ func (u *Uplink) post(ctx context.Context, at *endpoint, body []byte) ([]byte, e
 // another credential, or an exchange of a certificate that has ended. It
 // reports whether to try again soon.
 func (u *Uplink) afterRefusal(ctx context.Context) bool {
+	if shown := u.presented.Load(); shown != nil {
+		u.denied = append(u.denied[max(0, len(u.denied)-deniedKept+1):], *shown)
+	}
 	if !u.o.Identity.Refused() {
 		return false
 	}

@@ -121,3 +121,43 @@ func TestCredentialIsExchangedInTime(t *testing.T) {
 		})
 	}
 }
+
+// two is an Identity that holds two tokens and shows them in turn.
+type two struct {
+	*keys
+	second bool
+}
+
+func (k *two) Show() (string, *tls.Certificate, error) {
+	if k.second {
+		return token2, nil, nil
+	}
+	return token, nil, nil
+}
+
+func (k *two) Refused() bool {
+	k.second = !k.second
+	return k.second
+}
+
+// A cloud that refuses both of two credentials is not asked again and again.
+func TestBothCredentialsRefused(t *testing.T) {
+	inWorld(t, func(w *world, o *uplink.Options) {
+		o.Identity = &two{keys: &keys{}}
+		w.cloud.Token = "another"
+	}, func(w *world) {
+		w.until(time.Minute, "refused", func() bool { return w.up.Status().State == uplink.Refused })
+		before := w.net.Dials()
+		if before != 2 {
+			t.Errorf("%d tries until it waits", before)
+		}
+		w.pass(4 * time.Minute)
+		if n := w.net.Dials() - before; n != 0 {
+			t.Errorf("%d tries in four minutes", n)
+		}
+		w.pass(4 * time.Hour)
+		if n := w.net.Dials() - before; n < 4 || n > 100 {
+			t.Errorf("%d tries in four hours", n)
+		}
+	})
+}

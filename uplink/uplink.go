@@ -83,6 +83,7 @@ type Uplink struct {
 	woken  chan struct{}
 	meter  *meter
 
+	denied    []credential               // refused since the last session; owned by Run
 	presented atomic.Pointer[credential] // of the present try
 	atFloor   atomic.Bool                // certificates are checked at the floor, in the present try
 
@@ -248,6 +249,7 @@ func (u *Uplink) serve(ctx context.Context, s *session) (err error, moved bool) 
 	defer beside.Wait()
 	defer end(nil)
 	if !u.o.Unacknowledged {
+		u.denied = nil
 		u.o.Identity.Accepted(time.Time{})
 		beside.Go(func() { u.keepRenewed(own, end) })
 	}

@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -155,9 +156,8 @@ func (u *Uplink) nextTry(at time.Time) {
 	})
 }
 
-// renewed reports whether there is another credential than the one refused.
+// renewed reports whether there is another credential than those refused.
 func (u *Uplink) renewed() bool {
 	shown, err := u.credential()
-	was := u.presented.Load()
-	return err == nil && (was == nil || !shown.same(*was))
+	return err == nil && !slices.ContainsFunc(u.denied, shown.same)
 }
