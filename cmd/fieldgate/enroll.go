@@ -53,7 +53,9 @@ func (k enrollCommand) Run(ctx context.Context, c console) error {
 	if err := os.MkdirAll(cfg.Store.Dir, 0o700); err != nil {
 		return fmt.Errorf("make the state directory: %w", err)
 	}
-	grant, err := identity.Enrolment{URL: k.URL, Token: token, Certificate: k.MTLS, Dir: cfg.Store.Dir, Client: client}.Enroll(ctx)
+	grant, err := identity.Enrolment{
+		URL: k.URL, Token: token, Certificate: k.MTLS, Dir: cfg.Store.Dir, Seed: secretFile(cfg.Uplink.TokenFile), Client: client,
+	}.Enroll(ctx)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,10 @@ type Enrolment struct {
 	Token       string // one-time, fge1_<gateway>_<32 hex>
 	Certificate bool   // ask for a certificate, for a key that never leaves this board; else for a bearer token
 	Dir         string // the state directory
-	Client      *http.Client
+	// Seed is that of Options: what it gives counts as taken over, and does
+	// not take the place of what comes now.
+	Seed   func() (string, error)
+	Client *http.Client
 }
 
 // A pending is an enrolment that has begun: sent again, it is the same.
@@ -78,6 +81,9 @@ func (e Enrolment) Enroll(ctx context.Context) (Grant, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errDamaged) {
 		return grant, err
 	}
+	if seed, err := e.seed(); err == nil && held.Seed != seedHash(seed) {
+		held = contents{Seed: seedHash(seed), Keys: []key{{Token: strings.TrimSpace(seed)}}}
+	}
 	if len(held.Keys) > 0 && held.Keys[len(held.Keys)-1].same(next) {
 		held.Keys = held.Keys[:len(held.Keys)-1] // the same answer again
 	}
@@ -87,6 +93,13 @@ func (e Enrolment) Enroll(ctx context.Context) (Grant, error) {
 	}
 	_ = os.Remove(filepath.Join(e.Dir, pendingFile)) // of no use any more, and no harm
 	return grant, nil
+}
+
+func (e Enrolment) seed() (string, error) {
+	if e.Seed == nil {
+		return "", fs.ErrNotExist
+	}
+	return e.Seed()
 }
 
 func (k key) same(o key) bool { return k.Token == o.Token && k.Certificate == o.Certificate }

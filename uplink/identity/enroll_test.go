@@ -113,3 +113,29 @@ func TestCertificateRequestIsTheSame(t *testing.T) {
 		t.Errorf("another token, the same key: %v", err)
 	}
 }
+
+// An old token that the configuration still names does not take the place of
+// what enrolment gave; another one that an operator puts there later does.
+func TestEnrollBesideASeed(t *testing.T) {
+	cloud := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(Grant{GatewayID: "g", Token: "fg1_g_new"})
+	}))
+	defer cloud.Close()
+	dir, seed := t.TempDir(), "fg1_g_seed"
+	read := func() (string, error) { return seed, nil }
+	e := Enrolment{URL: cloud.URL, Token: onceToken, Dir: dir, Seed: read, Client: cloud.Client()}
+	if _, err := e.Enroll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	k := New(Options{Dir: dir, Seed: read, Log: quiet})
+	for _, want := range []string{"fg1_g_new", "fg1_g_seed", "fg1_g_new"} { // each refused in turn
+		if token, _, err := k.Show(); token != want || err != nil {
+			t.Errorf("shows %q, %v, want %q", token, err, want)
+		}
+		k.Refused()
+	}
+	seed = "fg1_g_later"
+	if token, _, err := k.Show(); token != seed || err != nil {
+		t.Errorf("shows %q, %v", token, err)
+	}
+}
