@@ -215,6 +215,7 @@ func TestBootClock(t *testing.T) {
 	}
 	none, rtc, ntp, step, worse := anchor(0, 7, gateway.ClockNone), anchor(10, 5000, gateway.ClockRTC),
 		anchor(100, 1000, gateway.ClockNTP), anchor(200, 1050, gateway.ClockNTP), anchor(300, 9, gateway.ClockNone)
+	session, late := anchor(50, 1200, gateway.ClockSession), anchor(900, 1300, gateway.ClockNTP)
 	for name, c := range map[string]struct {
 		anchors []wire.Anchor
 		want    map[int64]wire.Anchor
@@ -222,6 +223,7 @@ func TestBootClock(t *testing.T) {
 		"a guess":             {[]wire.Anchor{none}, map[int64]wire.Anchor{0: none, 500: none}},
 		"better than a guess": {[]wire.Anchor{none, rtc}, map[int64]wire.Anchor{0: rtc, 50: rtc}},
 		"known later":         {[]wire.Anchor{none, rtc, ntp}, map[int64]wire.Anchor{0: ntp, 50: ntp, 150: ntp}},
+		"the nearest later":   {[]wire.Anchor{rtc, session, late}, map[int64]wire.Anchor{20: session, 70: session, 999: late}},
 		"stepped":             {[]wire.Anchor{ntp, step}, map[int64]wire.Anchor{0: ntp, 150: ntp, 200: step, 999: step}},
 		"no longer known":     {[]wire.Anchor{worse, ntp, step}, map[int64]wire.Anchor{250: step, 400: step}},
 	} {

@@ -90,6 +90,12 @@ func TestLedgerOutlivesAPurge(t *testing.T) {
 		p.acked(readings(t, next, 10*i+1, 10, 10))
 	}
 	s.entered()
+	shown, err := io.ReadAll(s.get("/metrics", operatorToken).Body)
+	for _, name := range []string{"ledger_records_total 16\n", "ledger_behind_seconds ", "live_clients 0\n", "live_lost_total 0\n", `alarms{code="backlog_age"} 0`} {
+		if err != nil || !strings.Contains(string(shown), "fieldgate_cloud_"+name) {
+			t.Errorf("the figures lack %s, %v", name, err)
+		}
+	}
 	before := s.complete("")
 	if err := s.log.Purge(t.Context(), 0); err != nil {
 		t.Fatal(err)

@@ -1,9 +1,11 @@
 package cloud
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -87,6 +89,13 @@ func TestSlowLiveClient(t *testing.T) {
 			tellValues(t, h, seq, 10)
 			seq += 10
 		}
+		for range 27 {
+			tellValues(t, h, seq, 10)
+			seq += 10
+		}
+		if c.err != nil || c.lost == 0 {
+			t.Errorf("after the first loss: %v, %d lost", c.err, c.lost)
+		}
 		for end := time.Now().Add(livePatience + 2*time.Second); time.Now().Before(end); time.Sleep(time.Second) {
 			for range 27 {
 				tellValues(t, h, seq, 10)
@@ -98,6 +107,84 @@ func TestSlowLiveClient(t *testing.T) {
 		}
 		if len(h.clients) != 0 {
 			t.Error("it is still served")
+		}
+	})
+}
+
+// A channel that says little is not crowded out by one that says much.
+func TestQuietSeriesStays(t *testing.T) {
+	h := newFeedHub(nil, slog.Default())
+	c, err := h.subscribe(liveFilter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tellValues(t, h, 1, 3) // q2 is not told again
+	for i := range uint64(2 * liveQueue) {
+		tellValues(t, h, 4+2*i, 2)
+	}
+	texts, _, _, _ := h.take(c, nil)
+	if !slices.ContainsFunc(texts, func(b []byte) bool { return strings.Contains(string(b), `"quantity":"q2"`) }) {
+		t.Error("the only value of q2 was left out")
+	}
+}
+
+// Of an update that overlaps what was stored before, only the rest is told.
+func TestOverlapIsNotTold(t *testing.T) {
+	h := newFeedHub(nil, slog.Default())
+	c, err := h.subscribe(liveFilter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hist := newHistory()
+	body, err := wire.Encode(hist.data(gateway.EpochID{1}, 1, 5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.hear("g", 4, body)
+	if texts, _, _, _ := h.take(c, nil); len(texts) != 2 {
+		t.Errorf("%d readings told, want 2", len(texts))
+	}
+}
+
+// A racingShelf lets somebody else in between Get and what follows.
+type racingShelf struct {
+	memShelf
+	between func()
+}
+
+func (s *racingShelf) Get(ctx context.Context, key string) (Doc, error) {
+	d, err := s.memShelf.Get(ctx, key)
+	if f := s.between; f != nil {
+		s.between = nil
+		f()
+	}
+	return d, err
+}
+
+// Two who come with the same ticket at the same time: one gets in.
+func TestTicketIsGoodOnce(t *testing.T) {
+	shelf := &racingShelf{}
+	here, there := &tickets{shelf: shelf}, &tickets{shelf: shelf}
+	ticket, err := here.issue(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var second bool
+	shelf.between = func() { second = there.redeem(t.Context(), ticket) }
+	if first := here.redeem(t.Context(), ticket); first || !second {
+		t.Errorf("let in: %v and %v", first, second)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		for _, shelf := range []Shelf{nil, &memShelf{}} {
+			late := &tickets{shelf: shelf, open: map[string]time.Time{}}
+			ticket, err := late.issue(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(ticketTTL + time.Second)
+			if late.redeem(t.Context(), ticket) {
+				t.Error("an old ticket is good")
+			}
 		}
 	})
 }

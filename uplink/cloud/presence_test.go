@@ -87,7 +87,13 @@ func TestServersAgreeOnPresence(t *testing.T) {
 		}
 		newer := aSession(7)
 		b.opened(newer)
+		if is, gen := connected(a); !is || gen != 5 {
+			t.Errorf("a still holds its session, and says %v, gen %d", is, gen)
+		}
 		a.closed(old, nil) // a learns last
+		if is, gen := connected(b); !is || gen != 7 {
+			t.Errorf("b says %v, gen %d", is, gen)
+		}
 		if is, gen := connected(a); !is || gen != 7 {
 			t.Errorf("moved to b: a says %v, gen %d", is, gen)
 		}
