@@ -71,6 +71,7 @@ soak: build
 	go test -race -timeout 2h -run 'TestModel' ./store -rapid.checks $$(( $(SOAK) * 500 ))
 	go test -timeout 2h -v -run 'TestFleetComesBack' ./uplink/cloud -fleet 5000
 	go test -timeout 2h -v -run 'TestIdleMemory' ./uplink/cloud -fleet 2000
+	go test -timeout 2h -v ./uplink/cloud/model -histories $$(( $(SOAK) * 100 ))
 
 dashboard:
 	go run -C packaging/tools ./dashboard

@@ -51,6 +51,7 @@ var doors = map[string][]string{
 	"uplink/cloud":            {"gateway", "store/block", "uplink/wire"},
 	"uplink/cloud/natstest":   {},
 	"uplink/cloud/jetstream":  {"gateway", "uplink/cloud", "uplink/wire"},
+	"uplink/cloud/model":      {},
 	"uplink/cloud/postgres":   {"gateway", "store/block", "uplink/cloud", "uplink/wire"},
 	"uplink/identity":         {},
 	"uplink/uplinktest":       {"gateway", "store/block", "uplink/wire"},

@@ -1,0 +1,206 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/store/storetest"
+	"github.com/fieldgate/fieldgate/uplink"
+)
+
+const (
+	remembered = 4 // copies of the log and of the card that are kept
+	wholeLine  = 200_000
+)
+
+// A step is one thing that happens. It reports false if it cannot happen now.
+type step struct {
+	name   string
+	weight int
+	do     func(*world) bool
+}
+
+var steps = []step{
+	{"append", 30, func(w *world) bool { w.any().append(1 + w.r.IntN(w.lot())); return true }},
+	{"wait", 12, func(w *world) bool { w.pass(w.upTo(20 * time.Second)); return true }},
+	{"wait long", 4, func(w *world) bool { w.pass(w.upTo(25 * time.Minute)); return true }},
+	{"power cut", 5, (*world).powerCut},
+	{"reopen", 2, func(w *world) bool { b := w.any(); b.stop(); b.boot(); return true }},
+	{"image", 3, func(w *world) bool { w.images = remember(w.images, w.boards[0].image()); return true }},
+	{"restore image", 1, (*world).restore},
+	{"clone", 1, (*world).clone},
+	{"end of clone", 2, (*world).endClone},
+	{"split", 3, func(w *world) bool { _, err := w.any().store.Split(); w.must(err); return true }},
+	{"drop", 1, (*world).drop},
+	{"wake", 6, func(w *world) bool { w.any().up.Wake(); return true }},
+	{"cut", 4, func(w *world) bool { w.net.Cut(); return true }},
+	{"cut in a frame", 3, func(w *world) bool { w.net.CutAfter(1 + w.r.IntN(wholeLine)); return true }},
+	{"whole line", 3, func(w *world) bool { w.net.CutAfter(0); return true }},
+	{"stall", 3, func(w *world) bool { w.net.Stall(); return true }},
+	{"resume", 3, func(w *world) bool { w.net.Resume(); return true }},
+	{"move", 4, (*world).move},
+	{"restart server", 2, func(w *world) bool { w.restart(w.server()); return true }},
+	{"kill server", 3, func(w *world) bool { w.kill(w.server()); return true }},
+	{"remember log", 6, func(w *world) bool { w.logs = remember(w.logs, w.look(w.logDir)); return true }},
+	{"crash log", 2, func(w *world) bool { w.loseLog(nil, w.r.IntN(2) == 0); return true }},
+	{"restore log", 2, (*world).restoreLog},
+	{"lose log", 1, (*world).loseAll},
+}
+
+func (w *world) any() *board     { return w.boards[w.r.IntN(len(w.boards))] }
+func (w *world) server() *server { return w.servers[w.r.IntN(len(w.servers))] }
+
+func (w *world) upTo(d time.Duration) time.Duration { return time.Duration(w.r.Int64N(int64(d))) }
+
+// lot is how many readings come at once, at most.
+func (w *world) lot() int {
+	if w.small {
+		return 60_000
+	}
+	return 400
+}
+
+func remember[T any](all []T, one T) []T {
+	all = append(all, one)
+	return all[max(0, len(all)-remembered):]
+}
+
+// take does one step at random.
+func (w *world) take() {
+	total := 0
+	for _, s := range steps {
+		total += s.weight
+	}
+	for {
+		n := w.r.IntN(total)
+		i := slices.IndexFunc(steps, func(s step) bool { n -= s.weight; return n < 0 })
+		if steps[i].do(w) {
+			w.story = append(w.story, steps[i].name)
+			w.drawn[steps[i].name]++
+			return
+		}
+	}
+}
+
+func (w *world) powerCut() bool {
+	b := w.any()
+	card := b.cut()
+	b.insert(card)
+	return true
+}
+
+// restore lets the original go on with an older copy of its card.
+func (w *world) restore() bool {
+	if len(w.images) == 0 {
+		return false
+	}
+	im := w.images[w.r.IntN(len(w.images))]
+	b := w.boards[0]
+	b.cut()
+	w.ledger.after(im, func(p *page) { p.rolled = true })
+	b.insert(im.dir)
+	return true
+}
+
+// clone runs a copy of the card, as it is or as it was, beside the original.
+func (w *world) clone() bool {
+	if len(w.boards) > 1 {
+		return false
+	}
+	im := w.boards[0].image()
+	if len(w.images) > 0 && w.r.IntN(2) == 0 {
+		im = w.images[w.r.IntN(len(w.images))]
+	}
+	dir := w.folder()
+	w.must(im.dir.Write(dir))
+	w.pass(uptime)
+	w.ledger.after(im, func(p *page) { p.copied = true })
+	w.boards = append(w.boards, w.newBoard(dir))
+	return true
+}
+
+// endClone takes the copy from the network once it has told what it has, alone:
+// two of them would fight for the line.
+func (w *world) endClone() bool {
+	if len(w.boards) < 2 {
+		return false
+	}
+	w.boards[0].stop()
+	w.heal(w.boards[1])
+	w.boards[1].stop()
+	w.boards = w.boards[:1]
+	w.boards[0].boot()
+	return true
+}
+
+func (w *world) drop() bool {
+	if w.r.IntN(3) > 0 {
+		return false
+	}
+	w.ledger.dropped = true
+	_, err := w.any().store.DropBefore(time.Now().Add(-w.upTo(time.Hour)))
+	w.must(err)
+	return true
+}
+
+// move has the gateway connect to the other server.
+func (w *world) move() bool {
+	w.net.Refuse(w.servers[0].at+":443", w.r.IntN(2) == 0)
+	w.net.Cut()
+	w.any().up.Wake()
+	return true
+}
+
+func (w *world) restoreLog() bool {
+	if len(w.logs) == 0 {
+		return false
+	}
+	w.loseLog(w.logs[w.r.IntN(len(w.logs))], w.r.IntN(2) == 0)
+	return true
+}
+
+func (w *world) loseAll() bool {
+	if w.r.IntN(3) > 0 {
+		return false
+	}
+	w.loseLog(storetest.Dir{}, w.r.IntN(2) == 0)
+	return true
+}
+
+// patience is how much virtual time a gateway gets to bring all that it has to
+// a cloud that is well: it may have been told to stay away for an hour.
+const patience = 12 * time.Hour
+
+// heal mends everything and lets a board drain. If that comes to no end, it
+// notes so.
+func (w *world) heal(b *board) {
+	w.log.setSick(0)
+	w.net.Refuse(w.servers[0].at+":443", false)
+	w.net.CutAfter(0)
+	w.net.Cut()
+	w.pass(time.Second) // the line is down now: what is online later has heard the cloud's present word
+	within := patience
+	if w.log.blind != seeing {
+		within = time.Minute // what a log like that does to a gateway may never end
+	}
+	for end := time.Now().Add(within); b.up.Status().State != uplink.Online || !b.drained(); w.pass(10 * time.Second) {
+		if time.Now().After(end) {
+			w.stuck = append(w.stuck, fmt.Sprintf("after %v the cloud has not all; status %+v, conditions %+v, epochs %+v", within, b.up.Status(), b.table.List(), b.store.Epochs()))
+			return
+		}
+		b.up.Wake()
+	}
+}
+
+// known are the epochs that a card still knows.
+func (w *world) known() map[gateway.EpochID]bool {
+	ids := map[gateway.EpochID]bool{}
+	for _, b := range w.boards {
+		for _, e := range b.store.Epochs() {
+			ids[e.ID] = true
+		}
+	}
+	return ids
+}
