@@ -19,7 +19,7 @@ func TestJudgeSees(t *testing.T) {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
-			seed := drawSeed()
+			seed := max(1, *firstSeed) // always the same: these need to be found, not to be new
 			for i := range c.within {
 				c.life.seed = seed + uint64(i)
 				if v := live(t, c.life); v.kinds[twice] > 0 {
