@@ -22,7 +22,8 @@ var errNotHeld = errors.New("another server consumes in this one's place")
 // A position is the document of a cursor.
 type position struct {
 	Seq    uint64    `json:"seq"`              // consumed up to here
-	Of     time.Time `json:"of"`               // when the stream was made that Seq belongs to
+	At     time.Time `json:"at"`               // when the record with Seq was stored
+	Of     time.Time `json:"of"`               // when the stream was made that they belong to
 	Holder string    `json:"holder,omitempty"` // the server that consumes; empty: none
 }
 
@@ -73,7 +74,8 @@ func (c *cursor) take(ctx context.Context) error {
 }
 
 // loadLocked reads the cursor. A stream that was lost and made anew has been
-// consumed by nobody; of one that lost its tail, what is left has been.
+// consumed by nobody. One that lost its tail may have other records with these
+// places by now: what was stored later than the cursor's has not been consumed.
 func (c *cursor) loadLocked(ctx context.Context) error {
 	info, err := c.log.stream.Info(ctx)
 	if err != nil {
@@ -90,9 +92,16 @@ func (c *cursor) loadLocked(ctx context.Context) error {
 		}
 	}
 	if made := info.Created.UTC(); !c.at.Of.Equal(made) {
-		c.at.Seq, c.at.Of = 0, made
+		c.at.Seq, c.at.At, c.at.Of = 0, time.Time{}, made
 	}
-	c.at.Seq = min(c.at.Seq, info.State.LastSeq)
+	if c.at.Seq == 0 {
+		return nil
+	}
+	later, err := c.log.firstSince(ctx, info, c.at.At.Add(1), c.at.Seq+1)
+	if err != nil {
+		return fmt.Errorf("look at the log: %w", err)
+	}
+	c.at.Seq = min(later-1, info.State.LastSeq)
 	return nil
 }
 
@@ -118,11 +127,11 @@ func (c *cursor) putLocked(ctx context.Context, at position) error {
 	return nil
 }
 
-// advance notes that everything up to seq was consumed. It tries until it is
+// advance notes that everything up to m was consumed. It tries until it is
 // noted: otherwise it would be consumed again.
-func (c *cursor) advance(ctx context.Context, seq uint64) error {
+func (c *cursor) advance(ctx context.Context, m message) error {
 	for {
-		err := c.move(ctx, seq)
+		err := c.move(ctx, m)
 		if err == nil || errors.Is(err, errNotHeld) || ctx.Err() != nil {
 			return err
 		}
@@ -130,11 +139,11 @@ func (c *cursor) advance(ctx context.Context, seq uint64) error {
 	}
 }
 
-func (c *cursor) move(ctx context.Context, seq uint64) error {
+func (c *cursor) move(ctx context.Context, m message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := c.at
-	at.Seq = seq
+	at.Seq, at.At = m.seq, m.at.UTC()
 	return c.putLocked(context.WithoutCancel(ctx), at)
 }
 

@@ -21,3 +21,6 @@ func (l *Log) DeleteStream(ctx context.Context) error { return l.js.DeleteStream
 
 // Leader gives the name of the server that leads the log's stream.
 func (l *Log) Leader(ctx context.Context) string { return l.leaderNow(ctx) }
+
+// Classify gives what a failed publish means.
+func Classify(err error) error { return classify(err) }

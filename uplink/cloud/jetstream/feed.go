@@ -30,8 +30,12 @@ func (l *Log) Scan(ctx context.Context, from uint64) iter.Seq2[cloud.Entry, erro
 			}
 			return info.State.LastSeq, nil
 		}
+		joint := newSeam(l.stream)
 		for m, err := range r.upTo(ctx, last) {
 			var e cloud.Entry
+			if err == nil {
+				err = joint.joins(ctx, m)
+			}
 			if err == nil {
 				e, err = entryOf(m)
 			}
@@ -86,8 +90,9 @@ func (l *Log) consume(ctx context.Context, c *cursor, batch int, take func(conte
 	defer func() { lost(nil); <-held; c.release() }()
 	r := &reader{stream: l.stream, filters: []string{subjectPrefix + "*"}, next: c.seq() + 1}
 	defer r.close(ctx)
+	joint := newSeam(l.stream)
 	for {
-		entries, last, err := l.gather(ctx, r, batch)
+		entries, last, err := l.gather(ctx, r, joint, batch)
 		if err != nil {
 			return begun, errors.Join(err, context.Cause(ctx))
 		}
@@ -102,34 +107,44 @@ func (l *Log) consume(ctx context.Context, c *cursor, batch int, take func(conte
 }
 
 // gather waits for a record and takes along what else is there. last is the
-// place of the newest.
-func (l *Log) gather(ctx context.Context, r *reader, batch int) (entries []cloud.Entry, last uint64, err error) {
+// newest of them.
+func (l *Log) gather(ctx context.Context, r *reader, joint *seam, batch int) (entries []cloud.Entry, last message, err error) {
 	m, err := r.read(ctx)
 	if err != nil {
-		return nil, 0, err
+		return nil, last, err
 	}
 	for bytes := 0; ; {
-		last = m.seq
-		e, err := entryOf(m)
-		if err != nil { // not written by a cloud server: it would stop the consumer for ever
-			l.opt.Logger.Error("record left out", "error", err)
-		} else {
-			entries = append(entries, e)
-		}
+		last = m
+		entries = l.accept(ctx, joint, m, entries)
 		if bytes += len(m.data); len(entries) == batch || bytes >= batchBytes {
 			return entries, last, nil
 		}
+		more := true
 		if r.pending > 0 {
-			if m, err = r.read(ctx); err != nil {
-				return nil, 0, err
-			}
-			continue
+			m, err = r.soon(ctx)
+		} else {
+			m, more = r.there(ctx)
 		}
-		var more bool
-		if m, more = r.there(ctx); !more {
+		switch {
+		case !more || errors.Is(err, errLate):
 			return entries, last, nil
+		case err != nil:
+			return nil, last, err
 		}
 	}
+}
+
+// accept adds the record of m. What is damaged, or not written by a cloud
+// server, would stop the consumer for ever: it is told and left out.
+func (l *Log) accept(ctx context.Context, joint *seam, m message, entries []cloud.Entry) []cloud.Entry {
+	e, err := entryOf(m)
+	if err == nil {
+		entries = append(entries, e)
+	}
+	if err := errors.Join(joint.joins(ctx, m), err); err != nil {
+		l.opt.Logger.Error("a consumer of the log goes on without a record", "error", err)
+	}
+	return entries
 }
 
 // give hands a batch to take until it is taken.

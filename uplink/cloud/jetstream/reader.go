@@ -13,10 +13,10 @@ import (
 
 const (
 	readAhead   = 4 << 20          // bytes that a reader asks for at once
-	readTries   = 3                // without progress, before a reader gives up
+	readTries   = 15               // without progress, before a reader gives up: a cluster elects leaders meanwhile
 	readPause   = time.Second      // before it tries again
 	forgotten   = 5 * time.Minute  // after which the server drops a reader that asks for nothing
-	soonWithin  = 10 * time.Second // for a message that the stream's leader has
+	soonWithin  = 2 * time.Second  // for a message that the stream's leader has
 	pullExpiry  = 30 * time.Second // how long one request for messages stands
 	thereWithin = time.Millisecond // for a message that has come already
 )
@@ -87,7 +87,7 @@ func (r *reader) read(ctx context.Context) (message, error) {
 		if ctx.Err() != nil {
 			return message{}, ctx.Err()
 		}
-		if try == readTries || r.newest {
+		if try == readTries || r.newest || errors.Is(err, nats.ErrConnectionClosed) {
 			return message{}, err
 		}
 		sleep(ctx, readPause)
@@ -187,13 +187,21 @@ func (r *reader) upTo(ctx context.Context, last func() (uint64, error)) iter.Seq
 
 var errLate = errors.New("no message came in time")
 
-// soon is read for a message that should be there.
+// soon is read for a message that should be there. The server counts damaged
+// messages as pending, but does not give them.
 func (r *reader) soon(ctx context.Context) (message, error) {
 	limited, cancel := context.WithTimeout(ctx, soonWithin)
 	defer cancel()
-	m, err := r.read(limited)
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+	m, err := r.readOnce(limited)
+	switch {
+	case err == nil:
+		r.next, r.pending = m.seq+1, m.pending
+	case limited.Err() != nil && ctx.Err() == nil:
+		r.pending = 0
 		return message{}, errLate
+	default:
+		r.close(ctx)
+		return r.read(ctx)
 	}
 	return m, err
 }

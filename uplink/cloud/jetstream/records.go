@@ -97,8 +97,12 @@ func (l *Log) Read(ctx context.Context, gatewayID string, from uint64) iter.Seq2
 			}
 			return m.Sequence, nil
 		}
+		joint := newSeam(l.stream)
 		for m, err := range r.upTo(ctx, last) {
 			var rec cloud.Record
+			if err == nil {
+				err = joint.joins(ctx, m)
+			}
 			if err == nil {
 				rec, err = recordOf(m)
 			}
