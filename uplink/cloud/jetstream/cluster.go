@@ -35,9 +35,9 @@ func (e *versionError) Error() string {
 		e.url, e.version, needMajor, needMinor)
 }
 
-// connect reaches a cluster. Nothing is buffered while the connection is
+// connect reaches a cluster, but not yet its streams. Nothing is buffered while the connection is
 // broken: what would be published later would break the chain.
-func (l *Log) connect(ctx context.Context) error {
+func (l *Log) connect() error {
 	options := []nats.Option{
 		nats.Name("fieldgate-cloud"), nats.Timeout(connectWithin), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1),
 		nats.ReconnectJitter(time.Second, time.Second), nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(2),
@@ -60,6 +60,15 @@ func (l *Log) connect(ctx context.Context) error {
 		return fmt.Errorf("reach JetStream: %w", err)
 	}
 	l.id = rand.Text()
+	return nil
+}
+
+// join connects to a cluster and opens the streams there.
+func (l *Log) join(ctx context.Context) error {
+	err := l.connect()
+	if err != nil {
+		return err
+	}
 	if l.stream, err = l.keep(ctx, rawConfig(-1, replicasOfNew)); err != nil {
 		return err
 	}

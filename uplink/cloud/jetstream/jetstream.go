@@ -74,7 +74,7 @@ func Open(ctx context.Context, opt Options) (*Log, error) {
 	l := &Log{opt: opt, stop: func() {}}
 	open, where := l.embed, opt.Dir
 	if opt.URL != "" {
-		open, where = l.connect, "NATS"
+		open, where = l.join, "NATS"
 	}
 	if err := open(ctx); err != nil {
 		l.Close()
