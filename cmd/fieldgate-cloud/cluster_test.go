@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"syscall"
 	"testing"
 
@@ -94,4 +95,47 @@ func TestTwoServersOnOneCluster(t *testing.T) {
 			t.Errorf("ended with %d: %s", code, p.lines)
 		}
 	}
+}
+
+// TestFromOneMachineToACluster takes the steps that the manual gives: stop,
+// copy, start elsewhere. The gateway goes on where it was.
+func TestFromOneMachineToACluster(t *testing.T) {
+	_, urls := natstest.Cluster(t, 3)
+	state := t.TempDir()
+	token := add(t, state, "g")
+	e := gateway.NewEpochID()
+	p := start(t, state)
+	if code, _, errs := do(t, "copy-log", "--state", state, "--nats", urls); code != 1 || !strings.Contains(errs, "in use") {
+		t.Errorf("while the server runs: exit %d, %s", code, errs)
+	}
+	conn, _ := p.open(token, "g", e)
+	for first := uint64(1); first < 50; first += 5 {
+		say(t, conn, five(t, e, first))
+	}
+	if _, err := ackedBy(conn, 50); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	if code := p.end(syscall.SIGTERM); code != 0 {
+		t.Errorf("ended with %d: %s", code, p.lines)
+	}
+	code, out, errs := do(t, "copy-log", "--state", state, "--nats", urls)
+	if code != 0 || !strings.Contains(out, "copied and compared 11 records") {
+		t.Fatalf("exit %d, %s, %s", code, out, errs)
+	}
+	if code, _, errs := do(t, "copy-log", "--state", state, "--nats", urls); code != 1 || !strings.Contains(errs, "there already") {
+		t.Errorf("once more: exit %d, %s", code, errs)
+	}
+	p = start(t, state, "--nats", urls)
+	conn, w := p.open(token, "g", e)
+	if w.Epochs[0].Upto != 50 || w.Level != wire.LevelReplicated {
+		t.Errorf("welcome %+v", w)
+	}
+	say(t, conn, five(t, e, 51))
+	if _, err := ackedBy(conn, 55); err != nil {
+		t.Error(err)
+	}
+	p.wantSeqs(55)
+	_ = conn.Close()
+	p.end(syscall.SIGTERM)
 }

@@ -27,6 +27,7 @@ type cli struct {
 	Gateway gatewayCmd `cmd:"" help:"Add, list and remove gateways; also while the server runs."`
 	Send    sendCmd    `cmd:"" help:"Send a command to a gateway."`
 	Token   tokenCmd   `cmd:"" help:"One-time tokens with which gateways enrol."`
+	CopyLog copyLogCmd `cmd:"" help:"Copy the log of a server that is stopped to a cluster of nats-server, and compare."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -19,6 +19,9 @@ const (
 	restoreWithin = 10 * time.Minute // until the cluster has built the stream of them
 )
 
+// Copied says how much was copied and compared.
+type Copied struct{ Records, Documents int }
+
 // CopyTo copies both streams to a cluster, where there must be nothing of them
 // yet. Places, times and revisions stay as they are, so that gateways,
 // consumers and the ledger go on where they were. Nobody may write to l
@@ -27,12 +30,12 @@ const (
 // It is the server's own backup, restored at once. The servers of the cluster
 // must be of the version that this program embeds, or newer: older ones do not
 // know its form.
-func (l *Log) CopyTo(ctx context.Context, opt Options) error {
+func (l *Log) CopyTo(ctx context.Context, opt Options) (n Copied, err error) {
 	opt.Logger, opt.Timeout = l.opt.Logger, l.opt.Timeout
 	there := &Log{opt: opt, stop: func() {}}
 	defer there.Close()
 	if err := there.connect(); err != nil {
-		return err
+		return n, err
 	}
 	replicas := opt.Replicas
 	if replicas == 0 {
@@ -40,15 +43,15 @@ func (l *Log) CopyTo(ctx context.Context, opt Options) error {
 	}
 	for _, cfg := range []jetstream.StreamConfig{rawConfig(-1, replicas), docConfig(-1, replicas)} {
 		if err := there.empty(ctx, cfg.Name); err != nil {
-			return err
+			return n, err
 		}
 		if err := l.copyStream(ctx, there, cfg); err != nil {
-			return fmt.Errorf("copy stream %s: %w", cfg.Name, err)
+			return n, fmt.Errorf("copy stream %s: %w", cfg.Name, err)
 		}
 	}
 	copied, err := Open(ctx, opt)
 	if err != nil {
-		return err
+		return n, err
 	}
 	defer copied.Close()
 	return l.compare(ctx, copied)
@@ -174,46 +177,51 @@ func (l *Log) hand(ctx context.Context, to string, piece []byte, within time.Dur
 
 // compare reads everything at both ends, and lets consumers go on where they
 // were: to them the copy would be a new log.
-func (l *Log) compare(ctx context.Context, copied *Log) error {
+func (l *Log) compare(ctx context.Context, copied *Log) (n Copied, err error) {
 	from, err1 := l.stream.Info(ctx)
 	to, err2 := copied.stream.Info(ctx)
 	if err := errors.Join(err1, err2); err != nil {
-		return fmt.Errorf("compare: %w", err)
+		return n, fmt.Errorf("compare: %w", err)
 	}
 	if from.State.LastSeq != to.State.LastSeq || from.State.Msgs != to.State.Msgs {
-		return fmt.Errorf("the copy has %d records up to %d, the log %d up to %d", to.State.Msgs, to.State.LastSeq, from.State.Msgs, from.State.LastSeq)
+		return n, fmt.Errorf("the copy has %d records up to %d, the log %d up to %d", to.State.Msgs, to.State.LastSeq, from.State.Msgs, from.State.LastSeq)
 	}
-	if err := l.sameRecords(ctx, copied); err != nil {
-		return err
+	if n.Records, err = l.sameRecords(ctx, copied); err != nil {
+		return n, err
 	}
 	for doc, err := range l.List(ctx, "") {
 		if err != nil {
-			return fmt.Errorf("compare: %w", err)
+			return n, fmt.Errorf("compare: %w", err)
 		}
 		got, err := copied.Get(ctx, doc.Key)
-		if err != nil || got.Rev != doc.Rev || string(got.Body) != string(doc.Body) {
-			return fmt.Errorf("the copy of %s differs: revision %d, want %d (%w)", doc.Key, got.Rev, doc.Rev, err)
+		if err != nil {
+			return n, fmt.Errorf("compare: %w", err)
 		}
+		if got.Rev != doc.Rev || string(got.Body) != string(doc.Body) {
+			return n, fmt.Errorf("the copy of %s differs: revision %d, want %d", doc.Key, got.Rev, doc.Rev)
+		}
+		n.Documents++
 	}
-	return copied.adopt(ctx, from.Created, to.Created)
+	return n, copied.adopt(ctx, from.Created, to.Created)
 }
 
-func (l *Log) sameRecords(ctx context.Context, copied *Log) error {
+func (l *Log) sameRecords(ctx context.Context, copied *Log) (n int, err error) {
 	r := &reader{stream: copied.stream, filters: []string{subjectPrefix + "*"}}
 	defer r.close(ctx)
 	for e, err := range l.Scan(ctx, 0) {
 		if err != nil {
-			return err
+			return n, err
 		}
 		m, err := r.read(ctx)
 		if err != nil {
-			return fmt.Errorf("read the copy: %w", err)
+			return n, fmt.Errorf("read the copy: %w", err)
 		}
 		if m.seq != e.Seq || m.header.Get(headerID) != e.ID || string(m.data) != string(e.Body) || !m.at.Equal(e.At) {
-			return fmt.Errorf("the copy of record %d differs", e.Seq)
+			return n, fmt.Errorf("the copy of record %d differs", e.Seq)
 		}
+		n++
 	}
-	return nil
+	return n, nil
 }
 
 // adopt makes the cursors of one stream those of another.

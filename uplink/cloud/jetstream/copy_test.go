@@ -36,8 +36,8 @@ func TestCopyToCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	rev := put(t, l, "ledger.a", "1", 0)
-	if err := l.CopyTo(t.Context(), to); err != nil {
-		t.Fatal(err)
+	if n, err := l.CopyTo(t.Context(), to); err != nil || n.Records == 0 || n.Documents != 2 {
+		t.Fatal(n, err)
 	}
 	copied := open(t, to)
 	if got, want := scan(t, copied, 0), scan(t, l, 0); got != want || !strings.HasPrefix(got, "quiet1 b21 ") {
@@ -52,7 +52,7 @@ func TestCopyToCluster(t *testing.T) {
 	if got := strings.Fields(strings.Join(consumeUntil(t, copied, 100, 24), " ")); got[0] != "b21" || got[len(got)-1] != "quiet44" {
 		t.Errorf("consumed %s", got)
 	}
-	if err := l.CopyTo(t.Context(), to); err == nil || !strings.Contains(err.Error(), "is there already") {
+	if _, err := l.CopyTo(t.Context(), to); err == nil || !strings.Contains(err.Error(), "is there already") {
 		t.Errorf("over a log that is there: %v", err)
 	}
 }
@@ -73,7 +73,7 @@ func TestCopyOfManyRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := l.CopyTo(t.Context(), jetstream.Options{URL: urls}); err != nil {
-		t.Fatal(err)
+	if n, err := l.CopyTo(t.Context(), jetstream.Options{URL: urls}); err != nil || n.Records != 100 {
+		t.Fatal(n, err)
 	}
 }
