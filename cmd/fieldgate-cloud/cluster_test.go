@@ -1,9 +1,11 @@
 package main
 
 import (
+	"net/http"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -138,4 +140,56 @@ func TestFromOneMachineToACluster(t *testing.T) {
 	p.wantSeqs(55)
 	_ = conn.Close()
 	p.end(syscall.SIGTERM)
+}
+
+// TestClusterLosesTheLeader takes the server away that leads the log: the
+// session ends, for nothing is known of what was under way, and the next one
+// goes on where the log is.
+func TestClusterLosesTheLeader(t *testing.T) {
+	nodes, urls := natstest.Cluster(t, 3)
+	state := t.TempDir()
+	token := add(t, state, "g", "--nats", urls)
+	p := start(t, state, "--nats", urls)
+	e := gateway.NewEpochID()
+	conn, _ := p.open(token, "g", e)
+	say(t, conn, five(t, e, 1))
+	if _, err := ackedBy(conn, 5); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range nodes {
+		if acc, err := n.LookupAccount("$G"); err == nil && n.JetStreamIsStreamLeader(acc.Name, "FG_RAW") {
+			n.Shutdown()
+			n.WaitForShutdown()
+		}
+	}
+	err := hearEnd(conn)
+	if !websocket.IsCloseError(err, websocket.CloseServiceRestart, websocket.CloseTryAgainLater) {
+		t.Errorf("the gateway got %v", err)
+	}
+	w := p.again(token, e)
+	if w.Epochs[0].Upto != 5 {
+		t.Errorf("the cloud has %d", w.Epochs[0].Upto)
+	}
+	p.wantSeqs(5)
+	p.end(syscall.SIGTERM)
+}
+
+// again connects until the server opens a session, as gateways do.
+func (p *process) again(token string, e gateway.EpochID) *wire.Welcome {
+	p.t.Helper()
+	d := websocket.Dialer{TLSClientConfig: p.trust(), Subprotocols: []string{wire.SubprotocolCBOR}, HandshakeTimeout: answerWithin}
+	for start := time.Now(); time.Since(start) < answerWithin; {
+		conn, _, err := d.DialContext(p.t.Context(), "wss://"+p.addr+"/v1/gateway", http.Header{"Authorization": {"Bearer " + token}})
+		if err != nil {
+			continue
+		}
+		say(p.t, conn, &wire.Hello{GatewayID: "g", All: true, Epochs: []wire.HelloEpoch{{Epoch: e, Oldest: 1}}})
+		m, _ := hear(conn)
+		_ = conn.Close()
+		if w, ok := m.(*wire.Welcome); ok {
+			return w
+		}
+	}
+	p.t.Fatalf("no session: %s", p.lines)
+	return nil
 }
