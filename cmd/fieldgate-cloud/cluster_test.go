@@ -99,9 +99,9 @@ func TestTwoServersOnOneCluster(t *testing.T) {
 	}
 }
 
-// TestFromOneMachineToACluster takes the steps that the manual gives: stop,
-// copy, start elsewhere. The gateway goes on where it was.
-func TestFromOneMachineToACluster(t *testing.T) {
+// TestCopyLog takes the log along from one machine to a cluster: stop, copy,
+// start elsewhere. The gateway goes on where it was.
+func TestCopyLog(t *testing.T) {
 	_, urls := natstest.Cluster(t, 3)
 	state := t.TempDir()
 	token := add(t, state, "g")
