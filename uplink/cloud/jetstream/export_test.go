@@ -24,3 +24,15 @@ func (l *Log) Leader(ctx context.Context) string { return l.leaderNow(ctx) }
 
 // Classify gives what a failed publish means.
 func Classify(err error) error { return classify(err) }
+
+// Busy takes all turns to append, until release.
+func (l *Log) Busy() (release func()) {
+	for range appendsAtOnce {
+		l.turns <- struct{}{}
+	}
+	return func() {
+		for range appendsAtOnce {
+			<-l.turns
+		}
+	}
+}

@@ -55,6 +55,7 @@ type Log struct {
 	alone  bool             // no other process uses these streams
 	id     string           // of this process among those that do
 	level  wire.Level
+	turns  chan struct{} // one for each append under way
 
 	stop     context.CancelFunc
 	watching sync.WaitGroup
@@ -71,7 +72,7 @@ func Open(ctx context.Context, opt Options) (*Log, error) {
 	if opt.Timeout == 0 {
 		opt.Timeout = 5 * time.Second
 	}
-	l := &Log{opt: opt, stop: func() {}}
+	l := &Log{opt: opt, stop: func() {}, turns: make(chan struct{}, appendsAtOnce)}
 	open, where := l.embed, opt.Dir
 	if opt.URL != "" {
 		open, where = l.join, "NATS"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,6 +33,11 @@ const (
 	headerLane    = "Fg-Lane"
 )
 
+const (
+	appendsAtOnce = 64               // of all gateways, each up to 256 KiB
+	turnWithin    = 30 * time.Second // an append waits for its turn, at most
+)
+
 // JetStream's error codes that the client library has no names for.
 const (
 	codeStoreFailed jetstream.ErrorCode = 10077 // "maximum bytes exceeded" among others
@@ -55,6 +61,11 @@ func (l *Log) Last(ctx context.Context, gatewayID string) (cloud.Record, error) 
 
 // Append implements cloud.Log.
 func (l *Log) Append(ctx context.Context, gatewayID string, after uint64, r cloud.Record) (uint64, error) {
+	release, err := l.turn(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("append record of %s: %w", gatewayID, err)
+	}
+	defer release()
 	ctx, cancel := context.WithTimeout(ctx, l.opt.Timeout)
 	defer cancel()
 	m := &nats.Msg{Subject: subjectPrefix + gatewayID, Header: headerOf(r), Data: r.Body}
@@ -66,6 +77,22 @@ func (l *Log) Append(ctx context.Context, gatewayID string, after uint64, r clou
 		return 0, fmt.Errorf("append record of %s: %w: it was published before", gatewayID, cloud.ErrFenced)
 	}
 	return ack.Sequence, nil
+}
+
+// turn waits until there are few enough appends under way: more would not be
+// stored sooner, but wait in the server until they time out. What waits here
+// has not been sent.
+func (l *Log) turn(ctx context.Context) (release func(), err error) {
+	wait := time.NewTimer(turnWithin)
+	defer wait.Stop()
+	select {
+	case l.turns <- struct{}{}:
+		return func() { <-l.turns }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", cloud.ErrUnavailable, ctx.Err())
+	case <-wait.C:
+		return nil, fmt.Errorf("%w: %d appends before this one were not answered", cloud.ErrUnavailable, appendsAtOnce)
+	}
 }
 
 // classify tells by JetStream's error codes what a failed publish means. What

@@ -1,6 +1,7 @@
 package jetstream_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -39,6 +40,27 @@ func TestWhatErrorsMean(t *testing.T) {
 			t.Errorf("%v: %v", err, got)
 		}
 	}
+}
+
+// TestAppendsTakeTurns: what waits for its turn is not sent when it gives up.
+func TestAppendsTakeTurns(t *testing.T) {
+	l := open(t, jetstream.Options{Dir: t.TempDir()})
+	release := l.Busy()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := l.Append(ctx, "g", 0, cloud.Record{ID: "g1", Kind: cloud.KindOpen})
+		done <- err
+	}()
+	cancel()
+	if err := <-done; !errors.Is(err, cloud.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	release()
+	if got := scan(t, l, 0); got != "" {
+		t.Errorf("stored: %s", got)
+	}
+	newWriter(t, l).add("g", "g", "g")
 }
 
 // TestFullLogHasRoomForDocuments: the shelf has a limit of its own.
