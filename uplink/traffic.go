@@ -2,12 +2,14 @@ package uplink
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fieldgate/fieldgate/gateway/health"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -69,15 +71,18 @@ type meter struct {
 	keep   func([]byte)                       // nil: nobody wants to
 	wall   func() (now time.Time, known bool) // known: it may be believed
 
+	conditions Conditions // may be nil
+
 	mu    sync.Mutex
 	kept  kept
 	since Use
 	idle  int64
+	spent bool // the condition that the budget is used up is raised
 }
 
 // newMeter goes on from what an earlier run kept, if that can be read.
 func newMeter(o Options, wall func() (time.Time, bool)) *meter {
-	m := &meter{budget: o.Budget, keep: o.Keep, wall: wall, idle: idleDaily(defaultPing)}
+	m := &meter{budget: o.Budget, keep: o.Keep, wall: wall, conditions: o.Conditions, idle: idleDaily(defaultPing)}
 	if json.Unmarshal(o.Kept, &m.kept) != nil {
 		m.kept = kept{}
 	}
@@ -166,6 +171,7 @@ func (m *meter) allow() Allowance {
 
 // save passes on what is to outlive a restart.
 func (m *meter) save() {
+	m.warn()
 	if m.keep == nil {
 		return
 	}
@@ -174,6 +180,23 @@ func (m *meter) save() {
 	m.mu.Unlock()
 	if err == nil { // numbers and dates: always
 		m.keep(text)
+	}
+}
+
+// warn tells people when the budget is used up, and when it is not any more.
+func (m *meter) warn() {
+	m.mu.Lock()
+	spent, month := m.budget.Limit > 0 && m.kept.Used >= m.budget.Limit, m.kept.Month
+	changed := spent != m.spent
+	m.spent = spent
+	m.mu.Unlock()
+	switch {
+	case !changed || m.conditions == nil:
+	case spent:
+		m.conditions.Raise(codeBudget, "", health.Warning, fmt.Sprintf("the line has used its budget for %s (%d MiB): the backlog waits for the next month, live readings leave every %v, events as always; raise [uplink] budget if that is too slow",
+			month, m.budget.Limit>>20, m.budget.Floor))
+	default:
+		m.conditions.Clear(codeBudget, "", "a new month has begun: backlog and live readings leave as always")
 	}
 }
 

@@ -160,6 +160,28 @@ func TestBudgetHoldsBack(t *testing.T) {
 	})
 }
 
+// A budget that is used up is told once, and taken back with the next month.
+func TestBudgetUsedUp(t *testing.T) {
+	inWorld(t, func(w *world, o *uplink.Options) {
+		w.cloud.Welcome.HB.PingS = 300
+		o.Budget = uplink.Budget{Limit: 10 * mib, Floor: time.Minute}
+		o.Kept = []byte(`{"month":"2000-01","used":10485761,"today":{"date":"2000-01-01"}}`)
+	}, func(w *world) {
+		w.online()
+		w.pass(time.Hour)
+		if c := w.condition("uplink_budget"); !strings.Contains(c, "for 2000-01 (10 MiB)") || !strings.Contains(c, "[uplink] budget") {
+			t.Errorf("says %q", c)
+		}
+		if n := strings.Count(w.log.String(), "has used its budget"); n != 1 {
+			t.Errorf("told %d times", n)
+		}
+		w.pass(31 * 24 * time.Hour)
+		if c := w.condition("uplink_budget"); c != "" {
+			t.Errorf("in the next month: %q", c)
+		}
+	})
+}
+
 // What heartbeats cost, measured on a real socket with real TLS, is what the
 // status computes.
 func TestIdleCost(t *testing.T) {

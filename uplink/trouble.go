@@ -33,7 +33,8 @@ const (
 	codeClosed       = "uplink_closed"  // the cloud ended the session and said why
 	codeAlarm        = "uplink_alarm"   // … and people must act
 	codeProxy        = "uplink_proxy"
-	codeHeld         = "uplink_held" // readings of one epoch that cannot be sent; the subject is the epoch
+	codeBudget       = "uplink_budget" // of bytes, used up
+	codeHeld         = "uplink_held"   // readings of one epoch that cannot be sent; the subject is the epoch
 )
 
 var (
