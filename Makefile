@@ -67,7 +67,7 @@ fuzz:
 SOAK ?= 20
 soak: build
 	go test -race -timeout 2h -count $(SOAK) -run 'TestEveryReadingIsAccountedFor' ./cmd/fieldgate
-	go test -timeout 2h -v -run 'TestKilledAtAnyTime' ./cmd/fieldgate -kills $$(( $(SOAK) * 25 ))
+	go test -timeout 2h -v -run 'TestKilledAtAnyTime' ./cmd/fieldgate -kills $$(( $(SOAK) * 15 ))
 	go test -race -timeout 2h -run 'TestModel' ./store -rapid.checks $$(( $(SOAK) * 500 ))
 	go test -timeout 2h -v -run 'TestFleetComesBack' ./uplink/cloud -fleet 5000
 	go test -timeout 2h -v -run 'TestIdleMemory' ./uplink/cloud -fleet 2000

@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	kills    = flag.Int("kills", 50, "how often TestKilledAtAnyTime kills the daemon")
+	kills    = flag.Int("kills", 30, "how often TestKilledAtAnyTime kills the gateway, the cloud or both")
 	killSeed = flag.Uint64("killseed", 0, "seed of TestKilledAtAnyTime; 0: another one each time")
 )
 
@@ -88,67 +88,155 @@ func (f *flapping) set(up bool) {
 	}
 }
 
-// Promises 1 and 2, with the real programs: the daemon is killed at any time,
-// again and again, while the line to the cloud comes and goes. At the end each
-// reading seen on site is in the cloud's log once, or in the gap of the epoch
-// that was killed and no older than the loss window.
+// A matrix is a gateway, a cloud and a database as processes of their own, any
+// of which may die at any time.
+type matrix struct {
+	t       *testing.T
+	random  *rand.Rand
+	cloud   *witness.Cloud
+	pg      *witness.Postgres
+	gateway *station
+	line    *flapping
+	screen  *witness.Screen
+
+	gatewayUp, databaseUp bool
+	killed                []witness.Reading // the last one seen of each life of the gateway
+	window                time.Duration
+}
+
+func newMatrix(t *testing.T, random *rand.Rand) *matrix {
+	t.Helper()
+	m := &matrix{t: t, random: random, cloud: newCloud(t, "plant-7"), pg: witness.NewPostgres(t), databaseUp: true}
+	m.cloud.Flags = []string{"--postgres", m.pg.DSN()}
+	addr := witness.FreeAddr(t)
+	m.gateway = newStation(t, m.cloud, addr)
+	m.cloud.Start(t)
+	m.line = newFlapping(t, m.cloud.Addr)
+	m.gateway.dialThrough(t, m.cloud.Addr, m.line.listener.Addr().String())
+	m.screen = witness.Watch(t, addr)
+	return m
+}
+
+// rise brings up what is down.
+func (m *matrix) rise() {
+	if !m.databaseUp {
+		m.pg.Start(m.t)
+		m.databaseUp = true
+	}
+	if !m.cloud.Running() {
+		m.cloud.Start(m.t)
+	}
+	if m.gatewayUp {
+		return
+	}
+	from := m.screen.Count()
+	m.gateway.start(m.t)
+	m.gatewayUp = true
+	m.screen.Await(m.t, "a reading of the new life", from, func(rs []witness.Reading, _ witness.Status) bool {
+		return slices.ContainsFunc(rs, func(r witness.Reading) bool {
+			return len(m.killed) == 0 || r.Epoch != m.killed[len(m.killed)-1].Epoch
+		})
+	})
+}
+
+// pass lets a random time go by, in which the line flaps.
+func (m *matrix) pass() {
+	for range m.random.IntN(3) { // within a second
+		m.line.set(m.random.IntN(2) == 0)
+		<-time.After(time.Duration(m.random.IntN(400)) * time.Millisecond)
+	}
+	if m.line.set(m.random.IntN(4) > 0); m.random.IntN(6) == 0 { // now and then there is time to drain
+		<-time.After(1500 * time.Millisecond)
+	}
+	<-time.After(time.Duration(m.random.IntN(300)) * time.Millisecond)
+}
+
+// kill kills the gateway, the cloud or both, and now and then the database.
+func (m *matrix) kill() {
+	whom := m.random.IntN(3)
+	if whom > 0 {
+		m.cloud.Kill(m.t)
+	}
+	if m.random.IntN(4) == 0 {
+		m.pg.Kill(m.t)
+		m.databaseUp = false
+	}
+	if whom == 1 {
+		return
+	}
+	m.gateway.end(m.t, syscall.SIGKILL)
+	m.gatewayUp = false
+	seen, status, _ := m.screen.Snapshot()
+	m.killed = append(m.killed, seen[len(seen)-1])
+	m.window = max(m.window, time.Duration(status.Store.LossWindow*float64(time.Second)))
+}
+
+// Promises 1 to 3, with the real programs: the gateway, the cloud or both are
+// killed at any time, now and then the database too, again and again, while the
+// line comes and goes. At the end each reading seen on site is in the cloud's
+// log once, or in the gap of the epoch that was killed and no older than the
+// loss window; and the database holds what the log holds.
 func TestKilledAtAnyTime(t *testing.T) {
 	seed := *killSeed
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
-	random := rand.New(rand.NewPCG(seed, 1))
 	t.Logf("%d kills, seed %d (-killseed)", *kills, seed)
-	cloud := newCloud(t, "plant-7")
-	addr := witness.FreeAddr(t)
-	st := newStation(t, cloud, addr)
-	cloud.Start(t)
-	line := newFlapping(t, cloud.Addr)
-	st.dialThrough(t, cloud.Addr, line.listener.Addr().String())
-	screen := witness.Watch(t, addr)
-	var killed []witness.Reading // the last one seen of each life
-	var window time.Duration
+	m := newMatrix(t, rand.New(rand.NewPCG(seed, 1)))
 	for range *kills {
-		from := screen.Count()
-		st.start(t)
-		screen.Await(t, "a reading of the new life", from, func(rs []witness.Reading, _ witness.Status) bool {
-			return slices.ContainsFunc(rs, func(r witness.Reading) bool { return len(killed) == 0 || r.Epoch != killed[len(killed)-1].Epoch })
-		})
-		for range random.IntN(3) { // the line flaps, within a second
-			line.set(random.IntN(2) == 0)
-			<-time.After(time.Duration(random.IntN(400)) * time.Millisecond)
-		}
-		if line.set(random.IntN(4) > 0); random.IntN(6) == 0 { // now and then there is time to drain
-			<-time.After(1500 * time.Millisecond)
-		}
-		<-time.After(time.Duration(random.IntN(300)) * time.Millisecond)
-		st.end(t, syscall.SIGKILL)
-		seen, status, _ := screen.Snapshot()
-		killed = append(killed, seen[len(seen)-1])
-		window = max(window, time.Duration(status.Store.LossWindow*float64(time.Second)))
+		m.rise()
+		m.pass()
+		m.kill()
 	}
-	line.set(true)
-	st.start(t)
-	held, took := cloud.Await(t, "the ends of all epochs that were killed", func(h witness.Log) bool {
-		return !slices.ContainsFunc(killed, func(r witness.Reading) bool { return h.Ended[r.Epoch] == "" })
+	m.line.set(true)
+	m.rise()
+	held, took := m.cloud.Await(t, "the ends of all epochs that were killed", func(h witness.Log) bool {
+		return !slices.ContainsFunc(m.killed, func(r witness.Reading) bool { return h.Ended[r.Epoch] == "" })
 	})
-	seen, _, _ := screen.Snapshot()
-	window += 300 * time.Millisecond // the commit under way may have been slower than all before
+	seen, _, _ := m.screen.Snapshot()
+	m.window += 300 * time.Millisecond // the commit under way may have been slower than all before
 	lost := 0
-	for _, last := range killed {
+	for _, last := range m.killed {
 		own := slices.DeleteFunc(slices.Clone(seen), func(r witness.Reading) bool { return r.Epoch != last.Epoch })
 		for _, r := range held.Lacks(own) {
 			lost++
-			if age := last.Timestamp.Sub(r.Timestamp); age > window || !held.Explained(r.Name()) {
-				t.Errorf("lost: %s/%d, %v before the last one seen (window %v), in a gap: %v", r.Epoch, r.Seq, age, window, held.Explained(r.Name()))
+			if age := last.Timestamp.Sub(r.Timestamp); age > m.window || !held.Explained(r.Name()) {
+				t.Errorf("lost: %s/%d, %v before the last one seen (window %v), in a gap: %v", r.Epoch, r.Seq, age, m.window, held.Explained(r.Name()))
 			}
 		}
 	}
-	for _, fault := range held.Faults() {
-		t.Error(fault)
+	m.gateway.end(t, syscall.SIGTERM)
+	seen, _, _ = m.screen.Snapshot()
+	ofLastLife := slices.DeleteFunc(seen, func(r witness.Reading) bool {
+		return slices.ContainsFunc(m.killed, func(k witness.Reading) bool { return k.Epoch == r.Epoch })
+	})
+	m.restart(ofLastLife)
+	t.Logf("%d kills, %d of the gateway: %d readings held by the cloud, %d lost within the window of %v; told %v after the last start",
+		*kills, len(m.killed), len(held.Readings), lost, m.window, took.Round(time.Millisecond))
+}
+
+// restart has the gateway, which has stopped in order, send what is left of
+// its last lives, and compares the log with the database.
+func (m *matrix) restart(lastLife []witness.Reading) {
+	m.t.Helper()
+	m.gateway.start(m.t)
+	held, _ := m.cloud.AwaitAll(m.t, lastLife)
+	m.gateway.end(m.t, syscall.SIGKILL) // from here on nothing new comes
+	for n := -1; n < len(held.Readings); {
+		n = len(held.Readings)
+		held, _ = m.cloud.Await(m.t, "an answer", func(witness.Log) bool { return true })
 	}
-	t.Logf("%d kills: %d readings seen on site, %d held by the cloud, %d lost within the window of %v; told %v after the last start",
-		len(killed), len(seen), len(held.Readings), lost, window, took.Round(time.Millisecond))
+	for _, fault := range held.Faults() {
+		m.t.Error(fault)
+	}
+	var all []witness.Reading
+	for _, rs := range held.Readings {
+		all = append(all, rs[0])
+	}
+	awaitDatabase(m.t, m.pg, all)
+	if n := m.pg.Number(m.t, `select count(*) from readings`); n != int64(len(all)) {
+		m.t.Errorf("the database holds %d readings, the log %d", n, len(all))
+	}
 }
 
 // dialThrough has the gateway connect to another address.
