@@ -128,15 +128,17 @@ func TestLogRestored(t *testing.T) {
 	// The gateway no longer has 101 to 120; the database does.
 	anchor := wire.Anchor{Boot: good(1).Boot, Offset: good(1).Offset, Quality: good(1).Quality}
 	b.update(101, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 101, N: 20, Gap: &wire.Gap{Why: "forgotten_after_ack", T0: 101_000_000, T1: 120_000_000, Anchor: anchor}})
-	b.send(epochID(1), 121, 60, good(1)) // 121 to 150 again, the rest new
+	b.send(epochID(1), 121, 20, good(1)) // again
+	b.update(141, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 141, N: 20, Gap: &wire.Gap{Why: "dropped", T0: 141_000_000, T1: 160_000_000, Anchor: anchor}})
+	b.send(epochID(1), 161, 20, good(1)) // new
 	s, _ := run(t, feed, pg.DSN())
 	feed.await(t)
-	wantOnce(t, pg, map[string]uint64{"g0": 180})
+	wantRows(t, pg.Query(t, `select count(*), count(distinct seq), bool_and(value = seq), bool_and(seq <= 150 or seq > 160) from readings_v`), "170|170|t|t")
 	if f := s.State().Figures; f.Void != 0 {
 		t.Errorf("%d records counted as void, want none", f.Void)
 	}
-	wantRows(t, pg.Query(t, `select first, n from gaps`)) // the readings are here
-	wantRows(t, pg.Query(t, `select first, n from arrivals where first > 130 order by first`), "131|10", "141|10", "151|30")
+	wantRows(t, pg.Query(t, `select first, n from gaps`), "151|10") // what is here is in no gap
+	wantRows(t, pg.Query(t, `select first, n from arrivals where first > 130 order by first`), "131|10", "141|10", "151|10", "161|20")
 	wantRows(t, pg.Query(t, `select upto from epochs`), "180")
 }
 
@@ -183,9 +185,12 @@ func TestTableOfEpochsBehind(t *testing.T) {
 	feed.set(func() { feed.passed = 0 })
 	pg.Query(t, `update gateways set record = '', record_seq = 0; update epochs set upto = 0`)
 	b.send(epochID(1), 101, 100, good(1))
-	run(t, feed, pg.DSN())
+	s, _ := run(t, feed, pg.DSN())
 	feed.await(t)
 	wantOnce(t, pg, map[string]uint64{"g0": 200})
+	if f := s.State().Figures; f.Refused != 0 || f.Records != 2 {
+		t.Errorf("figures are %+v", f)
+	}
 }
 
 // Two sinks of one database do not write at once: the second waits until the
