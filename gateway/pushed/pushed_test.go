@@ -42,6 +42,7 @@ type board struct {
 	inForce string
 	told    []gateway.ConfigOutcome
 	deaths  int
+	unfits  int // tried in vain
 
 	stop func()
 }
@@ -92,6 +93,9 @@ func (b *board) live(ctx context.Context, k *pushed.Keeper) {
 			continue
 		}
 		if strings.Contains(doc, "unfit") {
+			b.mu.Lock()
+			b.unfits++
+			b.mu.Unlock()
 			k.Failed(errors.New("port in use"))
 			continue
 		}
@@ -183,6 +187,9 @@ func TestGoodAndBadConfigurations(t *testing.T) {
 		b.want("good", rolledBack)
 		b.send(desire(5, "unfit"))
 		b.want("good", rolledBack)
+		if b.unfits != 2 {
+			t.Errorf("two versions were tried %d times", b.unfits)
+		}
 		b.stop()
 		b.start()
 		b.want("good")
@@ -293,4 +300,26 @@ func TestConfigurationsAtRandom(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A session of the run before does not confirm what it never worked with.
+func TestSessionOfTheRunBeforeProvesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{T: t}
+		k := pushed.Open(filepath.Join(t.TempDir(), "config.json"), quiet)
+		k.Begin()
+		k.Use(pushed.Parts{Check: check, Tell: b.tell})
+		k.Take(desire(1, "moves"))
+		if err := k.Run(t.Context()); !errors.Is(err, pushed.ErrRestart) {
+			t.Fatal(err)
+		}
+		k.Ready() // as the line goes down
+		k.Begin()
+		k.Use(pushed.Parts{Check: check, Tell: b.tell, Confirm: true, Reachable: func(context.Context) bool { return false }})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := k.Run(ctx); err != nil || len(b.heard()) != 0 {
+			t.Errorf("told %+v (%v)", b.heard(), err)
+		}
+	})
 }

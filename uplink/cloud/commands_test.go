@@ -16,8 +16,8 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// A command as the API shows it, or an error.
-type command struct {
+// A told is a command as the API shows it, or an error.
+type told struct {
 	ID     string
 	State  gateway.CommandState
 	Seq    uint64
@@ -47,7 +47,7 @@ func ask(s *site, hs *httptest.Server, method, path, body string) (int, []byte) 
 	return resp.StatusCode, text
 }
 
-func commandIn(t testing.TB, text []byte) (c command) {
+func commandIn(t testing.TB, text []byte) (c told) {
 	t.Helper()
 	if err := json.Unmarshal(text, &c); err != nil {
 		t.Fatalf("%s: %v", text, err)
@@ -56,14 +56,14 @@ func commandIn(t testing.TB, text []byte) (c command) {
 }
 
 // post posts a command to the gateway at hand.
-func (s *site) post(query, body string) (int, command) {
+func (s *site) post(query, body string) (int, told) {
 	s.t.Helper()
 	status, text := ask(s, s.http, "POST", "/v1/gateways/"+s.id+"/commands"+query, body)
 	return status, commandIn(s.t, text)
 }
 
 // command asks how far one is; the wait is over as soon as it is final.
-func (s *site) command(id string) command {
+func (s *site) command(id string) told {
 	s.t.Helper()
 	status, text := ask(s, s.http, "GET", "/v1/gateways/"+s.id+"/commands/"+id+"?wait=20s", "")
 	if status != http.StatusOK {
@@ -75,7 +75,7 @@ func (s *site) command(id string) command {
 func (s *site) pending() (ids string) {
 	s.t.Helper()
 	_, text := ask(s, s.http, "GET", "/v1/gateways/"+s.id+"/commands", "")
-	var all struct{ Commands []command }
+	var all struct{ Commands []told }
 	if err := json.Unmarshal(text, &all); err != nil {
 		s.t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestCommandToAConnectedGateway(t *testing.T) {
 	s := newSite(t, nil)
 	p := s.openFor(s.http)
 	s.ready(p)
-	posted := make(chan command)
+	posted := make(chan told)
 	go func() {
 		_, c := s.post("?wait=20s", fmt.Sprintf(setPump, "c-1", `,"ttl_ms":5000,"lease_ms":9000,"args":{"ramp":3}`))
 		posted <- c
@@ -165,18 +165,18 @@ func TestCommandsWaitForTheGateway(t *testing.T) {
 	}
 	var seqs []uint64
 	for i := range 5 {
-		status, c := s.post("", fmt.Sprintf(setPump, fmt.Sprintf("c-%d", i), ""))
+		status, c := s.post("", fmt.Sprintf(setPump, fmt.Sprintf("c-%d", 4-i), "")) // not in the order of their names
 		if status != http.StatusAccepted || c.State != "queued" {
 			t.Fatalf("status %d, %+v", status, c)
 		}
 		seqs = append(seqs, c.Seq)
 	}
-	if got, want := s.pending(), "c-0:queued c-1:queued c-2:queued c-3:queued c-4:queued "; got != want {
+	if got, want := s.pending(), "c-4:queued c-3:queued c-2:queued c-1:queued c-0:queued "; got != want {
 		t.Errorf("pending are %s", got)
 	}
 	p := s.openFor(s.http)
 	for i := range 5 {
-		if m := recv[*wire.Command](p); m.ID != fmt.Sprintf("c-%d", i) || m.Seq != seqs[i] {
+		if m := recv[*wire.Command](p); m.ID != fmt.Sprintf("c-%d", 4-i) || m.Seq != seqs[i] {
 			t.Fatalf("command %d is %+v", i, m)
 		}
 	}

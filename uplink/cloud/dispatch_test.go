@@ -29,20 +29,30 @@ func TestResultsThatTheShelfDoesNotTake(t *testing.T) {
 		defer cancel()
 		go c.run(ctx)
 		x := &session{gatewayID: "g", log: log}
-		shelf.fault = func() (bool, error) { return false, errors.New("no answer") }
+		answers := func(fault func() (bool, error)) {
+			shelf.mu.Lock()
+			defer shelf.mu.Unlock()
+			shelf.fault = fault
+		}
+		late := func() int {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return len(c.late)
+		}
+		answers(func() (bool, error) { return false, errors.New("no answer") })
 		for _, state := range []gateway.CommandState{gateway.CommandRunning, gateway.CommandDone, gateway.CommandRunning} {
 			c.heard(x, &wire.Result{ID: "c-1", State: state})
 		}
 		time.Sleep(time.Minute)
-		if len(c.late) != 1 {
-			t.Errorf("late are %v", c.late)
+		if late() != 1 {
+			t.Errorf("%d results are late, want 1", late())
 		}
-		shelf.fault = nil
+		answers(nil)
 		time.Sleep(lateEvery + time.Second)
-		if d, _, err := c.shelf.get(t.Context(), "g", "c-1"); err != nil || d.State != gateway.CommandDone || len(c.late) != 0 {
-			t.Errorf("it is %+v (%v), late are %v", d, err, c.late)
+		if d, _, err := c.shelf.get(t.Context(), "g", "c-1"); err != nil || d.State != gateway.CommandDone || late() != 0 {
+			t.Errorf("it is %+v (%v), %d are late", d, err, late())
 		}
-		shelf.fault = func() (bool, error) { return false, ErrRevision }
+		answers(func() (bool, error) { return false, ErrRevision })
 		if err := c.note("g", &wire.Result{ID: "c-1", State: gateway.CommandFailed}); err != nil {
 			t.Errorf("what changes nothing is written: %v", err)
 		}
