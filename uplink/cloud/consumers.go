@@ -13,7 +13,7 @@ import (
 func (s *Server) useConsumers() {
 	var l *ledger
 	if s.opt.Feed != nil && s.opt.Shelf != nil {
-		l = &ledger{log: s.opt.Log, feed: s.opt.Feed, shelf: s.opt.Shelf, logger: s.opt.Logger}
+		l = &ledger{log: s.opt.Log, feed: s.opt.Feed, shelf: s.opt.Shelf, logger: s.opt.Logger, pause: ledgerPause}
 		s.parts = append(s.parts, part{run: l.run})
 	}
 	s.presences = newPresences(s)
@@ -26,6 +26,7 @@ func (s *Server) useConsumers() {
 	if g, ok := s.opt.Feed.(Gauge); ok {
 		s.alarms.consumers = g.Consumers
 	}
+	s.ledger = l
 	s.useConsumerFigures(l)
 	s.tickets = &tickets{shelf: s.opt.Shelf, open: map[string]time.Time{}}
 	s.parts = append(s.parts,

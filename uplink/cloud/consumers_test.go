@@ -24,6 +24,7 @@ func (s *site) withLedger() {
 		Log: s.log, Feed: s.log, Shelf: s.log, Bus: s.log, Credentials: s.creds, OperatorToken: operatorToken, Health: s.log.Health, Logger: quiet(s.t),
 	})
 	s.http = httptest.NewTLSServer(s.server)
+	s.server.HurryLedger(50 * time.Millisecond)
 	s.t.Cleanup(s.server.RunParts())
 }
 

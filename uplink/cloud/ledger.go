@@ -25,6 +25,7 @@ type ledger struct {
 	feed   Feed
 	shelf  Shelf
 	logger *slog.Logger
+	pause  time.Duration
 
 	books map[string]*book // owned by the consumer
 	saved time.Time        // likewise
@@ -45,7 +46,7 @@ func (l *ledger) run(ctx context.Context) {
 // take enters a batch and saves what it changed. After an error nothing is
 // remembered that is not saved: the batch comes again.
 func (l *ledger) take(ctx context.Context, batch []Entry) error {
-	if wait := ledgerPause - time.Since(l.saved); len(batch) < ledgerBatch && wait > 0 {
+	if wait := l.pause - time.Since(l.saved); len(batch) < ledgerBatch && wait > 0 {
 		select {
 		case <-time.After(wait): // meanwhile more comes, which the next save takes along
 		case <-ctx.Done():

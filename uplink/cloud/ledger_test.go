@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"log/slog"
 	"maps"
@@ -246,7 +245,7 @@ func (h *history) Level() wire.Level                                            
 var errCrash = errors.New("crash")
 
 func newLedger(h *history, shelf Shelf) *ledger {
-	return &ledger{log: h, shelf: shelf, logger: slog.New(slog.NewTextHandler(io.Discard, nil)), books: map[string]*book{}}
+	return &ledger{log: h, shelf: shelf, logger: slog.New(slog.DiscardHandler), pause: ledgerPause, books: map[string]*book{}}
 }
 
 // wantAccounts compares what is saved with what the history tells.

@@ -15,6 +15,9 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
+// HurryLedger makes the ledger wait no longer than this between two saves.
+func (s *Server) HurryLedger(pause time.Duration) { s.ledger.pause = pause }
+
 // RunParts starts what Serve runs beside all sessions; stop ends and joins it.
 func (s *Server) RunParts() (stop func()) {
 	done := make(chan struct{})

@@ -49,6 +49,12 @@ func (s *memShelf) Put(_ context.Context, key string, body []byte, rev uint64, _
 	return s.putLocked(key, body), nil
 }
 
+func (s *memShelf) written() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.puts
+}
+
 func (s *memShelf) putLocked(key string, body []byte) uint64 {
 	if s.docs == nil {
 		s.docs = map[string]Doc{}

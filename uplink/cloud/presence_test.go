@@ -97,9 +97,9 @@ func TestServersAgreeOnPresence(t *testing.T) {
 		if is, gen := connected(a); !is || gen != 7 {
 			t.Errorf("moved to b: a says %v, gen %d", is, gen)
 		}
-		before := shelf.puts
+		before := shelf.written()
 		time.Sleep(time.Hour)
-		if n := shelf.puts - before; n < 100 || n > 130 {
+		if n := shelf.written() - before; n < 100 || n > 130 {
 			t.Errorf("renewed %d times in an hour", n)
 		}
 		if is, _ := connected(a); !is {

@@ -69,6 +69,7 @@ type Server struct {
 	storage  storage
 	gate     *gate
 
+	ledger    *ledger // nil: none is kept
 	presences *presences
 	hub       *feedHub
 	tickets   *tickets
