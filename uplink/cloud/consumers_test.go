@@ -177,18 +177,18 @@ func TestWaitingIsTold(t *testing.T) {
 	oldest := wire.Time(anchor.Offset + 50e6)
 	p.send(&wire.Hello{GatewayID: s.id, All: true, Epochs: []wire.HelloEpoch{{Epoch: e, Oldest: 1}}, Backlog: wire.Backlog{N: 500, Bytes: 900, OldestTS: oldest}, Clock: wire.ClockState{Quality: gateway.ClockNTP}})
 	recv[*wire.Welcome](p)
-	p.acked(readings(t, e, 1, 100, 50))
+	first := readings(t, e, 1, 100, 50)
+	first.Lane = wire.LaneBacklog
+	p.acked(first)
 	c := s.complete("?from=2026-04-27T00:00:10Z&to=2026-04-27T00:00:40Z")
-	if !c.Complete || c.Waiting == nil || c.Waiting.N != 500 {
+	if !c.Complete || c.Waiting == nil || c.Waiting.N != 400 {
 		t.Errorf("before what waits: %+v", c)
 	}
-	if c := s.complete("?from=2026-04-27T00:00:10Z&to=2026-04-27T00:01:10Z"); c.Complete {
+	if c := s.complete("?from=2026-04-27T00:00:10Z&to=2026-04-27T00:02:30Z"); c.Complete {
 		t.Errorf("with what waits: %+v", c)
 	}
-	u := readings(t, e, 101, 500, 500)
-	u.Lane = wire.LaneBacklog
-	p.acked(u)
-	if c := s.complete("?from=2026-04-27T00:00:10Z&to=2026-04-27T00:01:10Z"); !c.Complete || c.Waiting.N != 0 {
+	p.acked(readings(t, e, 101, 500, 500))
+	if c := s.complete("?from=2026-04-27T00:00:10Z&to=2026-04-27T00:02:30Z"); !c.Complete || c.Waiting.N != 0 {
 		t.Errorf("after it has come: %+v", c)
 	}
 	var g struct {

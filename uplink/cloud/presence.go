@@ -124,34 +124,52 @@ func (p *presences) heard(x *session, m wire.Message) {
 }
 
 // stored takes what has come off what the gateway said that waits: it sends its
-// backlog oldest first.
+// backlog oldest first. Once live readings come and no other epoch is
+// unfinished, nothing waits but what is on its way.
 func (p *presences) stored(x *session, r Record, m wire.Message) {
 	u, ok := m.(*wire.Update)
-	if !ok || r.Lane != wire.LaneBacklog {
+	if !ok {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := p.local[x.gatewayID]
-	if l == nil || p.held[x.gatewayID] != x {
+	if l == nil || p.held[x.gatewayID] != x || l.Backlog.N == 0 {
 		return
 	}
 	b := &l.Backlog
-	if b.N > 0 {
+	switch {
+	case r.Lane == wire.LaneBacklog:
 		b.Bytes -= b.Bytes / b.N * min(r.N, b.N)
 		b.N -= min(r.N, b.N)
-	}
-	if n := len(u.Blocks); n > 0 {
-		h, err := block.Parse(u.Blocks[n-1])
-		if err == nil && h.Anchor.Quality > gateway.ClockNone {
-			b.OldestTS = wire.Time(h.Anchor.Wall(h.T1).UnixMicro())
+		if n := len(u.Blocks); n > 0 {
+			h, err := block.Parse(u.Blocks[n-1])
+			if err == nil && h.Anchor.Quality > gateway.ClockNone {
+				b.OldestTS = wire.Time(h.Anchor.Wall(h.T1).UnixMicro())
+			}
 		}
+	case r.N > 0 && onlyUnfinished(r):
+		b.N = 0
+	default:
+		return
 	}
 	if b.N == 0 {
 		b.Bytes, b.OldestTS = 0, 0
 	}
 	l.Said = time.Now()
-	p.dirty[x.gatewayID] = p.dirty[x.gatewayID] || time.Since(p.wrote[x.gatewayID]) > 10*time.Second
+	p.dirty[x.gatewayID] = p.dirty[x.gatewayID] || b.N == 0 || time.Since(p.wrote[x.gatewayID]) > 10*time.Second
+}
+
+// onlyUnfinished tells whether a record is of the only epoch from which
+// anything can still come.
+func onlyUnfinished(r Record) bool {
+	held, err := parseState(r.State)
+	for _, e := range held.epochs {
+		if e.id != r.Epoch && !e.done() && e.end != endUnlisted {
+			return false
+		}
+	}
+	return err == nil
 }
 
 // of gives what is known of a gateway; false if nothing is.

@@ -129,12 +129,20 @@ func TestBacklogGoesDown(t *testing.T) {
 		h := newHistory()
 		e := gateway.EpochID{1}
 		u := h.data(e, 1, 4)
-		p.stored(x, Record{Kind: KindUpdate, Lane: wire.LaneLive, N: 4}, u)
+		both := state{epochs: []epochState{{id: e, end: endNone}, {id: gateway.EpochID{2}, end: endNone}}}
+		p.stored(x, Record{Kind: KindUpdate, Lane: wire.LaneLive, N: 4, Epoch: e, State: both.String()}, u)
 		p.stored(x, Record{Kind: KindUpdate, Lane: wire.LaneBacklog, N: 4}, u)
 		if got, _ := p.of("g"); got.Backlog.N != 6 || got.Backlog.Bytes != 600 || !time.UnixMicro(int64(got.Backlog.OldestTS)).Equal(at(4)) {
 			t.Errorf("%+v", got.Backlog)
 		}
 		p.stored(x, Record{Kind: KindUpdate, Lane: wire.LaneBacklog, N: 9}, u)
+		if got, _ := p.of("g"); got.Backlog != (wire.Backlog{}) {
+			t.Errorf("%+v", got.Backlog)
+		}
+		// What was on its way when it said so is no backlog once it has come.
+		p.heard(x, &wire.Status{Figures: map[string]float64{"unacknowledged": 9, "oldest_unacknowledged_s": 1}})
+		done := state{epochs: []epochState{{id: e, end: endNone}, {id: gateway.EpochID{2}, end: endClosed}}}
+		p.stored(x, Record{Kind: KindUpdate, Lane: wire.LaneLive, N: 4, Epoch: e, State: done.String()}, u)
 		if got, _ := p.of("g"); got.Backlog != (wire.Backlog{}) {
 			t.Errorf("%+v", got.Backlog)
 		}
