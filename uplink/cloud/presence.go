@@ -134,10 +134,16 @@ func (p *presences) stored(x *session, r Record, m wire.Message) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := p.local[x.gatewayID]
-	if l == nil || p.held[x.gatewayID] != x || l.Backlog.N == 0 {
+	if l == nil || p.held[x.gatewayID] != x {
 		return
 	}
+	if n := len(u.Blocks); n > 0 && r.Lane == wire.LaneLive {
+		p.tickLocked(x.gatewayID, l, u.Blocks[n-1])
+	}
 	b := &l.Backlog
+	if b.N == 0 {
+		return
+	}
 	switch {
 	case r.Lane == wire.LaneBacklog:
 		b.Bytes -= b.Bytes / b.N * min(r.N, b.N)
@@ -158,6 +164,16 @@ func (p *presences) stored(x *session, r Record, m wire.Message) {
 	}
 	l.Said = time.Now()
 	p.dirty[x.gatewayID] = p.dirty[x.gatewayID] || b.N == 0 || time.Since(p.wrote[x.gatewayID]) > 10*time.Second
+}
+
+// tickLocked takes the state of the gateway's clock from its newest live block.
+func (p *presences) tickLocked(id string, l *presence, b []byte) {
+	h, err := block.Parse(b)
+	if err != nil {
+		return
+	}
+	p.dirty[id] = p.dirty[id] || h.Anchor.Quality != l.Clock.Quality
+	l.Clock = wire.ClockState{Quality: h.Anchor.Quality, Offset: h.Anchor.Offset, ErrMS: h.Anchor.Error.Milliseconds()}
 }
 
 // onlyUnfinished tells whether a record is of the only epoch from which

@@ -132,6 +132,9 @@ func TestBacklogGoesDown(t *testing.T) {
 		both := state{epochs: []epochState{{id: e, end: endNone}, {id: gateway.EpochID{2}, end: endNone}}}
 		p.stored(x, Record{Kind: KindUpdate, Lane: wire.LaneLive, N: 4, Epoch: e, State: both.String()}, u)
 		p.stored(x, Record{Kind: KindUpdate, Lane: wire.LaneBacklog, N: 4}, u)
+		if got, _ := p.of("g"); got.Clock.Quality != gateway.ClockNTP {
+			t.Errorf("clock %+v", got.Clock)
+		}
 		if got, _ := p.of("g"); got.Backlog.N != 6 || got.Backlog.Bytes != 600 || !time.UnixMicro(int64(got.Backlog.OldestTS)).Equal(at(4)) {
 			t.Errorf("%+v", got.Backlog)
 		}
