@@ -23,14 +23,15 @@ const healthEvery = 5 * time.Second
 
 // runCmd serves.
 type runCmd struct {
-	stateFlag    `embed:""`
-	natsFlags    `embed:""`
-	postgresFlag `embed:""`
-	Listen       string     `required:"" placeholder:"ADDR" help:"Address to serve on, always with TLS: \"host:port\" or \":port\"."`
-	Cert         string     `type:"path" placeholder:"FILE" and:"cert,key" xor:"certificate" help:"Certificate chain, PEM. Without it a CA and a certificate are made in the state directory."`
-	Key          string     `type:"path" placeholder:"FILE" and:"cert,key" help:"Key of the certificate, PEM."`
-	Name         []string   `placeholder:"NAME" sep:"," xor:"certificate" help:"DNS name or IP address that the made certificate is valid for, beside localhost, 127.0.0.1 and ::1. May be repeated."`
-	LogLevel     slog.Level `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
+	stateFlag      `embed:""`
+	natsFlags      `embed:""`
+	postgresFlag   `embed:""`
+	admissionFlags `embed:""`
+	Listen         string     `required:"" placeholder:"ADDR" help:"Address to serve on, always with TLS: \"host:port\" or \":port\"."`
+	Cert           string     `type:"path" placeholder:"FILE" and:"cert,key" xor:"certificate" help:"Certificate chain, PEM. Without it a CA and a certificate are made in the state directory."`
+	Key            string     `type:"path" placeholder:"FILE" and:"cert,key" help:"Key of the certificate, PEM."`
+	Name           []string   `placeholder:"NAME" sep:"," xor:"certificate" help:"DNS name or IP address that the made certificate is valid for, beside localhost, 127.0.0.1 and ::1. May be repeated."`
+	LogLevel       slog.Level `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
 }
 
 // Run serves until ctx is done, or until the log can no longer be written.
@@ -44,7 +45,8 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 			s.Interrupted(err)
 		}
 	})
-	if err != nil {
+	var opt cloud.Options
+	if err := errors.Join(err, c.admissionFlags.set(&opt)); err != nil {
 		return err
 	}
 	where.Logger = log
@@ -83,10 +85,10 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 	if len(c.NATS) > 0 {
 		keyring = cloud.Credentials{Shelf: records}
 	}
-	site := cloud.New(cloud.Options{
-		Log: records, Feed: records, Shelf: records, Bus: records,
-		Credentials: keyring, GatewayCA: &gatewayCA, OperatorToken: token, Health: records.Health, Metrics: carry.metrics, Logger: log,
-	})
+	opt.Log, opt.Feed, opt.Shelf, opt.Bus = records, records, records, records
+	opt.Credentials, opt.GatewayCA, opt.OperatorToken, opt.Health = keyring, &gatewayCA, token, records.Health
+	opt.Metrics, opt.Logger = carry.metrics, log
+	site := cloud.New(opt)
 	server.Store(site)
 	if err := noteAddress(c.State, ln.Addr()); err != nil {
 		return err

@@ -60,7 +60,7 @@ func TestTooManyAltogether(t *testing.T) {
 			switch {
 			case i < 5 && w.Code != 400:
 				t.Errorf("request %d: %d", i, w.Code)
-			case i >= 5 && (w.Code != 503 || retrySeconds(w) < 1 || retrySeconds(w) > 1+20/5+1):
+			case i >= 5 && (w.Code != 503 || retrySeconds(w) < 1 || retrySeconds(w) > 1+20/4+1):
 				t.Errorf("request %d: %d, retry after %q", i, w.Code, w.Header().Get("Retry-After"))
 			}
 		}

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -14,7 +15,7 @@ const (
 	drainWithin  = 5 * time.Second  // for acks under way and the gateways' own closing
 	drainSpread  = 60 * time.Second // over which a large fleet comes back
 	byeWithin    = 5 * time.Second  // for what a gateway that says goodbye has under way
-	fleetEvery   = time.Minute      // how long the number of credentials is believed
+	fleetEvery   = 5 * time.Minute  // between two counts of the credentials
 	interruptFor = 5                // seconds until gateways come back after the log's connection broke, at least
 )
 
@@ -84,11 +85,23 @@ func (x *session) goodbye(m *wire.Bye) error {
 func (s *Server) spread() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := time.Now(); now.Sub(s.counted) > fleetEvery {
-		s.counted = now
-		if n, err := s.opt.Credentials.count(); err == nil {
+	return 1 + max(len(s.gateways), s.credentials)/s.gate.planned()
+}
+
+// countFleet counts the credentials now and then.
+func (s *Server) countFleet(ctx context.Context) {
+	tick := time.NewTicker(fleetEvery)
+	defer tick.Stop()
+	for {
+		if n, err := s.opt.Credentials.count(); err == nil { // else it is still about as many
+			s.mu.Lock()
 			s.credentials = n
+			s.mu.Unlock()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
-	return 1 + max(len(s.gateways), s.credentials)/s.gate.planned()
 }

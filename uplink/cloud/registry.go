@@ -69,7 +69,7 @@ func (s *Server) register(x *session) error {
 	case older != nil && older.gen > x.gen:
 		return errSuperseded
 	case older != nil && l.takenOver(takeover{time.Now(), older.board(), x.board()}):
-		s.conflicted(x, older)
+		s.conflicted(x, older.board(), older.remote)
 		older.stop(errConflict)
 		return errConflict
 	case older != nil:

@@ -84,8 +84,7 @@ type Server struct {
 	open      int              // sessions, those that open included
 	era       uint64           // of the log's connection; see Interrupted
 
-	credentials int // how many there were when they were
-	counted     time.Time
+	credentials int // how many there were when they were counted
 }
 
 // New makes a server. It does nothing until requests come.
@@ -116,6 +115,10 @@ func New(opt Options) *Server {
 	s.useIdentity()
 	s.useConsumers()
 	s.serveCommands()
+	s.parts = append(s.parts, part{run: s.countFleet})
+	if opt.Bus != nil {
+		s.parts = append(s.parts, part{run: s.hearKicks})
+	}
 	return s
 }
 

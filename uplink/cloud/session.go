@@ -153,6 +153,7 @@ func (x *session) open() error {
 	if err := x.server.register(x); err != nil {
 		return err
 	}
+	x.server.tellOthers(x)
 	x.log.Info("session opened", "session", x.id, "gen", x.gen, "software", hello.Software, "epochs", len(hello.Epochs), "backlog", hello.Backlog.N)
 	if err := x.send(x.welcome(hello)); err != nil {
 		return err

@@ -1,0 +1,111 @@
+package cloud
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// A memBus carries kicks between the servers of a test, before Tell returns.
+type memBus struct {
+	mu   sync.Mutex
+	hear []func(string, []byte) []byte
+}
+
+func (b *memBus) Tell(subject string, data []byte) error {
+	b.mu.Lock()
+	all := append([]func(string, []byte) []byte(nil), b.hear...)
+	b.mu.Unlock()
+	for _, hear := range all {
+		hear(subject, data)
+	}
+	return nil
+}
+
+func (b *memBus) Ask(context.Context, string, []byte) ([]byte, error) { return nil, ErrNobody }
+
+func (b *memBus) On(subject string, hear func(string, []byte) []byte) (func(), error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if strings.HasPrefix(subject, kickSubject) {
+		b.hear = append(b.hear, hear)
+	}
+	return func() {}, nil
+}
+
+// twoServers makes two servers of one cloud, and gives what connects a board to
+// one of them.
+func twoServers(t *testing.T) (connect func(server int, boot byte) *websocket.Conn) {
+	t.Helper()
+	l, bus := &memLog{}, &memBus{}
+	var dials []func() *websocket.Conn
+	for range 2 {
+		s, dial := piped(t, Options{Log: l, Bus: bus})
+		var running sync.WaitGroup
+		running.Go(func() { s.hearKicks(s.ctx) })
+		t.Cleanup(func() { s.Close(); running.Wait() })
+		dials = append(dials, dial)
+	}
+	return func(server int, boot byte) *websocket.Conn {
+		conn := dials[server]()
+		say(t, conn, &wire.Hello{GatewayID: "g", InstallID: [16]byte{7}, BootID: gateway.BootID{boot}})
+		return conn
+	}
+}
+
+// TestGatewayMovesToAnotherServer: the session that it leaves behind ends at
+// once, though nothing is appended in it.
+func TestGatewayMovesToAnotherServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		connect := twoServers(t)
+		first := connect(0, 1)
+		hear[*wire.Welcome](t, first)
+		began := time.Now()
+		second := connect(1, 1)
+		hear[*wire.Welcome](t, second)
+		if code, _ := closeCode(t, first); code != wire.CloseSuperseded || time.Since(began) > 0 {
+			t.Errorf("closed with %d after %s", code, time.Since(began))
+		}
+		say(t, second, lost(wire.LaneLive, gateway.NewEpochID(), 1, 1))
+		hear[*wire.Ack](t, second)
+	})
+}
+
+// TestTwoBoardsAtTwoServers is TestTwoBoardsOfOneIdentity with a server for
+// each.
+func TestTwoBoardsAtTwoServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		connect := twoServers(t)
+		last := connect(0, 1)
+		hear[*wire.Welcome](t, last)
+		for i := 1; ; i++ {
+			if i > 2*takeoversMost+2 {
+				t.Fatalf("after %d take-overs nobody has noticed", i)
+			}
+			next := connect(i%2, byte(1+i%2))
+			hear[*wire.Welcome](t, next)
+			code, _ := closeCode(t, last)
+			if code == wire.CloseConflict {
+				if code, _ := closeCode(t, next); code != wire.CloseConflict {
+					t.Errorf("the other board was closed with %d", code)
+				}
+				return
+			}
+			if code != wire.CloseSuperseded {
+				t.Errorf("take-over %d: the older was closed with %d", i, code)
+			}
+			last = next
+			time.Sleep(40 * time.Second)
+			say(t, last, &wire.Ping{})
+			hear[*wire.Pong](t, last)
+		}
+	})
+}
