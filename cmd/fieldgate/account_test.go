@@ -119,7 +119,8 @@ func TestEveryReadingIsAccountedFor(t *testing.T) {
 	screen.Await(t, "readings after an orderly stop", from, func(rs []witness.Reading, _ witness.Status) bool { return len(rs) > 50 })
 	all, _, _ := screen.Snapshot()
 	after := slices.DeleteFunc(slices.Clone(all), func(r witness.Reading) bool { return r.Epoch == cut.Epoch })
-	held, _ = cloud.AwaitAll(t, after) // an orderly stop costs nothing
+	cloud.AwaitAll(t, after) // an orderly stop costs nothing
+	held, _ = cloud.Await(t, "the event of each of three starts", func(h witness.Log) bool { return h.Boots() == 3 })
 	for _, fault := range held.Faults() {
 		t.Error(fault)
 	}

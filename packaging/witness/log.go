@@ -15,10 +15,11 @@ type Log struct {
 	Last     map[string]uint64  // by epoch: the highest seq held
 	Gaps     []span             // for an open end: as many as there may be at most
 	Ended    map[string]string  // by epoch: "closed" or the reason of an open end
+	Events   map[Name][]string  // the kinds of all events that have this name: one
 }
 
 func newLog() Log {
-	return Log{Readings: map[Name][]Reading{}, Last: map[string]uint64{}, Ended: map[string]string{}}
+	return Log{Readings: map[Name][]Reading{}, Last: map[string]uint64{}, Ended: map[string]string{}, Events: map[Name][]string{}}
 }
 
 // Explained reports whether a gap covers the name.
@@ -42,12 +43,27 @@ func (h Log) Lacks(rs []Reading) []Reading {
 	return missing
 }
 
-// Faults names every reading that is held twice and every hole that no gap explains.
+// Boots counts the events that say that the gateway's store was opened.
+func (h Log) Boots() (n int) {
+	for _, kinds := range h.Events {
+		if kinds[0] == "boot" {
+			n++
+		}
+	}
+	return n
+}
+
+// Faults names every reading and event that is held twice and every hole that no gap explains.
 func (h Log) Faults() []string {
 	var found []string
 	for n, held := range h.Readings {
 		if len(held) > 1 {
 			found = append(found, fmt.Sprintf("%s/%d is held %d times", n.Epoch, n.Seq, len(held)))
+		}
+	}
+	for n, kinds := range h.Events {
+		if len(kinds) > 1 {
+			found = append(found, fmt.Sprintf("the event %s/%d is held %d times", n.Epoch, n.Seq, len(kinds)))
 		}
 	}
 	for epoch, last := range h.Last {
@@ -65,6 +81,7 @@ func (h Log) Faults() []string {
 type logLine struct {
 	Type string `json:"type"`
 	Reading
+	Kind   string  `json:"kind"` // of an event
 	First  uint64  `json:"first"`
 	From   uint64  `json:"from"` // of a thinned range, what the log does not hold as it was
 	N      uint64  `json:"n"`
@@ -77,6 +94,7 @@ type logLine struct {
 func (h *Log) add(l logLine) {
 	switch {
 	case l.Type == "event":
+		h.Events[l.Name()] = append(h.Events[l.Name()], l.Kind)
 	case l.Type == "thinned": // a line for each channel and interval
 		h.Gaps = append(h.Gaps, span{l.Epoch, l.From, l.First + l.N - l.From, l.Type})
 		h.Last[l.Epoch] = max(h.Last[l.Epoch], l.First+l.N-1)

@@ -39,7 +39,7 @@ func TestEventsOnce(t *testing.T) {
 	s := newSite(t, nil)
 	a, b := gateway.NewEpochID(), gateway.NewEpochID()
 	p, w := s.open(a)
-	if w.Events != nil {
+	if w.Events == nil || w.Events.Upto != 0 {
 		t.Errorf("a new gateway is welcomed with events %+v", w.Events)
 	}
 	send := func(e gateway.EpochID, seq uint64) {

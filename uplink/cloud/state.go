@@ -172,10 +172,12 @@ func (s state) withEvent(epoch gateway.EpochID, seq uint64) state {
 	return s
 }
 
-// newestEvent names the event that the log got last, nil if it never got any.
+// newestEvent names the event that the log got last; the zero name if it never
+// got any. It is never nil: a welcome without it comes from a cloud that takes
+// no events, and then none are sent.
 func (s state) newestEvent() *wire.EventAck {
 	if len(s.events) == 0 {
-		return nil
+		return &wire.EventAck{}
 	}
 	m := s.events[len(s.events)-1]
 	return &wire.EventAck{Epoch: m.epoch, Upto: m.upto}
