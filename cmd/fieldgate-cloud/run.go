@@ -25,6 +25,7 @@ const healthEvery = 5 * time.Second
 type runCmd struct {
 	stateFlag      `embed:""`
 	natsFlags      `embed:""`
+	keepFlag       `embed:""`
 	postgresFlag   `embed:""`
 	admissionFlags `embed:""`
 	Listen         string     `required:"" placeholder:"ADDR" help:"Address to serve on, always with TLS: \"host:port\" or \":port\"."`
@@ -97,7 +98,10 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 		"ca_file", c.caFile(), "operator_token_file", tokenFile, "level", records.Level())
 	tellManager(ctx, log, fmt.Sprintf("serving on %s", ln.Addr()))
 	err = serve(ctx, records, func(ctx context.Context) error {
-		return beside(ctx, carry.run, func(ctx context.Context) error { return site.Serve(ctx, ln, cert) })
+		purge := func(ctx context.Context) { c.purging(ctx, records.Purge, log) }
+		return beside(ctx, purge, func(ctx context.Context) error {
+			return beside(ctx, carry.run, func(ctx context.Context) error { return site.Serve(ctx, ln, cert) })
+		})
 	})
 	log.Info("stopped")
 	return err
