@@ -13,7 +13,10 @@
 //     Tests: store TestModel, TestCrashImages, TestFlippedBits, TestEveryStepFailsInEveryWay and
 //     TestFullStoreThinsBeforeItDrops, cmd/fieldgate TestEveryReadingIsAccountedFor and
 //     TestKilledAtAnyTime,
-//     uplink/cloud TestRandomUpdatesAgainstModel, packaging/pi TestPi.
+//     uplink/cloud TestRandomUpdatesAgainstModel, uplink/cloud/model TestHistories (the rules of
+//     resuming, all parts real) and TestJudgeSees, packaging/pi TestPi.
+//     On lines that are cut, stall, lose 30 %, take 2 s each way or reset inside of a frame:
+//     cmd/fieldgate TestOverBadLines; half open: uplink TestHalfOpenPeer.
 //  2. The loss window is one number. A power cut costs at most the readings of
 //     flush_interval plus the duration of one commit that the cloud had not yet
 //     acknowledged. An orderly stop costs nothing. Both figures are shown.
@@ -23,9 +26,11 @@
 //     wire. The gateway gives readings up only after that ack and a later one
 //     that did not go back.
 //     Tests: uplink/cloud TestCrashBetweenStoringAndAck, store
-//     TestReadingsAreGivenUpOnlyAfterALaterAck, uplink TestLostAckCostsAResend.
+//     TestReadingsAreGivenUpOnlyAfterALaterAck, uplink TestLostAckCostsAResend,
+//     uplink/cloud/model TestHistories (logs that go back).
 //  4. Live is never behind backlog, and backlog is never starved.
-//     No test yet: there is one lane, oldest epoch first.
+//     Tests: uplink TestLiveBeforeBacklogOnASlowLine (64 kbit/s, an hour of backlog, in virtual
+//     time) and TestWindows.
 //  5. Sampling waits for nobody: not for the card, the network, a dashboard, or
 //     another bus's dead sensor.
 //     Tests: gateway/sample TestVisitThatDoesNotReturn and TestBusGoneAndBack, store

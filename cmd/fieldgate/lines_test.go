@@ -1,0 +1,296 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fieldgate/fieldgate/packaging/witness"
+)
+
+var (
+	lineSeed = flag.Uint64("lineseed", 0, "seed of TestOverBadLines; 0: another one each time")
+	resets   = flag.Int("resets", 2, "how often TestOverBadLines resets the line inside a frame")
+)
+
+// segment is how much a bad line carries at a time.
+const segment = 200
+
+// A badLine is a way to the cloud as bad as it is told to be: slow to arrive,
+// losing segments (which TCP sends again, and everything waits for them),
+// swallowing all, or reset after so many bytes.
+type badLine struct {
+	listener net.Listener
+	to       string
+	running  sync.WaitGroup
+
+	mu      sync.Mutex
+	random  *rand.Rand
+	delay   time.Duration // of every segment, each way
+	lost    int           // of a hundred segments
+	again   time.Duration // until a lost one comes after all
+	budget  int           // bytes that the next connections carry; 0: no end
+	stalled chan struct{} // closed when the stall ends; nil: there is none
+	carried int           // segments
+	delayed int           // of them: lost and sent again
+	broken  int           // connections reset by their budget
+	conns   []*net.TCPConn
+}
+
+func newBadLine(t *testing.T, to string, seed uint64) *badLine {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &badLine{listener: l, to: to, random: rand.New(rand.NewPCG(seed, 1))}
+	b.running.Go(b.accept)
+	t.Cleanup(func() { _ = l.Close(); b.stall(false); b.cut(); b.running.Wait() })
+	return b
+}
+
+func (b *badLine) accept() {
+	for {
+		in, err := b.listener.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("tcp", b.to)
+		if err != nil {
+			_ = in.Close()
+			continue
+		}
+		near, far := in.(*net.TCPConn), out.(*net.TCPConn)
+		b.mu.Lock()
+		b.conns = append(b.conns, near, far)
+		left := &budget{bytes: b.budget, ends: b.budget > 0}
+		b.mu.Unlock()
+		b.carry(near, far, left)
+		b.carry(far, near, left)
+	}
+}
+
+// A budget is what both directions of a connection may carry together.
+type budget struct {
+	mu    sync.Mutex
+	bytes int
+	ends  bool
+}
+
+// take gives how many of n bytes may pass.
+func (l *budget) take(n int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ends {
+		return n
+	}
+	n = min(n, l.bytes)
+	l.bytes -= n
+	return n
+}
+
+// A parcel of bytes is due at a time.
+type parcel struct {
+	data []byte
+	due  time.Time
+}
+
+// carry passes on what comes, in order, each segment when it is due.
+func (b *badLine) carry(from, to *net.TCPConn, left *budget) {
+	way := make(chan parcel, 1024)
+	b.running.Go(func() {
+		defer close(way)
+		for {
+			p := make([]byte, segment)
+			n, err := from.Read(p)
+			if n > 0 {
+				way <- parcel{p[:n], time.Now().Add(b.draw())}
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	b.running.Go(func() {
+		defer reset(from, to) // an end is passed on as a reset, which no peer may take for an orderly one
+		for p := range way {
+			time.Sleep(time.Until(p.due))
+			b.wait()
+			n := left.take(len(p.data))
+			if _, err := to.Write(p.data[:n]); err != nil || n < len(p.data) {
+				b.count(n < len(p.data))
+				reset(from, to)
+				for range way { // until the reader ends
+				}
+				return
+			}
+		}
+	})
+}
+
+// draw gives how long the next segment takes.
+func (b *badLine) draw() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.carried++
+	if b.random.IntN(100) < b.lost {
+		b.delayed++
+		return b.delay + b.again
+	}
+	return b.delay
+}
+
+// wait lets nothing pass during a stall.
+func (b *badLine) wait() {
+	b.mu.Lock()
+	over := b.stalled
+	b.mu.Unlock()
+	if over != nil {
+		<-over
+	}
+}
+
+func (b *badLine) count(spent bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if spent {
+		b.broken++
+	}
+}
+
+// set changes what the line is like.
+func (b *badLine) set(change func(*badLine)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(b)
+}
+
+func (b *badLine) stall(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stalled != nil {
+		close(b.stalled)
+		b.stalled = nil
+	}
+	if on {
+		b.stalled = make(chan struct{})
+	}
+}
+
+// cut resets all connections.
+func (b *badLine) cut() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	reset(b.conns...)
+	b.conns = nil
+}
+
+func reset(conns ...*net.TCPConn) {
+	for _, c := range conns {
+		_ = c.SetLinger(0)
+		_ = c.Close()
+	}
+}
+
+// Promises 1 and 3 over real sockets, with the real programs: whatever a line
+// does, every reading arrives, and once. What takes a peer that is silent for
+// minutes is proved in virtual time (uplink, TestRandomTroubleLosesAndDoublesNothing
+// and uplink/cloud/model).
+func TestOverBadLines(t *testing.T) {
+	seed := *lineSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("seed %d (-lineseed)", seed)
+	cloud := newCloud(t, "plant-7")
+	addr := witness.FreeAddr(t)
+	st := newStation(t, cloud, addr)
+	cloud.Start(t)
+	line := newBadLine(t, cloud.Addr, seed)
+	st.dialThrough(t, cloud.Addr, line.listener.Addr().String())
+	st.start(t)
+	screen := witness.Watch(t, addr)
+	online := func(_ []witness.Reading, s witness.Status) bool { return s.Uplink.State == "online" }
+	screen.Await(t, "online", 0, online)
+
+	arrives := func(t *testing.T) {
+		from := screen.Count()
+		screen.Await(t, "100 more readings", from, func(rs []witness.Reading, _ witness.Status) bool { return len(rs) >= 100 })
+		seen, _, _ := screen.Snapshot()
+		held, took := cloud.AwaitAll(t, seen)
+		for _, fault := range held.Faults() {
+			t.Error(fault)
+		}
+		t.Logf("%d readings, all there once, %v after the last", len(seen), took.Round(time.Millisecond))
+	}
+	whole, pass := t, func(d time.Duration) { <-time.After(d) }
+	for _, c := range []struct {
+		name  string
+		worse func(t *testing.T)
+	}{
+		{"reset in a frame", func(t *testing.T) {
+			for n := 1; n <= *resets; n++ {
+				line.set(func(b *badLine) { b.budget = 6000 + b.random.IntN(12_000) })
+				if n == 1 {
+					line.cut()
+				}
+				for late := time.Now().Add(witness.Patience); line.resets() < n; pass(20 * time.Millisecond) {
+					if time.Now().After(late) {
+						t.Fatalf("only %d connections were reset", line.resets())
+					}
+				}
+			}
+			line.set(func(b *badLine) { b.budget = 0 })
+			st.end(t, syscall.SIGTERM) // else its back-off, which has grown, is what is waited for
+			st.start(whole)            // beyond this part
+		}},
+		{"cut", func(*testing.T) {
+			for range 3 {
+				line.cut()
+				pass(700 * time.Millisecond)
+			}
+		}},
+		{"stall and resume", func(*testing.T) {
+			line.stall(true)
+			pass(4 * time.Second)
+			line.stall(false)
+		}},
+		{"stall and cut", func(*testing.T) {
+			line.stall(true)
+			pass(2 * time.Second)
+			line.cut()
+			line.stall(false)
+		}},
+		{"30 % lost", func(*testing.T) {
+			line.set(func(b *badLine) { b.lost, b.again = 30, 400*time.Millisecond })
+			pass(3 * time.Second)
+		}},
+		{"2 s each way", func(*testing.T) {
+			line.set(func(b *badLine) { b.lost, b.delay = 0, 2*time.Second })
+			line.cut()
+			pass(5 * time.Second)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.worse(t)
+			arrives(t)
+		})
+	}
+	st.end(t, syscall.SIGTERM)
+	t.Log(line)
+}
+
+func (b *badLine) resets() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.broken
+}
+
+func (b *badLine) String() string {
+	return fmt.Sprintf("%d segments carried, %d of them late, %d connections reset inside of what they carried", b.carried, b.delayed, b.broken)
+}
