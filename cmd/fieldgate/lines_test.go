@@ -292,5 +292,7 @@ func (b *badLine) resets() int {
 }
 
 func (b *badLine) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	return fmt.Sprintf("%d segments carried, %d of them late, %d connections reset inside of what they carried", b.carried, b.delayed, b.broken)
 }
