@@ -16,6 +16,8 @@ import (
 const (
 	chunkBytes    = 256 << 10        // of a stream on its way, below any max_payload that is accepted
 	chunkWithin   = 30 * time.Second // for one of them
+	heardAfter    = 100 * time.Millisecond
+	heardTries    = 100
 	restoreWithin = 10 * time.Minute // until the cluster has built the stream of them
 )
 
@@ -166,6 +168,15 @@ func (l *Log) hand(ctx context.Context, to string, piece []byte, within time.Dur
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	m, err := l.conn.RequestWithContext(ctx, to, piece)
+	// The server that restores has told its subject before all others know it.
+	// Who hears "no responders" was heard by nobody, so it may be said again.
+	for try := 0; try < heardTries && errors.Is(err, nats.ErrNoResponders) && ctx.Err() == nil; try++ {
+		select {
+		case <-ctx.Done():
+		case <-time.After(heardAfter):
+			m, err = l.conn.RequestWithContext(ctx, to, piece)
+		}
+	}
 	if err == nil {
 		err = answered(m.Data, nil)
 	}
