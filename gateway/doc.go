@@ -15,7 +15,7 @@
 //     TestKilledAtAnyTime,
 //     uplink/cloud TestRandomUpdatesAgainstModel, uplink/cloud/model TestHistories (the rules of
 //     resuming, all parts real) and TestJudgeSees, packaging/pi TestPi.
-//     On lines that are cut, stall, lose 30 %, take 2 s each way or reset inside of a frame:
+//     On lines that are cut, stall, hold pieces back, take 2 s each way or reset inside of a frame:
 //     cmd/fieldgate TestOverBadLines; half open: uplink TestHalfOpenPeer.
 //  2. The loss window is one number. A power cut costs at most the readings of
 //     flush_interval plus the duration of one commit that the cloud had not yet
