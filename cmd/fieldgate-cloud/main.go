@@ -23,12 +23,13 @@ const (
 
 // cli is the command line.
 type cli struct {
-	Run     runCmd     `cmd:"" help:"Serve gateways and operators until SIGTERM."`
-	Gateway gatewayCmd `cmd:"" help:"Add, list and remove gateways; also while the server runs."`
-	Send    sendCmd    `cmd:"" help:"Send a command to a gateway."`
-	Token   tokenCmd   `cmd:"" help:"One-time tokens with which gateways enrol."`
-	CopyLog copyLogCmd `cmd:"" help:"Copy the log of a server that is stopped to a cluster of nats-server, and compare."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Run      runCmd      `cmd:"" help:"Serve gateways and operators until SIGTERM."`
+	Gateway  gatewayCmd  `cmd:"" help:"Add, list and remove gateways; also while the server runs."`
+	Send     sendCmd     `cmd:"" help:"Send a command to a gateway."`
+	Token    tokenCmd    `cmd:"" help:"One-time tokens with which gateways enrol."`
+	Consumer consumerCmd `cmd:"" help:"List those for whom the log waits before it deletes anything, and forget one."`
+	CopyLog  copyLogCmd  `cmd:"" help:"Copy the log of a server that is stopped to a cluster of nats-server, and compare."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 func main() {

@@ -352,6 +352,8 @@ func TestUse(t *testing.T) {
 		{"run --listen " + taken.Addr().String() + " --state " + state, 1, taken.Addr().String() + " is in use"},
 		{"run --listen 192.0.2.1:1 --state " + state, 1, "--listen"},
 		{"copy-log --state " + state, 2, "--nats"},
+		{"consumer list", 2, "--state"},
+		{"consumer list --state " + state, 1, "no server has run"},
 		{"run --listen 127.0.0.1:0 --keep 5m --state " + state, 2, "at least 1h"},
 		{"run --listen 127.0.0.1:0 --nats-creds c --state " + state, 2, "--nats"},
 		{"run --listen 127.0.0.1:0 --nats nats://127.0.0.1:1 --nats-replicas 9 --state " + state, 2, "1 to 5"},

@@ -69,6 +69,16 @@ func (a *alarms) ofCloud() []alarm {
 	return list
 }
 
+// sentence tells what a consumer that lags means.
+func (c ConsumerState) sentence() string {
+	text := fmt.Sprintf("The consumer %q has not taken what the log has held since %s. Nothing is lost; nothing is purged before it has.",
+		c.Name, c.Oldest.UTC().Format(timeLayout))
+	if !c.Used && c.Name != ledgerName {
+		text += fmt.Sprintf(" No server consumes under this name: if none is to, fieldgate-cloud consumer forget %s.", c.Name)
+	}
+	return text
+}
+
 // count gives how many alarms of a code there are.
 func (a *alarms) count(code string) int {
 	a.mu.Lock()
@@ -122,9 +132,7 @@ func (a *alarms) look(ctx context.Context) {
 	for _, c := range states {
 		if !c.Oldest.IsZero() && time.Since(c.Oldest) > a.consumerAge {
 			since := c.Oldest.Add(a.consumerAge)
-			now["consumer_lag "+c.Name] = alarm{"consumer_lag", c.Name, fmt.Sprintf(
-				"The consumer %q has not taken what the log has held since %s. Nothing is lost; nothing is purged before it has.",
-				c.Name, c.Oldest.UTC().Format(timeLayout)), &since}
+			now["consumer_lag "+c.Name] = alarm{"consumer_lag", c.Name, c.sentence(), &since}
 		}
 	}
 	a.mu.Lock()

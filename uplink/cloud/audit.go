@@ -23,7 +23,8 @@ const (
 )
 
 // An AuditEntry is something that an operator must be able to find later:
-// who was refused, enrolled, rotated, revoked, or taken for another.
+// who was refused, enrolled, rotated, revoked, or taken for another, and what
+// operators did.
 type AuditEntry struct {
 	At       time.Time         `json:"at"`
 	Event    string            `json:"event"`
@@ -63,13 +64,26 @@ func newTrail(shelf Shelf, log *slog.Logger) *trail {
 // audit notes what an operator must be able to find later, in the log and on
 // the shelf.
 func (s *Server) audit(event, gatewayID, sentence string, attrs ...any) {
+	if s.trail.add(entryFor(event, gatewayID, sentence, attrs)) {
+		s.opt.Logger.Warn(sentence, append([]any{"audit", event, "gateway", gatewayID}, attrs...)...)
+	}
+}
+
+// auditAct notes what an operator did. Nothing of it is folded: who has the
+// operator's token need not be kept from filling the trail.
+func (s *Server) auditAct(event, sentence string, attrs ...any) {
+	s.trail.mu.Lock()
+	s.trail.queueLocked(entryFor(event, "", sentence, attrs))
+	s.trail.mu.Unlock()
+	s.opt.Logger.Info(sentence, append([]any{"audit", event}, attrs...)...)
+}
+
+func entryFor(event, gatewayID, sentence string, attrs []any) AuditEntry {
 	e := AuditEntry{At: time.Now().UTC(), Event: event, Gateway: gatewayID, Sentence: sentence, Details: map[string]string{}}
 	for i := 0; i+1 < len(attrs); i += 2 {
 		e.Details[fmt.Sprint(attrs[i])] = fmt.Sprintf("%.200v", attrs[i+1])
 	}
-	if s.trail.add(e) {
-		s.opt.Logger.Warn(sentence, append([]any{"audit", event, "gateway", gatewayID}, attrs...)...)
-	}
+	return e
 }
 
 // add queues an entry unless it is folded into one before, and reports whether
@@ -88,6 +102,12 @@ func (t *trail) add(e AuditEntry) bool {
 		t.forgetLocked(e.At)
 	}
 	t.same[key] = &folded{until: e.At.Add(auditFold)}
+	t.queueLocked(e)
+	return true
+}
+
+// queueLocked has an entry written; without room it is lost, and counted.
+func (t *trail) queueLocked(e AuditEntry) {
 	if t.lost > 0 {
 		e.Details["lost_before"] = strconv.Itoa(t.lost)
 	}
@@ -97,7 +117,6 @@ func (t *trail) add(e AuditEntry) bool {
 	default:
 		t.lost++
 	}
-	return true
 }
 
 // forgetLocked makes room: what is over goes, else anything.

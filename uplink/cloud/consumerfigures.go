@@ -3,6 +3,7 @@ package cloud
 import (
 	"fmt"
 	"io"
+	"time"
 )
 
 // useConsumerFigures shows what the parts for those who read count.
@@ -27,5 +28,14 @@ func (s *Server) useConsumerFigures(l *ledger) {
 func (s *Server) writeConsumerFigures(w io.Writer) {
 	for _, c := range s.alarms.behind() {
 		fmt.Fprintf(w, "%sjs_consumer_lag{consumer=%q} %d\n", figurePrefix, c.Name, c.Behind)
+		age, used := 0.0, 0
+		if !c.Oldest.IsZero() {
+			age = max(0, time.Since(c.Oldest).Seconds())
+		}
+		if c.Used {
+			used = 1
+		}
+		fmt.Fprintf(w, "%sjs_consumer_lag_seconds{consumer=%q} %.3f\n", figurePrefix, c.Name, age)
+		fmt.Fprintf(w, "%sjs_consumer_used{consumer=%q} %d\n", figurePrefix, c.Name, used)
 	}
 }

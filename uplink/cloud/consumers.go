@@ -25,6 +25,8 @@ func (s *Server) useConsumers() {
 	}
 	if g, ok := s.opt.Feed.(Gauge); ok {
 		s.alarms.consumers = g.Consumers
+		s.mux.HandleFunc("GET /v1/consumers", s.operator(s.listConsumers(g)))
+		s.mux.HandleFunc("DELETE /v1/consumers/{name}", s.operator(s.forgetConsumer(g)))
 	}
 	s.ledger = l
 	s.useConsumerFigures(l)

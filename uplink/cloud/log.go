@@ -98,11 +98,27 @@ type ConsumerState struct {
 	Name   string
 	Behind uint64    // records that it has not passed
 	Oldest time.Time // when the oldest of these was stored; zero: there is none
+	Used   bool      // some server, or another program, consumes under this name now
+	Seen   time.Time // when one was last heard of; zero: not known
 }
 
-// A Gauge is a Feed that also tells how far its consumers have come.
+// What Forget says of a consumer that it does not forget.
+var (
+	// ErrNoConsumer: there is none of this name.
+	ErrNoConsumer = errors.New("no such consumer")
+	// ErrConsumerUsed: records are consumed under this name now.
+	ErrConsumerUsed = errors.New("the consumer is in use")
+)
+
+// A Gauge is a Feed that also tells which consumers it knows.
 type Gauge interface {
+	// Consumers tells of those of Consume and of those that other programs have
+	// made on the log: of all for which Purge waits.
 	Consumers(ctx context.Context) ([]ConsumerState, error)
+	// Forget has the log wait no longer for a consumer, or says ErrNoConsumer
+	// or ErrConsumerUsed. Under its name the next Consume begins with the
+	// oldest record that the log then has.
+	Forget(ctx context.Context, name string) error
 }
 
 // A Doc is a small document on the shelf.

@@ -2,7 +2,6 @@ package jetstream
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"reflect"
@@ -59,7 +58,6 @@ func (l *Log) connect() error {
 	if l.js, err = jetstream.New(l.conn, jetstream.WithDefaultTimeout(l.opt.Timeout)); err != nil {
 		return fmt.Errorf("reach JetStream: %w", err)
 	}
-	l.id = rand.Text()
 	return nil
 }
 

@@ -171,11 +171,8 @@ func (c *cursor) hold(ctx context.Context) error {
 	}
 }
 
-// release lets another server go on at once.
+// release says that nobody consumes any more: another server may go on at once.
 func (c *cursor) release() {
-	if c.log.alone {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), readPause)
 	defer cancel()
 	c.mu.Lock()

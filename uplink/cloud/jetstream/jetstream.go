@@ -9,6 +9,7 @@ package jetstream
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,7 +54,7 @@ type Log struct {
 	stream jetstream.Stream // FG_RAW
 	docs   jetstream.Stream // FG_DOC
 	alone  bool             // no other process uses these streams
-	id     string           // of this process among those that do
+	id     string           // of this opening among all that use or used them
 	level  wire.Level
 	turns  chan struct{} // one for each append under way
 
@@ -72,7 +73,7 @@ func Open(ctx context.Context, opt Options) (*Log, error) {
 	if opt.Timeout == 0 {
 		opt.Timeout = 5 * time.Second
 	}
-	l := &Log{opt: opt, stop: func() {}, turns: make(chan struct{}, appendsAtOnce)}
+	l := &Log{opt: opt, id: rand.Text(), stop: func() {}, turns: make(chan struct{}, appendsAtOnce)}
 	open, where := l.embed, opt.Dir
 	if opt.URL != "" {
 		open, where = l.join, "NATS"

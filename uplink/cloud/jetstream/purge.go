@@ -57,15 +57,25 @@ func (l *Log) passed(ctx context.Context, info *jetstream.StreamInfo) (uint64, e
 	}
 	consumers := l.stream.ListConsumers(ctx)
 	for c := range consumers.Info() {
-		switch {
-		case c.Config.Durable == "" || c.NumPending == 0 && c.NumAckPending == 0:
-		case c.Config.AckPolicy == jetstream.AckNonePolicy:
-			least = min(least, c.Delivered.Stream)
-		default:
-			least = min(least, c.AckFloor.Stream)
+		if upTo, known := passedBy(c, info); known {
+			least = min(least, upTo)
 		}
 	}
 	return least, consumers.Err()
+}
+
+// passedBy is the place that a consumer has come to that another program has
+// made; known is false for one that lasts no longer than its program's reading.
+func passedBy(c *jetstream.ConsumerInfo, info *jetstream.StreamInfo) (upTo uint64, known bool) {
+	switch {
+	case c.Config.Durable == "":
+		return 0, false
+	case c.NumPending == 0 && c.NumAckPending == 0:
+		return info.State.LastSeq, true
+	case c.Config.AckPolicy == jetstream.AckNonePolicy:
+		return c.Delivered.Stream, true
+	}
+	return c.AckFloor.Stream, true
 }
 
 // firstSince gives the place of the first record that was stored at since or

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const (
+	answerTries   = 4                // a request is made; doing it again is safe
+	requestWithin = 45 * time.Second // of one request; the server waits up to 30 s
+	answerMost    = 1 << 20          // bytes
+)
+
+// apiFlags say where the operator's API is, and who asks.
+type apiFlags struct {
+	State     string `type:"path" placeholder:"DIR" help:"State directory of a server on this machine: gives address, token and certificate."`
+	URL       string `name:"url" placeholder:"URL" help:"Address of the server: https://HOST[:PORT]."`
+	TokenFile string `type:"path" placeholder:"FILE" help:"File with the operator's token, without --state."`
+	CA        string `name:"ca" type:"path" placeholder:"FILE" help:"Authority of the server's certificate, PEM; else the system's."`
+}
+
+// An operatorAPI is a server's API.
+type operatorAPI struct {
+	base, token string
+	client      *http.Client
+}
+
+func (f apiFlags) open() (*operatorAPI, error) {
+	if f.State == "" && (f.URL == "" || f.TokenFile == "") {
+		return nil, fmt.Errorf("%w: give --state, or --url and --token-file", errUsage)
+	}
+	api := &operatorAPI{base: strings.TrimSuffix(f.URL, "/")}
+	tokenFile, ca := f.TokenFile, f.CA
+	if f.State != "" {
+		if tokenFile == "" {
+			tokenFile = filepath.Join(f.State, "operator.token")
+		}
+		if made := filepath.Join(f.State, "ca.pem"); ca == "" && there(made) {
+			ca = made
+		}
+	}
+	if api.base == "" {
+		addr, err := os.ReadFile(filepath.Join(f.State, addressFile))
+		if err != nil {
+			return nil, fmt.Errorf("no server has run on this state directory: %w; give --url", err)
+		}
+		api.base = "https://" + strings.TrimSpace(string(addr))
+	}
+	if !strings.HasPrefix(api.base, "https://") {
+		return nil, fmt.Errorf("%w: --url %s: want https://HOST[:PORT]", errUsage, f.URL)
+	}
+	token, err := os.ReadFile(tokenFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the operator's token: %w", err)
+	}
+	api.token = strings.TrimSpace(string(token))
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fmt.Errorf("read the authority: %w", err)
+		}
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no certificate in PEM", ca)
+		}
+	}
+	api.client = &http.Client{Timeout: requestWithin, Transport: &http.Transport{TLSClientConfig: conf, DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}
+	return api, nil
+}
+
+func there(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// do makes a request until the server answers, and reads the answer into v.
+func (a *operatorAPI) do(ctx context.Context, method, path string, body []byte, v any) error {
+	tries := answerTries
+	if method == http.MethodDelete {
+		tries = 1 // what is gone by the first try would be unknown to the second
+	}
+	var status int
+	var text []byte
+	var err error
+	for try := range tries {
+		if try > 0 {
+			select {
+			case <-time.After(time.Duration(try) * time.Second):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if status, text, err = a.once(ctx, method, path, body); err == nil && status < 500 || ctx.Err() != nil {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("ask the server: %w", err)
+	}
+	var refused struct{ Message string }
+	if status >= 400 {
+		v = &refused
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("ask the server: the answer (%d %s) is not JSON: is this a fieldgate-cloud?", status, http.StatusText(status))
+	}
+	if status >= 400 {
+		return fmt.Errorf("the server refuses: %s", refused.Message)
+	}
+	return nil
+}
+
+func (a *operatorAPI) once(ctx context.Context, method, path string, body []byte) (status int, text []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, a.base+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+a.token)
+	resp, err := a.client.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	text, err = io.ReadAll(io.LimitReader(resp.Body, answerMost))
+	return resp.StatusCode, text, err
+}

@@ -1,0 +1,38 @@
+package cloud
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The figures tell of every consumer how far it is behind, for how long, and
+// whether it is used; its alarm, what to do about one that is not.
+func TestConsumerFigures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{Log: nil, Logger: slog.New(slog.DiscardHandler)})
+		defer s.Close()
+		old := ConsumerState{Name: "postgres", Behind: 7, Oldest: time.Now()}
+		s.alarms.lagging = []ConsumerState{{Name: "ledger", Used: true}, old}
+		time.Sleep(90 * time.Second)
+		var shown strings.Builder
+		s.writeConsumerFigures(&shown)
+		for _, line := range []string{
+			`js_consumer_lag{consumer="postgres"} 7`, `js_consumer_lag_seconds{consumer="postgres"} 90.000`, `js_consumer_used{consumer="postgres"} 0`,
+			`js_consumer_lag{consumer="ledger"} 0`, `js_consumer_lag_seconds{consumer="ledger"} 0.000`, `js_consumer_used{consumer="ledger"} 1`,
+		} {
+			if !strings.Contains(shown.String(), figurePrefix+line+"\n") {
+				t.Errorf("%s is not in\n%s", line, &shown)
+			}
+		}
+		if text := old.sentence(); !strings.HasSuffix(text, "if none is to, fieldgate-cloud consumer forget postgres.") {
+			t.Error(text)
+		}
+		old.Used = true
+		if text := old.sentence(); strings.Contains(text, "forget") {
+			t.Errorf("of one that is used: %s", text)
+		}
+	})
+}
