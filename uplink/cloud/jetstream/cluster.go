@@ -23,7 +23,6 @@ const (
 	safeReplicas  = 3               // from here on a majority outlives one server
 	pingEvery     = 3 * time.Second // a dead connection is noticed after two
 	connectWithin = 5 * time.Second // to one server
-	lookEvery     = 5 * time.Second // at who leads
 )
 
 // A versionError says that a server is too old.
@@ -50,7 +49,7 @@ func (l *Log) connect() error {
 	}
 	var err error
 	if l.conn, err = nats.Connect(l.opt.URL, options...); err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return fmt.Errorf("connect: %w", refusal(err))
 	}
 	if err := checkServer(l.conn); err != nil {
 		return err
@@ -79,7 +78,7 @@ func (l *Log) join(ctx context.Context) error {
 	if l.stream.CachedInfo().Config.Replicas >= safeReplicas {
 		l.level = wire.LevelReplicated
 	}
-	return l.watchLeader(ctx)
+	return l.watch(ctx)
 }
 
 // checkServer refuses a server that lacks what is needed.
@@ -141,13 +140,20 @@ func (l *Log) disconnected(_ *nats.Conn, err error) {
 	l.interrupted(fmt.Errorf("the connection to nats-server broke: %w", err))
 }
 
+// refusal adds to an error of a server that does not let us in what can be
+// done about it.
+func refusal(err error) error {
+	for _, is := range []error{nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired} {
+		if errors.Is(err, is) {
+			return fmt.Errorf("%w: the credentials have ended or are wrong: renew the file of --nats-creds, or user and password in --nats", err)
+		}
+	}
+	return err
+}
+
 func (l *Log) reconnected(c *nats.Conn) {
 	if err := checkServer(c); err != nil {
-		var old *versionError
-		if !errors.As(err, &old) {
-			old = &versionError{c.ConnectedUrlRedacted(), err.Error()}
-		}
-		l.tooOld.Store(old)
+		l.ended.Store(&ending{err})
 		return
 	}
 	l.opt.Logger.Info("connected to nats-server again", "url", c.ConnectedUrlRedacted())
@@ -158,62 +164,5 @@ func (l *Log) asyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	if sub != nil {
 		subject = sub.Subject
 	}
-	l.opt.Logger.Warn("nats-server or its client reports an error", "subject", subject, "error", err)
-}
-
-// watchLeader reports when another server, or the same anew, leads the log's
-// stream: it may lack what the last one was about to store. The server's
-// advisory comes at once, but may be lost: so it is also looked at.
-func (l *Log) watchLeader(ctx context.Context) error {
-	lead := leaderOf(l.stream.CachedInfo())
-	elected := make(chan struct{}, 1)
-	sub, err := l.conn.Subscribe("$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED."+rawStream, func(*nats.Msg) {
-		select {
-		case elected <- struct{}{}:
-		default:
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("listen for a new leader: %w", err)
-	}
-	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
-	l.watching.Go(func() {
-		defer func() { _ = sub.Unsubscribe() }()
-		tick := time.NewTicker(lookEvery)
-		defer tick.Stop()
-		for {
-			advised := false
-			select {
-			case <-ctx.Done():
-				return
-			case <-elected:
-				advised = true
-			case <-tick.C:
-			}
-			now := l.leaderNow(ctx)
-			if now != "" && (advised || now != lead) {
-				lead = now
-				l.interrupted(fmt.Errorf("%s leads the log's stream now", now))
-			}
-		}
-	})
-	return nil
-}
-
-// leaderNow is "" if there is none, or nobody tells.
-func (l *Log) leaderNow(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(ctx, lookEvery)
-	defer cancel()
-	info, err := l.stream.Info(ctx)
-	if err != nil {
-		return ""
-	}
-	return leaderOf(info)
-}
-
-func leaderOf(info *jetstream.StreamInfo) string {
-	if info.Cluster == nil {
-		return "" // a single server
-	}
-	return info.Cluster.Leader
+	l.opt.Logger.Warn("nats-server or its client reports an error", "subject", subject, "error", refusal(err))
 }

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
 	"github.com/fieldgate/fieldgate/uplink/cloud/natstest"
@@ -188,17 +186,8 @@ func otherLeader(t *testing.T, l *jetstream.Log, than string) string {
 
 // TestSingleServerElsewhere is not known to sync before it answers.
 func TestSingleServerElsewhere(t *testing.T) {
-	opt := &server.Options{ServerName: "one", Host: "127.0.0.1", Port: -1, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 1 << 30}
-	s, err := server.NewServer(opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("not ready")
-	}
-	_, err = jetstream.Open(t.Context(), jetstream.Options{URL: s.ClientURL(), Logger: slog.New(slog.DiscardHandler)})
+	s := serve(t, nil)
+	_, err := jetstream.Open(t.Context(), jetstream.Options{URL: s.ClientURL(), Logger: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.Contains(err.Error(), "--nats-replicas") {
 		t.Errorf("three replicas on one server: %v", err)
 	}
@@ -214,11 +203,11 @@ func TestSingleServerElsewhere(t *testing.T) {
 	}
 }
 
-// oldServer says in its first line that it is of a version, and takes what
+// oldServerAt says in its first line that it is of a version, and takes what
 // comes.
-func oldServer(t *testing.T, version string, payload int) string {
+func oldServerAt(t *testing.T, addr, version string, payload int) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +241,7 @@ func TestServersThatCannotServe(t *testing.T) {
 		{"2.11.0-RC.1", 64 << 10, "max_payload"},
 		{"3.0", 64 << 10, "max_payload"},
 	} {
-		_, err := jetstream.Open(t.Context(), jetstream.Options{URL: oldServer(t, c.version, c.payload), Logger: slog.New(slog.DiscardHandler)})
+		_, err := jetstream.Open(t.Context(), jetstream.Options{URL: oldServerAt(t, "127.0.0.1:0", c.version, c.payload), Logger: slog.New(slog.DiscardHandler)})
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want %s", c.version, err, c.says)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -13,14 +14,23 @@ func (l *Log) StreamConfig() jetstream.StreamConfig { return l.stream.CachedInfo
 // ServerOptions gives the options of the embedded server.
 func ServerOptions(dir string) *server.Options { return serverOptions(dir, 1) }
 
+// Conn gives the connection, to do what an operator does.
+func (l *Log) Conn() *nats.Conn { return l.conn }
+
 // Stream gives the log's stream.
 func (l *Log) Stream() jetstream.Stream { return l.stream }
 
 // DeleteStream loses the log, but not the documents.
 func (l *Log) DeleteStream(ctx context.Context) error { return l.js.DeleteStream(ctx, rawStream) }
 
+// LookEvery is how often what happens at the cluster is looked at.
+const LookEvery = lookEvery
+
 // Leader gives the name of the server that leads the log's stream.
-func (l *Log) Leader(ctx context.Context) string { return l.leaderNow(ctx) }
+func (l *Log) Leader(ctx context.Context) string {
+	info, _ := infoOf(ctx, l.stream)
+	return leaderOf(info)
+}
 
 // Classify gives what a failed publish means.
 func Classify(err error) error { return classify(err) }

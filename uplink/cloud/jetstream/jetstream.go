@@ -8,6 +8,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -60,8 +61,11 @@ type Log struct {
 
 	stop     context.CancelFunc
 	watching sync.WaitGroup
-	tooOld   atomic.Pointer[versionError] // what the connection came to later
+	ended    atomic.Pointer[ending] // what became of the cluster meanwhile
 }
+
+// An ending says why a cluster cannot be used until the log is opened anew.
+type ending struct{ error }
 
 // Open starts the server inside this process, which reads what lies in the
 // directory, or connects to a cluster, and makes the streams if they are not
@@ -113,11 +117,11 @@ func (l *Log) Health() error {
 // Broken says why the log cannot be written to until it is opened anew, or
 // nil. After a failed write the embedded server refuses all further ones.
 func (l *Log) Broken() error {
-	if old := l.tooOld.Load(); old != nil {
-		return old
+	if e := l.ended.Load(); e != nil {
+		return e.error
 	}
 	if l.conn.IsClosed() {
-		return fmt.Errorf("the connection to nats-server is closed: %w", errors.Join(l.conn.LastError(), nats.ErrConnectionClosed))
+		return fmt.Errorf("the connection to nats-server is closed: %w", cmp.Or(refusal(l.conn.LastError()), nats.ErrConnectionClosed))
 	}
 	if l.server == nil {
 		return nil

@@ -43,6 +43,7 @@ const (
 	codeStoreFailed jetstream.ErrorCode = 10077 // "maximum bytes exceeded" among others
 	codeNoResources jetstream.ErrorCode = 10023
 	codeNoStorage   jetstream.ErrorCode = 10047
+	codeNoneLeft    jetstream.ErrorCode = 10002 // of what the account may have
 )
 
 // Last implements cloud.Log.
@@ -107,7 +108,7 @@ func classify(err error) error {
 	switch api.ErrorCode {
 	case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
 		return fmt.Errorf("%w: %w", cloud.ErrFenced, err)
-	case codeStoreFailed, codeNoResources, codeNoStorage:
+	case codeStoreFailed, codeNoResources, codeNoStorage, codeNoneLeft:
 		return fmt.Errorf("%w: %w", cloud.ErrFull, err)
 	}
 	return fmt.Errorf("%w: %w", cloud.ErrUnavailable, err)

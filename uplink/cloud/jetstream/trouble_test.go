@@ -25,7 +25,8 @@ func TestWhatErrorsMean(t *testing.T) {
 		10163: cloud.ErrUnavailable, // another record of this subject is on its way
 		10077: cloud.ErrFull,        // the stream's limit
 		10023: cloud.ErrFull,        // the server's limit
-		10047: cloud.ErrFull,        // the account's limit
+		10047: cloud.ErrFull,        // the storage of all servers
+		10002: cloud.ErrFull,        // the account's limit
 		10167: cloud.ErrUnavailable, // too many requests
 		10008: cloud.ErrUnavailable, // no leader
 		1:     cloud.ErrUnavailable, // unknown
