@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -20,7 +21,7 @@ const (
 )
 
 // hello says who we are and what we hold.
-func (u *Uplink) hello() *wire.Hello {
+func (u *Uplink) hello(ctx context.Context) *wire.Hello {
 	anchor := u.o.Clock.Anchor()
 	m := &wire.Hello{
 		GatewayID: u.o.GatewayID,
@@ -62,8 +63,31 @@ func (u *Uplink) hello() *wire.Hello {
 			continue
 		}
 		m.Epochs = append(m.Epochs, wire.HelloEpoch{Epoch: st.ID, Oldest: st.Oldest, Last: st.Last, Growth: st.Growth, Acked: st.Acked})
+		m.Ends = append(m.Ends, u.openGap(ctx, st))
+	}
+	if !slices.ContainsFunc(m.Ends, func(sum uint32) bool { return sum != 0 }) {
+		m.Ends = nil
 	}
 	return m
+}
+
+// openGap gives the sum by which the cloud knows the epoch's open gap from one
+// that a copy of this card made; 0 if the epoch did not end so, or cannot be
+// read now.
+func (u *Uplink) openGap(ctx context.Context, st gateway.EpochState) uint32 {
+	if st.Growth != gateway.OpenEnded {
+		return 0
+	}
+	for seq := max(st.Last, st.Acked) + 1; ; {
+		b, err := u.o.Source.Next(ctx, st.ID, seq, 0)
+		switch {
+		case err != nil:
+			return 0
+		case b.End != nil:
+			return openEnd(b.End).Sum()
+		}
+		seq = b.Last() + 1 // the cloud held more of it once
+	}
 }
 
 // open exchanges hello for welcome and takes over what welcome says.
@@ -71,7 +95,7 @@ func (u *Uplink) open(ctx context.Context, l *line) (*session, error) {
 	stop := context.AfterFunc(ctx, func() { l.raw.Close() })
 	defer stop()
 	u.at("hello")
-	hello := u.hello()
+	hello := u.hello(ctx)
 	if err := l.write(hello); err != nil {
 		return nil, &stageError{"welcome", helloTimeout, err}
 	}

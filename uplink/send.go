@@ -171,6 +171,12 @@ func fits(b gateway.Block, r *request) error {
 	return nil
 }
 
+// openEnd puts an open gap on the wire.
+func openEnd(e *gateway.End) *wire.End {
+	anchor := wireAnchor(e.Anchor)
+	return &wire.End{Why: e.Why, AtMost: e.AtMost, T0: int64(e.T0), T1: int64(e.T1), Anchor: &anchor}
+}
+
 // message puts what the store gave on the wire.
 func (s *session) message(blocks []gateway.Block, r *request) (*wire.Update, error) {
 	b := blocks[0]
@@ -185,8 +191,7 @@ func (s *session) message(blocks []gateway.Block, r *request) (*wire.Update, err
 		// The cloud may hold more than the card does: what it holds is not
 		// missing, so the open gap starts behind it.
 		m.First = max(b.First, r.seq)
-		anchor := wireAnchor(b.End.Anchor)
-		m.End = &wire.End{Why: b.End.Why, AtMost: b.End.AtMost, T0: int64(b.End.T0), T1: int64(b.End.T1), Anchor: &anchor}
+		m.End = openEnd(b.End)
 	case b.Gap != nil:
 		m.Gap = &wire.Gap{Why: b.Gap.Why, T0: int64(b.Gap.T0), T1: int64(b.Gap.T1), Anchor: wireAnchor(b.Gap.Anchor)}
 	case s.codec.Text:

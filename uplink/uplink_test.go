@@ -1,6 +1,7 @@
 package uplink_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -210,11 +211,13 @@ func TestGoingBackByNackAndAck(t *testing.T) {
 // starts behind what the cloud holds.
 func TestOpenEndBehindWhatTheCloudHolds(t *testing.T) {
 	var sent func() []wire.Update
+	var ends []uint32
 	inWorld(t, func(w *world, o *uplink.Options) {
 		sent = w.updates()
 		w.store.Append(40)
 		w.store.Reopen(false)
 		w.cloud.OnHello = func(p *uplinktest.Peer, m *wire.Hello) bool {
+			ends = m.Ends
 			if h := w.cloud.Held(m.Epochs[0].Epoch); h.Upto == 0 {
 				w.cloud.Take(&wire.Update{Lane: wire.LaneLive, Epoch: m.Epochs[0].Epoch, First: 1, N: 60})
 			}
@@ -228,6 +231,8 @@ func TestOpenEndBehindWhatTheCloudHolds(t *testing.T) {
 		defer func() {
 			if m := sent()[0]; m.Epoch != e || m.First != 61 || m.N != 0 {
 				t.Errorf("the end is sent as %+v", m)
+			} else if !slices.Equal(ends, []uint32{m.End.Sum(), 0}) {
+				t.Errorf("hello names the end %x and the growing epoch's; it is %x", ends, m.End.Sum())
 			}
 		}()
 		w.until(10*time.Second, "ended", func() bool { return w.cloud.Held(e).Done })

@@ -55,13 +55,15 @@ type account struct {
 	full  []segment // complete, not yet in the index
 }
 
-// An openGap is the end of an epoch that nobody saw.
+// An openGap is the end of an epoch that nobody saw. If two boards told of it
+// (one card was a copy of the other), it spans what both say.
 type openGap struct {
 	Why    gateway.Why `json:"why"`
 	AtMost uint64      `json:"at_most"`
 	T0     int64       `json:"t0"`
 	T1     int64       `json:"t1"`
 	Anchor wire.Anchor `json:"anchor"`
+	Sum    uint32      `json:"sum"` // wire.End.Sum of the newest
 }
 
 // A segment is a run of an epoch's records in the log.
@@ -128,8 +130,25 @@ func (a *account) close(e *wire.End) {
 	case e.Closed != nil:
 		a.End, a.Open = endClosed, nil
 	case a.End != endClosed:
-		a.End = endOpen
-		a.Open = &openGap{Why: e.Why, AtMost: e.AtMost, T0: e.T0, T1: e.T1, Anchor: *e.Anchor}
+		o := openGap{Why: e.Why, AtMost: e.AtMost, T0: e.T0, T1: e.T1, Anchor: *e.Anchor, Sum: e.Sum()}
+		if a.End == endOpen && a.Open != nil {
+			o.span(a.Open)
+		}
+		a.End, a.Open = endOpen, &o
+	}
+}
+
+// span takes in what another end of the same readings says. One that begins
+// like this one is an earlier word of the same board.
+func (o *openGap) span(p *openGap) {
+	if o.T0 == p.T0 && o.AtMost == p.AtMost && p.T1 == 0 {
+		return
+	}
+	o.AtMost, o.T0 = max(o.AtMost, p.AtMost), min(o.T0, p.T0)
+	if o.T1 == 0 || p.T1 == 0 {
+		o.T1 = 0 // not known
+	} else {
+		o.T1 = max(o.T1, p.T1)
 	}
 }
 
@@ -186,6 +205,9 @@ func (a *account) rewind(e epochState) {
 	a.Upto, a.End, a.Ended, a.Settled = e.upto, e.end, time.Time{}, false
 	if a.End != endOpen {
 		a.Open = nil
+	}
+	if a.Open != nil {
+		a.Open.Sum = e.sum
 	}
 }
 

@@ -123,7 +123,7 @@ func (a *account) sum() uint32 {
 	if a.End != endOpen || a.Open == nil {
 		return 0
 	}
-	return openSum(a.Open.Why, a.Open.AtMost, a.Open.T0, a.Open.T1)
+	return a.Open.Sum
 }
 
 // reading gives a gateway's book as of now: what is saved, and what the log

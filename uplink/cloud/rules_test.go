@@ -122,6 +122,46 @@ func TestEnds(t *testing.T) {
 	}
 }
 
+// Two boards with one card end its epoch, each by what it knows: welcome says
+// done to the one whose end is there, and both ends stay.
+func TestEndOfACopy(t *testing.T) {
+	s := newSite(t, nil)
+	e := gateway.NewEpochID()
+	p, _ := s.open(e)
+	p.acked(readings(t, e, 1, 3, 3))
+	copys, own := openEnd(e, 3), openEnd(e, 3)
+	copys.End.T0, copys.End.T1 = 4e6, 5e6
+	p.acked(copys)
+	p.conn.Close()
+	hello := func(growth gateway.EpochGrowth, ends ...uint32) bool {
+		t.Helper()
+		p = s.dial()
+		p.send(&wire.Hello{GatewayID: s.id, All: true, Software: "test", Epochs: []wire.HelloEpoch{{Epoch: e, Oldest: 1, Last: 3, Growth: growth}}, Ends: ends})
+		defer p.conn.Close()
+		return recv[*wire.Welcome](p).Epochs[0].Done
+	}
+	if !hello(gateway.OpenEnded) || !hello(gateway.OpenEnded, copys.End.Sum()) || hello(gateway.OpenEnded, own.End.Sum()) || hello(gateway.Closed) {
+		t.Error("welcome says done of an end that is not the gateway's, or not of one that is")
+	}
+	p, _ = s.open(e)
+	if a := p.acked(own); !a.Done {
+		t.Errorf("the other end is acked with %+v", a)
+	}
+	p.conn.Close()
+	if !hello(gateway.OpenEnded, own.End.Sum()) {
+		t.Error("welcome does not say done of the end that is there now")
+	}
+	var ends []string
+	for _, l := range s.lines("") {
+		if l.Type == "end" {
+			ends = append(ends, l.T0)
+		}
+	}
+	if len(ends) != 2 {
+		t.Errorf("ends %q, want both", ends)
+	}
+}
+
 func TestEmptyEpochIsClosed(t *testing.T) {
 	s := newSite(t, nil)
 	e := gateway.NewEpochID()

@@ -189,8 +189,8 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 		Events:  x.state.newestEvent(),
 		Caps:    []string{"packed"},
 	}
-	for _, e := range h.Epochs {
-		w.Epochs = append(w.Epochs, x.state.get(e.Epoch).ack())
+	for i := range h.Epochs {
+		w.Epochs = append(w.Epochs, x.state.answer(h, i))
 	}
 	return w
 }

@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"fmt"
-	"hash/crc32"
 	"slices"
 	"strconv"
 	"strings"
@@ -264,14 +263,24 @@ func endingOf(end *wire.End) (ending, uint32) {
 	if end.Closed != nil {
 		return endClosed, 0
 	}
-	return endOpen, openSum(end.Why, end.AtMost, end.T0, end.T1)
-}
-
-// openSum tells one open gap from another.
-func openSum(why gateway.Why, atMost uint64, t0, t1 int64) uint32 {
-	return crc32.ChecksumIEEE(fmt.Appendf(nil, "%s %d %d %d", why, atMost, t0, t1))
+	return endOpen, end.Sum()
 }
 
 func (e epochState) ack() wire.EpochAck {
 	return wire.EpochAck{Epoch: e.id, Upto: e.upto, Done: e.done()}
+}
+
+// answer is the word of a welcome about the i-th epoch of hello. An end that
+// another made of it, a copy of its card, is none of this gateway's.
+func (s state) answer(h *wire.Hello, i int) wire.EpochAck {
+	e := s.get(h.Epochs[i].Epoch)
+	a := e.ack()
+	switch {
+	case e.end != endOpen:
+	case h.Epochs[i].Growth == gateway.Closed:
+		a.Done = false
+	case i < len(h.Ends):
+		a.Done = h.Ends[i] == e.sum
+	}
+	return a
 }

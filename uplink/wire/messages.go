@@ -2,6 +2,8 @@ package wire
 
 import (
 	"encoding/json"
+	"fmt"
+	"hash/crc32"
 
 	"github.com/fieldgate/fieldgate/gateway"
 )
@@ -91,7 +93,8 @@ type Hello struct {
 	Caps      []string       `json:"caps,omitempty" cbor:"17,keyasint,omitempty"` // "commands", "config": what this gateway does beside sending
 	Cfg       *ConfigState   `json:"cfg,omitempty" cbor:"18,keyasint,omitempty"`  // what is applied; nil: never got any
 	Backlog   Backlog        `json:"backlog" cbor:"19,keyasint"`
-	All       bool           `json:"all" cbor:"20,keyasint"` // every unfinished epoch is listed
+	All       bool           `json:"all" cbor:"20,keyasint"`                      // every unfinished epoch is listed
+	Ends      []uint32       `json:"ends,omitempty" cbor:"21,keyasint,omitempty"` // for each of Epochs End.Sum of its open gap; 0: it has none
 }
 
 // EpochAck says up to where the cloud holds an epoch, and whether it has its
@@ -202,6 +205,15 @@ type End struct {
 	T0     int64       `json:"t0,omitempty" cbor:"t0,omitempty"`
 	T1     int64       `json:"t1,omitempty" cbor:"t1,omitempty"`
 	Anchor *Anchor     `json:"anchor,omitempty" cbor:"anchor,omitempty"`
+}
+
+// Sum tells one open gap from another: the CRC-32 (IEEE) of why, at_most, t0
+// and t1 as text with a blank between; 0 of an orderly end.
+func (e *End) Sum() uint32 {
+	if e.Closed != nil {
+		return 0
+	}
+	return crc32.ChecksumIEEE(fmt.Appendf(nil, "%s %d %d %d", e.Why, e.AtMost, e.T0, e.T1))
 }
 
 // Update carries consecutive readings of one epoch as whole blocks, or in

@@ -171,7 +171,7 @@ func kindName(t reflect.Type) string {
 		return "bool"
 	case reflect.Int, reflect.Int64:
 		return "int"
-	case reflect.Uint64:
+	case reflect.Uint64, reflect.Uint32:
 		return "uint"
 	case reflect.Float64:
 		return "number"

@@ -23,6 +23,9 @@ func (m *Hello) validate() error {
 	if len(m.Epochs) > MaxHelloEpochs {
 		return fmt.Errorf("%d epochs, at most %d are allowed", len(m.Epochs), MaxHelloEpochs)
 	}
+	if len(m.Ends) > MaxHelloEpochs {
+		return fmt.Errorf("%d ends, at most %d are allowed", len(m.Ends), MaxHelloEpochs)
+	}
 	if len(m.Software) > 128 {
 		return errors.New("sw is longer than 128 bytes")
 	}

@@ -49,13 +49,13 @@ func (a *account) missing(id gateway.EpochID, p *page, e *held, alive bool) {
 
 // covered tells whether an open end speaks of the readings behind upto: of all
 // the times in which they were taken and, unless the card went back, of so many.
-// A copy beside the card ends the card's epoch too, by what it knows of it; if
-// its word is the last one, it is short.
+// A copy beside the card ends the card's epoch too, by what it knows of it: that
+// end does not count, its card's own must be there.
 func covered(p *page, e *held, own uint64) bool {
 	first, last := p.stamps[e.upto], p.stamps[len(p.stamps)-1]
 	for _, end := range e.opens {
 		timed := gateway.Stamp(end.T0) <= first.Add(skew) && (end.T1 == 0 || last <= gateway.Stamp(end.T1).Add(skew))
-		if timed && (own <= end.AtMost || p.rolled) || p.copied {
+		if timed && (own <= end.AtMost || p.rolled) {
 			return true
 		}
 	}

@@ -19,11 +19,6 @@ type page struct {
 	lost   uint64 // the log had accounted for so many, and lost some of them
 	over   uint64 // so many there were when the log lost that they had ended behind the last it had
 	rolled bool   // an older copy of the card it was on has taken the card's place
-	// A copy of the card, on which the epoch had not ended, ran beside the card.
-	// Then any open end is accepted, which is more than the rules allow: the
-	// copy's end was seen to be the last word on readings that the original
-	// took later, with the copy's t0 to t1 (seed 34; not traced to its cause).
-	copied bool
 }
 
 func newLedger() ledger { return ledger{pages: map[gateway.EpochID]*page{}} }

@@ -116,7 +116,6 @@ func (w *world) clone() bool {
 	dir := w.folder()
 	w.must(im.dir.Write(dir))
 	w.pass(uptime)
-	w.ledger.after(im, func(p *page) { p.copied = true })
 	w.boards = append(w.boards, w.newBoard(dir))
 	return true
 }

@@ -43,21 +43,24 @@ func (w *writer) finish(ctx context.Context) error {
 	return nil
 }
 
-// queueEpochs writes the epochs that changed. An open end is written as it
-// came; one that is not new is left alone.
+// queueEpochs writes the epochs that changed. An open end is joined with the
+// one that is there (see openEnd.span) unless readings came between.
 func (w *writer) queueEpochs() {
 	for _, e := range w.changed {
 		w.late.Queue(`update epochs set upto = $2, ended = nullif($3, ''), boot = nullif($4, 0),
 				unsure_first = least(unsure_first, nullif($5::bigint, 0)), unsure_last = greatest(unsure_last, nullif($6::bigint, 0))
 			where id = $1`, e.id, int64(e.upto), e.ended, e.boot, e.unsureFirst, e.unsureLast)
-		switch {
-		case e.end != nil:
-			w.late.Queue(`update epochs set at_most = $2, t0_us = $3, t1_us = $4, anchor = $5 where id = $1`,
-				e.id, e.end.atMost, e.end.t0, e.end.t1, e.end.anchor)
-		case e.ended == "" || e.ended == endClosed:
+		if e.reopened || e.ended == "" || e.ended == endClosed {
 			w.late.Queue(`update epochs set at_most = null, t0_us = null, t1_us = null, anchor = null where id = $1 and at_most is not null`, e.id)
 		}
-		e.changed, e.end, e.unsureFirst, e.unsureLast = false, nil, 0, 0
+		if e.end != nil {
+			w.late.Queue(`update epochs set at_most = greatest(at_most, $2::bigint), t0_us = least(t0_us, $3::bigint), anchor = $5,
+					t1_us = case when at_most is null or t1_us = 0 and t0_us = $3 and at_most = $2 then $4::bigint
+						when 0 in (t1_us, $4) then 0 else greatest(t1_us, $4) end
+				where id = $1`,
+				e.id, e.end.atMost, e.end.t0, e.end.t1, e.end.anchor)
+		}
+		e.changed, e.reopened, e.end, e.unsureFirst, e.unsureLast = false, false, nil, 0, 0
 	}
 }
 

@@ -42,6 +42,7 @@ type epochRow struct {
 	end   *openEnd
 
 	changed                 bool
+	reopened                bool  // readings came behind the open end it had
 	unsureFirst, unsureLast int64 // readings without a clock to believe in this transaction; 0: none
 }
 

@@ -161,14 +161,25 @@ func TestEndsThatMove(t *testing.T) {
 	b.send(epochID(1), 11, 10, good(1))
 	feed.await(t)
 	wantRows(t, pg.Query(t, state), "20||")
-	open.AtMost = 5
+	state = `select upto, ended, at_most, t0_us, t1_us from epochs`
+	open.AtMost, open.T0, open.T1 = 5, 20, 0
 	end(21, open)
-	wantRows(t, pg.Query(t, state), "20|unclean_stop|5")
+	wantRows(t, pg.Query(t, state), "20|unclean_stop|5|20|0")
+	open.T1 = 30 // it has learnt the time
+	end(21, open)
+	wantRows(t, pg.Query(t, state), "20|unclean_stop|5|20|30")
+	copys := open
+	copys.AtMost, copys.T0, copys.T1 = 7, 10, 25
+	end(21, copys)
+	wantRows(t, pg.Query(t, state), "20|unclean_stop|7|10|30")
+	copys.AtMost, copys.T1 = 6, 0
+	end(21, copys)
+	wantRows(t, pg.Query(t, state), "20|unclean_stop|7|10|0")
 	closed := uint64(20)
 	end(21, wire.End{Closed: &closed})
-	wantRows(t, pg.Query(t, state), "20|closed|")
+	wantRows(t, pg.Query(t, state), "20|closed|||")
 	end(21, open)
-	wantRows(t, pg.Query(t, state), "20|closed|")
+	wantRows(t, pg.Query(t, state), "20|closed|||")
 }
 
 // The database knows less of its epochs than it holds: somebody restored a

@@ -53,7 +53,8 @@ func (w *writer) thinned(ctx context.Context, o *origin, b []byte) error {
 }
 
 // end takes the end of an epoch. An orderly one is final; another gives way to
-// readings behind it, and to a later end.
+// readings behind it. Of two open ends of the same readings (two boards told
+// of them, one of whose cards was a copy) what both say is kept.
 func (w *writer) end(ctx context.Context, o *origin, e *wire.End) error {
 	w.took.Ends++
 	if o.epoch.ended == endClosed || o.First+o.N-1 < o.epoch.upto {
@@ -71,8 +72,25 @@ func (w *writer) end(ctx context.Context, o *origin, e *wire.End) error {
 		}
 		end.anchor = &id
 	}
+	if o.epoch.end != nil {
+		end.span(o.epoch.end)
+	}
 	o.epoch.ended, o.epoch.end = text(string(e.Why)), end
 	return nil
+}
+
+// span takes in another end. One that begins alike is an earlier word of the
+// same board, which did not know the time yet.
+func (e *openEnd) span(p *openEnd) {
+	if e.t0 == p.t0 && e.atMost == p.atMost && p.t1 == 0 {
+		return
+	}
+	e.atMost, e.t0 = max(e.atMost, p.atMost), min(e.t0, p.t0)
+	if e.t1 == 0 || p.t1 == 0 {
+		e.t1 = 0 // not known
+	} else {
+		e.t1 = max(e.t1, p.t1)
+	}
 }
 
 // event takes one event.

@@ -186,6 +186,7 @@ func (w *writer) arrived(o *origin) {
 	w.arrivals.add(o, first, last)
 	o.epoch.upto = last
 	if o.epoch.ended != endClosed {
+		o.epoch.reopened = o.epoch.reopened || o.epoch.ended != ""
 		o.epoch.ended, o.epoch.end = "", nil
 	}
 }
