@@ -28,6 +28,7 @@ type runCmd struct {
 	keepFlag       `embed:""`
 	postgresFlag   `embed:""`
 	admissionFlags `embed:""`
+	alarmFlags     `embed:""`
 	Listen         string     `required:"" placeholder:"ADDR" help:"Address to serve on, always with TLS: \"host:port\" or \":port\"."`
 	Cert           string     `type:"path" placeholder:"FILE" and:"cert,key" xor:"certificate" help:"Certificate chain, PEM. Without it a CA and a certificate are made in the state directory."`
 	Key            string     `type:"path" placeholder:"FILE" and:"cert,key" help:"Key of the certificate, PEM."`
@@ -47,7 +48,7 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 		}
 	})
 	var opt cloud.Options
-	if err := errors.Join(err, c.admissionFlags.set(&opt)); err != nil {
+	if err := errors.Join(err, c.admissionFlags.set(&opt), c.alarmFlags.set(&opt)); err != nil {
 		return err
 	}
 	where.Logger = log

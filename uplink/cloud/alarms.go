@@ -14,29 +14,37 @@ const (
 	alarmTick          = 10 * time.Second
 	defaultBacklogAge  = time.Hour
 	defaultConsumerAge = 5 * time.Minute
+	defaultEpochs      = 24
+	day                = 24 * time.Hour
 )
 
 // An alarm is something that an operator should look at. It has no end of its
 // own: it is gone when its cause is.
 type alarm struct {
-	Code     string     `json:"code"` // backlog_age, consumer_lag
+	Code     string     `json:"code"` // one of alarmCodes
 	Subject  string     `json:"subject"`
 	Sentence string     `json:"sentence"`
 	Since    *time.Time `json:"since"`
 }
 
-// alarms is the part that watches the age of backlogs and how far consumers of
-// the log are behind, and tells each beginning and end once.
+var alarmCodes = []string{"backlog_age", "consumer_lag", "epochs_per_day"}
+
+// alarms is the part that watches the age of backlogs, how far consumers of
+// the log are behind and how often gateways begin an epoch, and tells each
+// beginning and end once. Of epochs only the server learns that keeps the
+// ledger at the time.
 type alarms struct {
 	presences   *presences
 	consumers   func(context.Context) ([]ConsumerState, error) // nil: not known
 	logger      *slog.Logger
 	backlogAge  time.Duration
 	consumerAge time.Duration
+	epochs      int // within a day; -1: any number
 
-	mu      sync.Mutex       // guards what follows
-	raised  map[string]alarm // by code and subject
-	lagging []ConsumerState
+	mu       sync.Mutex       // guards what follows
+	raised   map[string]alarm // by code and subject
+	lagging  []ConsumerState
+	restless map[string][]time.Time // by gateway: when the newest epochs began, if they are too many
 }
 
 // of gives the alarms of a gateway whose oldest reading that the cloud lacks
@@ -56,13 +64,50 @@ func (a *alarms) ofBacklog(id string, oldest time.Time) alarm {
 		id, oldest.Format(timeLayout)), &since}
 }
 
+// ofEpochs gives the alarm of a gateway whose newest epochs began at these
+// times; false if there is none.
+func (a *alarms) ofEpochs(id string, born []time.Time) (alarm, bool) {
+	for len(born) > 0 && time.Since(born[0]) >= day {
+		born = born[1:]
+	}
+	if a.epochs < 0 || len(born) <= a.epochs {
+		return alarm{}, false
+	}
+	return alarm{"epochs_per_day", id, fmt.Sprintf(
+		"%s has begun %d epochs within 24 hours: it restarts, or it is away for long, again and again. Its own journal tells which.",
+		id, len(born)), utc(born[a.epochs])}, true
+}
+
+// births notes when the newest epochs of a gateway began.
+func (a *alarms) births(id string, born []time.Time) {
+	_, many := a.ofEpochs(id, born)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if delete(a.restless, id); many {
+		a.restless[id] = slices.Clone(born)
+	}
+}
+
+// restlessNow adds the alarms of gateways that begin too many epochs.
+func (a *alarms) restlessNow(now map[string]alarm) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, born := range a.restless {
+		if x, many := a.ofEpochs(id, born); many {
+			now[x.Code+" "+id] = x
+		} else {
+			delete(a.restless, id)
+		}
+	}
+}
+
 // ofCloud gives the alarms that are of no gateway.
 func (a *alarms) ofCloud() []alarm {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	list := []alarm{}
 	for _, key := range slices.Sorted(maps.Keys(a.raised)) {
-		if x := a.raised[key]; x.Code != "backlog_age" {
+		if x := a.raised[key]; x.Code == "consumer_lag" {
 			list = append(list, x)
 		}
 	}
@@ -122,6 +167,7 @@ func (a *alarms) look(ctx context.Context) {
 			}
 		}
 	}
+	a.restlessNow(now)
 	var states []ConsumerState
 	if a.consumers != nil {
 		var err error

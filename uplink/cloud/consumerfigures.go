@@ -14,7 +14,7 @@ func (s *Server) useConsumerFigures(l *ledger) {
 		return float64(s.listening)
 	})
 	s.figures.gauge("live_lost_total", func() float64 { return float64(s.hub.lost.Load()) })
-	for _, code := range []string{"backlog_age", "consumer_lag"} {
+	for _, code := range alarmCodes {
 		s.figures.gauge(fmt.Sprintf("alarms{code=%q}", code), func() float64 { return float64(s.alarms.count(code)) })
 	}
 	if l != nil {

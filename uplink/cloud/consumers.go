@@ -20,7 +20,7 @@ func (s *Server) useConsumers() {
 	s.hub = newFeedHub(s.opt.Bus, s.opt.Logger)
 	s.hub.load, s.presences.changed = s.newest, s.hub.tell
 	s.alarms = &alarms{
-		presences: s.presences, logger: s.opt.Logger, raised: map[string]alarm{},
+		presences: s.presences, logger: s.opt.Logger, raised: map[string]alarm{}, restless: map[string][]time.Time{}, epochs: cmp.Or(s.opt.EpochsAlarm, defaultEpochs),
 		backlogAge: cmp.Or(s.opt.BacklogAlarm, defaultBacklogAge), consumerAge: cmp.Or(s.opt.ConsumerAlarm, defaultConsumerAge),
 	}
 	if g, ok := s.opt.Feed.(Gauge); ok {
@@ -28,7 +28,9 @@ func (s *Server) useConsumers() {
 		s.mux.HandleFunc("GET /v1/consumers", s.operator(s.listConsumers(g)))
 		s.mux.HandleFunc("DELETE /v1/consumers/{name}", s.operator(s.forgetConsumer(g)))
 	}
-	s.ledger = l
+	if s.ledger = l; l != nil {
+		l.births = s.alarms.births
+	}
 	s.useConsumerFigures(l)
 	s.tickets = &tickets{shelf: s.opt.Shelf, open: map[string]time.Time{}}
 	s.parts = append(s.parts,

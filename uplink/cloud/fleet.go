@@ -103,7 +103,7 @@ func (s *Server) describe(ctx context.Context, id string) (gatewayInfo, error) {
 		return info, err
 	}
 	for _, t := range b.page.Born {
-		if time.Since(t) < 24*time.Hour {
+		if time.Since(t) < day {
 			info.EpochsPerDay++
 		}
 	}
@@ -113,6 +113,9 @@ func (s *Server) describe(ctx context.Context, id string) (gatewayInfo, error) {
 		info.fill(p, last.At)
 	}
 	info.Alarms = s.alarms.of(id, info.OldestUnk)
+	if x, many := s.alarms.ofEpochs(id, b.page.Born); many {
+		info.Alarms = append(info.Alarms, x)
+	}
 	return info, nil
 }
 

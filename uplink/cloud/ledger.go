@@ -26,6 +26,7 @@ type ledger struct {
 	shelf  Shelf
 	logger *slog.Logger
 	pause  time.Duration
+	births func(gatewayID string, born []time.Time) // told of what was saved; may be nil
 
 	books map[string]*book // owned by the consumer
 	saved time.Time        // likewise
@@ -67,6 +68,11 @@ func (l *ledger) take(ctx context.Context, batch []Entry) error {
 		return err
 	}
 	l.saved = time.Now()
+	for id, b := range touched {
+		if l.births != nil {
+			l.births(id, b.page.Born)
+		}
+	}
 	l.entered.Add(uint64(len(batch)))
 	l.behind.Store(time.Since(batch[len(batch)-1].At).Milliseconds())
 	for id := range l.books {

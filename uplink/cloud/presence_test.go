@@ -211,3 +211,44 @@ func TestAlarmsAreToldOnce(t *testing.T) {
 		told("is over")
 	})
 }
+
+// A gateway that begins too many epochs in a day is an alarm until they are a
+// day old.
+func TestTooManyEpochs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list, _ := servers(t, 1)
+		var log strings.Builder
+		a := &alarms{
+			presences: list[0], logger: slog.New(slog.NewTextHandler(&log, nil)), raised: map[string]alarm{}, restless: map[string][]time.Time{},
+			backlogAge: time.Hour, consumerAge: time.Hour, epochs: 3,
+		}
+		var born []time.Time
+		for range 4 {
+			time.Sleep(time.Hour)
+			born = append(born, time.Now())
+			a.births("g", born)
+			a.births("calm", born[len(born)-1:])
+		}
+		began := time.Now()
+		for range 3 {
+			a.look(t.Context())
+		}
+		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "g has begun 4 epochs within 24 hours") || a.count("epochs_per_day") != 1 {
+			t.Errorf("%d alarms: %s", a.count("epochs_per_day"), text)
+		}
+		if x := a.raised["epochs_per_day g"]; !x.Since.Equal(began.UTC().Truncate(time.Millisecond)) || len(a.ofCloud()) != 0 {
+			t.Errorf("%+v of the gateway, %+v of none", x, a.ofCloud())
+		}
+		time.Sleep(21*time.Hour + time.Second) // the first is a day old
+		log.Reset()
+		a.look(t.Context())
+		if !strings.Contains(log.String(), "the alarm is over") || a.count("epochs_per_day") != 0 || len(a.restless) != 0 {
+			t.Errorf("a day later: %s", log.String())
+		}
+		a.epochs = -1
+		a.births("g", append(born, time.Now(), time.Now(), time.Now(), time.Now()))
+		if a.look(t.Context()); a.count("epochs_per_day") != 0 {
+			t.Error("any number is too many")
+		}
+	})
+}

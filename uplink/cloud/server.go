@@ -50,6 +50,7 @@ type Options struct {
 	Metrics       func(io.Writer) // more for /metrics, in Prometheus' text format: of the log; may be nil
 	BacklogAlarm  time.Duration   // age of a gateway's oldest unacknowledged reading from which it is an alarm; 0: 1 h
 	ConsumerAlarm time.Duration   // age of the oldest record that a consumer of the log has not passed; 0: 5 min
+	EpochsAlarm   int             // epochs that a gateway may begin within 24 h before it is an alarm, at most 63; 0: 24, -1: any number
 	DrainSpan     time.Duration   // over which the gateways come back after a restart, at most; 0: 60 s
 	Logger        *slog.Logger    // nil: slog.Default()
 }
