@@ -42,6 +42,7 @@ func golden() map[string]Message {
 			Software: "fieldgate/0.1.0", Backlog: Backlog{N: 3600, Bytes: 5000, OldestTS: 1_700_000_000_000_000}, All: true,
 		},
 		"hello_first_ever": &Hello{GatewayID: "g", BootID: boot, Epochs: []HelloEpoch{{Epoch: e1, Oldest: 1}}, Software: "x/1", All: true},
+		"hello_ends":       &Hello{GatewayID: "g", BootID: boot, Epochs: []HelloEpoch{{Epoch: e1, Oldest: 1, Last: 9, Growth: gateway.OpenEnded}, {Epoch: e2, Oldest: 1}}, Ends: []uint32{670244178, 0}},
 		"welcome": &Welcome{
 			Session: "s-1", Gen: 77120, Time: 1_700_000_000_000_000, Level: LevelFsynced,
 			Epochs: []EpochAck{{Epoch: e1, Upto: 1180}, {Epoch: e2}},
@@ -95,6 +96,16 @@ func golden() map[string]Message {
 		"drain":         &Drain{AfterMS: 1500, SpreadMS: 60_000, Reason: "deploy", URL: "wss://other.example.com/v1/gateway"},
 		"drain_least":   &Drain{},
 		"bye":           &Bye{Reason: "reboot", NextS: 90},
+	}
+}
+
+// The sum that names an open gap is that of PROTOCOL.md's example.
+func TestSumOfAnEnd(t *testing.T) {
+	if sum := (&End{Why: "unclean_stop", AtMost: 100, T0: 9, T1: 12}).Sum(); sum != 670244178 {
+		t.Errorf("the sum is %d", sum)
+	}
+	if sum := (&End{Closed: ptr(uint64(7))}).Sum(); sum != 0 {
+		t.Errorf("an orderly end has the sum %d", sum)
 	}
 }
 
