@@ -67,18 +67,17 @@ func (c addCmd) Run(ctx context.Context, out *output) error {
 	if !gateway.ValidID(c.ID) {
 		return fmt.Errorf("%w: gateway id %q: want 1 to 64 of A-Z a-z 0-9 _ -", errUsage, c.ID)
 	}
-	var token string
-	err := c.with(ctx, func(keyring cloud.Credentials) (err error) {
-		token, err = keyring.Add(c.ID)
-		return err
+	err := c.with(ctx, func(keyring cloud.Credentials) error {
+		token, err := keyring.Add(c.ID)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(out.stdout, token)
+		return errors.Join(err, note(keyring, "gateway_added", c.ID, "a gateway was added on the command line"))
 	})
 	if errors.Is(err, cloud.ErrGatewayExists) {
 		return fmt.Errorf("%w; its token cannot be shown again: remove it first to get a new one", err)
 	}
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(out.stdout, token)
 	return err
 }
 
@@ -89,7 +88,12 @@ type removeCmd struct {
 
 // Run takes the credential away.
 func (c removeCmd) Run(ctx context.Context) error {
-	return c.with(ctx, func(keyring cloud.Credentials) error { return keyring.Remove(c.ID) })
+	return c.with(ctx, func(keyring cloud.Credentials) error {
+		if err := keyring.Remove(c.ID); err != nil {
+			return err
+		}
+		return note(keyring, "gateway_removed", c.ID, "a gateway was removed on the command line")
+	})
 }
 
 type listCmd struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,14 +30,12 @@ func (c tokenAddCmd) Run(ctx context.Context, out *output) error {
 	if c.TTL < time.Minute || c.TTL > 30*24*time.Hour {
 		return fmt.Errorf("%w: --ttl %v: want 1m to 720h", errUsage, c.TTL)
 	}
-	var token string
-	err := c.with(ctx, func(keyring cloud.Credentials) (err error) {
-		token, err = keyring.AddOnce(c.ID, c.TTL)
-		return err
+	return c.with(ctx, func(keyring cloud.Credentials) error {
+		token, err := keyring.AddOnce(c.ID, c.TTL)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(out.stdout, token)
+		return errors.Join(err, note(keyring, "token_made", c.ID, "a one-time token was made on the command line"))
 	})
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(out.stdout, token)
-	return err
 }

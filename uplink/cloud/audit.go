@@ -38,7 +38,8 @@ type AuditEntry struct {
 // is waited for. An attacker cannot fill it: what repeats is folded, and the
 // oldest go.
 type trail struct {
-	shelf Shelf // nil: there is only the log
+	shelf Shelf  // nil: there is only the log
+	notes folder // what was noted beside the server; no dir: nothing is
 	log   *slog.Logger
 	queue chan AuditEntry
 
@@ -48,6 +49,7 @@ type trail struct {
 
 	serial  uint64 // owned by run
 	written int    // since the last trim; owned by run
+	failing bool   // to take notes over; owned by run
 }
 
 // A folded is something that was written lately, and how often it has come
@@ -130,10 +132,15 @@ func (t *trail) forgetLocked(at time.Time) {
 
 // run writes until ctx is done, and then what is queued.
 func (t *trail) run(ctx context.Context) {
+	look := time.NewTicker(notesEvery)
+	defer look.Stop()
+	t.takeNotes(ctx)
 	for {
 		select {
 		case e := <-t.queue:
 			t.write(e)
+		case <-look.C:
+			t.takeNotes(ctx)
 		case <-ctx.Done():
 			for len(t.queue) > 0 {
 				t.write(<-t.queue)
@@ -154,11 +161,20 @@ func (t *trail) write(e AuditEntry) {
 	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
 	defer cancel()
 	t.serial++
-	key := fmt.Sprintf("audit.%016x-%08x-%s", e.At.UnixMicro(), t.serial, randomHex()[:8])
+	key := auditKey(e.At, t.serial)
 	if _, err := t.shelf.Put(ctx, key, body, 0, auditAge); err != nil {
 		t.log.Error("an entry of the audit trail was not written", "error", err, "event", e.Event, "gateway", e.Gateway)
 		return
 	}
+	t.wrote(ctx)
+}
+
+// auditKey makes a key by which entries are in the order of their times.
+func auditKey(at time.Time, serial uint64) string {
+	return fmt.Sprintf("audit.%016x-%08x-%s", at.UnixMicro(), serial, randomHex()[:8])
+}
+
+func (t *trail) wrote(ctx context.Context) {
 	if t.written--; t.written < 0 {
 		t.written = auditSlack
 		t.trim(ctx)

@@ -98,6 +98,9 @@ func New(opt Options) *Server {
 	}
 	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*line), storage: storage{log: opt.Logger}, gate: newGate(opt.Admission.orDefaults()), figures: newFigures()}
 	s.trail = newTrail(opt.Shelf, opt.Logger)
+	if opt.Credentials.Shelf == nil {
+		s.trail.notes = folder{opt.Credentials.Dir}
+	}
 	s.upgrade = websocket.Upgrader{
 		HandshakeTimeout: headerWithin,
 		WriteBufferPool:  &sync.Pool{},

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud"
+)
+
+// note enters what was done on the command line into the audit trail.
+func note(keyring cloud.Credentials, event, gatewayID, sentence string) error {
+	err := keyring.Note(cloud.AuditEntry{
+		At: time.Now().UTC(), Event: event, Gateway: gatewayID, Sentence: sentence, Details: map[string]string{"user": who()},
+	})
+	if err != nil {
+		return fmt.Errorf("it was done, but the audit trail does not say so: %w", err)
+	}
+	return nil
+}
+
+// who is the user who ran this, and for whom sudo did.
+func who() string {
+	name := strconv.Itoa(os.Getuid())
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if by := os.Getenv("SUDO_USER"); by != "" {
+		name += ", by sudo from " + by
+	}
+	return name
+}

@@ -1,0 +1,60 @@
+package cloud
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const notesEvery = 2 * time.Second
+
+// Note puts an entry into the audit trail from beside the server: a command
+// that changes credentials notes it where they are. From a folder the server
+// takes it into its trail, at once if it runs, else when it starts.
+func (c Credentials) Note(e AuditEntry) error {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("note in the audit trail: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
+	defer cancel()
+	if _, err := c.shelf().Put(ctx, auditKey(e.At, 0), body, 0, auditAge); err != nil {
+		return fmt.Errorf("note in the audit trail: %w", err)
+	}
+	return nil
+}
+
+// takeNotes moves what was noted beside the server to the shelf. An entry has
+// the same key there, so that a crash in between does not make two of it.
+func (t *trail) takeNotes(ctx context.Context) {
+	if t.shelf == nil || t.notes.dir == "" {
+		return
+	}
+	keys, failed := t.notes.names("audit")
+	for key := range keys {
+		failed = errors.Join(failed, t.takeNote(ctx, key))
+	}
+	if failed != nil && !t.failing && ctx.Err() == nil {
+		t.log.Error("what commands have noted for the audit trail cannot be taken over; trying again", "error", failed)
+	}
+	t.failing = failed != nil
+}
+
+func (t *trail) takeNote(ctx context.Context, key string) error {
+	doc, err := t.notes.Get(ctx, key)
+	if errors.Is(err, ErrNoDoc) {
+		return nil // another has taken it
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, keyringWithin)
+	defer cancel()
+	if _, err := t.shelf.Put(ctx, key, doc.Body, 0, auditAge); err != nil && !errors.Is(err, ErrRevision) {
+		return err
+	}
+	t.wrote(ctx)
+	return t.notes.Delete(ctx, key)
+}

@@ -1,0 +1,84 @@
+package cloud
+
+import (
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A note is taken over once, also after a crash in the middle; one that cannot
+// be read keeps no other back, and is told once.
+func TestNotesAreTakenOver(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		creds := Credentials{Dir: dir}
+		shelf := &memShelf{}
+		var log strings.Builder
+		tr := newTrail(shelf, slog.New(slog.NewTextHandler(&log, nil)))
+		tr.notes = folder{dir}
+		note := func(event string) {
+			if err := creds.Note(AuditEntry{At: time.Now(), Event: event}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		held := func() (events string) {
+			for doc, err := range shelf.List(t.Context(), "audit") {
+				if err != nil {
+					t.Fatal(err)
+				}
+				events += string(doc.Body)
+			}
+			return events
+		}
+		note("first")
+		names, err := tr.notes.names("audit")
+		if err != nil || len(names) != 1 {
+			t.Fatal(names, err)
+		}
+		for key := range names { // as if it had been written, and the server had died
+			doc, err := tr.notes.Get(t.Context(), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := shelf.Put(t.Context(), key, doc.Body, 0, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Mkdir(dir+"/audits/a.json", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		note("second")
+		for range 3 {
+			tr.takeNotes(t.Context())
+		}
+		if text := held(); strings.Count(text, `"first"`) != 1 || strings.Count(text, `"second"`) != 1 {
+			t.Errorf("the trail holds %s", text)
+		}
+		if names, err := tr.notes.names("audit"); err != nil || len(names) != 1 {
+			t.Errorf("%v is left, %v", names, err)
+		}
+		if n := strings.Count(log.String(), "level=ERROR"); n != 1 {
+			t.Errorf("told %d times: %s", n, log.String())
+		}
+	})
+}
+
+// On a cluster a note goes straight to the shelf that all share.
+func TestNoteOnTheShelf(t *testing.T) {
+	shelf := &memShelf{}
+	if err := (Credentials{Shelf: shelf}).Note(AuditEntry{At: time.Now(), Event: "gateway_added"}); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for doc, err := range shelf.List(t.Context(), "audit") {
+		if n++; err != nil || !strings.Contains(string(doc.Body), "gateway_added") {
+			t.Errorf("%s, %v", doc.Body, err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d entries", n)
+	}
+}
