@@ -27,8 +27,10 @@ func (s *Server) serveCommands() {
 		return
 	}
 	c := newDispatch(s.opt)
+	c.shelf.moved = s.figures.commandMoved
 	s.dispatch = c
 	s.parts = append(s.parts, c.part())
+	s.useDrift()
 	api := &commandAPI{c, s}
 	s.mux.HandleFunc("PUT /v1/gateways/{id}/config", s.operator(api.putConfig))
 	s.mux.HandleFunc("GET /v1/gateways/{id}/config", s.operator(api.getConfig))
@@ -172,6 +174,8 @@ func (a *commandAPI) place(ctx context.Context, d commandDoc) (commandDoc, error
 		d = before
 	} else if err != nil {
 		return d, err
+	} else {
+		a.shelf.tellMoved(d)
 	}
 	return a.route(ctx, d)
 }

@@ -49,6 +49,12 @@ type commandDoc struct {
 	Expires time.Time            `json:"expires"`
 }
 
+// commandStates are all that there are.
+var commandStates = []gateway.CommandState{
+	commandQueued, commandSent, gateway.CommandAccepted, gateway.CommandRunning,
+	gateway.CommandDone, gateway.CommandFailed, gateway.CommandRejected, gateway.CommandExpired, gateway.CommandUnknown,
+}
+
 // commandRanks order the states; all final ones are 4.
 var commandRanks = map[gateway.CommandState]int{
 	commandQueued: 0, commandSent: 1, gateway.CommandAccepted: 2, gateway.CommandRunning: 3,
@@ -119,7 +125,16 @@ func (d commandDoc) shown(now time.Time) commandDoc {
 func commandKey(gatewayID, id string) string { return "cmd." + gatewayID + "." + id }
 
 // A commandShelf keeps the documents of commands.
-type commandShelf struct{ Shelf }
+type commandShelf struct {
+	Shelf
+	moved func(commandDoc) // told of every state that a command has come to; may be nil
+}
+
+func (c commandShelf) tellMoved(d commandDoc) {
+	if c.moved != nil {
+		c.moved(d)
+	}
+}
 
 func (c commandShelf) get(ctx context.Context, gatewayID, id string) (d commandDoc, rev uint64, err error) {
 	doc, err := c.Get(ctx, commandKey(gatewayID, id))
@@ -147,10 +162,15 @@ func (c commandShelf) put(ctx context.Context, d commandDoc, rev uint64) error {
 func (c commandShelf) change(ctx context.Context, gatewayID, id string, alter func(*commandDoc) bool) (commandDoc, error) {
 	for range revisionTries {
 		d, rev, err := c.get(ctx, gatewayID, id)
+		was := d.State
 		if err != nil || !alter(&d) {
 			return d, err
 		}
-		if err = c.put(ctx, d, rev); !errors.Is(err, ErrRevision) {
+		err = c.put(ctx, d, rev)
+		if err == nil && d.State != was {
+			c.tellMoved(d)
+		}
+		if !errors.Is(err, ErrRevision) {
 			return d, err
 		}
 	}

@@ -264,17 +264,18 @@ func (c Credentials) used(id string, hash [32]byte) (rotated bool, err error) {
 // errNothing ends a change that there is no need for.
 var errNothing = errors.New("nothing to change")
 
-// count gives how many gateways have a credential.
-func (c Credentials) count() (n int, err error) {
+// ids gives which gateways have a credential.
+func (c Credentials) ids() (map[string]bool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
 	defer cancel()
-	for _, err := range c.shelf().List(ctx, "cred") {
+	ids := map[string]bool{}
+	for doc, err := range c.shelf().List(ctx, "cred") {
 		if err != nil {
-			return 0, fmt.Errorf("count credentials: %w", err)
+			return nil, fmt.Errorf("count credentials: %w", err)
 		}
-		n++
+		ids[strings.TrimPrefix(doc.Key, "cred.")] = true
 	}
-	return n, nil
+	return ids, nil
 }
 
 // is compares a hash in constant time.

@@ -64,7 +64,7 @@ type wake struct {
 
 func newDispatch(opt Options) *dispatch {
 	return &dispatch{
-		shelf: commandShelf{opt.Shelf}, bus: opt.Bus, log: opt.Logger,
+		shelf: commandShelf{Shelf: opt.Shelf}, bus: opt.Bus, log: opt.Logger,
 		lines: map[*session]*commandLine{}, late: map[string]lateResult{},
 	}
 }

@@ -15,7 +15,7 @@ const (
 	drainWithin  = 5 * time.Second  // for acks under way and the gateways' own closing
 	drainSpread  = 60 * time.Second // over which a large fleet comes back
 	byeWithin    = 5 * time.Second  // for what a gateway that says goodbye has under way
-	fleetEvery   = 5 * time.Minute  // between two counts of the credentials
+	fleetEvery   = time.Minute      // between two counts of the credentials
 	interruptFor = 5                // seconds until gateways come back after the log's connection broke, at least
 )
 
@@ -85,7 +85,7 @@ func (x *session) goodbye(m *wire.Bye) error {
 func (s *Server) spread() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return 1 + max(len(s.gateways), s.credentials)/s.gate.planned()
+	return 1 + max(len(s.gateways), len(s.fleet))/s.gate.planned()
 }
 
 // countFleet counts the credentials now and then.
@@ -93,9 +93,9 @@ func (s *Server) countFleet(ctx context.Context) {
 	tick := time.NewTicker(fleetEvery)
 	defer tick.Stop()
 	for {
-		if n, err := s.opt.Credentials.count(); err == nil { // else it is still about as many
+		if ids, err := s.opt.Credentials.ids(); err == nil { // else they are still about the same
 			s.mu.Lock()
-			s.credentials = n
+			s.fleet = ids
 			s.mu.Unlock()
 		}
 		select {

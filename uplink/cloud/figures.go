@@ -30,6 +30,7 @@ type figures struct {
 	ack, pubAck *metrics.PrometheusHistogram // seconds
 	backlog     *metrics.PrometheusHistogram // readings, at the opening of a session
 	clock       *metrics.PrometheusHistogram // seconds, either way
+	commands    *metrics.PrometheusHistogram // seconds, from the request to the result
 }
 
 func newFigures() *figures {
@@ -47,7 +48,21 @@ func newFigures() *figures {
 	f.pubAck = set.NewPrometheusHistogramExt(figurePrefix+"pub_ack_seconds", seconds)
 	f.backlog = set.NewPrometheusHistogramExt(figurePrefix+"gateway_backlog_readings", []float64{0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7})
 	f.clock = set.NewPrometheusHistogramExt(figurePrefix+"clock_offset_seconds", []float64{.001, .01, .1, 1, 10, 60, 3600})
+	f.commands = set.NewPrometheusHistogramExt(figurePrefix+"command_latency_seconds", []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60, 600, 3600})
 	return f
+}
+
+// commandMoved counts a state that a command has come to. One that expires in
+// the queue comes to it when its gateway connects.
+func (f *figures) commandMoved(d commandDoc) {
+	state := string(d.State)
+	if !slices.Contains(commandStates, d.State) {
+		state = "other" // a gateway may say anything
+	}
+	f.count("commands_total", "state", state)
+	if d.State == gateway.CommandDone || d.State == gateway.CommandFailed {
+		f.commands.Update(time.Since(d.Created).Seconds())
+	}
 }
 
 // count adds one to name{label="value"}, or to name if label is "". Values

@@ -30,6 +30,7 @@ type gatewayInfo struct {
 	Health    []wire.Condition   `json:"health"`
 	Figures   map[string]float64 `json:"figures,omitempty"`
 	Alarms    []alarm            `json:"alarms"`
+	Config    *configInfo        `json:"config,omitempty"` // if one is desired
 
 	EpochsPerDay int         `json:"epochs_per_day"` // begun within the last 24 hours: restarts, and outages worth a split; at most 64
 	Epochs       []epochInfo `json:"epochs"`
@@ -112,6 +113,7 @@ func (s *Server) describe(ctx context.Context, id string) (gatewayInfo, error) {
 	if p, ok := s.presences.of(id); ok {
 		info.fill(p, last.At)
 	}
+	info.Config = s.drift.of(id)
 	info.Alarms = s.alarms.of(id, info.OldestUnk)
 	if x, many := s.alarms.ofEpochs(id, b.page.Born); many {
 		info.Alarms = append(info.Alarms, x)

@@ -77,6 +77,7 @@ type Server struct {
 	alarms    *alarms
 	figures   *figures
 	trail     *trail
+	drift     *drift // nil: no configuration is desired of anybody
 
 	mu        sync.Mutex       // guards what follows
 	gateways  map[string]*line // by gateway_id; every gateway that connected
@@ -85,7 +86,7 @@ type Server struct {
 	open      int              // sessions, those that open included
 	era       uint64           // of the log's connection; see Interrupted
 
-	credentials int // how many there were when they were counted
+	fleet map[string]bool // who had a credential when they were counted; nil: not yet; replaced whole
 }
 
 // New makes a server. It does nothing until requests come.
