@@ -22,6 +22,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/natstest"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -33,6 +34,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	natstest.Main()
 	os.Exit(m.Run())
 }
 

@@ -77,6 +77,13 @@ func (s *Server) refuse(w http.ResponseWriter, status int, code, message string)
 // denyCredential tells apart what the gateway got wrong and what the server
 // cannot do.
 func (s *Server) denyCredential(w http.ResponseWriter, remote string, from *address, err error) {
+	if errors.Is(err, ErrUnavailable) { // told once, however many gateways knock meanwhile
+		s.storage.fails(err)
+		s.figures.count("auth_failures_total", "reason", "internal")
+		retryAfter(w, comeBackAfter)
+		s.refuse(w, http.StatusServiceUnavailable, "unavailable", "the credential cannot be checked at the moment")
+		return
+	}
 	if !errors.Is(err, ErrCredential) {
 		s.opt.Logger.Error("cannot check a credential", "error", err, "remote", remote)
 		s.figures.count("auth_failures_total", "reason", "internal")

@@ -54,7 +54,7 @@ func TestBus(t *testing.T) {
 }
 
 func TestAsk(t *testing.T) {
-	l := open(t, jetstream.Options{Dir: t.TempDir(), Timeout: 100 * time.Millisecond})
+	l := open(t, jetstream.Options{Dir: t.TempDir(), Timeout: 2 * time.Second})
 	if _, err := l.Ask(t.Context(), "cmd.g", nil); !errors.Is(err, cloud.ErrNobody) {
 		t.Errorf("nobody there: %v", err)
 	}

@@ -106,10 +106,12 @@ func (l *Log) Close() {
 // Level is the durability of what Append has stored.
 func (l *Log) Level() wire.Level { return l.level }
 
+var errNoConnection = errors.New("there is no connection to nats-server")
+
 // Health says why the log cannot be written to at the moment, or nil.
 func (l *Log) Health() error {
 	if !l.conn.IsConnected() {
-		return errors.New("there is no connection to nats-server")
+		return errNoConnection
 	}
 	return l.Broken()
 }

@@ -55,7 +55,7 @@ func (l *Log) Last(ctx context.Context, gatewayID string) (cloud.Record, error) 
 		return cloud.Record{}, cloud.ErrNoRecord
 	}
 	if err != nil {
-		return cloud.Record{}, fmt.Errorf("%w: read newest record of %s: %w", cloud.ErrUnavailable, gatewayID, err)
+		return cloud.Record{}, fmt.Errorf("%w: read newest record of %s: %w", cloud.ErrUnavailable, gatewayID, away(err))
 	}
 	return recordOf(messageOf(m))
 }
@@ -103,7 +103,7 @@ func (l *Log) turn(ctx context.Context) (release func(), err error) {
 func classify(err error) error {
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
-		return fmt.Errorf("%w: %w", cloud.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", cloud.ErrUnavailable, away(err))
 	}
 	switch api.ErrorCode {
 	case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
@@ -112,6 +112,15 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w", cloud.ErrFull, err)
 	}
 	return fmt.Errorf("%w: %w", cloud.ErrUnavailable, err)
+}
+
+// away puts what the client library says of a connection that is broken into
+// words: it speaks of the buffer that we do not let it have.
+func away(err error) error {
+	if errors.Is(err, nats.ErrReconnectBufExceeded) {
+		return errNoConnection
+	}
+	return err
 }
 
 // Read implements cloud.Log.

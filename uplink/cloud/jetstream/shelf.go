@@ -65,7 +65,7 @@ func (l *Log) newest(ctx context.Context, key string) (cloud.Doc, error) {
 		return cloud.Doc{}, fmt.Errorf("%s: %w", key, cloud.ErrNoDoc)
 	}
 	if err != nil {
-		return cloud.Doc{}, fmt.Errorf("%w: get %s: %w", cloud.ErrUnavailable, key, err)
+		return cloud.Doc{}, fmt.Errorf("%w: get %s: %w", cloud.ErrUnavailable, key, away(err))
 	}
 	return docOf(messageOf(m)), nil
 }
@@ -163,7 +163,7 @@ func (l *Log) List(ctx context.Context, prefix string) iter.Seq2[cloud.Doc, erro
 		toTheEnd := func() (uint64, error) { return math.MaxUint64, nil }
 		for m, err := range r.upTo(ctx, toTheEnd) {
 			if err != nil {
-				yield(cloud.Doc{}, fmt.Errorf("%w: list %s: %w", cloud.ErrUnavailable, prefix, err))
+				yield(cloud.Doc{}, fmt.Errorf("%w: list %s: %w", cloud.ErrUnavailable, prefix, away(err)))
 				return
 			}
 			if doc := docOf(m); doc.Body != nil && !yield(doc, nil) {

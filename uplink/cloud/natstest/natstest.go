@@ -37,8 +37,11 @@ func (p plan) options() *server.Options {
 	opt := &server.Options{
 		ServerName: fmt.Sprintf("n%d", p.Index), Host: "127.0.0.1", Port: p.Port, NoSigs: true,
 		JetStream: true, StoreDir: p.Dir, JetStreamMaxStore: 1 << 30, JetStreamMaxMemory: 64 << 20, SyncAlways: true,
-		Cluster: server.ClusterOpts{Name: "fg", Host: "127.0.0.1", Port: p.Routes[p.Index], NoAdvertise: true},
 	}
+	if len(p.Routes) == 1 {
+		return opt // a server alone
+	}
+	opt.Cluster = server.ClusterOpts{Name: "fg", Host: "127.0.0.1", Port: p.Routes[p.Index], NoAdvertise: true}
 	for _, r := range p.Routes {
 		opt.Routes = append(opt.Routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", r)})
 	}
@@ -118,8 +121,8 @@ func (p *Process) Name() string { return fmt.Sprintf("n%d", p.plan.Index) }
 // URL is where it listens.
 func (p *Process) URL() string { return p.plan.url() }
 
-// Processes starts a cluster of n processes, which end with the test. It does
-// not wait until they serve.
+// Processes starts a cluster of n processes, or one that is alone, which end
+// with the test. It does not wait until they serve.
 func Processes(t testing.TB, n int) (nodes []*Process, urls string) {
 	t.Helper()
 	var list []string
@@ -146,6 +149,21 @@ func (p *Process) Start() {
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// Await waits until the server takes connections.
+func (p *Process) Await() {
+	p.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for start := time.Now(); time.Since(start) < readyWithin; <-tick.C {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", p.plan.Port))
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+	}
+	p.t.Fatalf("%s does not listen", p.Name())
 }
 
 // Kill ends it at once, stopped or not, as a power cut of the process would.
