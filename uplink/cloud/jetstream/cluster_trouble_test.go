@@ -129,6 +129,10 @@ func TestOlderServerLater(t *testing.T) {
 	if l.Health() == nil {
 		t.Error("healthy without a server")
 	}
+	// Nothing waits to be sent later, behind what was given up.
+	if _, err := l.Append(t.Context(), "a", 0, cloud.Record{ID: "x", Kind: cloud.KindOpen}); !errors.Is(err, cloud.ErrUnavailable) || !strings.Contains(err.Error(), "no connection") {
+		t.Errorf("append without a server: %v", err)
+	}
 	if err := l.Broken(); err != nil {
 		t.Errorf("a server that is away comes back: %v", err)
 	}

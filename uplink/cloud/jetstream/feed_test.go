@@ -191,9 +191,16 @@ func TestConsumeAfterTheLogWasLost(t *testing.T) {
 	}
 	l.Close()
 	l = open(t, jetstream.Options{Dir: dir})
-	newWriter(t, l).add("a", "b")
-	if got := strings.Join(consumeUntil(t, l, 10, 2), "|"); got != "a1 b2" {
+	w := newWriter(t, l)
+	w.add("a", "b", "a", "a")
+	if got := strings.Join(consumeUntil(t, l, 10, 4), "|"); got != "a1 b2 a3 a4" {
 		t.Errorf("got %s", got)
+	}
+	if err := l.Purge(t.Context(), 0); err != nil { // and what it has passed of this one may go
+		t.Fatal(err)
+	}
+	if got := scan(t, l, 0); got != "b2 a3 a4" {
+		t.Errorf("left: %s", got)
 	}
 }
 

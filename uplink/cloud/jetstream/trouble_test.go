@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sys/unix"
 
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
@@ -85,8 +86,13 @@ func TestLimitsFollowTheDisk(t *testing.T) {
 	if got := scan(t, l, 0); got != "a1 a2" {
 		t.Errorf("got %s", got)
 	}
-	if limit := l.StreamConfig().MaxBytes; limit <= 0 || limit > 1<<50 {
-		t.Errorf("limit of %d bytes", limit)
+	var disk unix.Statfs_t
+	if err := unix.Statfs(dir, &disk); err != nil {
+		t.Fatal(err)
+	}
+	free := int64(disk.Bavail) * disk.Bsize // a tenth of it is nobody's
+	if limit := l.StreamConfig().MaxBytes; limit < free*8/10 || limit > free*95/100 {
+		t.Errorf("limit of %d bytes of %d", limit, free)
 	}
 	l.Close()
 	l = open(t, jetstream.Options{Dir: dir}) // and the next time they are promised what there is
