@@ -499,8 +499,25 @@ func TestSpreadAfterALoss(t *testing.T) {
 			longest = max(longest, time.Until(w.up.Status().NextTry))
 		}
 		// 30 draws from 0 to 600 s all stay under 300 s once in 10^9 runs.
-		if longest < 300*time.Second || longest > 601*time.Second {
+		if longest < 300*time.Second || longest > 600*time.Second {
 			t.Errorf("longest pause %v", longest)
+		}
+	})
+}
+
+// The back-off does not come on top of the spread: who drew the end of it
+// would be back behind it.
+func TestSpreadIsNotExceeded(t *testing.T) {
+	inWorld(t, func(w *world, o *uplink.Options) { w.cloud.Welcome.SpreadS = 1 }, func(w *world) {
+		for range 30 { // both are draws from 0 to 1 s: of 30 sums half are longer
+			w.until(time.Minute, "online", func() bool { return w.up.Status().State == uplink.Online })
+			w.store.Append(1)
+			w.pass(2 * time.Minute) // proven
+			w.net.Cut()
+			w.pass(0)
+			if wait := time.Until(w.up.Status().NextTry); wait > time.Second {
+				t.Fatalf("a pause of %v", wait)
+			}
 		}
 	})
 }

@@ -86,7 +86,7 @@ func (u *Uplink) chosen(t trouble, r result) time.Duration {
 		pause = u.backOff()
 	}
 	if !r.ready.IsZero() {
-		pause += jitter(r.spread)
+		pause = max(pause, jitter(r.spread)) // not the sum: a fleet is to be back within the spread
 	}
 	return pause
 }

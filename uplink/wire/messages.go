@@ -165,7 +165,7 @@ type Welcome struct {
 	HB      Heartbeat    `json:"hb" cbor:"16,keyasint"`
 	Lim     Limits       `json:"lim" cbor:"17,keyasint"`
 	Win     *Windows     `json:"win,omitempty" cbor:"18,keyasint,omitempty"`  // nil: DefaultWindows
-	SpreadS int          `json:"spread_s" cbor:"19,keyasint"`                 // wait rand(0, spread_s) more after losing this session
+	SpreadS int          `json:"spread_s" cbor:"19,keyasint"`                 // wait rand(0, spread_s) at least after losing this session
 	RetainS int          `json:"retain_s" cbor:"20,keyasint"`                 // keep acked readings this long, until a later ack confirms them
 	Cfg     *ConfigState `json:"cfg,omitempty" cbor:"21,keyasint,omitempty"`  // what is desired; a config message follows if hello's differs
 	Caps    []string     `json:"caps,omitempty" cbor:"22,keyasint,omitempty"` // "packed": what this cloud takes beside the rest

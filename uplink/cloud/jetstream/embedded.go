@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -78,6 +79,9 @@ func (l *Log) space() (int64, error) {
 	}
 	space = space / 10 * 9
 	err = filepath.WalkDir(l.opt.Dir, func(_ string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // nats-server deletes in the background
+		}
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
