@@ -15,8 +15,9 @@
 //     TestKilledAtAnyTime,
 //     uplink/cloud TestRandomUpdatesAgainstModel, uplink/cloud/model TestHistories (the rules of
 //     resuming, all parts real) and TestJudgeSees, packaging/pi TestPi.
-//     On lines that are cut, stall, hold pieces back, take 2 s each way or reset inside of a frame:
-//     cmd/fieldgate TestOverBadLines; half open: uplink TestHalfOpenPeer.
+//     On lines that are cut, stall or reset inside of a frame: cmd/fieldgate TestOverBadLines; that
+//     lose 30 % of their packets, take 2 s each way, are half open or carry 64 kbit/s: cmd/fieldgate
+//     TestOverALossyLine, TestHalfOpenLine, TestOverASlowLine.
 //  2. The loss window is one number. A power cut costs at most the readings of
 //     flush_interval plus the duration of one commit that the cloud had not yet
 //     acknowledged. An orderly stop costs nothing. Both figures are shown.

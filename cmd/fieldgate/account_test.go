@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -26,10 +27,23 @@ func newStation(t *testing.T, cloud *witness.Cloud, listen string) *station {
 	token := write(t, filepath.Join(dir, "token"), cloud.Enrol(t))
 	text := fmt.Sprintf("version = 1\n[gateway]\nid = %q\n[uplink]\nurl = %q\nca = %q\ntoken_file = %q\n[store]\ndir = %q\nflush_interval = \"500ms\"\n[local]\nlisten = %q\nview = \"open\"\n",
 		cloud.Gateway, cloud.URL(), filepath.Join(cloud.State, "ca.pem"), token, filepath.Join(dir, "state"), listen)
-	for i := range 4 {
-		text += fmt.Sprintf("[[device]]\nid = \"chip-%d\"\ndriver = \"lm75\"\nmodel = \"tmp105\"\nbus = \"sim-%d\"\naddress = 0x%x\ninterval = \"20ms\"\n", i, i%2, 0x48+i)
+	st := &station{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log")}
+	st.setChips(t, 4, 20*time.Millisecond)
+	return st
+}
+
+// setChips gives the board simulated chips, in the place of those it has.
+func (s *station) setChips(t *testing.T, n int, interval time.Duration) {
+	t.Helper()
+	old, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return &station{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log")}
+	text, _, _ := strings.Cut(string(old), "[[device]]")
+	for i := range n {
+		text += fmt.Sprintf("[[device]]\nid = \"chip-%d\"\ndriver = \"lm75\"\nmodel = \"tmp105\"\nbus = \"sim-%d\"\naddress = 0x%x\ninterval = %q\n", i, i%5, 0x48+i/5, interval)
+	}
+	write(t, s.config, text)
 }
 
 func (s *station) start(t *testing.T) {
