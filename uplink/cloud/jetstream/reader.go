@@ -12,7 +12,10 @@ import (
 )
 
 const (
-	readAhead   = 4 << 20          // bytes that a reader asks for at once
+	// Messages that a reader asks for at once, of 256 KiB at most. Told a number
+	// of bytes instead, the client library makes room for a million messages: 8
+	// MB for every reader.
+	readAhead   = 64
 	readTries   = 15               // without progress, before a reader gives up: a cluster elects leaders meanwhile
 	readPause   = time.Second      // before it tries again
 	forgotten   = 5 * time.Minute  // after which the server drops a reader that asks for nothing
@@ -67,7 +70,7 @@ func (r *reader) open(ctx context.Context) error {
 		return fmt.Errorf("make a reader: %w", err)
 	}
 	r.name, r.given, r.pending = c.CachedInfo().Name, 0, c.CachedInfo().NumPending
-	r.from, err = c.Messages(jetstream.PullMaxBytes(readAhead), jetstream.PullExpiry(pullExpiry))
+	r.from, err = c.Messages(jetstream.PullMaxMessages(readAhead), jetstream.PullExpiry(pullExpiry))
 	if err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
