@@ -1,13 +1,18 @@
 package cloud_test
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -82,5 +87,51 @@ func drain(p *peer, raws [][]byte, n uint64, window int) {
 		if a := recv[*wire.Ack](p); len(a.Epochs) > 0 { // else it is about the windows
 			acked = int(a.Epochs[0].Upto / n)
 		}
+	}
+}
+
+// BenchmarkLedger measures how many records a second the ledger enters that
+// has fallen behind: of how many gateways, whose records come in turn.
+func BenchmarkLedger(b *testing.B) {
+	for _, gateways := range []int{16, 500} {
+		b.Run(fmt.Sprintf("gateways=%d", gateways), func(b *testing.B) {
+			s := newSite(b, nil)
+			each := b.N/gateways + 1
+			peers, epochs := make([]*peer, gateways), make([]gateway.EpochID, gateways)
+			for g := range peers {
+				s.add(fmt.Sprintf("g%d", g))
+				epochs[g] = gateway.NewEpochID()
+				peers[g], _ = s.open(epochs[g])
+			}
+			for i := range each {
+				for g, p := range peers {
+					p.send(gap(epochs[g], uint64(i)+1, 1))
+				}
+				for _, p := range peers {
+					recv[*wire.Ack](p)
+				}
+			}
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(b.Context())
+			reader := cloud.New(cloud.Options{Log: s.log, Feed: s.log, Shelf: s.log, Bus: s.log, Credentials: s.creds, OperatorToken: operatorToken, Health: s.log.Health, Logger: quiet(b)})
+			var serving sync.WaitGroup
+			b.ResetTimer()
+			serving.Go(func() { _ = reader.Serve(ctx, ln, tls.Certificate{}) })
+			tick := time.NewTicker(20 * time.Millisecond)
+			for behind := true; behind; <-tick.C {
+				list, err := s.log.Consumers(ctx)
+				if err != nil {
+					b.Fatal(err)
+				}
+				behind = len(list) == 0 || list[0].Behind > 0
+			}
+			b.ReportMetric(float64((each+1)*gateways)/b.Elapsed().Seconds(), "records/s")
+			b.ReportMetric(0, "ns/op")
+			stop()
+			serving.Wait()
+		})
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 const (
 	ledgerName  = "ledger"        // of the consumer
-	ledgerBatch = 256             // records entered between two saves, at most
+	ledgerBatch = 8192            // records entered between two saves, at most: who is behind saves each gateway once for many
 	ledgerPause = 2 * time.Second // between two saves, unless there are more records than a batch
 	ledgerBooks = 4096            // gateways at hand
 )

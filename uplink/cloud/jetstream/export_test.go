@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -26,6 +27,9 @@ func (l *Log) DeleteStream(ctx context.Context) error { return l.js.DeleteStream
 // LookEvery is how often what happens at the cluster is looked at.
 const LookEvery = lookEvery
 
+// RenewEvery is how often a server that consumes says that it is there.
+const RenewEvery = renewEvery
+
 // Leader gives the name of the server that leads the log's stream.
 func (l *Log) Leader(ctx context.Context) string {
 	info, _ := infoOf(ctx, l.stream)
@@ -45,4 +49,21 @@ func (l *Log) Busy() (release func()) {
 			<-l.turns
 		}
 	}
+}
+
+// MoveTwice moves a cursor twice to the same place, as when the answer to the
+// first was lost; meanwhile is called between.
+func (l *Log) MoveTwice(ctx context.Context, name string, meanwhile func()) error {
+	c := &cursor{log: l, key: cursorPrefix + name}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.loadLocked(ctx); err != nil {
+		return err
+	}
+	at, rev := c.at, c.rev
+	at.Seq++
+	err := c.putLocked(ctx, at)
+	c.rev = rev
+	meanwhile()
+	return errors.Join(err, c.putLocked(ctx, at))
 }

@@ -119,6 +119,9 @@ func (l *Log) gather(ctx context.Context, r *reader, joint *seam, batch int) (en
 		if bytes += len(m.data); len(entries) == batch || bytes >= batchBytes {
 			return entries, last, nil
 		}
+		if ctx.Err() != nil { // more may come for long
+			return nil, last, ctx.Err()
+		}
 		more := true
 		if r.pending > 0 {
 			m, err = r.soon(ctx)
