@@ -139,6 +139,7 @@ func (s *session) choose() lane {
 		c := &s.lanes[l]
 		can[l] = c.ready != nil && c.fits(len(c.ready.data))
 	}
+	can[laneBacklog] = can[laneBacklog] && !s.link.resting
 	if b := &s.lanes[laneBacklog]; can[laneBacklog] && b.msgs > 0 && b.bytes+len(b.ready.data) > s.link.window {
 		can[laneBacklog] = false
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,6 +70,41 @@ func TestLiveBeforeBacklogOnASlowLine(t *testing.T) {
 		}
 		if w.store.Splits() != 1 {
 			t.Errorf("split %d times", w.store.Splits())
+		}
+	})
+}
+
+// The line becomes sixty times as long in the middle of a session: the backlog
+// slows down, finds out that it is not what makes it long, and goes on.
+func TestLineThatBecomesLonger(t *testing.T) {
+	var taken atomic.Uint64
+	inWorld(t, func(w *world, o *uplink.Options) {
+		w.net.Far = true
+		w.net.SetDelay(10 * time.Millisecond)
+		w.store.Noise, w.store.CanSplit = true, true
+		for range 3000 {
+			w.store.Append(4000)
+		}
+		w.cloud.Welcome.Win = &wire.Windows{
+			Ev: wire.Window{Msgs: 2, Bytes: 1 << 16}, Live: wire.Window{Msgs: 8, Bytes: 1 << 16}, Back: wire.Window{Msgs: 32, Bytes: 1 << 16},
+		}
+		w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
+			if m.Lane == wire.LaneBacklog {
+				taken.Add(m.N)
+			}
+			return false
+		}
+	}, func(w *world) {
+		w.online()
+		w.net.SetDelay(600 * time.Millisecond)
+		w.pass(30 * time.Second)
+		from := taken.Load()
+		w.pass(2 * time.Minute)
+		// One message of at least 4 KiB, which are some 2,900 readings, in 1.2 s would be 290,000.
+		n := taken.Load() - from
+		t.Logf("%d readings before, %d in two minutes", from, n)
+		if n < 2_000_000 {
+			t.Error("the backlog crawls")
 		}
 	})
 }
@@ -211,23 +247,26 @@ func TestEvents(t *testing.T) {
 // A cloud that drains gets what is under way, nothing more, and is left alone
 // for as long as it asked.
 func TestDrain(t *testing.T) {
-	var peer *uplinktest.Peer
-	inWorld(t, func(w *world, o *uplink.Options) {
-		w.cloud.OnPing = func(p *uplinktest.Peer, _ *wire.Ping) bool { peer = p; return false }
-	}, func(w *world) {
-		w.online()
-		w.store.Append(5)
-		w.complete(5 * time.Second)
-		peer.Send(&wire.Drain{AfterMS: 100_000, SpreadMS: 50_000, Reason: "update of the server"})
-		w.until(5*time.Second, "gone", func() bool { return w.up.Status().State == uplink.Waiting })
-		s := w.up.Status()
-		if wait := time.Until(s.NextTry); wait < 95*time.Second || wait > 152*time.Second || !strings.Contains(s.LastError, "update of the server") {
-			t.Errorf("waits %v: %q", wait, s.LastError)
-		}
-		w.store.Append(5)
-		w.until(3*time.Minute, "back", func() bool { return len(w.cloud.Hellos()) == 2 })
-		w.complete(5 * time.Second)
-	})
+	const reason = "update of the server"
+	for _, word := range []wire.Message{&wire.Drain{AfterMS: 100_000, SpreadMS: 50_000, Reason: reason}, &wire.Bye{NextS: 100, Reason: reason}} {
+		var peer *uplinktest.Peer
+		inWorld(t, func(w *world, o *uplink.Options) {
+			w.cloud.OnPing = func(p *uplinktest.Peer, _ *wire.Ping) bool { peer = p; return false }
+		}, func(w *world) {
+			w.online()
+			w.store.Append(5)
+			w.complete(5 * time.Second)
+			peer.Send(word)
+			w.until(5*time.Second, "gone", func() bool { return w.up.Status().State == uplink.Waiting })
+			s := w.up.Status()
+			if wait := time.Until(s.NextTry); wait < 95*time.Second || wait > 152*time.Second || !strings.Contains(s.LastError, reason) {
+				t.Errorf("%T: waits %v: %q", word, wait, s.LastError)
+			}
+			w.store.Append(5)
+			w.until(3*time.Minute, "back", func() bool { return len(w.cloud.Hellos()) == 2 })
+			w.complete(5 * time.Second)
+		})
+	}
 }
 
 // Live updates go packed to a cloud that takes that, in session after session,

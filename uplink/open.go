@@ -81,10 +81,10 @@ func (u *Uplink) openGap(ctx context.Context, st gateway.EpochState) uint32 {
 	for seq := max(st.Last, st.Acked) + 1; ; {
 		b, err := u.o.Source.Next(ctx, st.ID, seq, 0)
 		switch {
-		case err != nil:
-			return 0
 		case b.End != nil:
 			return openEnd(b.End).Sum()
+		case err != nil, b.Last() < seq:
+			return 0
 		}
 		seq = b.Last() + 1 // the cloud held more of it once
 	}

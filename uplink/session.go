@@ -163,6 +163,9 @@ func (s *session) serve(ctx context.Context) error {
 	for {
 		arrival := s.takeEvents()
 		s.ask()
+		if s.link.measure(time.Now(), s.lanes[laneBacklog].msgs) {
+			s.heartbeat()
+		}
 		s.handOver()
 		if s.halt && !s.waiting() {
 			return s.bye()
@@ -186,6 +189,7 @@ func (s *session) serve(ctx context.Context) error {
 			s.say(func() wire.Message { return m })
 		case <-s.beat.C:
 			s.beat.Reset(s.ping)
+			s.link.rested() // a cloud that answers no pings is asked for nothing else
 			s.pingNow()
 		case <-s.late.C:
 			err = s.overdue()
@@ -213,6 +217,10 @@ func (s *session) pingNow() {
 		return
 	}
 	s.report()
+	s.heartbeat()
+}
+
+func (s *session) heartbeat() {
 	s.say(func() wire.Message { return s.sync.ping(s.u.o.Clock.Stamp()) })
 }
 
@@ -231,48 +239,6 @@ func (s *session) forget() {
 	for l := range s.lanes {
 		if r := s.lanes[l].asked; r != nil {
 			r.cancel()
-		}
-	}
-}
-
-// lastWord explains a write error: if the cloud closed, its close frame says
-// why, and is still to be read.
-func (s *session) lastWord(broken error) error {
-	late := time.After(closeGrace)
-	for {
-		select {
-		case in := <-s.in:
-			var closed *websocket.CloseError
-			if errors.As(in.err, &closed) {
-				return in.err
-			}
-			if fatal(in.err) {
-				return broken
-			}
-		case <-late:
-			return broken
-		}
-	}
-}
-
-// bye closes in order: after our close frame the other side sends its own.
-func (s *session) bye() error {
-	var end error = errStopped
-	code, reason := websocket.CloseGoingAway, "gateway stops"
-	if s.drain != nil {
-		end, code, reason = s.drain, websocket.CloseNormalClosure, "drained"
-	}
-	s.close(code, reason)
-	late := time.After(closeGrace)
-	for {
-		select {
-		case in := <-s.in:
-			if fatal(in.err) {
-				return end
-			}
-		case <-s.wrote:
-		case <-late:
-			return end
 		}
 	}
 }
@@ -339,6 +305,7 @@ func (s *session) handle(in incoming) error {
 	case *wire.Pong:
 		if delay, ours := s.sync.sample(s.u, m, in.at); ours {
 			s.link.roundTrip(delay)
+			s.link.rested()
 		}
 	case *wire.Command:
 		if s.u.o.Commands == nil {
@@ -384,18 +351,4 @@ func (s *session) garble(err error) error {
 		s.say(func() wire.Message { return &wire.Error{Code: code, Message: text} })
 	}
 	return nil
-}
-
-// drained begins the end that the cloud asked for: what is under way is
-// finished, and nothing more is sent.
-func (s *session) drained(m *wire.Drain) {
-	if s.drain == nil {
-		s.halt = true
-		s.drain = &drainedError{
-			after:  time.Duration(m.AfterMS) * time.Millisecond,
-			spread: time.Duration(m.SpreadMS) * time.Millisecond,
-			reason: m.Reason, url: m.URL,
-		}
-		s.u.set(func(st *Status) { st.State = Draining })
-	}
 }

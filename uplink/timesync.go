@@ -30,7 +30,7 @@ type timeSample struct {
 // burst sends the first pings ahead of all data, so that no queue bends them.
 func (s *session) burst() {
 	for range burstPings {
-		s.say(func() wire.Message { return s.sync.ping(s.u.o.Clock.Stamp()) })
+		s.heartbeat()
 	}
 }
 

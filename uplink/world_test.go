@@ -95,6 +95,7 @@ func inWorld(t *testing.T, setup func(w *world, o *uplink.Options), test func(w 
 				_ = c.Close()
 			}
 			w.net.Cut()
+			w.net.Wait()
 			w.checkSecrets()
 		}()
 		test(w)

@@ -2,9 +2,12 @@ package uplinktest
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // A Network joins dialers and listeners in memory. The zero Network works.
@@ -12,8 +15,13 @@ type Network struct {
 	// Rate is how many bytes a second a connection carries in each direction;
 	// 0: no limit. Set before Dial.
 	Rate int
+	// Far lets what is written take the time of SetDelay each way; without it
+	// it is there at once. Set before Dial.
+	Far bool
 
 	mu        sync.Mutex
+	delay     time.Duration
+	relays    sync.WaitGroup
 	listeners map[string]*listener
 	conns     []*Conn // the dialers' ends, open or not
 	dials     int
@@ -66,6 +74,12 @@ func (n *Network) Dial(ctx context.Context, network, at string) (net.Conn, error
 		return nil, failed(syscall.ECONNREFUSED)
 	}
 	near, far := pair(at, budget, n.Rate)
+	if n.Far {
+		mid, end := pair(at, 0, 0)
+		n.relay(far, mid)
+		n.relay(mid, far)
+		far = end
+	}
 	select {
 	case l.accept <- far:
 	case <-l.closed:
@@ -78,6 +92,54 @@ func (n *Network) Dial(ctx context.Context, network, at string) (net.Conn, error
 	n.mu.Unlock()
 	return near, nil
 }
+
+// SetDelay says how long everything takes, one way, from now on.
+func (n *Network) SetDelay(d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.delay = d
+}
+
+// relay passes on what comes from one connection to another, when its time has
+// come.
+func (n *Network) relay(from, to *Conn) {
+	type part struct {
+		data []byte
+		due  time.Time
+	}
+	way := make(chan part, 1024)
+	end := to.Cut
+	n.relays.Go(func() {
+		defer close(way)
+		for {
+			data := make([]byte, 4096)
+			k, err := from.Read(data)
+			if k > 0 {
+				n.mu.Lock()
+				due := time.Now().Add(n.delay)
+				n.mu.Unlock()
+				way <- part{data[:k], due}
+			}
+			if errors.Is(err, io.EOF) {
+				end = func() { _ = to.Close() }
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	n.relays.Go(func() {
+		for p := range way {
+			time.Sleep(time.Until(p.due)) // virtual
+			_, _ = to.Write(p.data)       // a peer that is gone is noticed by its reader
+		}
+		end()
+	})
+}
+
+// Wait waits until nothing is on its way any more, after both ends of all
+// connections have been closed.
+func (n *Network) Wait() { n.relays.Wait() }
 
 // Dials gives the number of tries to connect so far.
 func (n *Network) Dials() int {
