@@ -522,6 +522,41 @@ func TestSpreadIsNotExceeded(t *testing.T) {
 	})
 }
 
+// A gateway that finds nobody comes again at a random time within what is left
+// of the spread: those of a fleet that came while the cloud started shall not
+// come together right after it.
+func TestSpreadIsDrawnAgain(t *testing.T) {
+	for _, drained := range []bool{false, true} {
+		inWorld(t, func(w *world, o *uplink.Options) { w.cloud.Welcome.SpreadS = 600 }, func(w *world) {
+			var longest time.Duration
+			for range 30 {
+				w.until(11*time.Minute, "online", func() bool { return w.up.Status().State == uplink.Online })
+				w.store.Append(1)
+				w.pass(2 * time.Minute) // proven
+				began, dials := time.Now(), w.net.Dials()
+				w.net.Refuse(address, true)
+				if drained {
+					w.cloud.SendAll(&wire.Drain{AfterMS: 1000})
+				} else {
+					w.net.Cut()
+				}
+				w.pass(0)
+				w.until(11*time.Minute, "refused", func() bool { return w.net.Dials() > dials })
+				first := time.Since(began)
+				w.pass(0)
+				again := time.Until(w.up.Status().NextTry)
+				if longest = max(longest, again); first+again > 601*time.Second {
+					t.Errorf("drained %v: after %v again in %v", drained, first, again)
+				}
+				w.net.Refuse(address, false)
+			}
+			if longest < 60*time.Second { // of 30 draws
+				t.Errorf("drained %v: the longest second pause was %v", drained, longest)
+			}
+		})
+	}
+}
+
 func TestLevelAndTermsReachTheStore(t *testing.T) {
 	terms := &termSource{}
 	inWorld(t, func(w *world, o *uplink.Options) {

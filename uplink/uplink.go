@@ -91,6 +91,7 @@ type Uplink struct {
 	*endpoint                          // of the present try, or of the next
 	token     string                   // of the present try; kept out of every sentence
 	tries     int                      // exponent of the back-off
+	expected  time.Time                // end of the spread after the loss of a session
 	failures  int                      // since the last session
 	raised    string                   // code of the condition that holds
 	maxMsg    int                      // bytes; halved when the cloud finds a message too big

@@ -44,7 +44,7 @@ type pause struct {
 // were asked the same.
 func (u *Uplink) pauseAfter(t trouble, r result) pause {
 	if r.drain != nil {
-		return u.afterDrain(r.drain)
+		return u.afterDrain(r)
 	}
 	least := min(t.after, hintMax)
 	p := pause{least + u.chosen(t, r), least, t.wait == waitAuth}
@@ -63,8 +63,10 @@ func (u *Uplink) pauseAfter(t trouble, r result) pause {
 }
 
 // afterDrain waits as long as the cloud asked, and goes where it said.
-func (u *Uplink) afterDrain(d *drainedError) pause {
+func (u *Uplink) afterDrain(r result) pause {
+	d := r.drain
 	least := min(max(0, d.after), hintMax)
+	u.expected = time.Now().Add(max(least+min(d.spread, hintMax), r.spread))
 	u.turn(true)
 	u.redirect(d)
 	return pause{length: least + jitter(min(d.spread, hintMax)), least: least}
@@ -86,9 +88,12 @@ func (u *Uplink) chosen(t trouble, r result) time.Duration {
 		pause = u.backOff()
 	}
 	if !r.ready.IsZero() {
-		pause = max(pause, jitter(r.spread)) // not the sum: a fleet is to be back within the spread
+		u.expected = time.Now().Add(r.spread)
 	}
-	return pause
+	// The longer one, not the sum: a fleet is to be back within the spread. Who
+	// comes before the cloud is there again draws anew from what is left of it,
+	// or all of these would come in the second after its start.
+	return max(pause, jitter(time.Until(u.expected)))
 }
 
 func (u *Uplink) backOff() time.Duration {
