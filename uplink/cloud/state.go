@@ -10,10 +10,14 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// maxEpochs is how many epochs a state keeps; above it the oldest are dropped
-// that the gateway no longer names. Every record carries the whole state in a
-// header, and NATS takes 64 KiB of headers.
-const maxEpochs = 512
+// maxEpochs is how many epochs a session begins with; above it the oldest are
+// dropped that the gateway no longer names. Within the session the state may
+// grow to mostEpochs. Every record carries the whole state in a header, and
+// NATS takes 64 KiB of headers.
+const (
+	maxEpochs  = 512
+	mostEpochs = maxEpochs + 256
+)
 
 // maxEventEpochs is of how many openings of a gateway's store a state knows
 // the events: an older one that sends again would be stored again.
@@ -206,11 +210,15 @@ func (s state) opened(h *wire.Hello) state {
 		kept = append(kept, e)
 	}
 	// Too many: first those that ended, then those that the gateway no longer
-	// knows, the oldest of each.
+	// knows, then those of one that never ends any; the oldest of each.
 	surplus := len(kept) - maxEpochs
-	for _, unlisted := range []bool{false, true} {
+	for _, goes := range []func(epochState) bool{
+		epochState.done,
+		func(e epochState) bool { return e.end == endUnlisted },
+		func(epochState) bool { return true },
+	} {
 		kept = slices.DeleteFunc(kept, func(e epochState) bool {
-			drop := surplus > 0 && !named[e.id] && (e.done() && !unlisted || e.end == endUnlisted && unlisted)
+			drop := surplus > 0 && !named[e.id] && goes(e)
 			if drop {
 				surplus--
 			}

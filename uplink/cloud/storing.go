@@ -3,8 +3,14 @@ package cloud
 import (
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
+
+// errManyEpochs ends a session whose state is as large as a record can carry.
+// Opening the next one makes it small.
+var errManyEpochs = &closing{websocket.CloseTryAgainLater, `{"after":5}`}
 
 // storeQueued is the storing goroutine: it stores what waits, one after the
 // other, until nothing waits. After the session's end it finishes the append
@@ -50,6 +56,11 @@ func (x *session) take(it item) error {
 }
 
 func (x *session) takeUpdate(it item, u *wire.Update) error {
+	if len(x.state.epochs) >= mostEpochs && !x.state.knows(u.Epoch) {
+		x.log.Warn("the gateway names more epochs than one session takes; it is asked to connect anew", "epochs", len(x.state.epochs))
+		x.must(x.pay())
+		return errManyEpochs
+	}
 	if !x.meet(u.Epoch) {
 		return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: nackStorage, Retry: true, AfterMS: recallAgain.Milliseconds()})
 	}

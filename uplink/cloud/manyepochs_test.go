@@ -1,0 +1,86 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
+)
+
+// natsHeaders is what the headers of one message may have together; nats-server
+// counts them in 16 bits.
+const natsHeaders = 1<<16 - 1
+
+// A narrowLog takes no more headers than a real one.
+type narrowLog struct{ memLog }
+
+func (l *narrowLog) Append(ctx context.Context, id string, after uint64, r Record) (uint64, error) {
+	if len(r.State)+512 > natsHeaders {
+		return 0, errors.Join(ErrUnavailable, errors.New("the headers are too large"))
+	}
+	return l.memLog.Append(ctx, id, after, r)
+}
+
+// A gateway may name as many epochs as it likes: its records must fit into the
+// log, or it alone would make the server look as if its log were broken.
+func TestGatewayWithTooManyEpochs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, dial := piped(t, Options{Log: &narrowLog{}})
+		stored := 0
+		for range 3 {
+			conn := dial()
+			say(t, conn, &wire.Hello{GatewayID: "g"})
+			hear[*wire.Welcome](t, conn)
+			err := error(nil)
+			for n := 0; err == nil; n++ {
+				if n > 2*mostEpochs {
+					t.Fatal("it takes any number")
+				}
+				say(t, conn, &wire.Update{
+					Lane: wire.LaneLive, Epoch: gateway.NewEpochID(), First: 1, N: 1<<53 - 2,
+					End: &wire.End{Why: gateway.WhyUncleanStop, Anchor: &wire.Anchor{}}, Gap: &wire.Gap{Why: gateway.WhyCardFailed},
+				})
+				if _, _, err = conn.ReadMessage(); err == nil {
+					stored++
+				}
+			}
+			if !websocket.IsCloseError(err, websocket.CloseTryAgainLater) {
+				t.Fatalf("after %d epochs: %v", stored, err)
+			}
+			synctest.Wait()
+			if err := s.storage.err(); err != nil {
+				t.Fatalf("the server is not ready: %v", err)
+			}
+		}
+		if want := mostEpochs + 2*(mostEpochs-maxEpochs); stored != want {
+			t.Errorf("%d epochs were taken, want %d", stored, want)
+		}
+	})
+}
+
+// One that never says that it lists all, and never ends any, is not kept
+// either.
+func TestUnfinishedEpochsAreBounded(t *testing.T) {
+	var s state
+	var h *wire.Hello
+	for range 10 {
+		h = &wire.Hello{}
+		for range wire.MaxHelloEpochs {
+			h.Epochs = append(h.Epochs, wire.HelloEpoch{Epoch: gateway.NewEpochID()})
+		}
+		s = s.opened(h)
+	}
+	if len(s.epochs) != maxEpochs {
+		t.Errorf("%d epochs, want %d", len(s.epochs), maxEpochs)
+	}
+	for _, e := range h.Epochs {
+		if !s.knows(e.Epoch) {
+			t.Fatalf("epoch %s, which hello names, is not among them", e.Epoch)
+		}
+	}
+}
