@@ -129,17 +129,7 @@ func (s *session) run(ctx context.Context) error {
 	defer parts.Wait()
 	defer cancel()
 	defer s.forget()
-	defer s.raw.Close()
-	// A write that hangs must not outlast the grace.
-	stop := context.AfterFunc(ctx, func() {
-		select {
-		case <-own.Done():
-		case <-time.After(stopGrace + closeGrace):
-			s.raw.Close()
-		}
-	})
-	defer stop()
-
+	defer s.raw.Close() // also ends a write that hangs
 	s.beat = time.NewTimer(jitter(s.ping))
 	s.late, s.wake = time.NewTimer(ackTimeout), time.NewTimer(ackTimeout)
 	s.late.Stop()
