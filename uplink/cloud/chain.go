@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -17,9 +18,10 @@ var errSuperseded = errors.New("a newer session of this gateway has taken over")
 var errInterrupted = errors.New("the connection to the log was interrupted")
 
 const (
-	openTries    = 5                // against other sessions opening at the same time
-	retryAtFirst = time.Second      // after an append that failed, doubling
-	retryAtMost  = 30 * time.Second // up to here
+	openTries     = 5                // against other sessions opening at the same time
+	retryAtFirst  = time.Second      // after an append that failed, doubling
+	retryAtMost   = 30 * time.Second // up to here
+	rememberTries = 64               // of one append; an older one that arrives after all ends the session
 )
 
 // A chain is where a session stands in its gateway's records. Owned by one
@@ -30,6 +32,7 @@ type chain struct {
 	gen       uint64
 	known     place                               // newest record that is not void: the predecessor of the next
 	end       place                               // newest record of all: the next goes behind it, and only there
+	tries     []string                            // ids of the record under way, one for each try
 	took      time.Duration                       // by the newest append, without what came before when it had to be tried again
 	tried     func(took time.Duration, err error) // may be nil; told of every try
 	recall    recall                              // may be nil
@@ -87,12 +90,8 @@ func genOf(r Record) uint64 {
 func (c *chain) findTail(ctx context.Context) (Record, error) {
 	r, err := c.log.Last(ctx, c.gatewayID)
 	c.end = placeOf(r)
-	for err == nil && r.PrevSeq != 0 {
-		prev, perr := c.at(ctx, r.PrevSeq)
-		if errors.Is(perr, ErrNoRecord) || perr == nil && prev.ID == r.Prev {
-			break
-		}
-		r, err = prev, perr // r was meant to follow a record that the log has lost
+	for found := false; err == nil && !found && r.PrevSeq != 0; {
+		r, found, err = c.validUpTo(ctx, r)
 	}
 	if errors.Is(err, ErrNoRecord) {
 		r, err = Record{}, nil
@@ -101,26 +100,43 @@ func (c *chain) findTail(ctx context.Context) (Record, error) {
 	return r, err
 }
 
-func (c *chain) at(ctx context.Context, seq uint64) (Record, error) {
-	for r, err := range c.log.Read(ctx, c.gatewayID, seq) {
-		if err != nil {
-			return r, err
+// validUpTo gives the newest record up to r that is not void, if the one that r
+// was meant to follow is still in its place (or was purged). If the log has
+// lost that one, r is void, and the answer is the record before r, of which
+// nothing is known yet. What lies between the two may be void, or may itself
+// follow that record, which makes r void.
+func (c *chain) validUpTo(ctx context.Context, r Record) (tail Record, found bool, err error) {
+	for p, err := range c.log.Read(ctx, c.gatewayID, r.PrevSeq) {
+		switch {
+		case err != nil:
+			return p, false, err
+		case tail.Seq == 0 && p.Seq > r.PrevSeq:
+			return r, true, nil
+		case tail.Seq == 0:
+			tail, found = p, p.ID == r.Prev
+		case found && p.Prev == tail.ID, !found && p.Seq < r.Seq:
+			tail = p
 		}
-		if r.Seq == seq {
-			return r, nil
+		if p.Seq == r.Seq {
+			break
 		}
-		break
 	}
-	return Record{}, ErrNoRecord
+	if tail.Seq == 0 {
+		return r, true, nil
+	}
+	return tail, found, nil
 }
 
 // append stores r as the chain's next record, which it gives. It returns when
 // that is durable, or errSuperseded, or when ctx is done; while the log is in
 // trouble it waits and tries again. An append under way is always finished.
 func (c *chain) append(ctx context.Context, r Record) (Record, error) {
-	r.ID, r.Prev, r.PrevSeq, r.Gen = rand.Text(), c.known.id, c.known.seq, c.gen
+	r.Prev, r.PrevSeq, r.Gen = c.known.id, c.known.seq, c.gen
+	c.tries = c.tries[:0]
 	failing := false
 	for wait := retryAtFirst; ; wait = min(2*wait, retryAtMost) {
+		r.ID = rand.Text()
+		c.tries = append(c.tries[max(0, len(c.tries)+1-rememberTries):], r.ID)
 		err := c.try(ctx, r)
 		if errors.Is(err, errSuperseded) {
 			return r, err
@@ -129,7 +145,7 @@ func (c *chain) append(ctx context.Context, r Record) (Record, error) {
 			c.trouble(err)
 		}
 		if failing = err != nil; !failing {
-			r.Seq, r.At = c.known.seq, time.Now()
+			r.Seq, r.ID, r.At = c.known.seq, c.known.id, time.Now()
 			return r, nil
 		}
 		select {
@@ -141,36 +157,39 @@ func (c *chain) append(ctx context.Context, r Record) (Record, error) {
 }
 
 // try appends r once and, whatever the answer, finds out what became of it.
-// To try again with the same record is safe: at most one can be the next.
+// To try again is safe: at most one can be the next. But every try has an id of
+// its own: what is still under way of an earlier one must not pass, after the
+// log has lost its newest records, for the record that a later one follows.
 func (c *chain) try(ctx context.Context, r Record) error {
 	began := time.Now()
 	seq, err := c.log.Append(context.WithoutCancel(ctx), c.gatewayID, c.end.seq, r)
 	if c.tried != nil {
 		c.tried(time.Since(began), err)
 	}
+	stored := place{seq, r.ID}
 	if err != nil {
-		seq, err = c.settle(ctx, r, err)
+		stored, err = c.settle(ctx, err)
 	}
 	if err != nil {
 		return err
 	}
 	c.took = time.Since(began)
-	c.known = place{seq, r.ID}
-	c.end = c.known
+	c.known, c.end = stored, stored
 	return nil
 }
 
 // settle finds out what became of an append that did not succeed, by reading:
-// stored, not stored (the error that append gave), or superseded.
-func (c *chain) settle(ctx context.Context, r Record, failed error) (uint64, error) {
+// stored (also if an earlier try arrived after all), not stored (the error that
+// append gave), or superseded.
+func (c *chain) settle(ctx context.Context, failed error) (place, error) {
 	last, err := c.log.Last(context.WithoutCancel(ctx), c.gatewayID)
 	switch {
 	case err != nil && !errors.Is(err, ErrNoRecord):
-		return 0, err
-	case last.ID == r.ID:
-		return last.Seq, nil
+		return place{}, err
+	case slices.Contains(c.tries, last.ID):
+		return placeOf(last), nil
 	case placeOf(last) == c.end:
-		return 0, failed
+		return place{}, failed
 	}
-	return 0, fmt.Errorf("%w (%w)", errSuperseded, failed)
+	return place{}, fmt.Errorf("%w (%w)", errSuperseded, failed)
 }

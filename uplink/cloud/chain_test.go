@@ -149,6 +149,79 @@ func TestLogThatLostItsTail(t *testing.T) {
 	}
 }
 
+// What sessions from before a loss had under way arrives when the log has gone
+// on without them. Where the chain goes on is where its readers see its end.
+func TestTailIsWhereReadersSeeIt(t *testing.T) {
+	const lost = "of the log before"
+	for name, c := range map[string]struct {
+		records []Record // sequences 1, 2, …; ID and Prev as they stand
+		tail    string
+	}{
+		"nothing void":                       {[]Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "c", Prev: "b", PrevSeq: 2}}, "c"},
+		"void ones before the newest":        {[]Record{{ID: "a"}, {ID: "x", Prev: lost, PrevSeq: 1}, {ID: "b", Prev: "a", PrevSeq: 1}}, "b"},
+		"the newest is void":                 {[]Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "x", Prev: lost, PrevSeq: 2}}, "b"},
+		"two are, both from before":          {[]Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "x", Prev: lost, PrevSeq: 2}, {ID: "y", Prev: lost, PrevSeq: 3}}, "b"},
+		"void, of one that knew a void one":  {[]Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "c", Prev: "b", PrevSeq: 2}, {ID: "x", Prev: lost, PrevSeq: 2}}, "c"},
+		"void behind what is still there":    {[]Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "x", Prev: "a", PrevSeq: 1}}, "b"},
+		"the same, and void ones between":    {[]Record{{ID: "a"}, {ID: "x", Prev: lost, PrevSeq: 1}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "y", Prev: "a", PrevSeq: 1}}, "b"},
+		"what came before it is purged":      {[]Record{3: {ID: "d", Prev: "c", PrevSeq: 3}}, "d"},
+		"purged, and the newest one is void": {[]Record{3: {ID: "d", Prev: "c", PrevSeq: 3}, 4: {ID: "x", Prev: lost, PrevSeq: 4}}, "d"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &memLog{}
+			for i, r := range c.records {
+				if r.Seq = uint64(i + 1); r.ID != "" {
+					l.records = append(l.records, r)
+				}
+			}
+			ch := &chain{log: l, gatewayID: "g"}
+			tail, err := ch.findTail(t.Context())
+			if err != nil || tail.ID != c.tail || ch.known != placeOf(tail) || ch.end.seq != uint64(len(c.records)) {
+				t.Errorf("the chain ends with %q, goes on behind %+v (%v), want %q", tail.ID, ch.end, err, c.tail)
+			}
+			last := ""
+			for r := range valid(l.Read(t.Context(), "g", 0)) {
+				last = r.ID
+			}
+			if last != c.tail {
+				t.Errorf("readers see it end with %q", last)
+			}
+		})
+	}
+}
+
+// An append was tried twice and stored at the second try; the log loses that;
+// the first try arrives, and then what was meant to follow the second.
+func TestTriesAreNotTakenForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &memLog{}
+		old := openOn(t, l)
+		if _, err := old.append(t.Context(), Record{Kind: KindUpdate}); err != nil {
+			t.Fatal(err)
+		}
+		var first Record
+		l.late = func(r Record) { first = r }
+		l.fault = times(1, false, ErrUnavailable)
+		stored, err := old.append(t.Context(), Record{Kind: KindUpdate})
+		if err != nil || first.ID == stored.ID {
+			t.Fatalf("stored %+v (%v) after %+v", stored, err, first)
+		}
+		next := Record{ID: "next", Prev: stored.ID, PrevSeq: stored.Seq}
+
+		l.fault, l.late = nil, nil
+		l.lose(2)
+		anew := openOn(t, l) // in the place of the first record that was lost
+		for i, r := range []Record{first, next} {
+			if _, err := l.Append(t.Context(), "g", anew.end.seq+uint64(i), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if again := openOn(t, l); again.gen <= anew.gen || l.records[len(l.records)-1].Prev != anew.known.id {
+			t.Errorf("opened behind %q, want %q", l.records[len(l.records)-1].Prev, anew.known.id)
+		}
+	})
+}
+
 // clash lets sessions open and append on a log that fails at random, and
 // gives what is wrong with the log afterwards.
 func clash(rt *rapid.T, t testing.TB, l *memLog) error {

@@ -17,6 +17,8 @@ type memLog struct {
 	seq     uint64
 	// fault says of an append whether it is carried out and what it answers.
 	fault func() (stored bool, answer error)
+	// late is given what was not carried out: it may arrive yet.
+	late func(Record)
 	// deaf makes Last fail.
 	deaf func() error
 	// unfenced switches the comparison of sequences off.
@@ -54,6 +56,9 @@ func (l *memLog) Append(ctx context.Context, _ string, after uint64, r Record) (
 		end = l.records[n-1].Seq
 	}
 	if !stored {
+		if l.late != nil {
+			l.late(r)
+		}
 		return 0, answer
 	}
 	if end != after && !l.unfenced {
