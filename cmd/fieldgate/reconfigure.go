@@ -14,6 +14,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/config"
+	"github.com/fieldgate/fieldgate/gateway/local"
 	"github.com/fieldgate/fieldgate/gateway/pushed"
 	"github.com/fieldgate/fieldgate/uplink"
 )
@@ -100,6 +101,19 @@ func (d *daemon) tellConfig(o gateway.ConfigOutcome, out uplink.Outbox) {
 		d.log.Warn("what became of the cloud's configuration is not on the card yet", "version", o.Ver, "error", err)
 	}
 	out.Report(o)
+}
+
+// configStatus tells on site what the cloud configures.
+func (d *daemon) configStatus() *local.Config {
+	if d.pushed == nil {
+		return nil
+	}
+	k := d.pushed.State()
+	c := &local.Config{Version: k.Ver, OnTrial: k.OnTrial}
+	if r := k.Refused; r != nil {
+		c.Refused = &local.RefusedConfig{Version: r.Ver, State: string(r.State), Errors: r.Errors}
+	}
+	return c
 }
 
 // keepConfig is the part that tries, confirms and rolls back.

@@ -83,11 +83,13 @@ func TestConfigurationFromTheCloud(t *testing.T) {
 		t.Errorf("a bad one is %s: %q", r.State, r.Errors)
 	}
 	read("chip-3")
+	awaitConfig(t, screen, 0, "rejected")
 
 	if r := awaitReport(t, cloud, configure(t, cloud, "", "version = 1\n"+fmt.Sprintf(device, "renamed"))); r.State != "applied" {
 		t.Errorf("a good one is %+v", r)
 	}
 	read("renamed")
+	awaitConfig(t, screen, r.Ver+1, "")
 
 	_, rest, _ := strings.Cut(string(own), "[uplink]")
 	table, _, _ := strings.Cut(rest, "[store]")
@@ -98,6 +100,7 @@ func TestConfigurationFromTheCloud(t *testing.T) {
 		t.Errorf("one that reaches no cloud is %+v", r)
 	}
 	read("renamed")
+	awaitConfig(t, screen, moved-1, "rolled_back")
 
 	var ver uint64
 	var cuts []witness.Reading
@@ -122,6 +125,19 @@ func TestConfigurationFromTheCloud(t *testing.T) {
 		t.Errorf("the board's own file has changed (%v)", err)
 	}
 	everythingHeld(t, cloud, screen, cuts)
+}
+
+// awaitConfig waits until the gateway says on site that this version is in
+// force, and that a later one was refused in this way, or none.
+func awaitConfig(t *testing.T, screen *witness.Screen, ver uint64, refused string) {
+	t.Helper()
+	screen.Await(t, fmt.Sprintf("version %d in force, one %q", ver, refused), screen.Count(), func(_ []witness.Reading, st witness.Status) bool {
+		c := st.Config
+		if c.Version != ver || (c.Refused != nil) != (refused != "") {
+			return false
+		}
+		return c.Refused == nil || c.Refused.State == refused && c.Refused.Version > ver && len(c.Refused.Errors) > 0
+	})
 }
 
 // everythingHeld checks that what was seen is in the cloud's log, what was

@@ -31,6 +31,7 @@ func (d *daemon) status() local.Status {
 			TimeToFull: st.TimeToFull.Seconds(), GapReadings: map[string]uint64{}, Thinned: st.Thinned, Openings: st.Openings, UncleanStops: st.UncleanStops,
 		},
 		Health: d.health.List(),
+		Config: d.configStatus(),
 	}
 	for _, e := range up.Endpoints {
 		s.Uplink.Endpoints = append(s.Uplink.Endpoints, local.Endpoint(e))

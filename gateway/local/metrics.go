@@ -32,6 +32,11 @@ func writeMetrics(w *bytes.Buffer, st Status) {
 	gauge(`fieldgate_uplink_live_late_seconds{quantile="0.99"}`, st.Uplink.LateP99/1000)
 	writeTraffic(w, st.Uplink)
 	writeStoreMetrics(w, st.Store)
+	if c := st.Config; c != nil {
+		gauge("fieldgate_config_version", float64(c.Version))
+		gauge("fieldgate_config_on_trial", flag(c.OnTrial))
+		gauge("fieldgate_config_refused", flag(c.Refused != nil))
+	}
 	for _, d := range st.Devices {
 		gauge(fmt.Sprintf("fieldgate_device_ok{device=%q}", d.ID), flag(d.State == DeviceOK))
 	}

@@ -94,6 +94,7 @@ func TestPageTellsConditions(t *testing.T) {
 	plain := o.Status
 	o.Status = func() Status {
 		st := plain()
+		st.Config = &Config{Version: 7, Refused: &RefusedConfig{Version: 8, State: "rolled_back", Errors: []string{"with it the cloud was not reached", "two", "three"}}}
 		st.Devices[0].State = DeviceAbsent
 		st.Health = []health.Condition{
 			{Code: "sensor_absent", Subject: "boiler", Severity: health.Error, Sentence: "The boiler does not answer.", Since: testNow.Add(-3 * time.Minute)},
@@ -109,6 +110,8 @@ func TestPageTellsConditions(t *testing.T) {
 	b.run(t, chromedp.Click(chromedp.CSS("[aria-label='Health'] button")))
 	b.text(t, "[aria-label='Health'] ul", "The clock was never set.")
 	b.text(t, "[aria-label='Health'] ul", "For 3 min")
+	b.text(t, "footer", "Configuration 7 of the cloud.")
+	b.text(t, "footer .refused", "Configuration 8 of the cloud was rolled back, the one before it counts: With it the cloud was not reached (and 2 more problems)")
 	small := evaluate[[]string](t, b, `[...document.querySelectorAll("body *")]
 		.filter(e => e.offsetParent && parseFloat(getComputedStyle(e).fontSize) < 16
 			|| e.matches("button, a, input") && e.getBoundingClientRect().height < 44)

@@ -18,8 +18,24 @@ type Status struct {
 	Uplink    Uplink             `json:"uplink"`
 	Store     Store              `json:"store"`
 	Clock     ClockStatus        `json:"clock"`
+	Config    *Config            `json:"config,omitempty"` // nil: the cloud gives this gateway none
 	Devices   []Device           `json:"devices"`
 	Health    []health.Condition `json:"health"` // what is wrong now, the worst first
+}
+
+// A Config says which configuration of the cloud is in force, and which one is
+// not although the cloud wanted it.
+type Config struct {
+	Version uint64         `json:"version"`            // 0: the board's own files alone
+	OnTrial bool           `json:"on_trial,omitempty"` // not confirmed yet
+	Refused *RefusedConfig `json:"refused,omitempty"`  // the newest, until a later one is in force
+}
+
+// A RefusedConfig is a configuration that was not taken, and why.
+type RefusedConfig struct {
+	Version uint64   `json:"version"`
+	State   string   `json:"state"`  // rejected, rolled_back
+	Errors  []string `json:"errors"` // the first of them
 }
 
 // An UplinkState says what the line to the cloud is doing.

@@ -39,6 +39,14 @@ type Status struct {
 		Unacked    uint64  `json:"unacked"`
 		LossWindow float64 `json:"loss_window_s"`
 	} `json:"store"`
+	Config struct {
+		Version uint64 `json:"version"`
+		Refused *struct {
+			Version uint64   `json:"version"`
+			State   string   `json:"state"`
+			Errors  []string `json:"errors"`
+		} `json:"refused"`
+	} `json:"config"`
 	Health []struct {
 		Code     string `json:"code"`
 		Subject  string `json:"subject"`

@@ -1,6 +1,6 @@
 // The state of the gateway itself: what is wrong, the uplink, the buffer.
 import { useSignal } from "@preact/signals";
-import { type Condition, gatewayNow, link, lostAt, now, status, statusAt, type Status } from "./state";
+import { type Condition, gatewayNow, link, lostAt, now, type RefusedConfig, status, statusAt, type Status } from "./state";
 import { bytes, clockWords, fixed, lossWords, sentence, short, span } from "./words";
 import { reconnect } from "./net";
 
@@ -153,6 +153,12 @@ export function Banner() {
   );
 }
 
+function refusedWords(r: RefusedConfig): string {
+  const [first = "", ...more] = r.errors;
+  const why = sentence(first) + (more.length === 0 ? "" : more.length === 1 ? " (and one more problem)" : ` (and ${more.length} more problems)`);
+  return `Configuration ${r.version} of the cloud ${r.state === "rolled_back" ? "was rolled back" : "was rejected"}, the one before it counts: ${why}`;
+}
+
 export function Footer() {
   const s = status.value;
   return (
@@ -160,9 +166,10 @@ export function Footer() {
       {s && (
         <p>
           Clock {clockWords[s.clock.quality] ?? s.clock.quality}. fieldgate {s.version}, up for{" "}
-          {span(s.uptime_s + sinceStatus())}.
+          {span(s.uptime_s + sinceStatus())}.{s.config?.version ? ` Configuration ${s.config.version} of the cloud${s.config.on_trial ? ", on trial" : ""}.` : ""}
         </p>
       )}
+      {s?.config?.refused && <p class="refused">{refusedWords(s.config.refused)}</p>}
       <a href="assets/licenses.txt">Licences of the libraries in this page</a>
     </footer>
   );

@@ -29,6 +29,12 @@ export interface Device {
   channels: { quantity: string; unit: string; max_silence_s?: number }[];
 }
 
+export interface RefusedConfig {
+  version: number;
+  state: "rejected" | "rolled_back";
+  errors: string[];
+}
+
 export interface Status {
   gateway_id: string;
   version: string;
@@ -61,6 +67,7 @@ export interface Status {
     brownouts_24h: number;
   };
   clock: { quality: string; time: string };
+  config?: { version: number; on_trial?: boolean; refused?: RefusedConfig };
   devices: Device[];
   health: Condition[];
 }
