@@ -16,10 +16,12 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
+// youngSession may have been opening while its credential was taken away.
+const youngSession = helloWithin + openWithin + recheckEvery
+
 const (
 	certificateURN = "fieldgate:gateway:" // then the id: urn:fieldgate:gateway:plant-7
 	certificateLet = 30 * 24 * time.Hour  // so long after its end a certificate may still be exchanged
-	youngSession   = 10 * time.Second     // may have begun while its credential was taken away
 	recheckAll     = 5 * time.Minute      // whatever was told meanwhile
 	watchAgain     = 5 * time.Second      // after the shelf failed
 )
