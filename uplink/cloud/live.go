@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -14,6 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 	"golang.org/x/time/rate"
 
+	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -117,6 +119,11 @@ func sameOrigin(r *http.Request) bool {
 // likes.
 func parseFilter(q url.Values) (*liveFilter, error) {
 	f := &liveFilter{q["gateway"], q["device"], q["quantity"]}
+	for _, id := range f.gateways {
+		if !gateway.ValidID(id) { // they become parts of subjects
+			return nil, fmt.Errorf("gateway %.40q is no gateway_id: 1 to 64 of A-Z a-z 0-9 _ -", id)
+		}
+	}
 	for _, list := range [][]string{f.gateways, f.devices, f.quantities} {
 		if len(list) > maxFilter {
 			return nil, errors.New("a filter has more than 256 words")

@@ -275,8 +275,13 @@ func TestWhoMayListen(t *testing.T) {
 	if resp := s.get("/v1/live", operatorToken); resp.StatusCode != 426 {
 		t.Errorf("no upgrade: %s", resp.Status)
 	}
-	if resp := s.get("/v1/live?gateway="+strings.Repeat("&gateway=x", 300), operatorToken); resp.StatusCode != 400 {
-		t.Errorf("a long filter: %s", resp.Status)
+	for _, query := range []string{
+		"gateway=x" + strings.Repeat("&gateway=x", 256), "device=x" + strings.Repeat("&device=x", 256),
+		"gateway=", "gateway=*", "gateway=%3E", "gateway=a.b", "gateway=plant_7&gateway=plant%207", "gateway=" + strings.Repeat("x", 65),
+	} {
+		if resp := s.get("/v1/live?"+query, operatorToken); resp.StatusCode != 400 {
+			t.Errorf("the filter %s: %s", query, resp.Status)
+		}
 	}
 }
 

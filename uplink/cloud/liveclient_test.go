@@ -242,3 +242,20 @@ func TestFeedHubForgets(t *testing.T) {
 		}
 	})
 }
+
+// A gateway that makes up names without end does not fill the memory of a
+// server to which somebody listens.
+func TestSeriesAreBounded(t *testing.T) {
+	w := &warmGateway{series: map[seriesKey]*series{}}
+	for i := range 3 * maxSeries {
+		for range 2 { // what is known already makes no room
+			w.keep("g", liveReading{channel: &gateway.Channel{Device: "d", Quantity: fmt.Sprint(i)}, seq: uint64(i)})
+		}
+		if len(w.order) != len(w.series) || len(w.order) > maxSeries || len(w.order) < min(i, maxSeries/2) {
+			t.Fatalf("after %d names: %d in order, %d by name", i+1, len(w.order), len(w.series))
+		}
+	}
+	if got := w.values(); got[len(got)-1].seq != 3*maxSeries-1 {
+		t.Errorf("the newest is %d", got[len(got)-1].seq)
+	}
+}

@@ -20,6 +20,7 @@ const (
 	liveSubject = "live.default."  // and the gateway
 	warmFor     = 10 * time.Minute // a gateway that nobody asks for stays in memory so long
 	warmSweep   = time.Minute
+	maxSeries   = 1 << 14 // of one gateway; of more, those that came first are forgotten until they speak again
 )
 
 // A feedHub gives live readings to those who listen, from whichever server
@@ -181,6 +182,9 @@ func (w *warmGateway) keep(id string, r liveReading) (*series, bool) {
 	key := seriesKey{r.channel.Device, r.channel.Quantity}
 	s := w.series[key]
 	if s == nil {
+		if len(w.order) == maxSeries {
+			w.forget(maxSeries / 2)
+		}
 		s = &series{gatewayID: id}
 		w.series[key] = s
 		w.order = append(w.order, s)
@@ -189,6 +193,14 @@ func (w *warmGateway) keep(id string, r liveReading) (*series, bool) {
 	}
 	s.last = r
 	return s, true
+}
+
+// forget leaves out the n series that came first.
+func (w *warmGateway) forget(n int) {
+	for _, s := range w.order[:n] {
+		delete(w.series, seriesKey{s.last.channel.Device, s.last.channel.Quantity})
+	}
+	w.order = slices.Clone(w.order[n:])
 }
 
 // newer compares what can be compared: seqs within an epoch, stamps within a
