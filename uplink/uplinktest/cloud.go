@@ -62,7 +62,7 @@ type Peer struct {
 	mu     sync.Mutex
 	ws     *websocket.Conn
 	unpack block.Unpacker
-	packed int // updates that came packed
+	packed []int // bytes of the updates that came packed
 }
 
 // Serve takes connections until Close.
@@ -199,14 +199,15 @@ func (c *Cloud) serve(p *Peer) {
 
 // unpacked puts the block itself in the place of a packed one.
 func (p *Peer) unpacked(m *wire.Update) bool {
+	p.packed = append(p.packed, len(m.Packed))
 	b, err := p.unpack.Unpack(m.Packed, block.NewEncoder())
 	m.Packed, m.Blocks = nil, [][]byte{b}
-	p.packed++
 	return err == nil
 }
 
-// Packed gives how many updates came packed. Only hooks may call it.
-func (p *Peer) Packed() int { return p.packed }
+// Packed gives how many bytes each update took that came packed. Only hooks
+// may call it.
+func (p *Peer) Packed() []int { return p.packed }
 
 func (c *Cloud) hello(p *Peer, m *wire.Hello) {
 	c.mu.Lock()
