@@ -164,6 +164,5 @@ func (s *session) nacked(m *wire.Nack) error {
 	if i < 0 {
 		return nil
 	}
-	s.goBack(t, m.Expected-1)
 	return s.note(states[i], position{upto: m.Expected - 1})
 }

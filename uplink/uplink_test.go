@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink"
 	"github.com/fieldgate/fieldgate/uplink/uplinktest"
@@ -83,8 +85,15 @@ func TestHello(t *testing.T) {
 	inWorld(t, func(w *world, o *uplink.Options) {
 		w.store.Append(10)
 		w.store.Reopen(false)
+		w.cloud.OnHello = func(p *uplinktest.Peer, _ *wire.Hello) bool { // a later version says more
+			p.SendFrame(websocket.BinaryMessage, []byte{0xa1, 0x00, 0x18, 99})
+			return false
+		}
 	}, func(w *world) {
 		w.online()
+		if n := len(w.cloud.Hellos()); n != 1 {
+			t.Errorf("said hello %d times", n)
+		}
 		h := w.cloud.Hellos()[0]
 		if h.GatewayID != "plant-7" || h.BootID != (gateway.BootID{7}) || h.Software != "fieldgate/test" || !h.All {
 			t.Errorf("%+v", h)
