@@ -3,9 +3,13 @@ package jetstream_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
@@ -79,6 +83,170 @@ func TestOneConsumes(t *testing.T) {
 	w.add("a")
 	if got := <-theirs; got != "a4" {
 		t.Errorf("the second got %s", got)
+	}
+}
+
+// TestBatchesAreBounded: large records come a few at a time.
+func TestBatchesAreBounded(t *testing.T) {
+	l := open(t, jetstream.Options{Dir: t.TempDir()})
+	var seq uint64
+	for i := range 20 {
+		var err error
+		r := cloud.Record{ID: fmt.Sprint("g", i), PrevSeq: seq, Kind: cloud.KindOpen, Body: make([]byte, 900<<10)}
+		if seq, err = l.Append(t.Context(), "g", seq, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, batch := range consumeUntil(t, l, 1000, 20) {
+		if n := len(strings.Fields(batch)); n > 10 { // 8 MiB, and what makes them full
+			t.Errorf("%d records of 900 KiB at once", n)
+		}
+	}
+}
+
+// TestMessagesThatWentElsewhere: somebody takes messages from the consumer that
+// reads the log. What is missing is noticed, and read again.
+func TestMessagesThatWentElsewhere(t *testing.T) {
+	l := open(t, jetstream.Options{Dir: t.TempDir()})
+	w := newWriter(t, l)
+	w.add("a")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	got := make(chan string, 200)
+	done := make(chan error)
+	go func() {
+		done <- l.Consume(ctx, "sink", 1, func(_ context.Context, es []cloud.Entry) error {
+			got <- es[0].ID
+			return nil
+		})
+	}()
+	next := func() {
+		t.Helper()
+		w.n++
+		if id, want := <-got, fmt.Sprint("a", w.n); id != want {
+			t.Fatalf("got %s, want %s", id, want)
+		}
+	}
+	w.n = 0
+	next()
+	stolen := 0
+	for try := 0; stolen == 0 && try < 10; try++ {
+		for name := range l.Stream().ConsumerNames(ctx).Name() {
+			c, err := l.Stream().Consumer(ctx, name)
+			if err != nil {
+				continue // it has gone
+			}
+			go func() { <-time.After(50 * time.Millisecond); addTo(t, l, "a", 20) }()
+			batch, err := c.Fetch(20, natsjs.FetchMaxWait(time.Second))
+			for batch != nil && err == nil {
+				m, ok := <-batch.Messages()
+				if !ok {
+					break
+				}
+				_ = m
+				stolen++
+			}
+			for range 20 {
+				next()
+			}
+		}
+	}
+	if stolen == 0 {
+		t.Error("nothing went elsewhere: the test does not see what it is there for")
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// pauseAll makes every consumer of the log one that is there, but gives nothing.
+func pauseAll(t *testing.T, l *jetstream.Log) (paused int) {
+	t.Helper()
+	for name := range l.Stream().ConsumerNames(t.Context()).Name() {
+		if _, err := l.Stream().PauseConsumer(t.Context(), name, time.Now().Add(time.Hour)); err == nil {
+			paused++
+		}
+	}
+	return paused
+}
+
+// TestConsumersThatGiveNothing: what the leader has and a reader is not given,
+// it gets by another consumer.
+func TestConsumersThatGiveNothing(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	l := open(t, jetstream.Options{Dir: t.TempDir()})
+	w := newWriter(t, l)
+	for range 300 {
+		w.add("a")
+	}
+	n, paused := 0, 0
+	for _, err := range l.Scan(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; n == 2 { // some more have been sent ahead
+			paused = pauseAll(t, l)
+		}
+	}
+	if n != 300 || paused != 1 {
+		t.Errorf("%d records, %d consumers paused", n, paused)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	got, done := make(chan string), make(chan error)
+	go func() {
+		done <- l.Consume(ctx, "sink", 400, func(_ context.Context, es []cloud.Entry) error {
+			got <- es[len(es)-1].ID
+			return nil
+		})
+	}()
+	for id := ""; id != "a300"; id = <-got {
+	}
+	for start := time.Now(); pauseAll(t, l) == 0; { // it waits for the next record
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("nobody waits")
+		}
+	}
+	w.add("a")
+	if id := <-got; id != "a301" {
+		t.Errorf("got %s", id)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// addTo appends n records to a gateway's chain, wherever that is.
+func addTo(t *testing.T, l *jetstream.Log, g string, n int) {
+	last, err := l.Last(t.Context(), g)
+	for range n {
+		at, _ := strconv.Atoi(strings.TrimPrefix(last.ID, g))
+		r := cloud.Record{ID: fmt.Sprint(g, at+1), Prev: last.ID, PrevSeq: last.Seq, Kind: cloud.KindOpen}
+		if err == nil {
+			r.Seq, err = l.Append(t.Context(), g, last.Seq, r)
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		last = r
+	}
+}
+
+// TestYoungRecordsStayOnACluster: which record is the newest of a gateway, a
+// server that lags behind may not know yet.
+func TestYoungRecordsStayOnACluster(t *testing.T) {
+	s := serve(t, nil)
+	l := open(t, jetstream.Options{URL: s.ClientURL(), Replicas: 1})
+	newWriter(t, l).add("a", "a", "a", "a")
+	consumeUntil(t, l, 10, 4)
+	if err := l.Purge(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := scan(t, l, 0); got != "a1 a2 a3 a4" {
+		t.Errorf("left: %s", got)
 	}
 }
 

@@ -20,6 +20,7 @@ const (
 	readPause   = time.Second      // before it tries again
 	forgotten   = 5 * time.Minute  // after which the server drops a reader that asks for nothing
 	soonWithin  = 2 * time.Second  // for a message that the stream's leader has
+	quietWithin = 10 * time.Second // for any; then the leader is asked whether there is one
 	pullExpiry  = 30 * time.Second // how long one request for messages stands
 	thereWithin = time.Millisecond // for a message that has come already
 )
@@ -80,10 +81,16 @@ func (r *reader) open(ctx context.Context) error {
 // read gives the next message, for which it waits until ctx is done.
 func (r *reader) read(ctx context.Context) (message, error) {
 	for try := 1; ; try++ {
-		m, err := r.readOnce(ctx)
+		m, err := r.readWithin(ctx, quietWithin)
 		if err == nil && ctx.Err() == nil {
 			r.next, r.pending = m.seq+1, m.pending
 			return m, nil
+		}
+		if errors.Is(err, errLate) && !r.newest {
+			try = 0
+			if _, none := r.ask(ctx); errors.Is(none, jetstream.ErrMsgNotFound) {
+				continue
+			}
 		}
 		r.close(ctx)
 		r.pending = 0
@@ -114,6 +121,18 @@ func (r *reader) there(ctx context.Context) (message, bool) {
 	}
 	r.next, r.pending = m.seq+1, m.pending
 	return m, true
+}
+
+// readWithin gives errLate if no message comes in time. The consumer is there
+// then, but may be one that gives nothing for reasons of the server's.
+func (r *reader) readWithin(ctx context.Context, d time.Duration) (message, error) {
+	limited, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	m, err := r.readOnce(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return m, errLate
+	}
+	return m, err
 }
 
 func (r *reader) readOnce(ctx context.Context) (message, error) {
@@ -167,18 +186,19 @@ func (r *reader) upTo(ctx context.Context, last func() (uint64, error)) iter.Seq
 		}
 		end, err := last()
 		r.next = m.seq + 1
-		for err == nil && r.next <= end {
+		for late := 0; err == nil && r.next <= end; {
 			if r.pending == 0 {
 				_, err = r.ask(ctx)
 			}
 			if err == nil {
 				m, err = r.soon(ctx)
 			}
-			if errors.Is(err, errLate) {
-				err = nil // it was deleted meanwhile, or comes yet
+			if errors.Is(err, errLate) && late < readTries {
+				late, err = late+1, nil // it was deleted meanwhile, or comes yet
 				continue
 			}
-			if err == nil && (m.seq > end || !yield(m, nil)) {
+			late = 0
+			if err == nil && !yield(m, nil) {
 				return
 			}
 		}
@@ -191,22 +211,21 @@ func (r *reader) upTo(ctx context.Context, last func() (uint64, error)) iter.Seq
 var errLate = errors.New("no message came in time")
 
 // soon is read for a message that should be there. The server counts damaged
-// messages as pending, but does not give them.
+// messages as pending, but does not give them. After errLate the next read
+// begins with another consumer.
 func (r *reader) soon(ctx context.Context) (message, error) {
-	limited, cancel := context.WithTimeout(ctx, soonWithin)
-	defer cancel()
-	m, err := r.readOnce(limited)
+	m, err := r.readWithin(ctx, soonWithin)
 	switch {
 	case err == nil:
 		r.next, r.pending = m.seq+1, m.pending
-	case limited.Err() != nil && ctx.Err() == nil:
+		return m, nil
+	case errors.Is(err, errLate):
+		r.close(ctx)
 		r.pending = 0
 		return message{}, errLate
-	default:
-		r.close(ctx)
-		return r.read(ctx)
 	}
-	return m, err
+	r.close(ctx)
+	return r.read(ctx)
 }
 
 // ask asks the stream's leader for the next message, but does not go on to it.

@@ -192,9 +192,5 @@ func (l *Log) Watch(ctx context.Context, prefix string, tell func(cloud.Doc)) er
 		}
 		l.opt.Logger.Warn("cannot watch documents; trying again", "prefix", prefix, "error", err)
 		sleep(ctx, pause)
-		// A stream that was lost and made anew counts from 1 again.
-		if info, err := l.docs.Info(ctx); err == nil && info.State.LastSeq+1 < r.next {
-			r.next = 1
-		}
 	}
 }

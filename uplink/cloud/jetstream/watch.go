@@ -10,18 +10,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const (
-	lookEvery = 5 * time.Second // at who leads, and whether the streams are there
-	lostAfter = 2               // looks in a row that found no stream: a cluster that starts may not know it yet
-)
+const lookEvery = 5 * time.Second // at who leads, and whether the streams are there
 
 // A watcher looks after what happens to the streams on a cluster beside this
 // process. Owned by one goroutine.
 type watcher struct {
-	log    *Log
-	lead   string
-	made   map[string]time.Time // when each stream was made that this process uses
-	absent map[string]int       // looks in a row that did not find it
+	log  *Log
+	lead string
+	made map[string]time.Time // when each stream was made that this process uses
 }
 
 // watch reports when another server, or the same anew, leads the log's stream:
@@ -30,7 +26,7 @@ type watcher struct {
 // deleted, or made anew, ends the use of the log: what this process and its
 // consumers know of places is about another one.
 func (l *Log) watch(ctx context.Context) error {
-	w := &watcher{log: l, made: map[string]time.Time{}, absent: map[string]int{}}
+	w := &watcher{log: l, made: map[string]time.Time{}}
 	for _, s := range []jetstream.Stream{l.docs, l.stream} {
 		info, err := infoOf(ctx, s)
 		if err != nil {
@@ -82,9 +78,7 @@ func (w *watcher) leads(ctx context.Context, advised bool) {
 func (w *watcher) look(ctx context.Context, s jetstream.Stream) *jetstream.StreamInfo {
 	name := s.CachedInfo().Config.Name
 	info, err := infoOf(ctx, s)
-	if !errors.Is(err, jetstream.ErrStreamNotFound) {
-		w.absent[name] = 0
-	} else if w.absent[name]++; w.absent[name] >= lostAfter {
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		w.end(fmt.Errorf("stream %s is gone: somebody deleted it at the cluster, with all that was in it; it is made anew when fieldgate-cloud starts", name))
 	}
 	if info != nil && !info.Created.Equal(w.made[name]) {
