@@ -65,7 +65,7 @@ func tellMemory(in io.Reader) {
 		debug.FreeOSMemory()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		fmt.Printf("memory %d %d %d %d %d\n", anonymous(), lazy, m.HeapInuse, m.StackInuse, runtime.NumGoroutine())
+		fmt.Printf("memory %d %d %d %d %d %d\n", anonymous(), lazy, m.HeapInuse, m.HeapAlloc, m.StackInuse, runtime.NumGoroutine())
 	}
 }
 
@@ -174,8 +174,9 @@ func (s *fleetServer) end(sig syscall.Signal) {
 	_ = s.cmd.Wait() // how it ended is not the question
 }
 
-// A footprint is what the process holds, in bytes.
-type footprint struct{ anon, lazy, heap, stacks, goroutines int }
+// A footprint is what the process holds, in bytes. The pages of the heap hold
+// what lives, and room between that.
+type footprint struct{ anon, lazy, heap, live, stacks, goroutines int }
 
 func (s *fleetServer) footprint() (f footprint) {
 	s.t.Helper()
@@ -184,7 +185,7 @@ func (s *fleetServer) footprint() (f footprint) {
 	}
 	select {
 	case line := <-s.memory:
-		if _, err := fmt.Sscanf(line, "memory %d %d %d %d %d", &f.anon, &f.lazy, &f.heap, &f.stacks, &f.goroutines); err != nil {
+		if _, err := fmt.Sscanf(line, "memory %d %d %d %d %d %d", &f.anon, &f.lazy, &f.heap, &f.live, &f.stacks, &f.goroutines); err != nil {
 			s.t.Fatal(err)
 		}
 	case <-time.After(60 * time.Second):
