@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/uplink/cloud/postgres"
 )
 
 // await asks until a query gives a number that is not 0.
@@ -140,5 +141,19 @@ func TestRightsTakenAway(t *testing.T) {
 	wantOnce(t, pg, map[string]uint64{"g0": 20})
 	if text := book.String(); strings.Count(text, "takes nothing") != 1 || strings.Count(text, "takes readings again") != 1 {
 		t.Errorf("told:\n%s", text)
+	}
+}
+
+// A database that cannot hold every text is refused, with what to do.
+func TestEncodingThatIsNotUTF8(t *testing.T) {
+	pg := witness.NewPostgres(t)
+	_, do := admin(t, pg)
+	do(`create database ascii encoding 'SQL_ASCII' template template0`)
+	feed := newMemFeed()
+	newBoard(t, feed, "g0").send(epochID(1), 1, 10, good(1))
+	s, book := runTelling(t, feed, strings.Replace(pg.DSN(), "dbname=postgres", "dbname=ascii", 1))
+	awaitErr(t, s, postgres.ErrEncoding)
+	if !strings.Contains(book.String(), "create the database with encoding UTF8") {
+		t.Errorf("told:\n%s", book)
 	}
 }
