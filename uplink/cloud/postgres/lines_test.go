@@ -157,3 +157,48 @@ func TestEncodingThatIsNotUTF8(t *testing.T) {
 		t.Errorf("told:\n%s", book)
 	}
 }
+
+// The log gives a part again while the sink runs: that is no reason to doubt
+// what the database knows of its epochs, and no record is taken for void.
+func TestPartComesAgain(t *testing.T) {
+	pg := witness.NewPostgres(t)
+	feed := newMemFeed()
+	s, book := runTelling(t, feed, pg.DSN())
+	b := newBoard(t, feed, "g0")
+	for i := range uint64(20) {
+		b.send(epochID(1), 1+10*i, 10, good(1))
+	}
+	feed.await(t)
+	feed.set(func() { feed.passed = 5 })
+	b.send(epochID(1), 201, 10, good(1))
+	feed.await(t)
+	wantOnce(t, pg, map[string]uint64{"g0": 210})
+	if f := s.State().Figures; f.Void != 0 || f.Refused != 0 || strings.Contains(book.String(), "compared") {
+		t.Errorf("figures are %+v; told:\n%s", f, book)
+	}
+}
+
+// Rules that somebody has added to the tables: records that they refuse stand
+// in nobody's way.
+func TestRulesOfOthers(t *testing.T) {
+	pg := witness.NewPostgres(t)
+	feed := newMemFeed()
+	s, book := runTelling(t, feed, pg.DSN())
+	b := newBoard(t, feed, "g0")
+	b.send(epochID(1), 1, 10, good(1))
+	feed.await(t)
+	_, do := admin(t, pg)
+	do(`alter table readings add check (value <> 13)`) // 23514
+	do(`create function odd() returns trigger language plpgsql as $$ begin
+		if new.value = 25 then raise exception 'not 25' using errcode = '22003'; end if; return new; end $$;
+		create trigger odd before insert on readings for each row execute function odd()`)
+	for first := uint64(11); first < 41; first += 10 {
+		b.send(epochID(1), first, 10, good(1))
+	}
+	feed.await(t)
+	wantRows(t, pg.Query(t, `select count(*), count(distinct seq), sum(case when seq between 11 and 30 then 1 else 0 end) from readings`), "20|20|0")
+	wantRows(t, pg.Query(t, `select count(*) from refused`), "2")
+	if f := s.State().Figures; f.Refused != 2 || f.Void != 0 || strings.Contains(book.String(), "compared") || strings.Contains(book.String(), "takes nothing") {
+		t.Errorf("figures are %+v; told:\n%s", f, book)
+	}
+}
