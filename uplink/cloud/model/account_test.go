@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
@@ -31,13 +32,15 @@ type account struct {
 	epochs map[gateway.EpochID]*held
 	events map[gateway.Name]bool
 	faults []string
-	kinds  map[fault]int
+	kinds  map[fault]string // the first of each
 	tally  tally
+	trace  []string // the records, for who must find out
 }
 
 // A tally says what histories were about.
 type tally struct {
 	records, readings, thinned, trimmed, void int
+	open, closed, unlisted                    int // ends
 	gaps                                      map[gateway.Why]uint64
 }
 
@@ -46,19 +49,39 @@ type held struct {
 	upto   uint64
 	closed bool
 	opens  []*wire.End // behind upto
+	opened time.Time   // when the first of them came
 	state  byte        // what the newest state says of its end
+	stored []storedAt  // when the log got what
+}
+
+// A storedAt says when the log got what it has up to a seq.
+type storedAt struct {
+	upto uint64
+	at   time.Time
+}
+
+// uptoAt is how far the log had come at a time.
+func (e *held) uptoAt(t time.Time) (upto uint64) {
+	for _, s := range e.stored {
+		if !s.at.After(t) {
+			upto = max(upto, s.upto)
+		}
+	}
+	return upto
 }
 
 // read takes an account of a log.
 func (w *world) read(l cloud.Log) *account {
 	a := &account{
 		ledger: &w.ledger, dec: block.NewDecoder(), epochs: map[gateway.EpochID]*held{}, events: map[gateway.Name]bool{},
-		kinds: map[fault]int{}, tally: tally{gaps: map[gateway.Why]uint64{}},
+		kinds: map[fault]string{}, tally: tally{gaps: map[gateway.Why]uint64{}},
 	}
 	last := cloud.Record{}
 	for r, err := range l.Read(context.Background(), gatewayID, 0) {
 		w.must(err)
-		if last.Seq != 0 && r.Prev != last.ID {
+		void := last.Seq != 0 && r.Prev != last.ID
+		a.trace = append(a.trace, fmt.Sprintf("%d %.4s behind %d %.4s, void %v, gen %d, %s %.8v/%d+%d, state %s", r.Seq, r.ID, r.PrevSeq, r.Prev, void, r.Gen, r.Kind, r.Epoch, r.First, r.N, r.State))
+		if void {
 			a.tally.void++
 			continue
 		}
@@ -68,16 +91,21 @@ func (w *world) read(l cloud.Log) *account {
 	for part := range strings.SplitSeq(last.State, ",") {
 		var id gateway.EpochID
 		if f := strings.Split(part, ":"); len(f) == 3 && f[2] != "e" && id.UnmarshalText([]byte(f[0])) == nil {
-			a.of(id).state = f[2][0]
+			if a.of(id).state = f[2][0]; f[2] == "u" {
+				a.tally.unlisted++
+			}
 		}
 	}
 	return a
 }
 
 func (a *account) fault(kind fault, format string, args ...any) {
-	a.kinds[kind]++
+	said := string(kind) + ": " + fmt.Sprintf(format, args...)
+	if a.kinds[kind] == "" {
+		a.kinds[kind] = said
+	}
 	if len(a.faults) < 10 {
-		a.faults = append(a.faults, string(kind)+": "+fmt.Sprintf(format, args...))
+		a.faults = append(a.faults, said)
 	}
 }
 
@@ -130,11 +158,17 @@ func (a *account) enter(r cloud.Record) {
 	a.content(r, u)
 	if r.N > 0 {
 		e.upto, e.opens = max(e.upto, last), nil
+		e.stored = append(e.stored, storedAt{last, r.At})
 	}
 	if u.End != nil && u.End.Closed != nil {
 		e.closed = true
+		a.tally.closed++
 	} else if u.End != nil {
+		if len(e.opens) == 0 {
+			e.opened = r.At
+		}
 		e.opens = append(e.opens, u.End)
+		a.tally.open++
 	}
 }
 
@@ -180,14 +214,17 @@ func (a *account) readings(r cloud.Record, p *page, rs []gateway.Reading, seq ui
 	}
 }
 
-// gap: why a reading is not there must be true too.
+// gap: why a reading is not there must be true too. What the log had and lost
+// a gateway may have forgotten if the log had it for long enough, or if it was
+// only in the memory of a board that lost its power (or of the original of a
+// copied card), or was given up: nobody has it any more.
 func (a *account) gap(r cloud.Record, why gateway.Why) {
 	p, last := a.ledger.of(r.Epoch), r.First+r.N-1
 	switch {
-	case why == gateway.WhyForgottenAfterAck && last <= p.lost:
-	case why == gateway.WhyDropped && a.ledger.dropped:
+	case why == gateway.WhyForgottenAfterAck && (last <= p.late || last <= p.lost && (p.ended && r.First > p.onCard || last <= p.given)):
+	case why == gateway.WhyDropped && last <= p.given:
 	default:
-		a.fault(untrue, "the gap %v/%d to %d, %s; the log had lost it up to %d", r.Epoch, r.First, last, why, p.lost)
+		a.fault(untrue, "the gap %v/%d to %d, %s; the log had lost it up to %d, and up to %d when the gateway may have forgotten it; power lost %v, on the card %d", r.Epoch, r.First, last, why, p.lost, p.late, p.ended, p.onCard)
 	}
 }
 
@@ -195,7 +232,7 @@ func (a *account) gap(r cloud.Record, why gateway.Why) {
 func (a *account) thinned(r cloud.Record, u *wire.Update, p *page) {
 	a.tally.thinned += int(r.N)
 	h, sums, err := a.dec.Summaries(u.Thinned)
-	if err != nil || h.First != u.First || h.N != u.N || !a.ledger.dropped {
+	if err != nil || h.First != u.First || h.N != u.N || h.Last() > p.given {
 		a.fault(untrue, "record %d: summaries of %v: %v", r.Seq, h.Range, err)
 		return
 	}

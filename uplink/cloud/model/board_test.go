@@ -37,6 +37,8 @@ type board struct {
 	unplug func() // ends the uplink
 	halt   func() // ends the store's own goroutine
 	off    bool
+
+	alarmed bool // the cloud has told it that two boards use its identity
 }
 
 // An image is a copy of a card, and which epochs had ended on it.
@@ -55,6 +57,9 @@ func (w *world) newBoard(dir string) *board {
 func (b *board) boot() {
 	w := b.w
 	b.clock, b.table = clock.NewFake(w.drawBoot()), health.New(quiet)
+	if w.r.IntN(2) == 0 {
+		b.clock.Set(time.Now(), gateway.ClockNTP, time.Second)
+	}
 	o := store.Options{
 		Dir: b.dir, FlushInterval: 5 * time.Second, HistoryFlush: 10 * time.Minute, Rate: rate, Burst: burst,
 		Clock: b.clock, Conditions: b.table, Log: quiet,
@@ -69,10 +74,11 @@ func (b *board) boot() {
 		URL: "wss://cloud-0.test/v1/gateway", URLs: []string{"wss://cloud-1.test/v1/gateway"},
 		Token:       func() (string, error) { return w.token, nil },
 		Authorities: func() (*x509.CertPool, error) { return w.ca.Pool, nil },
-		GatewayID:   gatewayID, InstallID: b.store.InstallID(), Software: "fieldgate/model", Source: b.store,
+		GatewayID:   gatewayID, InstallID: b.store.InstallID(), Software: "fieldgate/model", Source: newSource(b.store, w),
 		Clock: b.clock, Conditions: b.table, Log: quiet, Dial: w.net.Dial,
 	})
 	w.must(err)
+	w.ledger.inserted(b.store.Epochs())
 	b.halt, b.unplug = launch(b.store.Run), launch(b.up.Run)
 	b.off = false
 }

@@ -27,8 +27,12 @@ func (a *account) judge(alive map[gateway.EpochID]bool) {
 // missing judges what is behind the last that the log accounts for.
 func (a *account) missing(id gateway.EpochID, p *page, e *held, alive bool) {
 	n := uint64(len(p.values)) - e.upto
-	own := n // without what the log had and lost, together with a card that had it no more
-	if lost := max(p.lost, p.over); lost > e.upto {
+	own := n // without what the log lost when the gateway may have forgotten it, or its card was gone
+	lost := max(p.late, p.overLate)
+	if p.gone {
+		lost = max(p.lost, p.over)
+	}
+	if lost > e.upto {
 		own = n - min(n, lost-e.upto)
 	}
 	switch {
@@ -41,6 +45,9 @@ func (a *account) missing(id gateway.EpochID, p *page, e *held, alive bool) {
 	case p.rolled && !alive && e.upto == 0 && e.state == 0:
 		// It forgot one that the cloud never heard of, or has lost every word of:
 		// nobody knows it (PROTOCOL.md 2.4, what no rule can repair).
+	case p.rolled && p.copied && !alive && e.state == 'o':
+		// The card that went back forgot an epoch that a copy of it had ended in
+		// its own way: nobody knows that it had gone on.
 	default:
 		a.fault(hole, "%v: %d of %d readings are behind %d, where the log ends; %d lost by the log, rolled %v, alive %v, taken from %v to %v, state %q, ends %+v",
 			id, n, len(p.values), e.upto, p.lost, p.rolled, alive, p.stamps[e.upto], p.stamps[len(p.stamps)-1], e.state, deref(e.opens))

@@ -2,9 +2,9 @@ package model
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,15 +14,6 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// A blindness is a rule that a log does not keep, to see that the judge sees.
-type blindness int
-
-const (
-	seeing    blindness = iota
-	unfenced            // it takes records from every session, as if each were the newest
-	untrimmed           // its records hold all of an update, what an earlier one holds too
-)
-
 // answerWithin is how long a server waits for its log.
 const answerWithin = 5 * time.Second
 
@@ -30,19 +21,34 @@ const answerWithin = 5 * time.Second
 // some arrive late, when nobody waits for them any more. What lies at its end
 // can be exchanged.
 type faulty struct {
-	blind blindness
+	blind *blindness
 	late  sync.WaitGroup // requests under way that nobody waits for
 
-	mu   sync.Mutex
-	to   *jetstream.Log // nil: nobody answers
-	r    *rand.Rand
-	sick int // in a thousand appends so many go wrong
+	mu     sync.Mutex
+	to     *jetstream.Log // nil: nobody answers
+	r      *rand.Rand
+	sick   int  // in a thousand appends so many go wrong
+	astray bool // the next one goes astray
+	strays []*stray
+
+	hearers map[*hearer]bool
+}
+
+// A stray is an append on its way that nobody waits for. It arrives after a
+// while or, which is the worst of all moments, as soon as another record stands
+// in the place of the one that it was meant to follow.
+type stray struct {
+	after uint64
+	r     cloud.Record
 }
 
 func (f *faulty) exchange(to *jetstream.Log) (old *jetstream.Log) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	old, f.to = f.to, to
+	for h := range f.hearers {
+		h.on(to)
+	}
 	return old
 }
 
@@ -50,6 +56,12 @@ func (f *faulty) setSick(sick int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sick = sick
+}
+
+func (f *faulty) loseNext() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.astray = true
 }
 
 func (f *faulty) end() *jetstream.Log {
@@ -72,10 +84,15 @@ const (
 func (f *faulty) draw() (way int, after time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.r.IntN(1000) >= f.sick {
-		return fine, 0
+	after = time.Duration(f.r.IntN(60_000)) * time.Millisecond
+	switch {
+	case f.astray:
+		f.astray = false
+		return belated, after
+	case f.r.IntN(1000) < f.sick:
+		return 1 + f.r.IntN(ways-1), after
 	}
-	return 1 + f.r.IntN(ways-1), time.Duration(f.r.IntN(60_000)) * time.Millisecond
+	return fine, 0
 }
 
 // Append implements cloud.Log.
@@ -94,14 +111,49 @@ func (f *faulty) Append(ctx context.Context, id string, after uint64, r cloud.Re
 		time.Sleep(answerWithin)
 		return 0, cloud.ErrUnavailable
 	case belated:
-		f.late.Go(func() {
-			time.Sleep(answerWithin + pause)
-			_, _ = f.append(context.WithoutCancel(ctx), id, after, r)
-		})
+		f.stray(ctx, id, &stray{after, r}, pause)
 		time.Sleep(answerWithin)
 		return 0, cloud.ErrUnavailable
 	}
-	return f.append(ctx, id, after, r)
+	seq, err := f.append(ctx, id, after, r)
+	if err == nil {
+		f.arrive(ctx, id, seq)
+	}
+	return seq, err
+}
+
+// stray lets an append go astray.
+func (f *faulty) stray(ctx context.Context, id string, s *stray, pause time.Duration) {
+	f.mu.Lock()
+	f.strays = append(f.strays, s)
+	f.mu.Unlock()
+	f.late.Go(func() {
+		time.Sleep(answerWithin + pause)
+		f.mu.Lock()
+		i := slices.Index(f.strays, s)
+		if i >= 0 {
+			f.strays = slices.Delete(f.strays, i, i+1)
+		}
+		f.mu.Unlock()
+		if i >= 0 {
+			_, _ = f.append(context.WithoutCancel(ctx), id, s.after, s.r)
+		}
+	})
+}
+
+// arrive lets a stray append arrive behind the record that has taken the place
+// of the one that it was meant to follow.
+func (f *faulty) arrive(ctx context.Context, id string, seq uint64) {
+	f.mu.Lock()
+	i := slices.IndexFunc(f.strays, func(s *stray) bool { return s.after == seq })
+	if i < 0 {
+		f.mu.Unlock()
+		return
+	}
+	s := f.strays[i]
+	f.strays = slices.Delete(f.strays, i, i+1)
+	f.mu.Unlock()
+	_, _ = f.append(context.WithoutCancel(ctx), id, seq, s.r)
 }
 
 // append hands a record to whatever log there is at that moment.
@@ -110,53 +162,44 @@ func (f *faulty) append(ctx context.Context, id string, after uint64, r cloud.Re
 	if to == nil {
 		return 0, cloud.ErrUnavailable
 	}
-	switch f.blind {
-	case unfenced:
-		return f.anywhere(ctx, to, id, r)
-	case untrimmed:
-		r = whole(r)
+	if f.blind != nil && f.blind.record != nil {
+		r = f.blind.record(r)
+	}
+	if f.blind != nil && f.blind.append != nil {
+		return f.blind.append(ctx, to, id, after, r)
 	}
 	return to.Append(ctx, id, after, r)
 }
 
-// anywhere appends behind whatever is the newest record.
-func (f *faulty) anywhere(ctx context.Context, to *jetstream.Log, id string, r cloud.Record) (uint64, error) {
-	for range 5 { // two sessions may do so together
-		last, err := to.Last(ctx, id)
-		if err != nil && !errors.Is(err, cloud.ErrNoRecord) {
-			return 0, err
-		}
-		r.Prev, r.PrevSeq = last.ID, last.Seq
-		if seq, err := to.Append(ctx, id, last.Seq, r); err == nil {
-			return seq, nil
-		}
-	}
-	return 0, cloud.ErrUnavailable
-}
-
-// whole lets a record count all that its body holds.
-func whole(r cloud.Record) cloud.Record {
-	m, err := wire.Decode(r.Body)
-	if u, ok := m.(*wire.Update); err == nil && ok {
-		r.First, r.N = u.First, u.N
-	}
-	return r
-}
-
 // Last implements cloud.Log.
 func (f *faulty) Last(ctx context.Context, id string) (cloud.Record, error) {
-	if to := f.end(); to != nil {
-		return to.Last(ctx, id)
+	to := f.end()
+	if to == nil {
+		return cloud.Record{}, cloud.ErrUnavailable
 	}
-	return cloud.Record{}, cloud.ErrUnavailable
+	r, err := to.Last(ctx, id)
+	if f.blind != nil && f.blind.newest != nil {
+		r = f.blind.newest(r)
+	}
+	return r, err
 }
 
 // Read implements cloud.Log.
 func (f *faulty) Read(ctx context.Context, id string, from uint64) iter.Seq2[cloud.Record, error] {
-	if to := f.end(); to != nil {
+	to := f.end()
+	if to == nil {
+		return func(yield func(cloud.Record, error) bool) { yield(cloud.Record{}, cloud.ErrUnavailable) }
+	}
+	if f.blind == nil || f.blind.newest == nil {
 		return to.Read(ctx, id, from)
 	}
-	return func(yield func(cloud.Record, error) bool) { yield(cloud.Record{}, cloud.ErrUnavailable) }
+	return func(yield func(cloud.Record, error) bool) {
+		for r, err := range to.Read(ctx, id, from) {
+			if !yield(f.blind.newest(r), err) {
+				return
+			}
+		}
+	}
 }
 
 // Level implements cloud.Log.

@@ -1,12 +1,12 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/store/storetest"
 	"github.com/fieldgate/fieldgate/uplink"
 )
 
@@ -22,6 +22,8 @@ type step struct {
 	do     func(*world) bool
 }
 
+var fill = step{"fill", 1, (*world).fill}
+
 var steps = []step{
 	{"append", 30, func(w *world) bool { w.any().append(1 + w.r.IntN(w.lot())); return true }},
 	{"wait", 12, func(w *world) bool { w.pass(w.upTo(20 * time.Second)); return true }},
@@ -30,23 +32,26 @@ var steps = []step{
 	{"reopen", 2, func(w *world) bool { b := w.any(); b.stop(); b.boot(); return true }},
 	{"image", 3, func(w *world) bool { w.images = remember(w.images, w.boards[0].image()); return true }},
 	{"restore image", 1, (*world).restore},
-	{"clone", 1, (*world).clone},
+	{"clone", 2, (*world).clone},
 	{"end of clone", 2, (*world).endClone},
 	{"split", 3, func(w *world) bool { _, err := w.any().store.Split(); w.must(err); return true }},
 	{"drop", 1, (*world).drop},
-	{"wake", 6, func(w *world) bool { w.any().up.Wake(); return true }},
-	{"cut", 4, func(w *world) bool { w.net.Cut(); return true }},
+	fill,
+	{"wake", 5, func(w *world) bool { w.any().up.Wake(); return true }},
+	{"cut", 3, func(w *world) bool { w.net.Cut(); return true }},
 	{"cut in a frame", 3, func(w *world) bool { w.net.CutAfter(1 + w.r.IntN(wholeLine)); return true }},
 	{"whole line", 3, func(w *world) bool { w.net.CutAfter(0); return true }},
 	{"stall", 3, func(w *world) bool { w.net.Stall(); return true }},
 	{"resume", 3, func(w *world) bool { w.net.Resume(); return true }},
-	{"move", 4, (*world).move},
+	{"move", 3, (*world).move},
 	{"restart server", 2, func(w *world) bool { w.restart(w.server()); return true }},
 	{"kill server", 3, func(w *world) bool { w.kill(w.server()); return true }},
 	{"remember log", 6, func(w *world) bool { w.logs = remember(w.logs, w.look(w.logDir)); return true }},
 	{"crash log", 2, func(w *world) bool { w.loseLog(nil, w.r.IntN(2) == 0); return true }},
-	{"restore log", 2, (*world).restoreLog},
+	{"restore log", 3, (*world).restoreLog},
 	{"lose log", 1, (*world).loseAll},
+	{"lose tail", 4, (*world).loseTail},
+	{"lose minutes", 2, (*world).loseMinutes},
 }
 
 func (w *world) any() *board     { return w.boards[w.r.IntN(len(w.boards))] }
@@ -57,7 +62,7 @@ func (w *world) upTo(d time.Duration) time.Duration { return time.Duration(w.r.I
 // lot is how many readings come at once, at most.
 func (w *world) lot() int {
 	if w.small {
-		return 60_000
+		return 30_000
 	}
 	return 400
 }
@@ -76,12 +81,19 @@ func (w *world) take() {
 	for {
 		n := w.r.IntN(total)
 		i := slices.IndexFunc(steps, func(s step) bool { n -= s.weight; return n < 0 })
-		if steps[i].do(w) {
-			w.story = append(w.story, steps[i].name)
-			w.drawn[steps[i].name]++
+		if w.do(steps[i]) {
 			return
 		}
 	}
+}
+
+func (w *world) do(s step) bool {
+	if !s.do(w) {
+		return false
+	}
+	w.story = append(w.story, s.name)
+	w.drawn[s.name]++
+	return true
 }
 
 func (w *world) powerCut() bool {
@@ -116,7 +128,12 @@ func (w *world) clone() bool {
 	dir := w.folder()
 	w.must(im.dir.Write(dir))
 	w.pass(uptime)
+	w.ledger.after(im, func(p *page) { p.copied = true })
 	w.boards = append(w.boards, w.newBoard(dir))
+	if w.r.IntN(2) == 0 { // time to take the line from each other until the cloud has enough of it
+		w.mendLine()
+		w.pass(10 * time.Minute)
+	}
 	return true
 }
 
@@ -126,21 +143,38 @@ func (w *world) endClone() bool {
 	if len(w.boards) < 2 {
 		return false
 	}
+	stay := w.boards[0].store.Epochs()
 	w.boards[0].stop()
 	w.heal(w.boards[1])
+	for _, e := range w.boards[1].store.Epochs() {
+		w.ledger.of(e.ID).gone = !slices.ContainsFunc(stay, func(s gateway.EpochState) bool { return s.ID == e.ID })
+	}
 	w.boards[1].stop()
 	w.boards = w.boards[:1]
 	w.boards[0].boot()
 	return true
 }
 
+// drop gives up old readings of a board, also such as the cloud has not got.
 func (w *world) drop() bool {
-	if w.r.IntN(3) > 0 {
+	b := w.any()
+	w.net.Stall()
+	b.append(1 + w.r.IntN(w.lot()))
+	w.ledger.dropped()
+	_, err := b.store.DropBefore(time.Now().Add(-w.upTo(time.Minute)))
+	w.must(err)
+	w.net.Cut()
+	return true
+}
+
+// fill brings more than a small card takes while nobody listens.
+func (w *world) fill() bool {
+	if !w.small {
 		return false
 	}
-	w.ledger.dropped = true
-	_, err := w.any().store.DropBefore(time.Now().Add(-w.upTo(time.Hour)))
-	w.must(err)
+	w.net.Stall()
+	w.any().append(15 * w.lot())
+	w.net.Cut()
 	return true
 }
 
@@ -152,22 +186,6 @@ func (w *world) move() bool {
 	return true
 }
 
-func (w *world) restoreLog() bool {
-	if len(w.logs) == 0 {
-		return false
-	}
-	w.loseLog(w.logs[w.r.IntN(len(w.logs))], w.r.IntN(2) == 0)
-	return true
-}
-
-func (w *world) loseAll() bool {
-	if w.r.IntN(3) > 0 {
-		return false
-	}
-	w.loseLog(storetest.Dir{}, w.r.IntN(2) == 0)
-	return true
-}
-
 // patience is how much virtual time a gateway gets to bring all that it has to
 // a cloud that is well: it may have been told to stay away for an hour.
 const patience = 12 * time.Hour
@@ -176,13 +194,11 @@ const patience = 12 * time.Hour
 // notes so.
 func (w *world) heal(b *board) {
 	w.log.setSick(0)
-	w.net.Refuse(w.servers[0].at+":443", false)
-	w.net.CutAfter(0)
-	w.net.Cut()
+	w.mendLine()
 	w.pass(time.Second) // the line is down now: what is online later has heard the cloud's present word
 	within := patience
-	if w.log.blind != seeing {
-		within = time.Minute // what a log like that does to a gateway may never end
+	if b := w.log.blind; b != nil {
+		within = cmp.Or(b.patience, time.Minute)
 	}
 	for end := time.Now().Add(within); b.up.Status().State != uplink.Online || !b.drained(); w.pass(10 * time.Second) {
 		if time.Now().After(end) {
@@ -191,6 +207,12 @@ func (w *world) heal(b *board) {
 		}
 		b.up.Wake()
 	}
+}
+
+func (w *world) mendLine() {
+	w.net.Refuse(w.servers[0].at+":443", false)
+	w.net.CutAfter(0)
+	w.net.Cut()
 }
 
 // known are the epochs that a card still knows.

@@ -2,7 +2,6 @@ package model
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -46,6 +45,7 @@ type world struct {
 	ledger ledger
 	last   float64 // value of the newest reading: no two are alike
 
+	seen  counts   // what came of them
 	small bool     // the card has room for little
 	story []string // the steps, for who must find out
 	stuck []string // boards that did not come to an end
@@ -68,14 +68,17 @@ func newWorld(t *testing.T, l life) *world {
 	w.creds = cloud.Credentials{Dir: w.folder()}
 	w.token, err = w.creds.Add(gatewayID)
 	w.must(err)
-	w.log = &faulty{blind: l.blind, r: rand.New(rand.NewPCG(l.seed, 2))}
+	w.log = &faulty{hearers: map[*hearer]bool{}, r: rand.New(rand.NewPCG(l.seed, 2))}
+	if l.blind != nil {
+		w.log.blind = l.blind()
+	}
 	w.openLog(w.folder())
 	for i := range w.servers {
 		w.servers[i] = &server{at: fmt.Sprintf("cloud-%d.test", i)}
 		w.serve(w.servers[i])
 	}
-	w.small = w.r.IntN(12) == 0 || l.small
-	w.ledger.dropped = w.small
+	w.small = l.small
+	w.ledger.full = w.small
 	w.boards = []*board{w.newBoard(w.folder())}
 	return w
 }
@@ -138,7 +141,7 @@ func (w *world) serve(s *server) {
 	secure, err := w.ca.Server(s.at, time.Unix(0, 0), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC))
 	w.must(err)
 	s.gate = &gate{Log: w.log}
-	s.cloud = cloud.New(cloud.Options{Log: s.gate, Credentials: w.creds, OperatorToken: "0123456789abcdef0123456789abcdef", Logger: quiet})
+	s.cloud = cloud.New(cloud.Options{Log: s.gate, Bus: w.log, Credentials: w.creds, OperatorToken: "0123456789abcdef0123456789abcdef", Logger: quiet})
 	ln := w.net.Listen(s.at + ":443")
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -161,37 +164,6 @@ func (w *world) kill(s *server) {
 	s.gate.dead.Store(true)
 	w.net.Cut()
 	w.restart(s)
-}
-
-// loseLog exchanges the log for what a copy of its folder holds: the present
-// one (nil: JetStream has crashed), an older one (its newest records were lost)
-// or an empty one. The servers live on, as those of a cluster do, or die with
-// it, as one does that holds it.
-func (w *world) loseLog(dir storetest.Dir, together bool) {
-	l := w.log.exchange(nil)
-	synctest.Wait() // what was with the old log is finished
-	before := w.read(l)
-	if dir == nil {
-		dir = w.look(w.logDir)
-	}
-	l.Close()
-	_ = os.RemoveAll(w.logDir)
-	for _, s := range w.servers {
-		if together {
-			s.gate.dead.Store(true)
-		}
-		s.cloud.Interrupted(errors.New("the log is gone"))
-	}
-	at := w.folder()
-	w.must(dir.Write(at))
-	w.openLog(at)
-	w.ledger.lose(before, w.read(w.log.end()))
-	if together {
-		w.net.Cut()
-		for _, s := range w.servers {
-			w.restart(s)
-		}
-	}
 }
 
 func (w *world) look(dir string) storetest.Dir {

@@ -1,0 +1,60 @@
+package model
+
+import (
+	"context"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+)
+
+// A hearer is a subscription, which outlives the log that carries it.
+type hearer struct {
+	subject string
+	hear    func(string, []byte) []byte
+	stop    func() // at the present log; nil: there is none
+}
+
+// on subscribes at a log.
+func (h *hearer) on(to *jetstream.Log) {
+	h.stop = nil
+	if to == nil {
+		return
+	}
+	if stop, err := to.On(h.subject, h.hear); err == nil {
+		h.stop = stop
+	}
+}
+
+// Tell implements cloud.Bus.
+func (f *faulty) Tell(subject string, data []byte) error {
+	if to := f.end(); to != nil {
+		return to.Tell(subject, data)
+	}
+	return cloud.ErrUnavailable
+}
+
+// Ask implements cloud.Bus.
+func (f *faulty) Ask(ctx context.Context, subject string, data []byte) ([]byte, error) {
+	if to := f.end(); to != nil {
+		return to.Ask(ctx, subject, data)
+	}
+	return nil, cloud.ErrUnavailable
+}
+
+// On implements cloud.Bus.
+func (f *faulty) On(subject string, hear func(string, []byte) []byte) (stop func(), err error) {
+	h := &hearer{subject: subject, hear: hear}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hearers[h] = true
+	h.on(f.to)
+	return func() {
+		f.mu.Lock()
+		delete(f.hearers, h)
+		stop := h.stop
+		f.mu.Unlock()
+		if stop != nil {
+			stop()
+		}
+	}, nil
+}
