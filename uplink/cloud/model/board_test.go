@@ -30,6 +30,7 @@ type board struct {
 	w     *world
 	dir   string // the card
 	clock *clock.Fake
+	card  *card
 	store *store.Store
 	table *health.Table
 	up    *uplink.Uplink
@@ -48,7 +49,7 @@ type image struct {
 }
 
 func (w *world) newBoard(dir string) *board {
-	b := &board{w: w, dir: dir}
+	b := &board{w: w, dir: dir, card: newCard(w)}
 	b.boot()
 	return b
 }
@@ -57,11 +58,12 @@ func (w *world) newBoard(dir string) *board {
 func (b *board) boot() {
 	w := b.w
 	b.clock, b.table = clock.NewFake(w.drawBoot()), health.New(quiet)
-	if w.r.IntN(2) == 0 {
+	if w.r.IntN(4) > 0 {
 		b.clock.Set(time.Now(), gateway.ClockNTP, time.Second)
 	}
+	b.card.rec.Root = b.dir
 	o := store.Options{
-		Dir: b.dir, FlushInterval: 5 * time.Second, HistoryFlush: 10 * time.Minute, Rate: rate, Burst: burst,
+		Dir: b.dir, Card: b.card, FlushInterval: 5 * time.Second, HistoryFlush: 10 * time.Minute, Rate: rate, Burst: burst,
 		Clock: b.clock, Conditions: b.table, Log: quiet,
 	}
 	if w.small {
@@ -75,7 +77,8 @@ func (b *board) boot() {
 		Token:       func() (string, error) { return w.token, nil },
 		Authorities: func() (*x509.CertPool, error) { return w.ca.Pool, nil },
 		GatewayID:   gatewayID, InstallID: b.store.InstallID(), Software: "fieldgate/model", Source: newSource(b.store, w),
-		Clock: b.clock, Conditions: b.table, Log: quiet, Dial: w.net.Dial,
+		Clock: b.clock, Conditions: b.table, Log: quiet, Dial: b.card.Dial,
+		JSON: w.r.IntN(4) == 0,
 	})
 	w.must(err)
 	w.ledger.inserted(b.store.Epochs())
@@ -105,11 +108,26 @@ func (b *board) stop() {
 	b.w.must(b.store.Close())
 }
 
+// reboot stops a board in good order, unless its power fails meanwhile.
+func (b *board) reboot() {
+	b.stop()
+	if b.card.fallen() != nil {
+		b.insert(b.cut())
+		return
+	}
+	b.boot()
+}
+
 // cut takes the power away: what counts afterwards is the card as it is now.
 func (b *board) cut() storetest.Dir {
 	card := b.w.look(b.dir)
+	if fell := b.card.fallen(); fell != nil {
+		b.w.seen.add(cutInStep, 1)
+		card = fell
+	}
 	b.w.net.Cut()
 	b.stop() // onto a card that nobody looks at any more
+	b.card.mended()
 	b.dir = b.w.folder()
 	return card
 }
@@ -139,7 +157,9 @@ func (b *board) append(n int) {
 		most, pause = smallBurst, 5*time.Second
 	}
 	for n > 0 {
-		b.w.pass(pause)
+		if b.w.pass(pause); b.card.fallen() != nil {
+			return
+		}
 		k := min(n, most)
 		now, rs := b.clock.Stamp(), make([]gateway.Reading, k)
 		for i := range rs {

@@ -4,9 +4,10 @@
 // and the JetStream under them live through power cuts, restored images,
 // copied cards, lines that stall or break inside a frame, servers that are
 // killed, a log that answers late or not at all, restarts or loses what it
-// had. Then everything heals and drains, and a judge who knows nothing but what
-// was appended reads the log: every name once, with its value, or in a record
-// that says why not.
+// had; all of these also in the middle of a step of the other parts. Then
+// everything heals and drains, and a judge who knows nothing but what was
+// appended reads the log: every name once, with its value, or in a record that
+// says why not.
 //
 // All of it runs in virtual time, nats-server included, so that the ten
 // minutes of retention and the hour of a refused identity cost nothing.

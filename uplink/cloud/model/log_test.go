@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fieldgate/fieldgate/store/storetest"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -32,6 +33,10 @@ type faulty struct {
 	strays []*stray
 
 	hearers map[*hearer]bool
+
+	dir  string        // of the present log
+	fuse int           // records until it crashes; 0: it does not
+	fell storetest.Dir // what a crash has left of dir; nobody answers any more
 }
 
 // A stray is an append on its way that nobody waits for. It arrives after a
@@ -46,6 +51,7 @@ func (f *faulty) exchange(to *jetstream.Log) (old *jetstream.Log) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	old, f.to = f.to, to
+	f.fell, f.fuse = nil, 0
 	for h := range f.hearers {
 		h.on(to)
 	}
@@ -67,6 +73,9 @@ func (f *faulty) loseNext() {
 func (f *faulty) end() *jetstream.Log {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.fell != nil {
+		return nil
+	}
 	return f.to
 }
 
@@ -168,7 +177,13 @@ func (f *faulty) append(ctx context.Context, id string, after uint64, r cloud.Re
 	if f.blind != nil && f.blind.append != nil {
 		return f.blind.append(ctx, to, id, after, r)
 	}
-	return to.Append(ctx, id, after, r)
+	seq, err := to.Append(ctx, id, after, r)
+	if err == nil {
+		if f.burn(seq); f.end() == nil {
+			return 0, cloud.ErrUnavailable
+		}
+	}
+	return seq, err
 }
 
 // Last implements cloud.Log.
@@ -209,10 +224,18 @@ func (f *faulty) Level() wire.Level { return wire.LevelFsynced }
 type gate struct {
 	cloud.Log
 	dead atomic.Bool
+	fuse atomic.Int32 // appends until it is killed; 0 or less: it is not
 }
 
 func (g *gate) Append(ctx context.Context, id string, after uint64, r cloud.Record) (uint64, error) {
 	if g.dead.Load() {
+		return 0, cloud.ErrUnavailable
+	}
+	if g.fuse.Add(-1) == 0 {
+		g.dead.Store(true)
+		if r.ID[0]%2 == 0 { // half of the time what it had sent to its log arrives
+			_, _ = g.Log.Append(ctx, id, after, r)
+		}
 		return 0, cloud.ErrUnavailable
 	}
 	return g.Log.Append(ctx, id, after, r)

@@ -21,6 +21,9 @@ import (
 // or an empty one. The servers live on, as those of a cluster do, or die with
 // it, as one does that holds it.
 func (w *world) loseLog(dir storetest.Dir, together bool) {
+	if dir == nil {
+		dir = w.log.fallen()
+	}
 	l := w.log.exchange(nil)
 	synctest.Wait() // what was with the old log is finished
 	before := w.read(l)
@@ -63,8 +66,7 @@ func (w *world) loseMinutes() bool {
 	dir, b := w.look(w.logDir), w.any()
 	for range 2 {
 		b.append(1 + w.r.IntN(burst))
-		b.stop()
-		b.boot()
+		b.reboot()
 		w.mendLine()
 		w.pass(time.Second + w.upTo(time.Minute))
 	}
@@ -105,18 +107,33 @@ const rawFolder = "jetstream/$G/streams/FG_RAW/msgs/"
 
 // cutTail takes the newest n records from a copy of the log's folder, or as
 // many as the newest of its files has but one, and gives how many. If torn, a
-// piece of the first of them is left. A file is records in a row, each with its
-// length before it, in 4 bytes of which the highest bit says that there are
-// headers. [nats-server v2.15: filestore.go, writeMsgRecordLocked]
+// piece of the first of them is left.
 func cutTail(dir storetest.Dir, n int, torn bool) int {
-	newest, name := 0, ""
+	name, starts := records(dir)
+	n = min(n, len(starts)-1)
+	if n <= 0 {
+		return 0
+	}
+	end := starts[len(starts)-n]
+	if torn {
+		end += 20
+	}
+	dir[name] = dir[name][:end]
+	return n
+}
+
+// records gives where the records in the newest file of a copy of the log's
+// folder begin. A file is records in a row, each with its length before it, in 4
+// bytes of which the highest bit says that there are headers, and then its
+// sequence. [nats-server v2.15: filestore.go, writeMsgRecordLocked]
+func records(dir storetest.Dir) (name string, starts []int) {
+	newest := 0
 	for file := range dir {
 		number, isBlock := strings.CutSuffix(path.Base(file), ".blk")
 		if i, err := strconv.Atoi(number); isBlock && err == nil && strings.HasPrefix(file, rawFolder) && i > newest {
 			newest, name = i, file
 		}
 	}
-	var starts []int
 	content := dir[name]
 	for at := 0; at+4 <= len(content); {
 		length := int(binary.LittleEndian.Uint32(content[at:]) &^ (1 << 31))
@@ -126,14 +143,5 @@ func cutTail(dir storetest.Dir, n int, torn bool) int {
 		starts = append(starts, at)
 		at += length
 	}
-	n = min(n, len(starts)-1)
-	if n <= 0 {
-		return 0
-	}
-	end := starts[len(starts)-n]
-	if torn {
-		end += 20
-	}
-	dir[name] = content[:end]
-	return n
+	return name, starts
 }

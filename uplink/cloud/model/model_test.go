@@ -17,7 +17,7 @@ import (
 )
 
 // enough histories come to everything that there is to see.
-const enough = 30
+const enough = 24
 
 var (
 	histories = flag.Int("histories", enough, "how many histories TestHistories lives through")
@@ -54,8 +54,12 @@ func live(t *testing.T, l life) (v verdict) {
 			if w.log.setSick(0); w.r.IntN(3) == 0 {
 				w.log.setSick(w.r.IntN(300))
 			}
+			if w.r.IntN(3) == 0 {
+				w.light()
+			}
 			w.take()
 			w.notice()
+			w.mend()
 		}
 		w.endClone()
 		w.heal(w.boards[0])

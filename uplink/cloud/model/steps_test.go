@@ -29,13 +29,13 @@ var steps = []step{
 	{"wait", 12, func(w *world) bool { w.pass(w.upTo(20 * time.Second)); return true }},
 	{"wait long", 4, func(w *world) bool { w.pass(w.upTo(25 * time.Minute)); return true }},
 	{"power cut", 5, (*world).powerCut},
-	{"reopen", 2, func(w *world) bool { b := w.any(); b.stop(); b.boot(); return true }},
-	{"image", 3, func(w *world) bool { w.images = remember(w.images, w.boards[0].image()); return true }},
+	{"reopen", 2, func(w *world) bool { w.any().reboot(); return true }},
+	{"image", 3, (*world).image},
 	{"restore image", 1, (*world).restore},
 	{"clone", 2, (*world).clone},
 	{"end of clone", 2, (*world).endClone},
 	{"split", 3, func(w *world) bool { _, err := w.any().store.Split(); w.must(err); return true }},
-	{"drop", 1, (*world).drop},
+	{"drop", 2, (*world).drop},
 	fill,
 	{"wake", 5, func(w *world) bool { w.any().up.Wake(); return true }},
 	{"cut", 3, func(w *world) bool { w.net.Cut(); return true }},
@@ -103,6 +103,15 @@ func (w *world) powerCut() bool {
 	return true
 }
 
+func (w *world) image() bool {
+	im := w.boards[0].image()
+	if w.boards[0].card.fallen() != nil {
+		return false
+	}
+	w.images = remember(w.images, im)
+	return true
+}
+
 // restore lets the original go on with an older copy of its card.
 func (w *world) restore() bool {
 	if len(w.images) == 0 {
@@ -122,6 +131,9 @@ func (w *world) clone() bool {
 		return false
 	}
 	im := w.boards[0].image()
+	if w.boards[0].card.fallen() != nil {
+		return false
+	}
 	if len(w.images) > 0 && w.r.IntN(2) == 0 {
 		im = w.images[w.r.IntN(len(w.images))]
 	}
@@ -143,6 +155,7 @@ func (w *world) endClone() bool {
 	if len(w.boards) < 2 {
 		return false
 	}
+	w.mend()
 	stay := w.boards[0].store.Epochs()
 	w.boards[0].stop()
 	w.heal(w.boards[1])
@@ -160,8 +173,9 @@ func (w *world) drop() bool {
 	b := w.any()
 	w.net.Stall()
 	b.append(1 + w.r.IntN(w.lot()))
+	w.pass(w.upTo(20 * time.Second))
 	w.ledger.dropped()
-	_, err := b.store.DropBefore(time.Now().Add(-w.upTo(time.Minute)))
+	_, err := b.store.DropBefore(time.Now().Add(-w.upTo(10 * time.Second)))
 	w.must(err)
 	w.net.Cut()
 	return true
@@ -172,9 +186,10 @@ func (w *world) fill() bool {
 	if !w.small {
 		return false
 	}
-	w.net.Stall()
-	w.any().append(15 * w.lot())
+	w.refuse(true)
 	w.net.Cut()
+	w.any().append(20 * w.lot())
+	w.refuse(false)
 	return true
 }
 
@@ -193,6 +208,7 @@ const patience = 12 * time.Hour
 // heal mends everything and lets a board drain. If that comes to no end, it
 // notes so.
 func (w *world) heal(b *board) {
+	w.mend()
 	w.log.setSick(0)
 	w.mendLine()
 	w.pass(time.Second) // the line is down now: what is online later has heard the cloud's present word
@@ -210,9 +226,15 @@ func (w *world) heal(b *board) {
 }
 
 func (w *world) mendLine() {
-	w.net.Refuse(w.servers[0].at+":443", false)
+	w.refuse(false)
 	w.net.CutAfter(0)
 	w.net.Cut()
+}
+
+func (w *world) refuse(on bool) {
+	for _, s := range w.servers {
+		w.net.Refuse(s.at+":443", on)
+	}
 }
 
 // known are the epochs that a card still knows.

@@ -134,6 +134,7 @@ func (w *world) openLog(dir string) {
 	w.must(err)
 	w.logDir = dir
 	w.log.exchange(l)
+	w.log.dir = dir
 }
 
 // serve starts an instance.
