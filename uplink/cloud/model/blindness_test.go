@@ -19,7 +19,7 @@ import (
 type blindness struct {
 	append   appender                        // what storing does
 	record   func(cloud.Record) cloud.Record // what is stored of a record
-	newest   func(cloud.Record) cloud.Record // what servers are told of the newest record
+	newest   func(cloud.Record) cloud.Record // what servers are told of a record; one call at a time
 	lossless bool                            // what the log loses it never had: it had acknowledged before it stored
 	hasty    bool                            // the gateway gives up what is acknowledged, at once
 	stubborn bool                            // the gateway never goes back

@@ -193,10 +193,17 @@ func (f *faulty) Last(ctx context.Context, id string) (cloud.Record, error) {
 		return cloud.Record{}, cloud.ErrUnavailable
 	}
 	r, err := to.Last(ctx, id)
-	if f.blind != nil && f.blind.newest != nil {
-		r = f.blind.newest(r)
+	return f.told(r), err
+}
+
+// told is what servers are told of a record.
+func (f *faulty) told(r cloud.Record) cloud.Record {
+	if f.blind == nil || f.blind.newest == nil {
+		return r
 	}
-	return r, err
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.blind.newest(r)
 }
 
 // Read implements cloud.Log.
@@ -205,12 +212,9 @@ func (f *faulty) Read(ctx context.Context, id string, from uint64) iter.Seq2[clo
 	if to == nil {
 		return func(yield func(cloud.Record, error) bool) { yield(cloud.Record{}, cloud.ErrUnavailable) }
 	}
-	if f.blind == nil || f.blind.newest == nil {
-		return to.Read(ctx, id, from)
-	}
 	return func(yield func(cloud.Record, error) bool) {
 		for r, err := range to.Read(ctx, id, from) {
-			if !yield(f.blind.newest(r), err) {
+			if !yield(f.told(r), err) {
 				return
 			}
 		}
