@@ -31,7 +31,7 @@ var steps = []step{
 	{"power cut", 5, (*world).powerCut},
 	{"reopen", 2, func(w *world) bool { w.any().reboot(); return true }},
 	{"image", 3, (*world).image},
-	{"restore image", 1, (*world).restore},
+	{"restore image", 3, (*world).restore},
 	{"clone", 2, (*world).clone},
 	{"end of clone", 2, (*world).endClone},
 	{"split", 3, func(w *world) bool { _, err := w.any().store.Split(); w.must(err); return true }},
@@ -119,6 +119,7 @@ func (w *world) restore() bool {
 	}
 	im := w.images[w.r.IntN(len(w.images))]
 	b := w.boards[0]
+	b.append(1 + w.r.IntN(burst)) // of which the cloud has heard at most in part
 	b.cut()
 	w.ledger.after(im, func(p *page) { p.rolled = true })
 	b.insert(im.dir)
