@@ -13,9 +13,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +28,9 @@ const (
 	startsMost     = 3 // of one trial
 	defaultConfirm = 5 * time.Minute
 	probeEvery     = 10 * time.Second
-	errorsMost     = 12 << 10 // bytes of what is reported; the body of an event must hold it
+	errorsMost     = 12 << 10 // bytes of JSON of what is reported; the body of an event must hold it
+	sentencesMost  = 64       // of a report: the protocol has no room for more
+	sentenceMost   = 1 << 10  // bytes of one of them
 )
 
 // ErrRestart is what Run says when another configuration is to be put in
@@ -317,19 +321,24 @@ func (k *Keeper) refuseLocked(d gateway.DesiredConfig, state gateway.ConfigState
 }
 
 // sentences gives the problems of err one by one, as far as they can be told.
-func sentences(err error) (all []string) {
-	all = []string{err.Error()}
+func sentences(err error) []string {
+	all := []string{err.Error()}
 	var list interface{ Problems() []string }
 	if errors.As(err, &list) {
 		all = list.Problems()
 	}
 	bytes := 0
+	told := make([]string, 0, min(len(all), sentencesMost))
 	for i, s := range all {
-		if bytes += len(s); bytes > errorsMost {
-			return append(all[:i:i], fmt.Sprintf("and %d more", len(all)-i))
+		s = strings.ToValidUTF8(s[:min(len(s), sentenceMost)], "")
+		text, _ := json.Marshal(s) // a string always has JSON, which may be six times as long
+		bytes += len(text) + 1
+		if bytes > errorsMost || i == sentencesMost-1 && len(all) > sentencesMost {
+			return append(told, fmt.Sprintf("and %d more", len(all)-i))
 		}
+		told = append(told, s)
 	}
-	return all
+	return told
 }
 
 // tell passes on what is not told yet. If power fails before that is noted, it

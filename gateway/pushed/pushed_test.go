@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -114,6 +116,10 @@ func (b *board) live(ctx context.Context, k *pushed.Keeper) {
 }
 
 func check(d gateway.DesiredConfig) error {
+	if n, text, many := strings.Cut(d.Doc, " problems: "); many {
+		count, _ := strconv.Atoi(n)
+		return problems(slices.Repeat([]string{text}, count))
+	}
 	if strings.Contains(d.Doc, "bad") {
 		return fmt.Errorf("check: %w", problems{"line 1", "line 2"})
 	}
@@ -164,6 +170,32 @@ const (
 	rejected   = gateway.ConfigRejected
 	rolledBack = gateway.ConfigRolledBack
 )
+
+// However much is wrong with a configuration, what is told of it fits into the
+// message and into the event that carry it.
+func TestMoreProblemsThanCanBeTold(t *testing.T) {
+	onBoard(t, func(b *board) {
+		for i, c := range []struct {
+			doc  string
+			told int
+			last string
+		}{
+			{"64 problems: line", 64, "line"},
+			{"65 problems: line", 64, "and 2 more"},
+			{"9999 problems: line", 64, "and 9936 more"},
+			{"3 problems: " + strings.Repeat("ä", 5000), 3, strings.Repeat("ä", 512)},
+			{"40 problems: " + strings.Repeat("\x00<", 100), 11, "and 30 more"},
+		} {
+			b.send(desire(uint64(i+1), c.doc))
+			all := b.heard()
+			errs := all[len(all)-1].Errors
+			body, err := json.Marshal(all[len(all)-1])
+			if err != nil || len(body) > 16<<10 || len(errs) != c.told || errs[len(errs)-1] != c.last {
+				t.Errorf("%.30q: %d sentences, the last %.40q, in %d bytes, %v", c.doc, len(errs), errs[len(errs)-1], len(body), err)
+			}
+		}
+	})
+}
 
 func TestGoodAndBadConfigurations(t *testing.T) {
 	onBoard(t, func(b *board) {
