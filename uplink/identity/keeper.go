@@ -61,7 +61,7 @@ type Keeper struct {
 	shown   *key     // last
 	other   bool     // the next one was refused: the present one has its turn
 	pending *request // an exchange under way
-	asked   bool     // for another after this certificate was refused
+	asked   bool     // for another, after the last time this certificate was refused
 }
 
 // New makes a keeper. Nothing is read yet.
@@ -169,7 +169,11 @@ func (k *Keeper) Refused() (again bool) {
 		k.other = !k.other
 		return k.other
 	}
-	return k.shown != nil && k.shown.Token == "" && !k.asked
+	// Asked for once in a round of tries: what kept the exchange from the cloud
+	// may have passed by the next one.
+	again = k.shown != nil && k.shown.Token == "" && !k.asked
+	k.asked = false
+	return again
 }
 
 var errDamaged = errors.New("damaged")

@@ -1,11 +1,16 @@
 package identity
 
 import (
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -200,6 +205,52 @@ func TestOthersMayRead(t *testing.T) {
 			t.Errorf("%o: %q, %v", mode, token, err)
 		}
 	}
+}
+
+// A certificate that ended is exchanged also when the cloud did not answer the
+// first time: once in every round of tries, not in a loop.
+func TestEndedCertificateIsExchangedLater(t *testing.T) {
+	dir := t.TempDir()
+	q, err := newRequest(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := save(filepath.Join(dir, File), contents{Keys: []key{{Certificate: selfSigned(t, q.private), Private: q.private, Issued: start, NotAfter: start.Add(time.Hour)}}}); err != nil {
+		t.Fatal(err)
+	}
+	k := New(Options{Dir: dir, Log: quiet})
+	for round := range 3 {
+		for try, want := range []bool{true, false} {
+			if _, cert, err := k.Show(); cert == nil || err != nil {
+				t.Fatal(err)
+			}
+			if again := k.Refused(); again != want {
+				t.Fatalf("round %d, try %d: again %v", round, try, again)
+			}
+			if !want {
+				continue
+			}
+			if body, err := k.Renew(start.Add(2*time.Hour), true); body == nil || err != nil {
+				t.Fatalf("round %d: %s, %v", round, body, err)
+			} // the answer is lost
+		}
+	}
+}
+
+func selfSigned(t *testing.T, private string) string {
+	t.Helper()
+	block, _ := pem.Decode([]byte(private))
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := parsed.(*ecdsa.PrivateKey)
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: start, NotAfter: start.Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &own.PublicKey, own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
 func TestAnswersThatAreNone(t *testing.T) {
