@@ -19,6 +19,7 @@ type timesync struct {
 	sent    []gateway.Stamp // pings without pong yet
 	samples []timeSample
 	until   time.Time // the cloud's time is before
+	doubted bool      // it was not; told once
 }
 
 type timeSample struct {
@@ -59,7 +60,7 @@ func (t *timesync) sample(u *Uplink, m *wire.Pong, at gateway.Stamp) (delay time
 		}
 	}
 	us := int64(at-t0) - (m.T2 - m.T1)
-	if !ours || us < 0 || m.T2 < m.T1 {
+	if !ours || us < 0 || m.T2 < m.T1 || !t.possible(u, m.T1, m.T2) {
 		return 0, false
 	}
 	if len(t.samples) == syncKept {
@@ -91,8 +92,22 @@ func (t *timesync) best(now gateway.Stamp) CloudTime {
 // verified connection, but a time behind the end of that connection's own
 // certificate cannot be: as a floor it would let no certificate pass again.
 func (t *timesync) take(u *Uplink, micros int64) {
-	told := time.UnixMicro(micros)
-	if u.o.CloudTime != nil && micros > 0 && !told.After(t.until) {
-		u.o.CloudTime(told)
+	if u.o.CloudTime != nil && micros > 0 && !time.UnixMicro(micros).After(t.until) {
+		u.o.CloudTime(time.UnixMicro(micros))
 	}
+}
+
+// possible tells whether the cloud's clock can be right: it has passed 1970,
+// and the certificate that it shows has not ended. Believed, a time behind that
+// end would let no certificate of the cloud pass for the rest of this boot.
+func (t *timesync) possible(u *Uplink, began, ended int64) bool {
+	if began > 0 && !time.UnixMicro(ended).After(t.until) {
+		return true
+	}
+	if !t.doubted {
+		t.doubted = true
+		u.o.Log.Warn("the clock of the cloud cannot be right, so its time is not used: set the clock of the server",
+			"endpoint", u.shown, "says", time.UnixMicro(ended).UTC().Format(time.DateTime), "certificate_ends", t.until.UTC().Format(time.DateTime))
+	}
+	return false
 }

@@ -3,6 +3,7 @@ package uplink_test
 import (
 	"crypto/x509"
 	"io/fs"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -88,11 +89,16 @@ func TestMoreThanAnOrderlyEndHas(t *testing.T) {
 func TestCloudTimeWithinItsCertificate(t *testing.T) {
 	var mu sync.Mutex
 	var told []time.Time
+	used := 0
 	inWorld(t, func(w *world, o *uplink.Options) {
 		o.CloudTime = func(at time.Time) { mu.Lock(); told = append(told, at); mu.Unlock() }
+		o.SessionTime = func(int64, time.Duration) { mu.Lock(); used++; mu.Unlock() }
 		w.cloud.OnPing = func(p *uplinktest.Peer, m *wire.Ping) bool {
 			wrong := time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
-			p.Send(&wire.Pong{T0: m.T0, T1: wrong, T2: wrong})
+			for _, at := range [][2]int64{{wrong, wrong}, {-wrong, -wrong}, {math.MinInt64, math.MaxInt64}} {
+				p.Send(&wire.Pong{T0: m.T0, T1: at[0], T2: at[1]})
+				m.T0++ // the others answer nothing that was asked
+			}
 			return true
 		}
 	}, func(w *world) {
@@ -102,6 +108,9 @@ func TestCloudTimeWithinItsCertificate(t *testing.T) {
 		defer mu.Unlock()
 		if len(told) != 1 || told[0].Year() != 2000 {
 			t.Errorf("told %v", told)
+		}
+		if used > 0 || w.up.Status().Clock != nil || strings.Count(w.log.String(), "cannot be right") != 1 {
+			t.Errorf("used %d times: %+v\n%s", used, w.up.Status().Clock, w.log)
 		}
 	})
 }
