@@ -269,6 +269,26 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// A cloud that sends away whoever comes, and at once, is not dialled in a tight
+// loop.
+func TestDrainedAsSoonAsItComes(t *testing.T) {
+	for _, word := range []wire.Message{&wire.Drain{}, &wire.Bye{}} {
+		inWorld(t, func(w *world, o *uplink.Options) {
+			w.cloud.OnPing = func(p *uplinktest.Peer, _ *wire.Ping) bool {
+				if len(w.cloud.Hellos()) < 1000 { // else a loop would never end: no time passes in it
+					p.Send(word)
+				}
+				return true
+			}
+		}, func(w *world) {
+			w.pass(time.Hour)
+			if n := len(w.cloud.Hellos()); n < 5 || n > 60 {
+				t.Errorf("%T: %d sessions in an hour", word, n)
+			}
+		})
+	}
+}
+
 // Live updates go packed to a cloud that takes that, in session after session,
 // also where some must be sent again.
 func TestPackedLive(t *testing.T) {

@@ -69,7 +69,11 @@ func (u *Uplink) afterDrain(r result) pause {
 	u.expected = time.Now().Add(max(least+min(d.spread, hintMax), r.spread))
 	u.turn(true)
 	u.redirect(d)
-	return pause{length: least + jitter(min(d.spread, hintMax)), least: least}
+	wait := jitter(min(d.spread, hintMax))
+	if !r.proven() { // one that drains whoever comes is not well
+		wait = max(wait, u.backOff())
+	}
+	return pause{length: least + wait, least: least}
 }
 
 // chosen is the part of a pause that the gateway itself decides.
