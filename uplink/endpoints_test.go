@@ -93,6 +93,27 @@ func TestBackToTheFirst(t *testing.T) {
 	})
 }
 
+// While it is connected to another address than the first, it looks whether
+// that one answers again, of which the status of the session tells nothing.
+func TestLooksForTheFirst(t *testing.T) {
+	inWorld(t, func(w *world, o *uplink.Options) { w.another(o, second) }, func(w *world) {
+		w.net.Refuse(address, true)
+		w.isAt(time.Minute, second)
+		dials := w.net.Dials()
+		w.pass(46 * time.Minute)
+		if n, s := w.net.Dials()-dials, w.up.Status(); n != 1 || s.State != uplink.Online || s.Stage != "" {
+			t.Errorf("looked %d times: %+v", n, s)
+		}
+		w.net.Refuse(address, false)
+		w.pass(46 * time.Minute)
+		w.isAt(time.Minute, "cloud.test")
+		w.pass(10 * time.Hour)
+		if n := w.net.Dials() - dials; n > 6 {
+			t.Errorf("dialled %d times after it was back", n)
+		}
+	})
+}
+
 // An address that wants to be left alone is, while the others are tried; so is
 // one that refuses the credential.
 func TestAnAddressThatAsksToBeLeftAlone(t *testing.T) {

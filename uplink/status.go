@@ -108,5 +108,12 @@ func trying(s State) bool { return s == Waiting || s == Connecting }
 
 func connected(s State) bool { return s == Online || s == Paused || s == Draining }
 
-// at tells how far connecting has come.
-func (u *Uplink) at(stage string) { u.set(func(s *Status) { s.Stage = stage }) }
+// at tells how far connecting has come. What is dialled beside a session, to
+// look whether another address answers, is no part of that.
+func (u *Uplink) at(stage string) {
+	u.set(func(s *Status) {
+		if !connected(s.State) {
+			s.Stage = stage
+		}
+	})
+}
