@@ -12,8 +12,10 @@ import (
 
 // maxEpochs is how many epochs a session begins with; above it the oldest are
 // dropped that the gateway no longer names. Within the session the state may
-// grow to mostEpochs. Every record carries the whole state in a header, and
-// NATS takes 64 KiB of headers.
+// grow to mostEpochs, and opening the next one adds at most the 256 of hello:
+// so many unfinished ones there may be. Every record carries the whole state in
+// a header, and NATS takes 64 KiB of headers; an unfinished epoch needs at most
+// 55 bytes, an ended one 63.
 const (
 	maxEpochs  = 512
 	mostEpochs = maxEpochs + 256
@@ -209,13 +211,15 @@ func (s state) opened(h *wire.Hello) state {
 		}
 		kept = append(kept, e)
 	}
-	// Too many: first those that ended, then those that the gateway no longer
-	// knows, then those of one that never ends any; the oldest of each.
+	// Too many: first those of which the log holds nothing, then those that
+	// ended, then those that the gateway no longer knows, the oldest of each.
+	// One that is unfinished stays: were it forgotten, what comes of it again
+	// would be stored again.
 	surplus := len(kept) - maxEpochs
 	for _, goes := range []func(epochState) bool{
+		func(e epochState) bool { return e.upto == 0 && e.end == endNone },
 		epochState.done,
 		func(e epochState) bool { return e.end == endUnlisted },
-		func(epochState) bool { return true },
 	} {
 		kept = slices.DeleteFunc(kept, func(e epochState) bool {
 			drop := surplus > 0 && !named[e.id] && goes(e)
