@@ -121,7 +121,7 @@ func (a *commandAPI) post(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, commandBody))
 	if err != nil {
-		deny(w, http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("a command has at most %d bytes", commandBody))
+		denyBody(w, err, fmt.Sprintf("a command has at most %d bytes", commandBody))
 		return
 	}
 	d, err := parseCommand(body, id, time.Now())

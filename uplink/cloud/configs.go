@@ -169,7 +169,7 @@ func (a *commandAPI) putConfig(w http.ResponseWriter, r *http.Request) {
 	}
 	doc, err := io.ReadAll(http.MaxBytesReader(w, r.Body, wire.MaxConfigDoc))
 	if err != nil {
-		deny(w, http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("a configuration has at most %d bytes", wire.MaxConfigDoc))
+		denyBody(w, err, fmt.Sprintf("a configuration has at most %d bytes", wire.MaxConfigDoc))
 		return
 	}
 	confirm := 0

@@ -97,7 +97,9 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request, id string) (gran
 
 func readEnrollment(w http.ResponseWriter, r *http.Request) (q enrollment, err error) {
 	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, enrollMost))
-	if err := body.Decode(&q); err != nil {
+	if err := body.Decode(&q); isTimeout(err) {
+		return q, errSlowBody
+	} else if err != nil {
 		return q, fmt.Errorf("%w: not the JSON that is wanted", errRequest) // err may repeat the token
 	}
 	return q, nil
@@ -111,6 +113,10 @@ func answer(w http.ResponseWriter, g grant) {
 
 // denyGrant tells what is wrong.
 func (s *Server) denyGrant(w http.ResponseWriter, r *http.Request, from *address, err error) {
+	if errors.Is(err, errSlowBody) {
+		deny(w, http.StatusRequestTimeout, "too_slow", err.Error())
+		return
+	}
 	if errors.Is(err, errRequest) {
 		deny(w, http.StatusBadRequest, "request", err.Error())
 		return

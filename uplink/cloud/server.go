@@ -128,7 +128,10 @@ func New(opt Options) *Server {
 }
 
 // ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	timeBody(w, r)
+	s.mux.ServeHTTP(w, r)
+}
 
 // Serve answers requests on ln with TLS, which it closes, until ctx is done:
 // then it takes no more connections, asks the gateways to come back later, each
