@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
@@ -18,6 +20,7 @@ const (
 	commandBody = 32 << 10 // bytes of a request
 	defaultTTL  = time.Minute
 	waitMost    = 30 * time.Second
+	leaseMost   = math.MaxInt64 / 1_000_000 // ms; as many as a gateway can count
 )
 
 // serveCommands adds the operator's API for commands and configurations, where
@@ -84,10 +87,12 @@ func parseCommand(body []byte, gatewayID string, now time.Time) (commandDoc, err
 		}
 	}
 	switch {
-	case q.LeaseMS < 0:
-		return commandDoc{}, fmt.Errorf("lease_ms is %d, must not be negative", q.LeaseMS)
-	case len(q.Args) > wire.MaxEventBody:
-		return commandDoc{}, fmt.Errorf("args have %d bytes, at most %d are allowed", len(q.Args), wire.MaxEventBody)
+	case q.LeaseMS < 0, q.LeaseMS > leaseMost:
+		return commandDoc{}, fmt.Errorf("lease_ms is %d, must be 0 to %d", q.LeaseMS, leaseMost)
+	}
+	// What no gateway can read must not wait, and be refused in every session.
+	if err := wire.ValidBody(q.Args); err != nil {
+		return commandDoc{}, fmt.Errorf("args: %w", err)
 	}
 	now = now.UTC().Truncate(time.Millisecond)
 	return commandDoc{
@@ -156,6 +161,10 @@ func (a *commandAPI) place(ctx context.Context, d commandDoc) (commandDoc, error
 	if err != nil {
 		return d, err
 	}
+	pending = slices.DeleteFunc(pending, func(p commandDoc) bool {
+		p = p.shown(time.Now())
+		return p.final() || p.ID == d.ID
+	})
 	if len(pending) >= commandsPending {
 		return d, &refusal{http.StatusTooManyRequests, "too_many", fmt.Sprintf("%d commands of this gateway wait already", len(pending))}
 	}

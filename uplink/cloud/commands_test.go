@@ -350,6 +350,9 @@ func TestBodiesThatAreNoCommand(t *testing.T) {
 		`{"id":"c","device_id":"pump","action":"set","lease_ms":-1}`:                                "lease_ms",
 		`{"id":"c","device_id":"pump","action":"set","value":"on"}`:                                 "value",
 		`{"id":"c","device_id":"pump","action":"set","args":"` + strings.Repeat("x", 17<<10) + `"}`: "args",
+		`{"id":"c","device_id":"pump","action":"set","args":{"a":1,"a":2}}`:                         "args",
+		`{"id":"c","device_id":"pump","action":"set","args":[[[[[[[[1]]]]]]]]}`:                     "args",
+		`{"id":"c","device_id":"pump","action":"set","lease_ms":9223372036855}`:                     "lease_ms",
 		strings.Repeat(" ", 33<<10):                                                                 "bytes",
 	} {
 		status, text := ask(s, s.http, "POST", "/v1/gateways/"+s.id+"/commands", body)
