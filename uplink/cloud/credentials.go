@@ -85,7 +85,9 @@ func (c Credentials) Add(id string) (token string, err error) {
 	return tokenPrefix + id + "_" + secret, nil
 }
 
-// Remove takes a gateway's credential away. Its readings stay in the log.
+// Remove takes a gateway's credential away, and the one-time tokens by which it
+// would get another: the answer to one that was used may be asked for again for
+// a while. Its readings stay in the log.
 func (c Credentials) Remove(id string) error {
 	if !gateway.ValidID(id) {
 		return fmt.Errorf("%w: %q", ErrUnknownGateway, id)
@@ -93,12 +95,13 @@ func (c Credentials) Remove(id string) error {
 	if _, _, err := c.get(id); err != nil {
 		return err
 	}
+	tokens := c.removeOnce(id) // before: they make a credential where there is none
 	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
 	defer cancel()
 	if err := c.shelf().Delete(ctx, keyOf(id)); err != nil {
 		return fmt.Errorf("remove credential of %s: %w", id, err)
 	}
-	return nil
+	return tokens
 }
 
 // List gives every credential, in the order of their ids.

@@ -124,6 +124,22 @@ func (c Credentials) sweep() {
 	}
 }
 
+// removeOnce takes away every one-time token of a gateway.
+func (c Credentials) removeOnce(id string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
+	defer cancel()
+	for doc, err := range c.shelf().List(ctx, "token") {
+		var o once
+		if err == nil && json.Unmarshal(doc.Body, &o) == nil && o.GatewayID == id {
+			err = c.shelf().Delete(ctx, doc.Key)
+		}
+		if err != nil {
+			return fmt.Errorf("remove one-time tokens of %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
 // An issuer makes certificates of gateways; nil: nobody does.
 type issuer func(id string, csr *x509.CertificateRequest) (certPEM []byte, err error)
 

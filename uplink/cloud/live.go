@@ -128,6 +128,11 @@ func parseFilter(q url.Values) (*liveFilter, error) {
 		if len(list) > maxFilter {
 			return nil, errors.New("a filter has more than 256 words")
 		}
+		for _, word := range list {
+			if !gateway.ValidID(word) {
+				return nil, fmt.Errorf("%.80q can be no gateway, device or quantity: 1 to 64 of A-Z a-z 0-9 _ -", word)
+			}
+		}
 	}
 	return f, nil
 }

@@ -78,6 +78,39 @@ func TestRedeemTenMinutes(t *testing.T) {
 	})
 }
 
+// Who was removed does not come back with the one-time token that it had, used
+// or not; those of others stay.
+func TestRemovedWithItsTokens(t *testing.T) {
+	for _, c := range []Credentials{{Shelf: &memShelf{}}, {Dir: t.TempDir()}} {
+		var tokens []string
+		for _, id := range []string{"g", "g", "h"} {
+			token, err := c.AddOnce(id, time.Hour)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tokens = append(tokens, token)
+		}
+		used := enrollment{Token: tokens[0], InstallID: "0a"}
+		if _, err := c.redeem(used, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Remove("g"); err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range []enrollment{used, {Token: tokens[1]}} {
+			if g, err := c.redeem(q, nil); !errors.Is(err, ErrCredential) {
+				t.Errorf("a removed gateway is let in again: %+v, %v", g.GatewayID, err)
+			}
+		}
+		if _, err := c.read("g"); !errors.Is(err, ErrUnknownGateway) {
+			t.Errorf("afterwards: %v", err)
+		}
+		if _, err := c.redeem(enrollment{Token: tokens[2]}, nil); err != nil {
+			t.Errorf("another gateway: %v", err)
+		}
+	}
+}
+
 // The trail folds what repeats, keeps a bounded number, and waits for nobody.
 func TestTrailIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
