@@ -109,3 +109,23 @@ func TestTwoBoardsAtTwoServers(t *testing.T) {
 		}
 	})
 }
+
+// TestConflictElsewhereEndsOnlyItsOwn: that two boards fought at other servers
+// ends the session that it names, not one that opened since.
+func TestConflictElsewhereEndsOnlyItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, s := connect(t, &memLog{})
+		say(t, conn, &wire.Hello{GatewayID: "g"})
+		w := hear[*wire.Welcome](t, conn)
+		for _, gen := range []uint64{w.Gen - 1, w.Gen + 1} {
+			s.kicked("g", kick{Gen: gen, Conflict: true})
+		}
+		s.kicked("h", kick{Gen: w.Gen, Conflict: true})
+		say(t, conn, &wire.Ping{})
+		hear[*wire.Pong](t, conn)
+		s.kicked("g", kick{Gen: w.Gen, Conflict: true})
+		if code, _ := closeCode(t, conn); code != wire.CloseConflict {
+			t.Errorf("closed with %d", code)
+		}
+	})
+}

@@ -110,3 +110,34 @@ func TestStateForgetsWhatTheLedgerHas(t *testing.T) {
 		t.Errorf("of few epochs some were forgotten: %v, %v", got, err)
 	}
 }
+
+// TestStateForgetsNoMoreThanItMust: so many that ended stay at hand, of which
+// the ledger would have to be asked, and it is asked about few at a time; what
+// it says of an end must be that end.
+func TestStateForgetsNoMoreThanItMust(t *testing.T) {
+	var asked int
+	c := &chain{gatewayID: "g"}
+	var held state
+	for i := range 3 * forgetAtOnce {
+		held = held.with(epochState{id: gateway.NewEpochID(), upto: uint64(i), end: endClosed})
+	}
+	end := func(e epochState) ending { return e.end }
+	c.recall = func(_ context.Context, _ string, id gateway.EpochID) (epochState, bool, error) {
+		asked++
+		e := held.get(id)
+		e.end = end(e)
+		return e, true, nil
+	}
+	got, err := c.recalled(t.Context(), held, &wire.Hello{})
+	if err != nil || asked != forgetAtOnce || len(got.epochs) != 2*forgetAtOnce {
+		t.Errorf("asked %d times, %d are left, %v", asked, len(got.epochs), err)
+	}
+	few := state{epochs: held.epochs[:keepFinished+5]}
+	if got, err = c.recalled(t.Context(), few, &wire.Hello{}); err != nil || len(got.epochs) != keepFinished {
+		t.Errorf("of %d %d are left, %v", len(few.epochs), len(got.epochs), err)
+	}
+	end = func(epochState) ending { return endOpen }
+	if got, err = c.recalled(t.Context(), few, &wire.Hello{}); err != nil || len(got.epochs) != len(few.epochs) {
+		t.Errorf("of %d that the ledger knows by another end %d are left, %v", len(few.epochs), len(got.epochs), err)
+	}
+}

@@ -11,8 +11,7 @@ import (
 // It is guarded by the server's mu.
 type line struct {
 	upgrades  *rate.Limiter
-	session   *session  // nil when it is not connected
-	seen      time.Time // when it was heard last, before this session
+	session   *session // nil when it is not connected
 	takeovers []takeover
 }
 
@@ -84,9 +83,7 @@ func (s *Server) register(x *session) error {
 func (s *Server) unregister(x *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.lineLocked(x.gatewayID)
-	l.seen = time.UnixMilli(x.seen.Load())
-	if l.session == x {
+	if l := s.gateways[x.gatewayID]; l != nil && l.session == x {
 		l.session = nil
 	}
 }
