@@ -310,4 +310,7 @@ func TestLiveTakesNoMessages(t *testing.T) {
 	if _, _, err := l.conn.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseGoingAway) {
 		t.Errorf("at the end of the server: %v", err)
 	}
+	if n := s.server.Listening(); n != 0 {
+		t.Errorf("%d clients that have gone are still told of readings", n)
+	}
 }

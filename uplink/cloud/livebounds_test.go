@@ -1,0 +1,107 @@
+package cloud
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+)
+
+// A countingBus counts who listens.
+type countingBus struct {
+	memBus
+	begun, ended int
+}
+
+func (b *countingBus) On(string, func(string, []byte) []byte) (func(), error) {
+	b.begun++
+	return func() { b.ended++ }, nil
+}
+
+// A hub listens while somebody listens to it, and again for the next one.
+func TestHubListensWhileItIsListenedTo(t *testing.T) {
+	bus := &countingBus{}
+	h := newFeedHub(bus, slog.Default())
+	for n := 1; n <= 3; n++ {
+		c, err := h.subscribe(liveFilter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.sweep(time.Now())
+		if bus.begun != n || bus.ended != n-1 {
+			t.Fatalf("with client %d: listened %d times, ended %d", n, bus.begun, bus.ended)
+		}
+		h.unsubscribe(c)
+		h.sweep(time.Now())
+		h.sweep(time.Now())
+		if bus.ended != n {
+			t.Fatalf("after client %d: listened %d times, ended %d", n, bus.begun, bus.ended)
+		}
+	}
+}
+
+// What a client has taken is not counted for it any more.
+func TestTakenIsForgotten(t *testing.T) {
+	h := newFeedHub(nil, slog.Default())
+	c, err := h.subscribe(liveFilter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tellValues(t, h, 1, 3)
+	h.tell("g")
+	texts, _, news, _ := h.take(c, nil)
+	if len(texts) != 3 || len(news) != 1 {
+		t.Fatalf("%d readings and news of %q", len(texts), news)
+	}
+	if texts, _, news, _ := h.take(c, nil); len(texts)+len(news)+len(c.counts) != 0 {
+		t.Errorf("taken again: %d readings, news of %q, %d series counted", len(texts), news, len(c.counts))
+	}
+}
+
+// As many clients as there may be, and one more for each that goes; none once
+// the server stops.
+func TestLiveClientsAreCounted(t *testing.T) {
+	s := New(Options{Log: &memLog{}})
+	for n := range maxLiveClients + 2 {
+		if got := s.admitLive(); got != (n < maxLiveClients) {
+			t.Fatalf("client %d: %v", n+1, got)
+		}
+	}
+	s.dismissLive()
+	if !s.admitLive() || s.admitLive() {
+		t.Error("for one that went not one comes in")
+	}
+	for range maxLiveClients {
+		s.dismissLive()
+	}
+	s.Close()
+	if s.admitLive() {
+		t.Error("let in by a server that stops")
+	}
+}
+
+// Without a shelf tickets lie in memory: each is good once, and they are few.
+func TestTicketsInMemory(t *testing.T) {
+	s := &tickets{open: map[string]time.Time{}}
+	ticket, err := s.issue(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.redeem(t.Context(), ticket) || s.redeem(t.Context(), ticket) {
+		t.Error("a ticket is not good exactly once")
+	}
+	for range 2 * maxTickets {
+		if _, err := s.issue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(s.open) > maxTickets {
+		t.Errorf("%d tickets are kept", len(s.open))
+	}
+}
+
+// Listening gives how many live clients are told of readings.
+func (s *Server) Listening() int {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	return len(s.hub.clients)
+}
