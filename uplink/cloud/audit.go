@@ -30,7 +30,7 @@ type AuditEntry struct {
 	Event    string            `json:"event"`
 	Gateway  string            `json:"gateway_id,omitempty"`
 	Sentence string            `json:"sentence"`
-	Count    int               `json:"count,omitempty"` // how often, if folded
+	Count    int               `json:"count,omitempty"` // how often it came since the last such entry, if folded
 	Details  map[string]string `json:"details,omitempty"`
 }
 
@@ -57,6 +57,7 @@ type trail struct {
 type folded struct {
 	until time.Time
 	count int
+	last  AuditEntry // of those
 }
 
 func newTrail(shelf Shelf, log *slog.Logger) *trail {
@@ -95,7 +96,7 @@ func (t *trail) add(e AuditEntry) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if f := t.same[key]; f != nil && e.At.Before(f.until) {
-		f.count++
+		f.count, f.last = f.count+1, e
 		return false
 	} else if f != nil {
 		e.Count = f.count
@@ -130,6 +131,23 @@ func (t *trail) forgetLocked(at time.Time) {
 	}
 }
 
+// unfold has written what came again before now, and not since: how often it
+// did is an entry too.
+func (t *trail) unfold(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, f := range t.same {
+		if now.Before(f.until) {
+			continue
+		}
+		delete(t.same, key)
+		if f.count > 0 {
+			f.last.Count = f.count
+			t.queueLocked(f.last)
+		}
+	}
+}
+
 // run writes until ctx is done, and then what is queued.
 func (t *trail) run(ctx context.Context) {
 	look := time.NewTicker(notesEvery)
@@ -139,9 +157,11 @@ func (t *trail) run(ctx context.Context) {
 		select {
 		case e := <-t.queue:
 			t.write(e)
-		case <-look.C:
+		case now := <-look.C:
+			t.unfold(now)
 			t.takeNotes(ctx)
 		case <-ctx.Done():
+			t.unfold(time.Now().Add(auditFold))
 			for len(t.queue) > 0 {
 				t.write(<-t.queue)
 			}

@@ -1,8 +1,13 @@
 package cloud
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,6 +146,51 @@ func TestTrailIsBounded(t *testing.T) {
 		}
 		if n := len(shelf.docs); n > auditKept+auditSlack+1 || n < auditKept {
 			t.Errorf("%d entries are kept", n)
+		}
+	})
+}
+
+// What repeats is folded, but how often it came is told, also if it never comes
+// again, and when the server ends.
+func TestFoldedIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shelf := &memShelf{}
+		s := New(Options{Shelf: shelf, Log: &memLog{}, Logger: slog.New(slog.DiscardHandler)})
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { s.trail.run(ctx) })
+		counts := func() (list []int) {
+			synctest.Wait()
+			for doc, err := range shelf.List(t.Context(), "audit") {
+				var e AuditEntry
+				if err != nil || json.Unmarshal(doc.Body, &e) != nil {
+					t.Fatal(err)
+				}
+				list = append(list, e.Count)
+			}
+			slices.Sort(list)
+			return list
+		}
+		say := func(times int) {
+			for range times {
+				s.audit("enrolled", "g", "a gateway was enrolled", "remote", "192.0.2.1:1")
+			}
+		}
+		say(1)
+		time.Sleep(10 * auditFold)
+		if got := counts(); !slices.Equal(got, []int{0}) {
+			t.Errorf("entries of one: %v", got)
+		}
+		say(3)
+		time.Sleep(10 * auditFold)
+		if got := counts(); !slices.Equal(got, []int{0, 0, 2}) {
+			t.Errorf("entries of one and three: %v", got)
+		}
+		say(2)
+		stop()
+		running.Wait()
+		if got := counts(); !slices.Equal(got, []int{0, 0, 0, 1, 2}) {
+			t.Errorf("entries at the end: %v", got)
 		}
 	})
 }
