@@ -134,14 +134,16 @@ func (a *commandAPI) post(w http.ResponseWriter, r *http.Request) {
 		deny(w, http.StatusBadRequest, "bad_request", err.Error())
 		return
 	}
+	cid := d.ID
 	d, err = a.place(r.Context(), d)
 	var refused *refusal
 	switch {
 	case errors.As(err, &refused):
 		deny(w, refused.status, refused.code, refused.message)
 		return
-	case err != nil:
-		a.unavailable(w, err)
+	case err != nil: // it may be on its way all the same: under another id it would act twice
+		a.log.Error("cannot keep a command", "id", cid, "error", err)
+		deny(w, http.StatusServiceUnavailable, "storage", fmt.Sprintf("commands cannot be kept at the moment; post it again with the id %s, so that it acts once", cid))
 		return
 	}
 	a.answer(w, r, a.await(r.Context(), d, wait))
@@ -309,8 +311,8 @@ func (a *commandAPI) unknown(w http.ResponseWriter, err error, message string) {
 }
 
 func (a *commandAPI) unavailable(w http.ResponseWriter, err error) {
-	a.log.Error("cannot read or keep commands", "error", err)
-	deny(w, http.StatusServiceUnavailable, "storage", "commands cannot be kept at the moment; post the same id again")
+	a.log.Error("cannot read or keep commands or configurations", "error", err)
+	deny(w, http.StatusServiceUnavailable, "storage", "commands and configurations cannot be read or kept at the moment; ask again later")
 }
 
 // waitOf reads ?wait=, such as 10s.
