@@ -215,6 +215,35 @@ func TestWaitingCommandsOverRestarts(t *testing.T) {
 	}
 }
 
+// A command of an earlier boot whose receipt has no wall time, and whose
+// expires lies far ahead, still does not outlive its TTL: that began, at the
+// latest, with this boot.
+func TestFarExpiresDoesNotLengthenTheTTLOverAReboot(t *testing.T) {
+	onBench(t, func(b *bench) {
+		b.clock.Set(time.Now(), gateway.ClockRTC, 0)
+		time.Sleep(2 * time.Second)
+		b.plant.will(func(string) (time.Duration, error) { return 20 * time.Minute, nil })
+		waits := pump("waits", 10*time.Minute)
+		waits.Expires = time.Now().Add(24 * time.Hour)
+		b.give(pump("first", time.Minute))
+		b.give(waits)
+		b.want("waits", accepted)
+		b.stop()
+		if err := b.s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b.clock = clock.NewFake(gateway.BootID{2})
+		b.clock.Set(time.Now(), gateway.ClockRTC, 0)
+		b.forget()
+		b.open()
+		b.give(pump("busy", time.Minute)) // its device is busy until the TTL is over
+		b.clock.Set(time.Now(), gateway.ClockNTP, 0)
+		time.Sleep(time.Hour)
+		b.want("waits", expired)
+		b.wantActed("first", "busy")
+	})
+}
+
 // What ran when the gateway stopped is unknown, if it was broken off.
 func TestBrokenOffIsUnknown(t *testing.T) {
 	onBench(t, func(b *bench) {

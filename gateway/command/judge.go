@@ -71,6 +71,6 @@ func (d *Door) revive(e *entry) (proven, expired bool) {
 		return false, false
 	}
 	left := end.Sub(a.Wall(now)) - a.Error
-	e.expiry = now.Add(left)
+	e.expiry = min(now.Add(left), gateway.Stamp(0).Add(e.TTL)) // a far Expires does not lengthen the TTL
 	return left > 0, left <= 0
 }
