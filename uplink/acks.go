@@ -29,12 +29,12 @@ func (s *session) take(acks []wire.EpochAck) error {
 	return nil
 }
 
-// acked takes an ack of one epoch. One that goes back behind what is under way
-// counts as a refusal, until the epoch gets further than it ever was: a cloud
-// that goes up and down would be sent the same for ever.
+// acked takes an ack of one epoch. One that goes back counts as a refusal,
+// until the epoch gets further than it ever was: a cloud that goes up and down
+// would be sent the same for ever.
 func (s *session) acked(st gateway.EpochState, p position) error {
 	t := s.tracks[st.ID]
-	back := t != nil && p.upto < t.cloud.upto && len(t.flights) > 0
+	back := t != nil && (p.upto < t.cloud.upto || t.cloud.done && !p.done)
 	if err := s.note(st, p); err != nil {
 		return err
 	}

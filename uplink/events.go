@@ -55,7 +55,13 @@ func (s *session) takeEvents() (arrival <-chan struct{}) {
 	}
 	ev := &next[0]
 	s.events.after = ev.Name
-	data, err := s.codec.Encode(wireEvent(ev))
+	m := wireEvent(ev)
+	data, err := s.codec.Encode(m)
+	if err == nil && len(data) > s.maxMsg {
+		s.u.o.Log.Warn("an event is longer than the cloud's messages may be; it goes without its body", "kind", ev.Kind, "bytes", len(data), "most", s.maxMsg)
+		m.Body = json.RawMessage(unsent)
+		data, err = s.codec.Encode(m)
+	}
 	if err != nil {
 		s.u.o.Log.Error("an event cannot be encoded and is not sent", "kind", ev.Kind, "error", err)
 		return nil
@@ -64,12 +70,16 @@ func (s *session) takeEvents() (arrival <-chan struct{}) {
 	return nil
 }
 
+// unsent stands in the place of a body that the cloud would not take, or that
+// makes a message longer than the cloud allows.
+const unsent = `{"error":"this body cannot be sent; it is in the gateway's store"}`
+
 // wireEvent puts an event on the wire. A body that no cloud would take stays
 // here; that it was there is said.
 func wireEvent(ev *gateway.Event) *wire.Event {
 	body := ev.Body
 	if wire.ValidBody(body) != nil {
-		body = json.RawMessage(`{"error":"this body cannot be sent; it is in the gateway's store"}`)
+		body = json.RawMessage(unsent)
 	}
 	return &wire.Event{
 		Epoch: ev.Epoch, Seq: ev.Seq, Kind: ev.Kind, At: int64(ev.At), Device: ev.Device,

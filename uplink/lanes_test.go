@@ -323,3 +323,18 @@ func TestPackedLive(t *testing.T) {
 		}
 	})
 }
+
+// An event that is longer than a message of this cloud may be goes without its
+// body: sent as it is it would end every session, and with them the readings.
+func TestEventLongerThanAMessage(t *testing.T) {
+	inWorld(t, func(w *world, o *uplink.Options) {
+		w.cloud.Welcome.Lim.Msg = wire.MinMessage
+		w.store.AddEvent(gateway.EventAlarm, `"`+strings.Repeat("x", 8<<10)+`"`)
+		w.store.AddEvent(gateway.EventAlarm, "2")
+	}, func(w *world) {
+		w.until(time.Minute, "both events", func() bool { return len(w.cloud.Events()) == 2 })
+		if all := w.cloud.Events(); len(all[0].Body) > 100 || string(all[1].Body) != "2" {
+			t.Errorf("the bodies are %.100s and %s", all[0].Body, all[1].Body)
+		}
+	})
+}

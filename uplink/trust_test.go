@@ -65,6 +65,35 @@ func TestAcksThatGoUpAndDown(t *testing.T) {
 	})
 }
 
+// The same where nothing is on the way when it loses it: the readings, or only
+// the end of the epoch.
+func TestAcksThatGoUpAndDownBetweenUpdates(t *testing.T) {
+	for _, lost := range []uint64{0, 10} {
+		var got func() []wire.Update
+		inWorld(t, func(w *world, o *uplink.Options) {
+			w.store.Append(10)
+			w.store.Reopen(true)
+			w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
+				time.Sleep(time.Millisecond) // virtual
+				if m.End != nil {
+					p.Send(&wire.Ack{Epochs: []wire.EpochAck{{Epoch: m.Epoch, Upto: 10, Done: true}}})
+					p.Send(&wire.Ack{Epochs: []wire.EpochAck{{Epoch: m.Epoch, Upto: lost}}})
+				} else {
+					p.Send(&wire.Ack{Epochs: []wire.EpochAck{{Epoch: m.Epoch, Upto: 10}}})
+				}
+				return true
+			}
+			got = w.updates()
+		}, func(w *world) {
+			w.until(2*time.Minute, "told", func() bool { return strings.Contains(w.up.Status().LastError, "its acks go back") })
+			w.pass(time.Minute)
+			if n := len(got()); n > 1000 {
+				t.Errorf("lost back to %d: %d updates", lost, n)
+			}
+		})
+	}
+}
+
 // Acks of readings that never were in an epoch that ended orderly.
 func TestMoreThanAnOrderlyEndHas(t *testing.T) {
 	inWorld(t, func(w *world, o *uplink.Options) {
