@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -36,68 +35,6 @@ func TestMain(m *testing.M) {
 	}
 	natstest.Main()
 	os.Exit(m.Run())
-}
-
-// answerWithin bounds every wait; it only ends tests that fail.
-const answerWithin = 30 * time.Second
-
-// A process is a running fieldgate-cloud.
-type process struct {
-	t     *testing.T
-	cmd   *exec.Cmd
-	state string
-	addr  string
-	lines []string // its log; complete after wait
-	ended chan struct{}
-}
-
-func start(t *testing.T, state string, args ...string) *process {
-	t.Helper()
-	return launch(t, state, exec.CommandContext(t.Context(), os.Args[0]), args...)
-}
-
-// launch starts the program with a command that lacks its arguments.
-func launch(t *testing.T, state string, cmd *exec.Cmd, args ...string) *process {
-	t.Helper()
-	p := &process{t: t, cmd: cmd, state: state, ended: make(chan struct{})}
-	p.cmd.Args = append(p.cmd.Args, append([]string{"run", "--state", state, "--listen", "127.0.0.1:0"}, args...)...)
-	p.cmd.Env = append(os.Environ(), asProgram+"=1")
-	stderr, err := p.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	listening := make(chan string, 1)
-	go func() {
-		defer close(p.ended)
-		defer close(listening)
-		re := regexp.MustCompile(`listening on ([0-9.:]+)`)
-		for sc := bufio.NewScanner(stderr); sc.Scan(); {
-			p.lines = append(p.lines, sc.Text())
-			if m := re.FindStringSubmatch(sc.Text()); m != nil {
-				listening <- m[1]
-			}
-		}
-	}()
-	addr, ok := <-listening
-	if !ok {
-		t.Fatalf("it did not start: %s", p.lines)
-	}
-	p.addr = addr
-	return p
-}
-
-// end sends a signal and gives the exit code.
-func (p *process) end(sig syscall.Signal) int {
-	p.t.Helper()
-	if err := p.cmd.Process.Signal(sig); err != nil {
-		p.t.Fatal(err)
-	}
-	<-p.ended
-	_ = p.cmd.Wait()
-	return p.cmd.ProcessState.ExitCode()
 }
 
 // do runs a command to its end.
@@ -132,7 +69,9 @@ func (p *process) get(path string, header http.Header) *http.Response {
 	p.t.Helper()
 	tr := &http.Transport{TLSClientConfig: p.trust()}
 	p.t.Cleanup(tr.CloseIdleConnections)
-	req, err := http.NewRequestWithContext(p.t.Context(), "GET", "https://"+p.addr+path, nil)
+	ctx, cancel := context.WithTimeout(p.t.Context(), answerWithin) // of the body too
+	p.t.Cleanup(cancel)
+	req, err := http.NewRequestWithContext(ctx, "GET", "https://"+p.addr+path, nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -392,7 +331,7 @@ func TestDiskThatFails(t *testing.T) {
 	e := gateway.NewEpochID()
 	p := start(t, state)
 	p.end(syscall.SIGTERM)
-	p = launch(t, state, exec.CommandContext(t.Context(), "sh", "-c", `ulimit -f 512 && exec "$0" "$@"`, os.Args[0]))
+	p = launch(t, state, exec.Command("sh", "-c", `ulimit -f 512 && exec "$0" "$@"`, os.Args[0]))
 	conn, _ := p.open(token, "g", e)
 	acked := uint64(0)
 	told := false
