@@ -55,3 +55,29 @@ func TestSilentCloudWithAHugeWindow(t *testing.T) {
 		}
 	})
 }
+
+// A cloud that drains and then is silent is left when the time for the answers
+// is over, as is one that is silent when the gateway stops.
+func TestSilentCloudAtTheEnd(t *testing.T) {
+	for _, drains := range []bool{true, false} {
+		inWorld(t, func(w *world, o *uplink.Options) {
+			w.cloud.OnUpdate = func(p *uplinktest.Peer, _ *wire.Update) bool {
+				if drains {
+					p.Send(&wire.Drain{AfterMS: 600_000})
+				}
+				return true
+			}
+		}, func(w *world) {
+			w.online()
+			w.store.Append(10)
+			w.pass(100 * time.Millisecond)
+			if !drains {
+				w.stop()
+			}
+			w.pass(8 * time.Second)
+			if s := w.up.Status().State; drains && s != uplink.Waiting || !drains && s != uplink.Off {
+				t.Errorf("drains %v: it is still %s", drains, s)
+			}
+		})
+	}
+}
