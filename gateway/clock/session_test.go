@@ -30,6 +30,9 @@ func TestSessionTimeBetweenNothingAndNTP(t *testing.T) {
 		wall := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 		offset := truth(f, wall)
 		f.SessionTime(offset, 20*time.Millisecond)
+		if a := f.Anchor(); a.Offset != offset {
+			t.Errorf("not used at once: %+v", a)
+		}
 		time.Sleep(2 * time.Second) // virtual
 		if a := f.Anchor(); a.Quality != gateway.ClockSession || a.Offset != offset || a.Error < 20*time.Millisecond {
 			t.Errorf("anchor %+v", a)
@@ -73,7 +76,7 @@ func TestSessionTimeThatJumps(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			return f.Anchor().Offset
 		}
-		for _, o := range []int64{offset + hour, offset, offset + hour, offset - hour, offset + hour, offset + hour} {
+		for _, o := range []int64{offset + hour, offset, offset + hour, offset, offset + hour, offset, offset + hour, offset - hour, offset + hour, offset + hour} {
 			if got := say(o); got != offset {
 				t.Fatalf("moved by %d µs", got-offset)
 			}

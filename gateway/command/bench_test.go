@@ -80,6 +80,14 @@ type card struct {
 	refuse  error
 	applied bool // although it is refused
 	slow    time.Duration
+	steps   int
+}
+
+// did counts the steps so far.
+func (c *card) did() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.steps
 }
 
 func (c *card) set(refuse error, applied bool, slow time.Duration) {
@@ -91,6 +99,7 @@ func (c *card) set(refuse error, applied bool, slow time.Duration) {
 func (c *card) Do(_ store.Step, act func() error) error {
 	c.mu.Lock()
 	refuse, applied, slow := c.refuse, c.applied, c.slow
+	c.steps++
 	c.mu.Unlock()
 	time.Sleep(slow)
 	if refuse != nil && !applied {

@@ -3,6 +3,8 @@ package command_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -104,6 +106,7 @@ func TestOrderAndBusyDevices(t *testing.T) {
 		b.give(seq("third", 4, time.Hour))
 		b.give(seq("second", 3, time.Hour))
 		b.give(seq("short", 2, time.Minute))
+		b.give(seq("last", 0, time.Hour)) // without a number: as it came
 		other := pump("other", time.Minute)
 		other.Device, other.Seq = "valve", 5
 		b.give(other)
@@ -112,7 +115,7 @@ func TestOrderAndBusyDevices(t *testing.T) {
 		time.Sleep(62 * time.Second)
 		b.want("short", accepted, expired)
 		time.Sleep(10 * time.Minute)
-		b.wantActed("long", "other", "second", "third")
+		b.wantActed("long", "other", "second", "third", "last")
 
 		b.plant.will(func(string) (time.Duration, error) { return time.Minute, nil })
 		for i := range 20 {
@@ -120,11 +123,11 @@ func TestOrderAndBusyDevices(t *testing.T) {
 			c.Device = fmt.Sprintf("valve-%d", i)
 			b.give(c)
 		}
-		if n := len(b.plant.did()) - 4; n != 8 {
+		if n := len(b.plant.did()) - 5; n != 8 {
 			t.Errorf("%d act at a time, want 8", n)
 		}
 		time.Sleep(5 * time.Minute)
-		if n := len(b.plant.did()) - 4; n != 20 {
+		if n := len(b.plant.did()) - 5; n != 20 {
 			t.Errorf("%d acted, want 20", n)
 		}
 	})
@@ -149,6 +152,11 @@ func TestCardThatTakesNoRecord(t *testing.T) {
 			b.want("c-1", running, done, done)
 			b.card.set(nil, false, 0)
 			time.Sleep(2 * time.Minute)
+			before := b.card.did()
+			time.Sleep(10 * time.Minute)
+			if n := b.card.did() - before; n > 20 {
+				t.Errorf("applied %v: %d steps on the card in ten minutes, when all is saved", applied, n)
+			}
 			b.reboot(2)
 			b.give(other)
 			b.give(pump("c-1", time.Minute))
@@ -173,18 +181,21 @@ func TestWaitingCommandsOverRestarts(t *testing.T) {
 		learned bool                 // the time becomes known a minute later
 		ttl     time.Duration
 		want    []gateway.CommandState
+		doubt   [2]time.Duration // bound on the error of the clock, in each boot
 	}{
-		{"same boot", 0, gateway.ClockNone, gateway.ClockNone, false, time.Hour, []gateway.CommandState{running, done}},
-		{"same boot, too late", 0, gateway.ClockNone, gateway.ClockNone, false, time.Minute, []gateway.CommandState{expired}},
-		{"reboot, time known", 2, gateway.ClockNTP, gateway.ClockNTP, false, time.Hour, []gateway.CommandState{running, done}},
-		{"reboot, time known, too late", 2, gateway.ClockNTP, gateway.ClockNTP, false, time.Minute, []gateway.CommandState{expired}},
-		{"reboot, time learned", 2, gateway.ClockNTP, gateway.ClockRTC, true, time.Hour, []gateway.CommandState{running, done}},
-		{"reboot, time never learned", 2, gateway.ClockNTP, gateway.ClockRTC, false, time.Hour, []gateway.CommandState{expired}},
-		{"reboot, time was not known", 2, gateway.ClockRTC, gateway.ClockNTP, false, time.Hour, []gateway.CommandState{expired}},
+		{"same boot", 0, gateway.ClockNone, gateway.ClockNone, false, time.Hour, []gateway.CommandState{running, done}, [2]time.Duration{}},
+		{"same boot, too late", 0, gateway.ClockNone, gateway.ClockNone, false, time.Minute, []gateway.CommandState{expired}, [2]time.Duration{}},
+		{"reboot, time known", 2, gateway.ClockNTP, gateway.ClockNTP, false, time.Hour, []gateway.CommandState{running, done}, [2]time.Duration{}},
+		{"reboot, time known, too late", 2, gateway.ClockNTP, gateway.ClockNTP, false, time.Minute, []gateway.CommandState{expired}, [2]time.Duration{}},
+		{"reboot, time learned", 2, gateway.ClockNTP, gateway.ClockRTC, true, time.Hour, []gateway.CommandState{running, done}, [2]time.Duration{}},
+		{"reboot, time never learned", 2, gateway.ClockNTP, gateway.ClockRTC, false, time.Hour, []gateway.CommandState{expired}, [2]time.Duration{}},
+		{"reboot, time was known badly", 2, gateway.ClockNTP, gateway.ClockNTP, false, time.Hour, []gateway.CommandState{expired}, [2]time.Duration{time.Hour, 0}},
+		{"reboot, time is known badly", 2, gateway.ClockNTP, gateway.ClockNTP, false, time.Hour, []gateway.CommandState{expired}, [2]time.Duration{0, time.Hour}},
+		{"reboot, time was not known", 2, gateway.ClockRTC, gateway.ClockNTP, false, time.Hour, []gateway.CommandState{expired}, [2]time.Duration{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			onBench(t, func(b *bench) {
-				b.clock.Set(time.Now(), c.before, 0)
+				b.clock.Set(time.Now(), c.before, c.doubt[0])
 				time.Sleep(2 * time.Second) // the clock is looked at once a second
 				b.plant.will(func(string) (time.Duration, error) { return 100 * time.Second, nil })
 				b.give(pump("first", time.Minute))
@@ -197,7 +208,7 @@ func TestWaitingCommandsOverRestarts(t *testing.T) {
 				if c.boot != 0 {
 					b.clock = clock.NewFake(gateway.BootID{c.boot})
 				}
-				b.clock.Set(time.Now(), c.after, 0)
+				b.clock.Set(time.Now(), c.after, c.doubt[1])
 				b.forget()
 				b.open()
 				time.Sleep(time.Minute)
@@ -279,6 +290,40 @@ func TestCommandThatIsNotKnown(t *testing.T) {
 		once.Again = false
 		b.give(once) // came late: it is settled
 		b.want("once", unknown, unknown)
+	})
+}
+
+// What was sent before may have acted, where the records were lost.
+func TestCommandOfLostRecords(t *testing.T) {
+	onBench(t, func(b *bench) {
+		b.give(pump("first", time.Minute))
+		b.close()
+		if err := os.Remove(filepath.Join(b.dir, "state.db")); err != nil {
+			t.Fatal(err)
+		}
+		b.forget()
+		b.open()
+		again := pump("first", time.Minute)
+		again.Again = true
+		b.give(again)
+		b.give(pump("new", time.Minute))
+		b.want("first", unknown)
+		b.wantActed("first", "new")
+	})
+}
+
+// A gateway that stops while the card takes its time does not begin to act.
+func TestStopWhileACommandIsRecorded(t *testing.T) {
+	onBench(t, func(b *bench) {
+		b.card.set(nil, false, 2*time.Second)
+		b.give(pump("c-1", time.Minute))
+		b.stop()
+		b.want("c-1", running, rejected)
+		b.wantActed()
+		if err := b.s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b.open()
 	})
 }
 

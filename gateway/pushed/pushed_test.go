@@ -355,3 +355,46 @@ func TestSessionOfTheRunBeforeProvesNothing(t *testing.T) {
 		}
 	})
 }
+
+// A configuration on trial that the cloud sends again goes on being tried; its
+// trial does not begin anew.
+func TestTrialIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := pushed.Open(filepath.Join(t.TempDir(), "config.json"), quiet)
+		k.Begin()
+		k.Use(pushed.Parts{Check: check, Tell: func(gateway.ConfigOutcome) {}})
+		k.Take(desire(1, "moves"))
+		if err := k.Run(t.Context()); !errors.Is(err, pushed.ErrRestart) {
+			t.Fatal(err)
+		}
+		k.Begin()
+		k.Use(pushed.Parts{Check: check, Tell: func(gateway.ConfigOutcome) {}, Confirm: true, Reachable: func(context.Context) bool { return false }})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		ended := make(chan error, 1)
+		go func() { ended <- k.Run(ctx) }()
+		k.Take(desire(1, "moves"))
+		synctest.Wait()
+		select {
+		case err := <-ended:
+			t.Errorf("it begins anew: %v", err)
+		default:
+			cancel()
+			<-ended
+		}
+	})
+}
+
+// What was in force before, wanted again while another is on trial, ends the
+// trial.
+func TestBackToWhatWasInForce(t *testing.T) {
+	onBoard(t, func(b *board) {
+		b.send(desire(1, "first"))
+		b.want("first", applied)
+		b.net.Store(false)
+		b.send(desire(2, "moves"))
+		b.want("moves")
+		b.send(desire(3, "first"))
+		b.want("first", applied)
+	})
+}

@@ -219,6 +219,14 @@ func TestEndedCertificateIsExchangedLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := New(Options{Dir: dir, Log: quiet})
+	for after, want := range map[time.Duration]bool{39 * time.Minute: false, 41 * time.Minute: true} {
+		if _, _, err := k.Show(); err != nil {
+			t.Fatal(err)
+		}
+		if body, err := k.Renew(start.Add(after), false); (body != nil) != want || err != nil {
+			t.Errorf("after %v of an hour: %s, %v", after, body, err)
+		}
+	}
 	for round := range 3 {
 		for try, want := range []bool{true, false} {
 			if _, cert, err := k.Show(); cert == nil || err != nil {
@@ -234,6 +242,65 @@ func TestEndedCertificateIsExchangedLater(t *testing.T) {
 				t.Fatalf("round %d: %s, %v", round, body, err)
 			} // the answer is lost
 		}
+	}
+}
+
+// Another program (fieldgate enroll) puts a credential in place while the daemon
+// runs: it is shown, whatever became of those before.
+func TestAnotherProgramWasHere(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, File)
+	k := New(Options{Dir: dir, Rotate: time.Hour, Log: quiet})
+	puts := func(tokens ...string) {
+		t.Helper()
+		c := contents{}
+		for _, one := range tokens {
+			c.Keys = append(c.Keys, key{Token: one, Issued: start})
+		}
+		if err := save(path, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wants := func(want string) {
+		t.Helper()
+		if token, _, err := k.Show(); token != want || err != nil {
+			t.Errorf("shows %q, %v, want %q", token, err, want)
+		}
+	}
+	puts("fg1_g_a", "fg1_g_b")
+	wants("fg1_g_b")
+	k.Refused()
+	wants("fg1_g_a") // the present one has its turn
+	puts("fg1_g_a", "fg1_g_c")
+	wants("fg1_g_c")
+	puts("fg1_g_a")
+	wants("fg1_g_a")
+	if body, err := k.Renew(start.Add(2*time.Hour), false); body == nil || err != nil {
+		t.Fatalf("%s, %v", body, err)
+	}
+	k.o.Dir = filepath.Join(dir, "gone")
+	if k.Renewed([]byte(`{"gateway_id":"g","token":"fg1_g_d"}`), start.Add(2*time.Hour)) == nil {
+		t.Error("took what it could not write")
+	}
+	k.o.Dir = dir
+	puts("fg1_g_e")
+	wants("fg1_g_e")
+}
+
+// A card that refuses the credential gets it when it works again.
+func TestCardThatRefusesTheCredential(t *testing.T) {
+	dir := t.TempDir()
+	k := New(Options{Dir: filepath.Join(dir, "gone"), Seed: func() (string, error) { return "fg1_g_a", nil }, Log: quiet})
+	for range 2 {
+		if token, _, err := k.Show(); token != "fg1_g_a" || err != nil {
+			t.Fatalf("%q, %v", token, err)
+		}
+		k.Accepted(start)
+	}
+	k.o.Dir = dir
+	k.Accepted(start)
+	if held, err := load(filepath.Join(dir, File)); err != nil || len(held.Keys) != 1 || held.Keys[0].Token != "fg1_g_a" {
+		t.Errorf("the card has %+v, %v", held, err)
 	}
 }
 
