@@ -39,6 +39,9 @@ var exits = map[gateway.CommandState]int{
 
 const exitUnderWay = 6
 
+// commandSent is the cloud's own word for a command that its gateway may have.
+const commandSent gateway.CommandState = "sent"
+
 // An outcome is an exit code other than 0, with its sentence.
 type outcome struct {
 	code     int
@@ -74,7 +77,7 @@ func (c sendCmd) Run(ctx context.Context, out *output) error {
 	for until := time.Now().Add(c.TTL + afterExpiry); c.Wait && !ended(now.State) && time.Now().Before(until); {
 		before := now.State
 		now = sentCommand{}
-		if err := api.do(ctx, http.MethodGet, path+"/"+id+"?wait="+longPoll.String(), nil, &now); err != nil {
+		if err := api.do(ctx, http.MethodGet, path+"/"+id+"?wait="+pollFor(until).String(), nil, &now); err != nil {
 			return fmt.Errorf("%w (the command is on its way; its id is %s)", err, id)
 		}
 		if now.State != before {
@@ -88,12 +91,28 @@ func (c sendCmd) Run(ctx context.Context, out *output) error {
 	if !c.Wait && !final || code == 0 {
 		return nil
 	}
-	return &outcome{code, fmt.Sprintf("%s of %s: %s", c.Action, c.Device, now)}
+	text := fmt.Sprintf("%s of %s: %s", c.Action, c.Device, now)
+	if !final {
+		text += notKnown[now.State] + ". Ask again when it has connected: GET " + path + "/" + id
+	}
+	return &outcome{code, text}
+}
+
+// notKnown says of the states that are not final what is known for certain.
+var notKnown = map[gateway.CommandState]string{
+	commandSent:             ": the gateway has not answered; it may have acted, and will not any more if it had not when the time was up",
+	gateway.CommandAccepted: ": the gateway has taken it, and has not said what became of it",
+	gateway.CommandRunning:  ": the gateway has begun, and has not said how it ended",
+}
+
+// pollFor is how long a request may wait for news, at most until then.
+func pollFor(until time.Time) time.Duration {
+	return max(0, min(longPoll, time.Until(until))).Truncate(time.Millisecond)
 }
 
 // ended tells whether the outcome is known; states that this version does not
 // know end the waiting too.
-func ended(s gateway.CommandState) bool { return s != "queued" && s != "sent" && s.Final() }
+func ended(s gateway.CommandState) bool { return s != "queued" && s != commandSent && s.Final() }
 
 func (s sentCommand) String() string {
 	text := string(s.State)

@@ -29,6 +29,7 @@ type book struct {
 	changed   map[gateway.BootID]bool // clocks
 	checked   bool                    // the log still has what the page says is the newest
 	joined    func(join)              // may be nil; told of every new join
+	happened  func(*wire.Event)       // may be nil; told of every event that is entered
 }
 
 // A page is what a book remembers of the chain.
@@ -307,6 +308,9 @@ func (b *book) enterBody(ctx context.Context, r Record) error {
 		e, ok := m.(*wire.Event)
 		if !ok {
 			return nil
+		}
+		if b.happened != nil {
+			b.happened(e)
 		}
 		return errors.Join(b.learn(ctx, []wire.Anchor{e.Anchor}), b.place(ctx, r, e))
 	}

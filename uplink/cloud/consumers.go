@@ -2,11 +2,13 @@ package cloud
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // useConsumers adds the parts that serve those who read: the ledger.
@@ -30,6 +32,7 @@ func (s *Server) useConsumers() {
 	}
 	if s.ledger = l; l != nil {
 		l.births = s.alarms.births
+		l.note = func(ctx context.Context, id string, e *wire.Event) error { return s.dispatch.fromLog(ctx, id, e) }
 	}
 	s.useConsumerFigures(l)
 	s.tickets = &tickets{shelf: s.opt.Shelf, open: map[string]time.Time{}}

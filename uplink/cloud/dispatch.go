@@ -26,9 +26,9 @@ const (
 // and their results to the shelf. Which server holds a session need not be
 // known: the one that does listens on the bus.
 //
-// If a server dies, what it knew is on the shelf: whoever opens the gateway's
-// next session sends what was not sent, sends again what may be, and asks for
-// the rest.
+// If a server dies, what it knew is on the shelf, and what it had stored in the
+// log, where the ledger reads it: whoever opens the gateway's next session sends
+// what was not sent, sends again what may be, and asks for the rest.
 type dispatch struct {
 	shelf commandShelf
 	bus   Bus
@@ -192,34 +192,23 @@ func (c *dispatch) heard(x *session, m wire.Message) {
 	}
 }
 
-// stored takes the event of either: certain, unless the server dies now; then
-// the gateway is asked in its next session.
+// stored takes the event of either. If the server dies before this is done,
+// the ledger finds it in the log: see fromLog.
 func (c *dispatch) stored(x *session, _ Record, m wire.Message) {
 	ev, ok := m.(*wire.Event)
-	switch {
-	case ok && ev.Kind == gateway.EventResult:
-		c.storedResult(x, ev)
-	case ok && ev.Kind == gateway.EventConfig:
-		var o gateway.ConfigOutcome
-		if err := json.Unmarshal(ev.Body, &o); err != nil || o.Hash == "" {
-			x.log.Warn("an event of a configuration makes no sense", "epoch", ev.Epoch, "seq", ev.Seq)
-			return
-		}
-		c.reported(x, &wire.Reported{Ver: o.Ver, Hash: o.Hash, State: string(o.State), Errors: o.Errors})
-	}
-}
-
-func (c *dispatch) storedResult(x *session, ev *wire.Event) {
-	var r gateway.CommandResult
-	if err := json.Unmarshal(ev.Body, &r); err != nil || !gateway.ValidID(r.ID) {
-		x.log.Warn("an event of a result makes no sense", "epoch", ev.Epoch, "seq", ev.Seq)
+	if !ok {
 		return
 	}
-	res := &wire.Result{ID: r.ID, State: r.State, Value: r.Value, Error: r.Error}
-	if !r.At.IsZero() {
-		res.At = wire.Time(r.At.UnixMicro())
+	switch said, err := saidBy(ev); said := said.(type) {
+	case *wire.Result:
+		c.result(x, said)
+	case *wire.Reported:
+		c.reported(x, said)
+	default:
+		if err != nil {
+			x.log.Warn("an event makes no sense", "kind", ev.Kind, "epoch", ev.Epoch, "seq", ev.Seq, "error", err)
+		}
 	}
-	c.result(x, res)
 }
 
 // result brings what a gateway says of a command to the shelf. Saying it again

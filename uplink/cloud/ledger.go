@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 const (
@@ -26,13 +27,21 @@ type ledger struct {
 	shelf  Shelf
 	logger *slog.Logger
 	pause  time.Duration
-	births func(gatewayID string, born []time.Time) // told of what was saved; may be nil
+	note   func(ctx context.Context, gatewayID string, e *wire.Event) error // told of results and reports, before it is saved that they were entered; may be nil
+	births func(gatewayID string, born []time.Time)                         // told of what was saved; may be nil
 
-	books map[string]*book // owned by the consumer
-	saved time.Time        // likewise
+	books  map[string]*book // owned by the consumer
+	saved  time.Time        // likewise
+	events []event          // of the batch; likewise
 
 	entered atomic.Uint64 // records
 	behind  atomic.Int64  // ms between when the newest entered record came and when it was entered
+}
+
+// An event is one of a gateway.
+type event struct {
+	gatewayID string
+	*wire.Event
 }
 
 // run consumes the feed until ctx is done.
@@ -55,7 +64,13 @@ func (l *ledger) take(ctx context.Context, batch []Entry) error {
 		}
 	}
 	touched := map[string]*book{}
+	l.events = l.events[:0]
 	err := l.enter(ctx, batch, touched)
+	for _, x := range l.events {
+		if err == nil && l.note != nil {
+			err = l.note(ctx, x.gatewayID, x.Event)
+		}
+	}
 	if err == nil {
 		var books []*book
 		for _, b := range touched {
@@ -90,6 +105,11 @@ func (l *ledger) enter(ctx context.Context, batch []Entry, touched map[string]*b
 		if b == nil {
 			b = newBook(e.GatewayID, l.log, l.shelf)
 			b.joined = func(j join) { l.tellJoin(e.GatewayID, j) }
+			b.happened = func(ev *wire.Event) {
+				if ev.Kind == gateway.EventResult || ev.Kind == gateway.EventConfig {
+					l.events = append(l.events, event{e.GatewayID, ev})
+				}
+			}
 			if err := b.open(ctx); err != nil {
 				return err
 			}

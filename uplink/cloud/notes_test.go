@@ -82,3 +82,16 @@ func TestNoteOnTheShelf(t *testing.T) {
 		t.Errorf("%d entries", n)
 	}
 }
+
+// What an operator does twice in a minute is two entries.
+func TestActsAreNotFolded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{Shelf: &memShelf{}, Log: &memLog{}, Logger: slog.New(slog.DiscardHandler)})
+		for _, name := range []string{"postgres", "archive"} {
+			s.auditAct("consumer_forgotten", "the log no longer waits for a consumer", "consumer", name, "remote", "192.0.2.1:1")
+		}
+		if a, b := <-s.trail.queue, <-s.trail.queue; a.Details["consumer"] != "postgres" || b.Details["consumer"] != "archive" || a.Count+b.Count != 0 {
+			t.Errorf("%+v, %+v", a, b)
+		}
+	})
+}
