@@ -38,6 +38,7 @@ type board struct {
 	dir     string // this board's card, sockets and console
 	sshPort int    // on the host's 127.0.0.1
 	webPort int    // on the host's 127.0.0.1, for the guest's port 8080
+	tlsPort int    // likewise, for 8443
 	exited  chan struct{}
 	qemu    *exec.Cmd // nil: powered off
 }
@@ -53,7 +54,7 @@ func newBoard(t *testing.T) *board {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &board{t: t, cache: cache, dir: dir, sshPort: freePort(t), webPort: freePort(t)}
+	b := &board{t: t, cache: cache, dir: dir, sshPort: freePort(t), webPort: freePort(t), tlsPort: freePort(t)}
 	t.Cleanup(func() {
 		if b.qemu != nil {
 			b.cut()
@@ -98,7 +99,7 @@ func (b *board) tryBoot(limit time.Duration) (time.Duration, bool) {
 		"-dtb", filepath.Join(b.cache, "bcm2837-rpi-3-b.dtb"), "-append", "console=ttyS1,115200 root=/dev/mmcblk0 rw panic=-1",
 		"-drive", "if=sd,format=raw,file="+b.path("sd.img"),
 		"-device", "usb-net,netdev=host", "-netdev", fmt.Sprintf(
-			"user,id=host,hostfwd=tcp:127.0.0.1:%d-:22,hostfwd=tcp:127.0.0.1:%d-:8080", b.sshPort, b.webPort),
+			"user,id=host,hostfwd=tcp:127.0.0.1:%d-:22,hostfwd=tcp:127.0.0.1:%d-:8080,hostfwd=tcp:127.0.0.1:%d-:8443", b.sshPort, b.webPort, b.tlsPort),
 		"-device", "tmp105,id=tank,bus=i2c-bus.1,address=0x48",
 		"-serial", "null", "-serial", "file:"+b.path("console"), // the console is the second UART
 		"-qmp", "unix:"+b.path("qmp")+",server=on,wait=off",

@@ -57,6 +57,7 @@ func TestPi(t *testing.T) {
 		{"bus taken away", s.bus},
 		{"level from outside", s.level},
 		{"power cuts", s.powerCuts},
+		{"its own cloud", s.ownCloud},
 	} {
 		if !t.Run(step.name, step.run) {
 			s.tell(t)
@@ -70,7 +71,7 @@ func (s *story) tell(t *testing.T) {
 	if s.board.qemu == nil {
 		return
 	}
-	journal, err := s.board.ssh(t.Context(), nil, "systemctl status --no-pager fieldgate; journalctl -u fieldgate -n 60 --no-pager")
+	journal, err := s.board.ssh(t.Context(), nil, "systemctl status --no-pager fieldgate; journalctl -u fieldgate -u fieldgate-cloud -n 60 --no-pager")
 	t.Logf("journal (%v):\n%s\nconsole:\n%s", err, journal, s.board.console())
 }
 
