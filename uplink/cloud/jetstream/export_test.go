@@ -67,3 +67,6 @@ func (l *Log) MoveTwice(ctx context.Context, name string, meanwhile func()) erro
 	meanwhile()
 	return errors.Join(err, c.putLocked(ctx, at))
 }
+
+// Healthy gives what is told of a server that says so of itself.
+func Healthy(ask func() string) error { return healthy(ask) }

@@ -26,6 +26,11 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
+const (
+	healthTries = 5
+	healthPause = 50 * time.Millisecond
+)
+
 // Options says where the log lies: in Dir, or on the servers of URL.
 type Options struct {
 	// Dir is the directory of the server inside this process, made with mode
@@ -128,10 +133,23 @@ func (l *Log) Broken() error {
 	if l.server == nil {
 		return nil
 	}
-	if h := l.server.Healthz(nil); h.Error != "" {
-		return fmt.Errorf("nats-server is not healthy: %s", strings.TrimSpace(h.Error))
+	return healthy(func() string { return l.server.Healthz(nil).Error })
+}
+
+// healthy asks a few times: the server gives itself a millisecond to answer
+// that it has started (server.readyForConnections), and on a busy machine
+// calls itself unhealthy for want of it. What is broken stays so.
+func healthy(ask func() string) error {
+	var said string
+	for try := range healthTries {
+		if try > 0 {
+			time.Sleep(healthPause)
+		}
+		if said = ask(); said == "" {
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("nats-server is not healthy: %s", strings.TrimSpace(said))
 }
 
 // logger passes the server's own lines on. What it calls notices are details

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
@@ -197,4 +198,24 @@ func openB(b *testing.B) *jetstream.Log {
 	}
 	b.Cleanup(l.Close)
 	return l
+}
+
+// A server that had no time to answer is not broken; one that is broken says
+// so every time.
+func TestBusyIsNotBroken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		busy := func() string {
+			if asked++; asked < 5 {
+				return "failed to be ready for connections after 1ms: startup did not complete"
+			}
+			return ""
+		}
+		if err := jetstream.Healthy(busy); err != nil {
+			t.Error(err)
+		}
+		if err := jetstream.Healthy(func() string { return "write error\n" }); err == nil || err.Error() != "nats-server is not healthy: write error" {
+			t.Error(err)
+		}
+	})
 }
