@@ -90,7 +90,14 @@ func (c *bootClock) at(s int64) (a wire.Anchor, until int64) {
 // wall gives the wall time of a stamp, and how far it may be believed.
 func (c *bootClock) wall(s int64) (time.Time, gateway.ClockQuality) {
 	a, _ := c.at(s)
-	return time.UnixMicro(s + a.Offset).UTC(), a.Quality
+	return wallOf(s + a.Offset), a.Quality
+}
+
+// wallOf gives a wall time that RFC 3339 has: a gateway may say any number, and
+// an answer that holds another year than 1 to 9999 could not be written.
+func wallOf(micros int64) time.Time {
+	const first, last = -62_135_596_800_000_000, 253_402_300_799_999_999 // of these years
+	return time.UnixMicro(min(max(micros, first), last)).UTC()
 }
 
 // bounds gives between which wall times all stamps from t0 to t1 lie, and the
@@ -103,7 +110,7 @@ func (c *bootClock) bounds(t0, t1 int64) (w0, w1 time.Time, q gateway.ClockQuali
 		end := min(until, t1)
 		lo, hi, q = min(lo, s+a.Offset), max(hi, end+a.Offset), min(q, a.Quality)
 		if until > t1 {
-			return time.UnixMicro(lo).UTC(), time.UnixMicro(hi).UTC(), q
+			return wallOf(lo), wallOf(hi), q
 		}
 	}
 }

@@ -91,7 +91,7 @@ func (e *epochTime) span(anchor wire.Anchor, s0, s1 int64) (t0, t1 time.Time, q 
 	case anchor.Boot == e.Boot && anchor.Boot != (gateway.BootID{}) && len(e.clock.Anchors) > 0:
 		t0, t1, q = e.clock.bounds(s0, s1)
 	default:
-		t0, t1, q = time.UnixMicro(s0+anchor.Offset).UTC(), time.UnixMicro(s1+anchor.Offset).UTC(), anchor.Quality
+		t0, t1, q = wallOf(s0+anchor.Offset), wallOf(s1+anchor.Offset), anchor.Quality
 	}
 	if q == gateway.ClockNone {
 		return e.t0, e.t1, q // not known any better than the epoch's

@@ -13,8 +13,20 @@ import (
 	"github.com/fieldgate/fieldgate/store/block"
 )
 
-// readingsWithin is how long a client may take for one record's readings.
+// readingsWithin is how long a client may take for one write, some KiB of
+// lines: a record of the log may be tens of MB of them.
 const readingsWithin = 30 * time.Second
+
+// A patientWriter gives each write its time.
+type patientWriter struct {
+	http.ResponseWriter
+	time *http.ResponseController
+}
+
+func (w patientWriter) Write(b []byte) (int, error) {
+	_ = w.time.SetWriteDeadline(time.Now().Add(readingsWithin))
+	return w.ResponseWriter.Write(b)
+}
 
 // serveReadings answers GET /v1/gateways/{id}/readings with one line for every
 // reading and for everything that stands in the place of readings, in the
@@ -50,6 +62,7 @@ func (s *Server) serveLines(w http.ResponseWriter, r *http.Request, q question) 
 		deny(w, http.StatusServiceUnavailable, "storage", "the ledger cannot be read at the moment")
 		return
 	}
+	w = patientWriter{w, http.NewResponseController(w)}
 	if asCSV {
 		w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
 		p.out = newCSV(w, id)
@@ -57,9 +70,7 @@ func (s *Server) serveLines(w http.ResponseWriter, r *http.Request, q question) 
 		w.Header().Set("Content-Type", "application/x-ndjson")
 		p.out = newNDJSON(w, id)
 	}
-	rc := http.NewResponseController(w)
 	for rec, err := range p.book.records(r.Context(), stretches) {
-		_ = rc.SetWriteDeadline(time.Now().Add(readingsWithin))
 		if err == nil {
 			err = p.print(r.Context(), rec)
 		}
