@@ -32,7 +32,8 @@ type badLine struct {
 	random  *rand.Rand
 	budget  int           // bytes that the next connections carry; 0: no end
 	stalled chan struct{} // closed when the stall ends; nil: there is none
-	broken  int           // connections reset by their budget
+	broken  int           // connections reset by their budget, inside of a frame
+	held    int           // segments that a stall kept waiting
 	conns   []*net.TCPConn
 }
 
@@ -105,12 +106,13 @@ func (b *badLine) carry(from, to *net.TCPConn, left *budget) {
 		}
 	})
 	b.running.Go(func() {
+		var at records
 		defer reset(from, to) // an end is passed on as a reset, which no peer may take for an orderly one
 		for p := range way {
 			b.wait()
-			n := left.take(len(p))
+			n := at.pass(p, left.take(len(p)))
 			if _, err := to.Write(p[:n]); err != nil || n < len(p) {
-				b.count(n < len(p))
+				b.set(func(b *badLine) { b.broken += min(1, len(p)-n) })
 				reset(from, to)
 				for range way { // until the reader ends
 				}
@@ -120,21 +122,46 @@ func (b *badLine) carry(from, to *net.TCPConn, left *budget) {
 	})
 }
 
+// records follows the records of TLS in a stream (RFC 8446, 5.1).
+type records struct {
+	head []byte // of the next one, as far as it came
+	left int    // bytes of the one that is under way
+	data bool   // that one is no handshake in the clear
+}
+
+// pass gives how many bytes of p may pass if n are to, and the last of them
+// must not end a record: what is cut there was in the middle of a frame.
+func (r *records) pass(p []byte, n int) int {
+	for i, c := range p {
+		if i >= n && r.left > 0 && r.data {
+			return i
+		}
+		r.follow(c)
+	}
+	return len(p)
+}
+
+func (r *records) follow(c byte) {
+	if r.left > 0 {
+		r.left--
+		return
+	}
+	const header, applicationData = 5, 23
+	if r.head = append(r.head, c); len(r.head) == header {
+		r.data, r.left, r.head = r.head[0] == applicationData, int(r.head[3])<<8|int(r.head[4]), r.head[:0]
+	}
+}
+
 // wait lets nothing pass during a stall.
 func (b *badLine) wait() {
 	b.mu.Lock()
 	over := b.stalled
+	if over != nil {
+		b.held++
+	}
 	b.mu.Unlock()
 	if over != nil {
 		<-over
-	}
-}
-
-func (b *badLine) count(spent bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if spent {
-		b.broken++
 	}
 }
 
@@ -157,12 +184,14 @@ func (b *badLine) stall(on bool) {
 	}
 }
 
-// cut resets all connections.
-func (b *badLine) cut() {
+// cut resets all connections and gives how many those were.
+func (b *badLine) cut() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	n := len(b.conns) / 2
 	reset(b.conns...)
 	b.conns = nil
+	return n
 }
 
 func reset(conns ...*net.TCPConn) {
@@ -203,6 +232,18 @@ func TestOverBadLines(t *testing.T) {
 		t.Logf("%d readings, all there once, %v after the last", len(seen), took.Round(time.Millisecond))
 	}
 	whole, pass := t, func(d time.Duration) { <-time.After(d) }
+	until := func(t *testing.T, what string, ok func() bool) {
+		for late := time.Now().Add(witness.Patience); !ok(); pass(20 * time.Millisecond) {
+			if time.Now().After(late) {
+				t.Fatalf("never seen: %s; %v", what, line)
+			}
+		}
+	}
+	stalls := func(t *testing.T) {
+		before := line.count(func(b *badLine) int { return b.held })
+		line.stall(true)
+		until(t, "a segment that is kept", func() bool { return line.count(func(b *badLine) int { return b.held }) > before })
+	}
 	for _, c := range []struct {
 		name  string
 		worse func(t *testing.T)
@@ -213,31 +254,33 @@ func TestOverBadLines(t *testing.T) {
 				if n == 1 {
 					line.cut()
 				}
-				for late := time.Now().Add(witness.Patience); line.resets() < n; pass(20 * time.Millisecond) {
-					if time.Now().After(late) {
-						t.Fatalf("only %d connections were reset", line.resets())
-					}
-				}
+				until(t, fmt.Sprintf("reset %d", n), func() bool { return line.count(func(b *badLine) int { return b.broken }) >= n })
 			}
 			line.set(func(b *badLine) { b.budget = 0 })
 			st.end(t, syscall.SIGTERM) // else its back-off, which has grown, is what is waited for
 			st.start(whole)            // beyond this part
 		}},
-		{"cut", func(*testing.T) {
+		{"cut", func(t *testing.T) {
+			cuts := 0
 			for range 3 {
-				line.cut()
+				cuts += line.cut()
 				pass(700 * time.Millisecond)
 			}
+			if cuts == 0 {
+				t.Error("there was nothing to cut")
+			}
 		}},
-		{"stall and resume", func(*testing.T) {
-			line.stall(true)
-			pass(4 * time.Second)
+		{"stall and resume", func(t *testing.T) {
+			stalls(t)
+			pass(3 * time.Second)
 			line.stall(false)
 		}},
-		{"stall and cut", func(*testing.T) {
-			line.stall(true)
-			pass(2 * time.Second)
-			line.cut()
+		{"stall and cut", func(t *testing.T) {
+			stalls(t)
+			pass(time.Second)
+			if line.cut() == 0 {
+				t.Error("there was nothing to cut")
+			}
 			line.stall(false)
 		}},
 	} {
@@ -250,14 +293,14 @@ func TestOverBadLines(t *testing.T) {
 	t.Log(line)
 }
 
-func (b *badLine) resets() int {
+func (b *badLine) count(what func(*badLine) int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.broken
+	return what(b)
 }
 
 func (b *badLine) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return fmt.Sprintf("%d connections reset inside of what they carried", b.broken)
+	return fmt.Sprintf("%d connections reset inside of a frame, %d segments kept waiting", b.broken, b.held)
 }

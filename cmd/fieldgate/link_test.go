@@ -2,11 +2,8 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -17,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/packaging/witness"
 )
 
@@ -54,7 +50,7 @@ func inNamespace(t *testing.T) *link {
 	t.Parallel() // most of its time a line is waited for
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.count=1", fmt.Sprintf("-lineseed=%d", *lineSeed))
 	cmd.Env = append(os.Environ(), inside+"="+t.Name())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	if uid, gid := os.Getuid(), os.Getgid(); uid != 0 {
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: uid, Size: 1}}
@@ -141,6 +137,9 @@ func (l *link) carry(from, to *os.File) {
 			if err != nil {
 				return // closed
 			}
+			if p[0]>>4 != 4 { // IPv6 looks for routers that are not there
+				continue
+			}
 			if late, passes := l.draw(); passes {
 				way <- parcel{p[:n], time.Now().Add(late)}
 			}
@@ -220,7 +219,11 @@ func cross(t *testing.T, l *link) *crossing {
 	return c
 }
 
-func isOnline(_ []witness.Reading, s witness.Status) bool { return s.Uplink.State == "online" }
+// isOnline is true of what a screen saw since the gateway was started, if it is
+// online: the first that comes, before any reading, is a status.
+func isOnline(rs []witness.Reading, s witness.Status) bool {
+	return len(rs) > 0 && s.Uplink.State == "online"
+}
 
 // allOnce waits for all that was seen on site, and looks that nothing is there
 // twice.
@@ -271,7 +274,10 @@ func TestOverALossyLine(t *testing.T) {
 	c.station.end(t, syscall.SIGTERM) // the same with everything that opens a line
 	from := c.screen.Count()
 	c.station.start(t)
-	c.screen.Await(t, "online over 2 s each way", from, isOnline)
+	// TCP, TLS, the upgrade and hello: each asks and waits for an answer, 4 s.
+	if took := c.screen.Await(t, "online over 2 s each way", from, isOnline); took < 16*time.Second {
+		t.Errorf("online after %v: that is not 2 s each way", took)
+	}
 	c.more(t, 400)
 	c.allOnce(t)
 	passed, _ = l.counted()
@@ -283,8 +289,8 @@ func TestOverALossyLine(t *testing.T) {
 	c.station.end(t, syscall.SIGTERM)
 }
 
-// A line that carries nothing any more and does not say so: both ends find out
-// by themselves, and all arrives when it is well.
+// A line that carries nothing any more and does not say so: the gateway finds
+// out by itself, and all arrives when it is well.
 func TestHalfOpenLine(t *testing.T) {
 	l := inNamespace(t)
 	if l == nil {
@@ -306,69 +312,4 @@ func TestHalfOpenLine(t *testing.T) {
 	c.more(t, 200)
 	c.allOnce(t)
 	c.station.end(t, syscall.SIGTERM)
-}
-
-// An hour of backlog on a line of 64 kbit/s: what is live does not wait behind
-// it. In virtual time, where nothing else takes the processor, the p99 is held
-// to 3 s (uplink, TestLiveBeforeBacklogOnASlowLine); here the kernel's own
-// bucket says when a packet leaves.
-func TestOverASlowLine(t *testing.T) {
-	l := inNamespace(t)
-	if l == nil {
-		return
-	}
-	cloud, addr := farCloud(t), witness.FreeAddr(t)
-	st := newStation(t, cloud, addr)
-	st.setChips(t, 20, time.Second)
-	cfg, err := config.Load(st.config, driverTable())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := fillOutage(t.Context(), cfg, time.Hour, console{io.Discard, io.Discard}); err != nil {
-		t.Fatal(err)
-	}
-	for _, dev := range []string{"near", "far"} {
-		shell(t, "tc", "qdisc", "add", "dev", dev, "root", "tbf", "rate", "64kbit", "burst", "3000", "latency", "3s")
-	}
-	cloud.Start(t)
-	st.start(t)
-	screen := witness.Watch(t, addr)
-	screen.Await(t, "online", 0, isOnline)
-	took := screen.Await(t, "the backlog is through", 0, func(_ []witness.Reading, s witness.Status) bool {
-		return s.Uplink.State == "online" && s.Store.Unacked < 3*20 // of the last seconds
-	})
-	late := latest(t, addr)
-	passed, _ := l.counted()
-	t.Logf("72,000 readings of backlog through in %v, live p99 meanwhile %v; %d packets", took.Round(100*time.Millisecond), late, passed)
-	if late == 0 || late > took/2 {
-		t.Errorf("live readings came %v late while the backlog took %v", late, took)
-	}
-	seen, _, _ := screen.Snapshot()
-	held, _ := cloud.AwaitAll(t, seen)
-	for _, fault := range held.Faults() {
-		t.Error(fault)
-	}
-	if n := len(held.Readings); n < 72_000+len(seen) {
-		t.Errorf("the cloud holds %d readings", n)
-	}
-	st.end(t, syscall.SIGTERM)
-}
-
-// latest is how late live readings were acknowledged, p99 of the last minutes.
-func latest(t *testing.T, addr string) time.Duration {
-	t.Helper()
-	res, err := http.Get("http://" + addr + "/api/v1/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	var s struct {
-		Uplink struct {
-			LateP99 float64 `json:"live_late_p99_ms"`
-		} `json:"uplink"`
-	}
-	if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(s.Uplink.LateP99) * time.Millisecond
 }

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway/config"
+	"github.com/fieldgate/fieldgate/packaging/witness"
+)
+
+// An hour of backlog on a line of 64 kbit/s: what is live does not wait behind
+// it; its p99 is within 3 s. The kernel's own bucket says when a packet leaves,
+// and where this machine wakes sleepers late, the three programs on the way are
+// allowed as much.
+func TestOverASlowLine(t *testing.T) {
+	l := inNamespace(t)
+	if l == nil {
+		return
+	}
+	cloud, addr := farCloud(t), witness.FreeAddr(t)
+	st := newStation(t, cloud, addr)
+	st.setChips(t, 20, time.Second)
+	cfg, err := config.Load(st.config, driverTable())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fillOutage(t.Context(), cfg, time.Hour, console{io.Discard, io.Discard}); err != nil {
+		t.Fatal(err)
+	}
+	for _, dev := range []string{"near", "far"} {
+		shell(t, "tc", "qdisc", "add", "dev", dev, "root", "tbf", "rate", "64kbit", "burst", "3000", "latency", "3s")
+	}
+	cloud.Start(t)
+	overslept := oversleeping(t)
+	st.start(t)
+	screen := witness.Watch(t, addr)
+	screen.Await(t, "online", 0, isOnline)
+	took := screen.Await(t, "the backlog is through", 0, func(_ []witness.Reading, s witness.Status) bool {
+		return s.Uplink.State == "online" && s.Store.Unacked < 3*20 // of the last seconds
+	})
+	late, busy := latest(t, addr), overslept()
+	passed, _ := l.counted()
+	t.Logf("72,000 readings of backlog through in %v, live p99 meanwhile %v; %d packets; sleepers woke up to %v late",
+		took.Round(100*time.Millisecond), late, passed, busy.Round(time.Millisecond))
+	if late == 0 || late > 3*time.Second+3*busy {
+		t.Errorf("live readings came %v late", late)
+	}
+	// 1.2 bytes a reading are 86 kB, and 64 kbit/s 8 kB/s.
+	if took < 10*time.Second {
+		t.Errorf("the backlog took only %v: that is not 64 kbit/s", took)
+	}
+	seen, _, _ := screen.Snapshot()
+	held, _ := cloud.AwaitAll(t, seen)
+	for _, fault := range held.Faults() {
+		t.Error(fault)
+	}
+	if n := len(held.Readings); n < 72_000+len(seen) {
+		t.Errorf("the cloud holds %d readings", n)
+	}
+	st.end(t, syscall.SIGTERM)
+}
+
+// oversleeping measures by how much this machine is late at most to wake who
+// sleeps, until it is asked.
+func oversleeping(t *testing.T) (most func() time.Duration) {
+	t.Helper()
+	const nap = 10 * time.Millisecond
+	asked, told := make(chan struct{}), make(chan time.Duration)
+	go func() {
+		late := time.Duration(0)
+		for {
+			began := time.Now()
+			select {
+			case <-asked:
+				told <- late
+				return
+			case <-time.After(nap):
+				late = max(late, time.Since(began)-nap)
+			}
+		}
+	}()
+	return sync.OnceValue(func() time.Duration { close(asked); return <-told })
+}
+
+// latest is how late live readings were acknowledged, p99 of the last minutes.
+func latest(t *testing.T, addr string) time.Duration {
+	t.Helper()
+	res, err := http.Get("http://" + addr + "/api/v1/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var s struct {
+		Uplink struct {
+			LateP99 float64 `json:"live_late_p99_ms"`
+		} `json:"uplink"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(s.Uplink.LateP99) * time.Millisecond
+}
