@@ -29,8 +29,11 @@ func (a *account) missing(id gateway.EpochID, p *page, e *held, alive bool) {
 	n := uint64(len(p.values)) - e.upto
 	own := n // without what the log lost when the gateway may have forgotten it, or its card was gone
 	lost := max(p.late, p.overLate)
-	if p.gone {
+	switch {
+	case p.gone:
 		lost = max(p.lost, p.over)
+	case p.ended && e.upto >= p.onCard: // what is missing was in memory only when power failed
+		lost = max(lost, p.lost)
 	}
 	if lost > e.upto {
 		own = n - min(n, lost-e.upto)
