@@ -258,7 +258,9 @@ func (b *book) join(ctx context.Context, r Record) error {
 				return err
 			}
 			a.rewind(e)
-		case j.Anew && a.Upto > 0: // also if the state has it from the ledger itself
+		// Also if the state has it from the ledger itself; and one of which the
+		// log had something behind what is left, and which the state does not know.
+		case a.Upto > 0 && (j.Anew || !ok && a.Seq > r.PrevSeq):
 			j.Epochs = append(j.Epochs, joinedFrom{a.Epoch, 1, a.Upto})
 			a.LogLost, a.dirty = &r.At, true
 		}

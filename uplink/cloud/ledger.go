@@ -128,20 +128,58 @@ func (l *ledger) tellJoin(gatewayID string, j join) {
 		"gateway", gatewayID, "record", j.Seq, "all", j.Anew, "epochs", len(j.Epochs))
 }
 
-// settled gives what the ledger knows of an epoch that ended and is proved:
-// the state may forget it. It is false of all others.
-func (s *Server) settled(ctx context.Context, gatewayID string, e gateway.EpochID) (epochState, bool, error) {
-	none := epochState{id: e, end: endNone}
-	if s.opt.Shelf == nil {
-		return none, false, nil
+// settled gives, for one session, what the ledger knows of an epoch that ended
+// and is proved: the state may forget it. It is false of all others, and of
+// those that the log has lost since.
+func (s *Server) settled() recall {
+	var opened *book
+	intact := false
+	return func(ctx context.Context, gatewayID string, e gateway.EpochID) (epochState, bool, error) {
+		none := epochState{id: e, end: endNone}
+		if opened == nil {
+			b := newBook(gatewayID, s.opt.Log, s.opt.Shelf)
+			err := b.open(ctx)
+			if err == nil {
+				intact, err = b.intact(ctx)
+			}
+			if err != nil {
+				return none, false, err
+			}
+			opened = b
+		}
+		var a account
+		found, err := opened.get(ctx, opened.accountKey(e), &a)
+		if err != nil || !found || !a.Settled || a.LogLost != nil {
+			return none, false, err
+		}
+		if !intact {
+			if there, err := opened.holds(ctx, &a); err != nil || !there {
+				return none, false, err
+			}
+		}
+		return epochState{id: e, upto: a.Upto, end: a.End, sum: a.sum()}, true, nil
 	}
-	b := newBook(gatewayID, s.opt.Log, s.opt.Shelf)
-	var a account
-	found, err := b.get(ctx, b.accountKey(e), &a)
-	if err != nil || !found || !a.Settled || a.LogLost != nil {
-		return none, false, err
+}
+
+// holds tells whether a log that has lost records still has the newest of this
+// epoch, or purged it because it was old.
+func (b *book) holds(ctx context.Context, a *account) (bool, error) {
+	if a.Seq == 0 {
+		return true, nil // of a line of the chain before this one, and not lost when that ended
 	}
-	return epochState{id: e, upto: a.Upto, end: a.End, sum: a.sum()}, true, nil
+	for r, err := range b.log.Read(ctx, b.gatewayID, a.Seq) {
+		if err != nil {
+			return false, err
+		}
+		if r.Seq == a.Seq {
+			return r.Epoch == a.Epoch && r.First+r.N-1 == a.Upto, nil
+		}
+		break
+	}
+	for r, err := range b.log.Read(ctx, b.gatewayID, 0) {
+		return err == nil && r.Seq > a.Seq, err
+	}
+	return false, nil
 }
 
 // sum tells one open gap from another, as in a state.

@@ -144,3 +144,55 @@ func TestLedgerBegunLate(t *testing.T) {
 		t.Errorf("%s, spans %+v", a, a.Spans)
 	}
 }
+
+// An older copy of the log takes its place, and the ledger is as new as it was:
+// what ended behind that copy's end is believed no more, neither before the
+// ledger has seen the loss nor after. What the copy has is, and what was purged.
+func TestOlderLogUnderTheLedger(t *testing.T) {
+	h, shelf := newHistory(), &memShelf{}
+	h.name = "a"
+	purged, kept, lost, last := gateway.EpochID{1}, gateway.EpochID{2}, gateway.EpochID{3}, gateway.EpochID{4}
+	ended := func(e gateway.EpochID) {
+		h.open("g", true, e)
+		h.send("g", h.data(e, 1, 4))
+		h.send("g", anEnd(e, 4, true))
+		h.now = h.now.Add(2 * retain)
+		h.open("g", true) // proves it; hello names no more of it
+	}
+	ended(purged)
+	first := len(h.entries)
+	ended(kept)
+	end, at := len(h.entries), *h.gw("g")
+	ended(lost)
+	h.open("g", true, last)
+	enterAll(t, h, shelf, h.entries)
+
+	s := &Server{opt: Options{Log: h, Shelf: shelf}}
+	believed := func(when string, want ...gateway.EpochID) {
+		t.Helper()
+		ask := s.settled()
+		for _, e := range []gateway.EpochID{purged, kept, lost} {
+			got, ok, err := ask(t.Context(), "g", e)
+			if err != nil || ok != slices.Contains(want, e) || ok && (got.upto != 4 || got.end != endClosed) {
+				t.Errorf("%s: epoch %v: %v %+v %v", when, e, ok, got, err)
+			}
+		}
+	}
+	believed("as it was", purged, kept, lost)
+	h.entries = h.entries[first:]
+	believed("after a purge", purged, kept, lost)
+	h.entries = h.entries[:end-first]
+	believed("with the older log", purged, kept)
+
+	h.seq, h.name = uint64(end), "b"
+	*h.gw("g") = at
+	h.open("g", true, last)
+	b := enterAll(t, h, shelf, h.entries[len(h.entries)-1:])
+	if j := b.page.Joins; len(j) != 1 || j[0].Anew || len(j[0].Epochs) != 1 || j[0].Epochs[0] != (joinedFrom{lost, 1, 4}) {
+		t.Errorf("joins %+v", j)
+	}
+	if a := b.accounts[lost]; a.LogLost == nil || b.accounts[kept].LogLost != nil || b.accounts[purged].LogLost != nil {
+		t.Errorf("lost %s %v, kept %v, purged %v", a, a.LogLost, b.accounts[kept].LogLost, b.accounts[purged].LogLost)
+	}
+	believed("when the ledger knows", purged, kept)
+}

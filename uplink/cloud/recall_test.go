@@ -81,7 +81,7 @@ func TestStateForgetsWhatTheLedgerHas(t *testing.T) {
 	shelf := &memShelf{}
 	s := New(Options{Shelf: shelf})
 	t.Cleanup(s.Close)
-	c := &chain{gatewayID: "g", recall: s.settled}
+	c := &chain{gatewayID: "g", recall: s.settled()}
 	var held state
 	for i := range 3 * keepFinished {
 		e := epochState{id: gateway.NewEpochID(), upto: uint64(i), end: endClosed}

@@ -142,7 +142,7 @@ func (x *session) open() error {
 	x.era = x.server.eraNow()
 	x.chain = &chain{log: x.server.opt.Log, gatewayID: x.gatewayID, trouble: x.trouble, tried: x.server.figures.tried}
 	if x.server.opt.Shelf != nil {
-		x.chain.recall = x.server.settled
+		x.chain.recall = x.server.settled()
 	}
 	if x.state, err = openChain(ctx, x.chain, hello); err != nil {
 		x.log.Error("cannot open a session", "error", err)
