@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
@@ -48,7 +49,7 @@ func (x *session) takeBare(it item, m *wire.Bare) error {
 }
 
 func (x *session) refuseBare(it item, f *flaw) error {
-	x.log.Warn("reading refused", "error", f)
+	x.remark(slog.LevelWarn, "reading refused", "error", f)
 	x.intake.answered(it.lane, wire.Window{Msgs: 1, Bytes: len(it.raw)})
 	return x.send(&wire.Error{Code: string(f.code), Message: f.Error()})
 }

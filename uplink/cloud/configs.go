@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -152,7 +153,7 @@ func (c *dispatch) sendConfig(ctx context.Context, l *commandLine) {
 func (c *dispatch) reported(x *session, r *wire.Reported) {
 	ctx, cancel := context.WithTimeout(context.Background(), shelfWithin)
 	defer cancel()
-	x.log.Info("configuration "+r.State, "version", r.Ver, "errors", len(r.Errors))
+	x.remark(slog.LevelInfo, "configuration "+r.State, "version", r.Ver, "errors", len(r.Errors))
 	if err := c.shelf.noteReport(ctx, x.gatewayID, r); err != nil {
 		x.log.Warn("cannot keep what became of a configuration", "version", r.Ver, "error", err)
 	}

@@ -206,7 +206,7 @@ func (c *dispatch) stored(x *session, _ Record, m wire.Message) {
 		c.reported(x, said)
 	default:
 		if err != nil {
-			x.log.Warn("an event makes no sense", "kind", ev.Kind, "epoch", ev.Epoch, "seq", ev.Seq, "error", err)
+			x.remark(slog.LevelWarn, "an event makes no sense", "kind", ev.Kind, "epoch", ev.Epoch, "seq", ev.Seq, "error", err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/fieldgate/fieldgate/store/block"
@@ -19,7 +20,7 @@ func (x *session) unpack(u *wire.Update) ([]byte, error) {
 	defer packEncoders.Put(e)
 	b, err := x.unpacker.Unpack(u.Packed, e)
 	if err != nil {
-		x.log.Warn("a packed block cannot be read", "epoch", u.Epoch, "first", u.First, "error", err)
+		x.remark(slog.LevelWarn, "a packed block cannot be read", "epoch", u.Epoch, "first", u.First, "error", err)
 		return nil, &closing{wire.CloseUndecodable, "a packed block cannot be read"}
 	}
 	u.Packed, u.Blocks = nil, [][]byte{b}

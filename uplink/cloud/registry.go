@@ -13,6 +13,8 @@ type line struct {
 	upgrades  *rate.Limiter
 	session   *session // nil when it is not connected
 	takeovers []takeover
+	remarks   *rate.Limiter
+	unsaid    int // remarks
 }
 
 // begin counts a session in, unless the server is stopping or full. One that
@@ -47,7 +49,10 @@ func (s *Server) end() {
 func (s *Server) lineLocked(id string) *line {
 	l := s.gateways[id]
 	if l == nil {
-		l = &line{upgrades: limiter(s.gate.admission.PerGateway, time.Minute)}
+		l = &line{
+			upgrades: limiter(s.gate.admission.PerGateway, time.Minute),
+			remarks:  rate.NewLimiter(rate.Every(remarkEvery), remarksAtOnce),
+		}
 		s.gateways[id] = l
 	}
 	return l

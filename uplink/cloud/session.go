@@ -167,10 +167,18 @@ func (x *session) open() error {
 // compare notes what the gateway holds as acknowledged and the log does not
 // have: the log has lost it. The gateway goes back, as far as it can.
 func (x *session) compare(h *wire.Hello) {
+	var first wire.HelloEpoch
+	n := 0
 	for _, e := range h.Epochs {
-		if held := x.state.get(e.Epoch).upto; e.Acked > held {
-			x.log.Error("the log has lost readings that were acknowledged", "epoch", e.Epoch, "acknowledged", e.Acked, "held", held)
+		if e.Acked > x.state.get(e.Epoch).upto {
+			if n++; n == 1 {
+				first = e
+			}
 		}
+	}
+	if n > 0 {
+		x.log.Error("the log has lost readings that were acknowledged; the gateway sends again what it still holds",
+			"epochs", n, "first", first.Epoch, "acknowledged", first.Acked, "held", x.state.get(first.Epoch).upto)
 	}
 }
 
@@ -252,7 +260,7 @@ func (x *session) handle(m wire.Message, raw []byte) error {
 	case *wire.Hello:
 		return &closing{wire.CloseUndecodable, "a second hello"}
 	case *wire.Error:
-		x.log.Warn("the gateway reports an error", "code", m.Code, "message", m.Message)
+		x.remark(slog.LevelWarn, "the gateway reports an error", "code", m.Code, "message", m.Message)
 		return nil
 	case *wire.Status, *wire.Result, *wire.Reported:
 		x.server.tellHeard(x, m)
@@ -336,7 +344,7 @@ func (x *session) strike(err error) error {
 	now := time.Now()
 	x.struck = append(x.struck, now)
 	x.struck = x.struck[max(0, len(x.struck)-strikes):]
-	x.log.Warn("message refused", "error", err)
+	x.remark(slog.LevelWarn, "message refused", "error", err)
 	if len(x.struck) == strikes && now.Sub(x.struck[0]) < strikeSpan {
 		return &closing{wire.CloseUndecodable, "too many undecodable messages"}
 	}

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -57,7 +58,7 @@ func (x *session) take(it item) error {
 
 func (x *session) takeUpdate(it item, u *wire.Update) error {
 	if len(x.state.epochs) >= mostEpochs && !x.state.knows(u.Epoch) {
-		x.log.Warn("the gateway names more epochs than one session takes; it is asked to connect anew", "epochs", len(x.state.epochs))
+		x.remark(slog.LevelWarn, "the gateway names more epochs than one session takes; it is asked to connect anew", "epochs", len(x.state.epochs))
 		x.must(x.pay())
 		return errManyEpochs
 	}
@@ -70,12 +71,12 @@ func (x *session) takeUpdate(it item, u *wire.Update) error {
 	case refuse:
 		return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Retry: true, Expected: before.upto + 1})
 	case final: // cannot be: an epoch that ended orderly has no more readings
-		x.log.Error("update behind the orderly end of its epoch", "epoch", u.Epoch, "first", u.First, "end", before.upto)
+		x.remark(slog.LevelError, "update behind the orderly end of its epoch", "epoch", u.Epoch, "first", u.First, "end", before.upto)
 		return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Expected: before.upto + 1})
 	case store:
 		body, f := x.checked(&it, &u)
 		if f != nil {
-			x.log.Warn("update refused", "epoch", u.Epoch, "first", u.First, "n", u.N, "error", f)
+			x.remark(slog.LevelWarn, "update refused", "epoch", u.Epoch, "first", u.First, "n", u.N, "error", f)
 			return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: f.code})
 		}
 		r := Record{
