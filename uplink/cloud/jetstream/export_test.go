@@ -33,7 +33,7 @@ const RenewEvery = renewEvery
 // Leader gives the name of the server that leads the log's stream.
 func (l *Log) Leader(ctx context.Context) string {
 	info, _ := infoOf(ctx, l.stream)
-	return leaderOf(info)
+	return leaderOf(info).server
 }
 
 // Classify gives what a failed publish means.

@@ -16,7 +16,7 @@ const lookEvery = 5 * time.Second // at who leads, and whether the streams are t
 // process. Owned by one goroutine.
 type watcher struct {
 	log  *Log
-	lead string
+	lead leadership
 	made map[string]time.Time // when each stream was made that this process uses
 }
 
@@ -67,9 +67,9 @@ func (l *Log) watch(ctx context.Context) error {
 // leads looks at the log's stream, and tells who leads it if that is news.
 func (w *watcher) leads(ctx context.Context, advised bool) {
 	now := leaderOf(w.look(ctx, w.log.stream))
-	if now != "" && (advised || now != w.lead) {
+	if now.server != "" && (advised || now != w.lead) {
 		w.lead = now
-		w.log.interrupted(fmt.Errorf("%s leads the log's stream now", now))
+		w.log.interrupted(fmt.Errorf("%s leads the log's stream now", now.server))
 	}
 }
 
@@ -100,10 +100,21 @@ func infoOf(ctx context.Context, s jetstream.Stream) (*jetstream.StreamInfo, err
 	return s.Info(ctx)
 }
 
-// leaderOf is "" if there is none, or nobody tells.
-func leaderOf(info *jetstream.StreamInfo) string {
+// A leadership is one server's, from one election to the next: the same server
+// may lead anew, without what it was about to store.
+type leadership struct {
+	server string
+	since  int64 // ns since 1970; 0: it does not say (nats-server before it had leader_since)
+}
+
+// leaderOf names no server if there is none, or nobody tells.
+func leaderOf(info *jetstream.StreamInfo) leadership {
 	if info == nil || info.Cluster == nil {
-		return "" // nobody tells, or it is a single server
+		return leadership{} // nobody tells, or it is a single server
 	}
-	return info.Cluster.Leader
+	l := leadership{server: info.Cluster.Leader}
+	if since := info.Cluster.LeaderSince; since != nil {
+		l.since = since.UnixNano()
+	}
+	return l
 }
