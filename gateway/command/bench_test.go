@@ -81,6 +81,7 @@ type card struct {
 	applied bool // although it is refused
 	slow    time.Duration
 	steps   int
+	during  func() // called once, in the next step
 }
 
 // did counts the steps so far.
@@ -100,7 +101,12 @@ func (c *card) Do(_ store.Step, act func() error) error {
 	c.mu.Lock()
 	refuse, applied, slow := c.refuse, c.applied, c.slow
 	c.steps++
+	during := c.during
+	c.during = nil
 	c.mu.Unlock()
+	if during != nil {
+		during()
+	}
 	time.Sleep(slow)
 	if refuse != nil && !applied {
 		return refuse
@@ -122,8 +128,9 @@ type bench struct {
 	mu   sync.Mutex
 	told []gateway.CommandResult
 
-	door *command.Door
-	stop func()
+	door   *command.Door
+	cancel func() // of the door
+	stop   func()
 }
 
 // onBench runs test in a bubble.
@@ -156,6 +163,7 @@ func (b *bench) open() {
 	wg.Go(func() { _ = b.door.Run(ctx) })
 	storing, end := context.WithCancel(context.Background())
 	wg.Go(func() { _ = b.s.Run(storing) })
+	b.cancel = cancel
 	b.stop = func() {
 		cancel()
 		synctest.Wait()

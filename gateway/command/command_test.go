@@ -312,10 +312,12 @@ func TestCommandOfLostRecords(t *testing.T) {
 	})
 }
 
-// A gateway that stops while the card takes its time does not begin to act.
+// A gateway that stops while the card is written does not begin to act.
 func TestStopWhileACommandIsRecorded(t *testing.T) {
 	onBench(t, func(b *bench) {
-		b.card.set(nil, false, 2*time.Second)
+		b.card.mu.Lock()
+		b.card.during = b.cancel
+		b.card.mu.Unlock()
 		b.give(pump("c-1", time.Minute))
 		b.stop()
 		b.want("c-1", running, rejected)
