@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -232,7 +233,7 @@ func (r *reader) soon(ctx context.Context) (message, error) {
 func (r *reader) ask(ctx context.Context) (found message, err error) {
 	err = jetstream.ErrMsgNotFound
 	for _, filter := range r.filters {
-		m, e := r.stream.GetMsg(ctx, max(r.next, 1), jetstream.WithGetMsgSubject(filter))
+		m, e := r.getMsg(ctx, filter)
 		switch {
 		case errors.Is(e, jetstream.ErrMsgNotFound):
 		case e != nil:
@@ -242,6 +243,20 @@ func (r *reader) ask(ctx context.Context) (found message, err error) {
 		}
 	}
 	return found, err
+}
+
+// getMsg asks again while the stream has no leader, which is soon over.
+func (r *reader) getMsg(ctx context.Context, filter string) (*jetstream.RawStreamMsg, error) {
+	for try := 1; ; try++ {
+		m, err := r.stream.GetMsg(ctx, max(r.next, 1), jetstream.WithGetMsgSubject(filter))
+		var api *jetstream.APIError
+		if !errors.As(err, &api) || api.Code != http.StatusServiceUnavailable || try == readTries || r.newest {
+			return m, err
+		}
+		if sleep(ctx, readPause); ctx.Err() != nil {
+			return nil, err
+		}
+	}
 }
 
 // sleep waits for d, or less when ctx is done.
