@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -19,9 +20,10 @@ const (
 // records alone, in their order: to enter a record twice changes nothing.
 type account struct {
 	Epoch gateway.EpochID `json:"epoch"`
-	Ord   uint64          `json:"ord"`  // the gateway's epochs in the order in which they were first heard of
-	Line  string          `json:"line"` // of the chain whose sequences these are, see book
-	Seq   uint64          `json:"seq"`  // newest record that is in it
+	Ord   uint64          `json:"ord"`             // the gateway's epochs in the order in which they were first heard of
+	Line  string          `json:"line"`            // of the chain, see page
+	Index string          `json:"index,omitempty"` // the line in which its index begins, if that is another
+	Seq   uint64          `json:"seq"`             // newest record that is in it
 
 	Upto    uint64   `json:"upto"` // accounted for up to here without a hole
 	End     ending   `json:"end"`
@@ -214,8 +216,29 @@ func (a *account) rewind(e epochState) {
 // moveTo makes the account one of another line of the chain, whose sequences
 // are not those that it knows.
 func (a *account) moveTo(line string) {
-	a.Line, a.Seq, a.From, a.Tail, a.full, a.dirty = line, 0, 0, segment{}, nil, true
+	a.Line, a.Index, a.Seq, a.From, a.Tail, a.full, a.dirty = line, "", 0, 0, segment{}, nil, true
 }
+
+// goOn makes the account one of the line of the chain that begins where the log
+// lost its newest records: those up to last are what they were. Where it knew
+// of others, all that is left of it is one segment of any time.
+func (a *account) goOn(line string, last uint64) {
+	switch {
+	case a.Seq <= last:
+		a.Index = a.indexLine()
+		a.Line, a.dirty = line, true
+	case a.From == 0 || a.From > last:
+		a.moveTo(line)
+	default:
+		from := a.From
+		a.moveTo(line)
+		a.Seq, a.From = last, from
+		a.Tail = segment{First: from, Last: last, N: 1, T0: -unknownBound, T1: unknownBound}
+	}
+}
+
+// indexLine names the line of the chain in which the index of the epoch begins.
+func (a *account) indexLine() string { return cmp.Or(a.Index, a.Line) }
 
 // String tells of an account in one line, for messages.
 func (a *account) String() string {

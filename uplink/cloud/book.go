@@ -36,7 +36,7 @@ type book struct {
 type page struct {
 	Seq     uint64    `json:"seq"`  // every record up to here was entered or is void
 	Last    mark      `json:"last"` // the newest valid record
-	Line    string    `json:"line"` // the record with which the unbroken chain begins; sequences of another line mean nothing
+	Line    string    `json:"line"` // the record with which the unbroken chain begins
 	Ord     uint64    `json:"ord"`  // of the newest account
 	Pending []ended   `json:"pending,omitempty"`
 	Joins   []join    `json:"joins,omitempty"`
@@ -264,15 +264,31 @@ func (b *book) join(ctx context.Context, r Record) error {
 			j.Epochs = append(j.Epochs, joinedFrom{a.Epoch, 1, a.Upto})
 			a.LogLost, a.dirty = &r.At, true
 		}
-		a.moveTo(b.page.Line)
+		if j.Anew || a.Seq > r.PrevSeq { // its end, if it had one, may be lost
+			b.page.Pending = slices.DeleteFunc(b.page.Pending, func(e ended) bool { return e.Epoch == a.Epoch })
+		}
+		if j.Anew {
+			a.moveTo(b.page.Line)
+		} else {
+			a.goOn(b.page.Line, r.PrevSeq)
+		}
 	}
 	b.page.Joins = append(b.page.Joins, j)
 	b.page.Joins = b.page.Joins[max(0, len(b.page.Joins)-maxJoins):]
-	b.page.Pending, b.page.Events, b.page.EventDocs = nil, nil, 0
+	b.page.keepUpTo(r.PrevSeq)
 	if b.joined != nil {
 		b.joined(j)
 	}
 	return nil
+}
+
+// keepUpTo forgets events that lay behind a place in the log; at 0 all.
+func (p *page) keepUpTo(last uint64) {
+	kept := slices.DeleteFunc(slices.Clone(p.Events), func(e eventPlace) bool { return e.Seq > last })
+	if last == 0 || len(kept) == 0 && len(p.Events) > 0 { // documents of older ones may name some too
+		p.EventDocs = 0
+	}
+	p.Events = kept
 }
 
 // await lists an epoch that ended among those that are not proved yet.

@@ -95,8 +95,8 @@ func (b *book) index(ctx context.Context, a *account) (*index, error) {
 	if _, err := b.get(ctx, b.indexKey(a.Epoch), ix); err != nil {
 		return nil, err
 	}
-	if ix.Line != a.Line {
-		*ix = index{Line: a.Line}
+	if ix.Line != a.indexLine() {
+		*ix = index{Line: a.indexLine()}
 	}
 	for _, s := range a.full {
 		if n := len(ix.Segments); n > 0 && s.Last <= ix.Segments[n-1].Last {

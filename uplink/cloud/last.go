@@ -91,7 +91,7 @@ func (b *book) tail(ctx context.Context, a *account) (first, n uint64, err error
 		if _, err := b.get(ctx, b.indexKey(a.Epoch), &ix); err != nil {
 			return 0, 0, err
 		}
-		if ix.Line == a.Line {
+		if ix.Line == a.indexLine() {
 			full = ix.Segments
 		}
 	}

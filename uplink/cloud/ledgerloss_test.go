@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
 )
@@ -195,4 +196,68 @@ func TestOlderLogUnderTheLedger(t *testing.T) {
 		t.Errorf("lost %s %v, kept %v, purged %v", a, a.LogLost, b.accounts[kept].LogLost, b.accounts[purged].LogLost)
 	}
 	believed("when the ledger knows", purged, kept)
+}
+
+// A log that lost its newest records still has the older ones: they are found
+// by epoch and by time as before, and of an epoch that lost some, what is left.
+func TestPlacesInALogThatLostItsTail(t *testing.T) {
+	h, shelf := newHistory(), &memShelf{}
+	h.name = "a"
+	whole, torn := gateway.EpochID{1}, gateway.EpochID{2}
+	h.open("g", true, whole)
+	for i := range uint64(segmentSize + 10) {
+		h.send("g", h.data(whole, 1+i, 1))
+	}
+	h.send("g", anEnd(whole, segmentSize+10, true))
+	h.open("g", true, torn)
+	h.send("g", h.data(torn, 1, 4))
+	end, at := uint64(len(h.entries)), *h.gw("g")
+	for i := range uint64(2 * segmentSize) {
+		h.send("g", h.data(torn, 5+i, 1))
+	}
+	before := enterAll(t, h, shelf, h.entries)
+
+	h.entries = h.entries[:end]
+	h.seq, h.name = end, "b"
+	*h.gw("g") = at
+	h.open("g", true, torn)
+	after := enterAll(t, h, shelf, h.entries[end:])
+	found := func(b *book, e gateway.EpochID, span timeRange) (n int) {
+		t.Helper()
+		ts, err := b.times(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := &question{readings: true, epoch: &e, span: span}
+		list, err := b.plan(t.Context(), q, ts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for r, err := range b.records(t.Context(), list) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Epoch == e && r.N > 0 {
+				n++
+			}
+		}
+		return n
+	}
+	all := timeRange{from: time.Unix(0, 0)}
+	if n := found(before, whole, all); n != segmentSize+10 {
+		t.Fatalf("%d records before the loss", n)
+	}
+	for _, span := range []timeRange{{}, all} {
+		if n := found(after, whole, span); n != segmentSize+10 {
+			t.Errorf("%d records of the epoch that is whole, in %+v", n, span)
+		}
+		if n := found(after, torn, span); n != 1 {
+			t.Errorf("%d records of the epoch that lost some, in %+v", n, span)
+		}
+	}
+	h.send("g", h.data(torn, 5, 3))
+	after = enterAll(t, h, shelf, h.entries[end:])
+	if n := found(after, torn, all); n != 2 {
+		t.Errorf("%d records of it when more have come", n)
+	}
 }

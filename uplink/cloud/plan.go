@@ -71,7 +71,7 @@ func (b *book) stretches(ctx context.Context, q *question, e *epochTime) ([]stre
 	if e.Tail.N > 0 {
 		segments = append(segments, e.Tail)
 	}
-	if ix.Line == e.Line {
+	if ix.Line == e.indexLine() {
 		segments = append(ix.Segments, segments...)
 	}
 	var list []stretch
