@@ -82,7 +82,7 @@ func TestLineThatBecomesLonger(t *testing.T) {
 		w.net.Far = true
 		w.net.SetDelay(10 * time.Millisecond)
 		w.store.Noise, w.store.CanSplit = true, true
-		for range 3000 {
+		for range 1000 {
 			w.store.Append(4000)
 		}
 		w.cloud.Welcome.Win = &wire.Windows{
