@@ -132,12 +132,11 @@ func (l *ledger) tellJoin(gatewayID string, j join) {
 // and is proved: the state may forget it. It is false of all others, and of
 // those that the log has lost since.
 func (s *Server) settled() recall {
-	var opened *book
-	intact := false
+	compared, intact := false, false // the book is not kept: sessions are many, and long
 	return func(ctx context.Context, gatewayID string, e gateway.EpochID) (epochState, bool, error) {
 		none := epochState{id: e, end: endNone}
-		if opened == nil {
-			b := newBook(gatewayID, s.opt.Log, s.opt.Shelf)
+		b := newBook(gatewayID, s.opt.Log, s.opt.Shelf)
+		if !compared {
 			err := b.open(ctx)
 			if err == nil {
 				intact, err = b.intact(ctx)
@@ -145,15 +144,15 @@ func (s *Server) settled() recall {
 			if err != nil {
 				return none, false, err
 			}
-			opened = b
+			compared = true
 		}
 		var a account
-		found, err := opened.get(ctx, opened.accountKey(e), &a)
+		found, err := b.get(ctx, b.accountKey(e), &a)
 		if err != nil || !found || !a.Settled || a.LogLost != nil {
 			return none, false, err
 		}
 		if !intact {
-			if there, err := opened.holds(ctx, &a); err != nil || !there {
+			if there, err := b.holds(ctx, &a); err != nil || !there {
 				return none, false, err
 			}
 		}
