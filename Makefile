@@ -4,6 +4,7 @@
 #   make test-pi  install and drive the Debian package on an emulated Raspberry Pi
 #   make deb      dist/*.deb for amd64 and arm64
 #   make test-deb judge and install them here, as root
+#   make campaign faults at random for SECONDS=180, as root: is every reading accounted for?
 #   make bench    one figure a line: <figure> <value> <unit> [peer=<value> ratio=<r>]
 
 VERSION ?= 0.1.0
@@ -16,7 +17,7 @@ ARCHS := amd64 arm64
 # A CI run may not skip; elsewhere a tool that cannot be installed is a skip with its reason.
 TEST_TIMEOUT := 20m
 
-.PHONY: build run test test-pi deb test-deb bench fuzz soak dashboard clean
+.PHONY: build run test test-pi deb test-deb bench campaign fuzz soak dashboard clean
 
 build:
 	$(GO_BUILD) -o bin/ ./cmd/fieldgate ./cmd/fieldgate-cloud
@@ -56,6 +57,17 @@ dist-%: build-% cloud-%
 bench: build build-arm64
 	go run ./packaging/bench
 
+# The real programs, three gateways and a cloud, on cards that forget, over lines that fail: faults at random for SECONDS.
+# SEED makes the same ones again; PAGE is where the result is written, packaging/doc/campaign.md in the repository.
+SECONDS ?= 180
+CAMPAIGN = bin/campaign -bin bin $(SEED:%=-seed %) $(PAGE:%=-page %)
+campaign: build
+	packaging/tools/debian.sh e2fsprogs
+	go vet -C packaging/e2e/campaign ./...
+	go test -C packaging/e2e/campaign -count=1 ./...
+	go build -C packaging/e2e/campaign -o $(CURDIR)/bin/campaign .
+	$(CAMPAIGN) -seconds $(SECONDS)
+
 # Every fuzz target for FUZZTIME each.
 FUZZTIME ?= 60s
 fuzz:
@@ -73,6 +85,7 @@ soak: build
 	go test -timeout 2h -v -run 'TestFleetComesBack' ./uplink/cloud -fleet 5000
 	go test -timeout 2h -v -run 'TestIdleMemory' ./uplink/cloud -fleet 2000
 	go test -timeout 2h -v ./uplink/cloud/model -histories $$(( $(SOAK) * 100 ))
+	$(MAKE) campaign SECONDS=3600
 
 dashboard:
 	go run -C packaging/tools ./dashboard
