@@ -16,18 +16,39 @@ import (
 )
 
 // NewHandler is NewHandlerFrom with slog.LevelInfo.
-func NewHandler(w *os.File) slog.Handler { return NewHandlerFrom(w, slog.LevelInfo) }
+func NewHandler(w *Stream) slog.Handler { return NewHandlerFrom(w, slog.LevelInfo) }
 
-// NewHandlerFrom returns a handler that writes one line per record to w, from level on.
+// NewHandlerFrom returns a handler that writes one line per record to w, from level on. It never waits for a reader.
 //
 // Where w is the journal's own stream the line is "<N>message key=value …", N being the syslog priority of
 // sd-daemon(3); the journal adds time and unit itself. Anywhere else it is "time LEVEL message key=value …".
 // A line break in a message or a value is written as \n, so that one record stays one journal entry.
-func NewHandlerFrom(w *os.File, level slog.Level) slog.Handler {
-	out := &output{w: w, prefix: humanPrefix}
-	if IsJournal(w) {
-		out.prefix = journalPrefix
+func NewHandlerFrom(w *Stream, level slog.Level) slog.Handler {
+	prefix := humanPrefix
+	if IsJournal(w.File()) {
+		prefix = journalPrefix
 	}
+	w.TellLost(func(sentence string) []byte {
+		return []byte(prefix(slog.Record{Time: time.Now(), Level: slog.LevelWarn}) + sentence + "\n")
+	})
+	return newHandler(w, prefix, level)
+}
+
+// NewTerminalHandler returns a handler that writes as at a terminal, from slog.LevelInfo on, whatever w is.
+func NewTerminalHandler(w io.Writer) slog.Handler { return newHandler(w, humanPrefix, slog.LevelInfo) }
+
+// ParsePriority takes apart a line that a handler wrote for the journal; false: it is none.
+func ParsePriority(line string) (level slog.Level, text string, ok bool) {
+	for level, prefix := range map[slog.Level]string{slog.LevelError: "<3>", slog.LevelWarn: "<4>", slog.LevelInfo: "<6>", slog.LevelDebug: "<7>"} {
+		if text, ok := strings.CutPrefix(line, prefix); ok {
+			return level, text, true
+		}
+	}
+	return slog.LevelInfo, line, false
+}
+
+func newHandler(w io.Writer, prefix func(slog.Record) string, level slog.Level) slog.Handler {
+	out := &output{w: w, prefix: prefix}
 	return &handler{out: out, attrs: slog.NewTextHandler(&out.line, &slog.HandlerOptions{Level: level, ReplaceAttr: attrsOnly})}
 }
 

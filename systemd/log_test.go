@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/fieldgate/fieldgate/systemd"
 )
@@ -27,12 +28,14 @@ func logged(t *testing.T, journal bool, do func(*slog.Logger)) []string {
 	if err := syscall.Fstat(int(w.Fd()), &st); err != nil {
 		t.Fatal(err)
 	}
-	stream := fmt.Sprintf("%d:%d", st.Dev, st.Ino)
+	name := fmt.Sprintf("%d:%d", st.Dev, st.Ino)
 	if !journal {
-		stream = fmt.Sprintf("%d:%d", st.Dev, st.Ino+1) // inherited from a parent whose stderr was another
+		name = fmt.Sprintf("%d:%d", st.Dev, st.Ino+1) // inherited from a parent whose stderr was another
 	}
-	t.Setenv("JOURNAL_STREAM", stream)
-	do(slog.New(systemd.NewHandler(w)))
+	t.Setenv("JOURNAL_STREAM", name)
+	stream := systemd.NewStream(w)
+	do(slog.New(systemd.NewHandler(stream)))
+	stream.Flush(time.Minute)
 	w.Close()
 	var lines []string
 	for in := bufio.NewScanner(r); in.Scan(); {

@@ -6,6 +6,7 @@ package systemd
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 )
@@ -35,13 +36,40 @@ func Stopping() {
 	_ = notify(daemon.SdNotifyStopping)
 }
 
-// notify keeps NOTIFY_SOCKET in the environment: whoever unsets it at READY has no watchdog and no status later.
+// notifyWithin bounds how long a manager may keep the daemon waiting.
+const notifyWithin = 2 * time.Second
+
+// notifying is held while the manager is being told something.
+var notifying = make(chan struct{}, 1)
+
+// notify keeps NOTIFY_SOCKET in the environment: whoever unsets it at READY has no watchdog and no status later. A
+// manager that stands still is given up after a while, and not told more until it goes on.
 func notify(state string) error {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		return fmt.Errorf("notify the service manager: %w", err)
+	late := time.NewTimer(notifyWithin)
+	defer late.Stop()
+	select {
+	case notifying <- struct{}{}:
+	case <-late.C:
+		return errManagerHangs
 	}
-	return nil
+	told := make(chan error, 1)
+	go func() {
+		defer func() { <-notifying }()
+		_, err := daemon.SdNotify(false, state)
+		told <- err
+	}()
+	select {
+	case err := <-told:
+		if err != nil {
+			return fmt.Errorf("notify the service manager: %w", err)
+		}
+		return nil
+	case <-late.C:
+		return errManagerHangs
+	}
 }
+
+var errManagerHangs = fmt.Errorf("notify the service manager: it takes nothing for %v", notifyWithin)
 
 // statusLine keeps a line break in s from starting an assignment of its own, such as MAINPID=.
 func statusLine(s string) string {

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/fieldgate/fieldgate/systemd"
 )
 
 // The exit codes.
@@ -33,9 +33,9 @@ type cli struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	systemd.Main(func(ctx context.Context, out *systemd.Output, errs *systemd.Stream) int {
+		return run(ctx, os.Args[1:], out, errs)
+	})
 }
 
 // run is the whole program; tests call it too.
@@ -58,11 +58,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if code >= 0 {
 		return code
 	}
-	if err != nil {
+	failed := systemd.OutputError(stdout) // of the help; kong takes it for a mistake
+	if err != nil && failed == nil {
 		fmt.Fprintf(stderr, "fieldgate-cloud: %v (try fieldgate-cloud --help)\n", err)
 		return exitUsage
 	}
-	if err := k.Run(); err != nil {
+	if err = failed; err == nil {
+		err = k.Run()
+	}
+	if errors.Is(err, systemd.ErrReaderGone) {
+		return systemd.ExitReaderGone
+	}
+	if err != nil {
 		fmt.Fprintln(stderr, "fieldgate-cloud:", err)
 		var told *outcome
 		switch {

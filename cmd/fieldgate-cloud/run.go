@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -89,7 +90,7 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 	}
 	opt.Log, opt.Feed, opt.Shelf, opt.Bus = records, records, records, records
 	opt.Credentials, opt.GatewayCA, opt.OperatorToken, opt.Health = keyring, &gatewayCA, token, records.Health
-	opt.Metrics, opt.Logger = carry.metrics, log
+	opt.Logger, opt.Metrics = log, func(w io.Writer) { carry.metrics(w); writeLogFigures(out.stderr, w) }
 	site := cloud.New(opt)
 	server.Store(site)
 	if err := noteAddress(c.State, ln.Addr()); err != nil {

@@ -1,21 +1,37 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
-	"os"
 
 	"github.com/fieldgate/fieldgate/systemd"
 )
 
 // logger writes to the journal in its own way, and to anything else as text
-// that programs can take apart.
+// that programs can take apart. It never waits for who reads it.
 func logger(w io.Writer, level slog.Level) *slog.Logger {
-	if f, ok := w.(*os.File); ok && systemd.IsJournal(f) {
-		return slog.New(systemd.NewHandlerFrom(f, level))
+	s, ok := w.(*systemd.Stream)
+	if ok && systemd.IsJournal(s.File()) {
+		return slog.New(systemd.NewHandlerFrom(s, level))
+	}
+	if ok {
+		s.TellLost(func(sentence string) []byte {
+			var line bytes.Buffer
+			slog.New(slog.NewTextHandler(&line, nil)).Warn(sentence)
+			return line.Bytes()
+		})
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// writeLogFigures adds what became of the log's lines to /metrics.
+func writeLogFigures(log, figures io.Writer) {
+	if s, ok := log.(*systemd.Stream); ok {
+		fmt.Fprintf(figures, "fieldgate_cloud_log_lines_lost_total %d\n", s.Lost())
+	}
 }
 
 // tellManager tells the service manager that the server serves, and, when ctx

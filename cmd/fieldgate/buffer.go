@@ -293,6 +293,10 @@ func (k bufferExport) Run(ctx context.Context, c console) error {
 	write := k.writer(w)
 	for _, e := range s.Epochs() {
 		err = errors.Join(err, s.Walk(ctx, e.ID, write))
+		if _, failed := w.Write(nil); failed != nil { // nobody takes what other epochs have
+			err = nil // Flush says it
+			break
+		}
 	}
 	if err := errors.Join(err, w.Flush(), done()); err != nil {
 		return fmt.Errorf("write the export: %w", err)
@@ -334,12 +338,13 @@ func (k bufferExport) writer(w io.Writer) func(store.Stretch) error {
 		if b.Gap != nil && k.Format == "ndjson" {
 			return put(exported{Epoch: b.Epoch, Seq: b.First, Missing: b.N, Why: b.Gap.Why})
 		}
-		var err error
 		for i := range b.Readings {
 			r := &b.Readings[i]
 			if x, wanted := k.row(b, r.Channel, r.At, r.Quality); wanted {
 				x.Seq, x.Value = b.First+uint64(i), number(r.Value)
-				err = errors.Join(err, put(x))
+				if err := put(x); err != nil {
+					return err
+				}
 			}
 		}
 		for i := range b.Summaries {
@@ -347,10 +352,12 @@ func (k bufferExport) writer(w io.Writer) func(store.Stretch) error {
 			if x, wanted := k.row(b, sum.Channel, sum.From, sum.Worst); wanted {
 				x.Seq, x.N, x.Interval = b.First, sum.N, sum.Interval.Seconds()
 				x.Value, x.Min, x.Max = number(sum.Mean), number(sum.Min), number(sum.Max)
-				err = errors.Join(err, put(x))
+				if err := put(x); err != nil {
+					return err
+				}
 			}
 		}
-		return err
+		return nil
 	}
 }
 

@@ -38,6 +38,7 @@ type daemon struct {
 	base   *config.Config                                                    // what the board's own files say
 	dial   func(ctx context.Context, network, addr string) (net.Conn, error) // how the uplink connects; nil: over the network
 	log    *slog.Logger
+	lost   func() uint64 // lines of the log that nobody read; nil: not known
 
 	began   time.Time
 	id      string

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -42,7 +43,11 @@ func (k demoCommand) Run(ctx context.Context, c console) error {
 		return err
 	}
 	defer remove()
-	cloud := &demoCloud{program: cloudProgram(), state: filepath.Join(dir, "cloud"), listen: k.CloudListen, out: c.err}
+	show := newScreen(c)
+	defer show.end()
+	c.out = show
+	log := slog.New(systemd.NewTerminalHandler(show.log()))
+	cloud := &demoCloud{program: cloudProgram(), state: filepath.Join(dir, "cloud"), listen: k.CloudListen, log: log}
 	token := filepath.Join(dir, "demo.token")
 	if err := cloud.enrol(token); err != nil {
 		return err
@@ -61,8 +66,7 @@ func (k demoCommand) Run(ctx context.Context, c console) error {
 		}
 	}
 	line := &breaker{}
-	log := slog.New(systemd.NewHandler(os.Stderr))
-	d := &daemon{cfg: cfg, dial: line.dial, log: log}
+	d := &daemon{cfg: cfg, dial: line.dial, log: log, lost: show.err.Lost}
 	if err := d.start(); err != nil {
 		return err
 	}
@@ -226,7 +230,7 @@ func cloudProgram() string {
 // A demoCloud is the cloud server as a program of its own.
 type demoCloud struct {
 	program, state, listen string
-	out                    io.Writer
+	log                    *slog.Logger
 
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when the program has ended
@@ -256,7 +260,10 @@ func (l *demoCloud) enrol(tokenFile string) error {
 // start starts the cloud and waits until it takes connections.
 func (l *demoCloud) start(ctx context.Context) error {
 	l.cmd = exec.Command(l.program, "run", "--listen", l.listen, "--state", l.state)
-	l.cmd.Stdout, l.cmd.Stderr = l.out, l.out
+	says, err := l.listenTo(l.cmd)
+	if err != nil {
+		return err
+	}
 	// In a group of its own, so that Ctrl-C reaches the gateway first and its
 	// last readings still find a cloud; killed with us if we are killed.
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
@@ -265,8 +272,10 @@ func (l *demoCloud) start(ctx context.Context) error {
 	go func() {
 		runtime.LockOSThread() // Pdeathsig looks at the thread that started the program
 		err := l.cmd.Start()
+		_ = l.cmd.Stderr.(*os.File).Close() // the cloud has it now
 		started <- err
 		if err == nil {
+			l.relay(says)
 			_ = l.cmd.Wait()
 			close(l.ended)
 		}
@@ -287,6 +296,40 @@ func (l *demoCloud) start(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// listenTo stands in the place of the journal for the cloud, so that it says
+// the level of each line, and gives what it will say.
+func (l *demoCloud) listenTo(cmd *exec.Cmd) (says io.Reader, err error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make a pipe for the cloud's log: %w", err)
+	}
+	var st syscall.Stat_t
+	if err := syscall.Fstat(int(w.Fd()), &st); err != nil {
+		return nil, fmt.Errorf("make a pipe for the cloud's log: %w", err)
+	}
+	cmd.Stdout, cmd.Stderr = w, w
+	cmd.Env = append(os.Environ(), fmt.Sprintf("JOURNAL_STREAM=%d:%d", st.Dev, st.Ino))
+	return r, nil
+}
+
+// relay logs what the cloud says until it has ended. What has no level is its
+// last word.
+func (l *demoCloud) relay(says io.Reader) {
+	for lines := bufio.NewReader(says); ; {
+		line, err := lines.ReadString('\n')
+		level, text, known := systemd.ParsePriority(strings.TrimSuffix(line, "\n"))
+		if !known {
+			level = slog.LevelError
+		}
+		if text != "" {
+			l.log.Log(context.Background(), level, "cloud: "+text)
+		}
+		if err != nil {
+			return
+		}
+	}
 }
 
 // answers reports whether somebody speaks TLS there. Who it is, the uplink

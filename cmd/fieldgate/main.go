@@ -7,14 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/fieldgate/fieldgate/gateway/config"
+	"github.com/fieldgate/fieldgate/systemd"
 )
 
 // Set by the linker; see the Makefile.
@@ -48,12 +47,22 @@ type console struct {
 	out, err io.Writer
 }
 
+// stream is a stream to where err ends, for what must never wait: err itself in the program.
+func (c console) stream() *systemd.Stream {
+	if s, ok := c.err.(*systemd.Stream); ok {
+		return s
+	}
+	return systemd.NewStream(os.Stderr)
+}
+
 func main() {
-	os.Exit(mainExit(os.Args[1:], console{os.Stdout, os.Stderr}))
+	systemd.Main(func(ctx context.Context, out *systemd.Output, errs *systemd.Stream) int {
+		return mainExit(ctx, os.Args[1:], console{out, errs})
+	})
 }
 
 // mainExit runs one command line and gives its exit code.
-func mainExit(args []string, c console) int {
+func mainExit(ctx context.Context, args []string, c console) int {
 	var cmds commands
 	exited := -1
 	parser, err := kong.New(&cmds, kong.Name("fieldgate"), kong.Description("Edge gateway for Raspberry Pi-class boards: accounts for every reading."),
@@ -66,12 +75,13 @@ func mainExit(args []string, c console) int {
 	if exited >= 0 { // --help
 		return exited
 	}
+	if failed := systemd.OutputError(c.out); failed != nil { // of the help; kong takes it for a mistake
+		return exitCode(failed, c)
+	}
 	if err != nil {
 		fmt.Fprintf(c.err, "fieldgate: %v\nSee: fieldgate --help\n", err)
 		return exitUsage
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	line.BindTo(ctx, (*context.Context)(nil))
 	return exitCode(line.Run(c), c)
 }
@@ -82,6 +92,8 @@ func exitCode(err error, c console) int {
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.Is(err, systemd.ErrReaderGone):
+		return systemd.ExitReaderGone
 	case errors.As(err, &problems):
 		fmt.Fprintln(c.err, err)
 		return exitConfig

@@ -19,7 +19,7 @@ import (
 // tests start it again as a process of its own.
 func TestMain(m *testing.M) {
 	if os.Getenv("FIELDGATE_TEST_MAIN") != "" || len(os.Args) > 1 && os.Args[1] == "verify-state" {
-		os.Exit(mainExit(os.Args[1:], console{os.Stdout, os.Stderr}))
+		main()
 	}
 	code := m.Run()
 	if dir := cloudDir; dir != "" {

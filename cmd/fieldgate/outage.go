@@ -5,11 +5,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/config"
@@ -99,7 +96,7 @@ type progress struct {
 	total    uint64
 	began    time.Time
 	shown    time.Time
-	terminal bool
+	terminal *screen // nil: there is none
 }
 
 const (
@@ -110,9 +107,8 @@ const (
 
 func newProgress(out io.Writer, what string, total uint64) *progress {
 	p := &progress{out: out, what: what, total: total, began: time.Now()}
-	if f, ok := out.(*os.File); ok {
-		_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-		p.terminal = err == nil
+	if s, ok := out.(*screen); ok && s.terminal {
+		p.terminal = s
 	}
 	return p
 }
@@ -120,7 +116,7 @@ func newProgress(out io.Writer, what string, total uint64) *progress {
 // at shows that done of total are done, if it is time to.
 func (p *progress) at(done uint64) {
 	every := lineEvery
-	if p.terminal {
+	if p.terminal != nil {
 		every = barEvery
 	}
 	now := time.Now()
@@ -141,7 +137,7 @@ func (p *progress) line(done uint64, took time.Duration) string {
 	if rate > 0 && done < p.total {
 		text += fmt.Sprintf(", %.0f s left", float64(p.total-done)/rate)
 	}
-	if p.terminal {
+	if p.terminal != nil {
 		full := int(share * barWidth)
 		text = "[" + strings.Repeat("#", full) + strings.Repeat(".", barWidth-full) + "] " + text
 	}
@@ -149,8 +145,8 @@ func (p *progress) line(done uint64, took time.Duration) string {
 }
 
 func (p *progress) show(line string) {
-	if p.terminal {
-		fmt.Fprintf(p.out, "\r%s\x1b[K", line)
+	if p.terminal != nil {
+		p.terminal.draw(line)
 		return
 	}
 	fmt.Fprintln(p.out, line)
@@ -163,10 +159,10 @@ func (p *progress) end(bytes int64) {
 	if bytes > 0 && p.total > 0 {
 		line += fmt.Sprintf(", %s bytes on the card, %.2f a reading", short(float64(bytes)), float64(bytes)/float64(p.total))
 	}
-	p.show(line)
-	if p.terminal {
-		fmt.Fprintln(p.out)
+	if p.terminal != nil {
+		p.terminal.draw("")
 	}
+	fmt.Fprintln(p.out, line)
 }
 
 // short writes a count with three digits: 51.8 M.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -27,17 +26,20 @@ const probeWithin = 5 * time.Second
 
 // supervise runs the gateway by the configuration that is to be in force, and
 // starts its parts anew, within the process, when that is another one. An
-// orderly stop of the parts costs no reading.
-func supervise(ctx context.Context, base *config.Config, log *slog.Logger) error {
-	keeper := pushed.Open(filepath.Join(base.Store.Dir, configFile), log)
+// orderly stop of the parts costs no reading. every is what each
+// of them begins as.
+func supervise(ctx context.Context, every *daemon) error {
+	base := every.base
+	every.pushed = pushed.Open(filepath.Join(base.Store.Dir, configFile), every.log)
 	for {
-		d := &daemon{base: base, pushed: keeper, log: log}
+		d := new(daemon)
+		*d = *every
 		err := d.choose()
 		if err == nil {
 			err = d.start()
 		}
 		if err != nil && d.cfg != base {
-			keeper.Failed(err)
+			d.pushed.Failed(err)
 			continue
 		}
 		if err != nil {

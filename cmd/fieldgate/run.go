@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"os"
 
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/systemd"
@@ -14,10 +13,12 @@ type runCommand struct {
 }
 
 // Run runs the gateway until ctx is done.
-func (k runCommand) Run(ctx context.Context) error {
+func (k runCommand) Run(ctx context.Context, c console) error {
 	cfg, err := config.Load(k.Config, driverTable())
 	if err != nil {
 		return err
 	}
-	return supervise(ctx, cfg, slog.New(systemd.NewHandler(os.Stderr)))
+	stream := c.stream()
+	log := slog.New(systemd.NewHandler(stream))
+	return supervise(ctx, &daemon{base: cfg, log: log, lost: stream.Lost})
 }

@@ -33,6 +33,9 @@ func (d *daemon) status() local.Status {
 		Health: d.health.List(),
 		Config: d.configStatus(),
 	}
+	if d.lost != nil {
+		s.LogLost = d.lost()
+	}
 	for _, e := range up.Endpoints {
 		s.Uplink.Endpoints = append(s.Uplink.Endpoints, local.Endpoint(e))
 	}

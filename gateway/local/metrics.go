@@ -24,6 +24,7 @@ func writeMetrics(w *bytes.Buffer, st Status) {
 	gauge := func(name string, v float64) { metrics.WriteGaugeFloat64(w, name, v) }
 	gauge(fmt.Sprintf("fieldgate_info{version=%q,gateway_id=%q}", st.Version, st.GatewayID), 1)
 	gauge("fieldgate_uptime_seconds", st.Uptime)
+	metrics.WriteCounterUint64(w, "fieldgate_log_lines_lost_total", st.LogLost)
 	for _, state := range []UplinkState{UplinkOnline, UplinkPaused, UplinkDraining, UplinkConnecting, UplinkWaiting, UplinkNoCredential, UplinkRefused, UplinkOff} {
 		gauge(fmt.Sprintf("fieldgate_uplink_state{state=%q}", state), flag(st.Uplink.State == state))
 	}

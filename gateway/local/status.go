@@ -20,7 +20,8 @@ type Status struct {
 	Clock     ClockStatus        `json:"clock"`
 	Config    *Config            `json:"config,omitempty"` // nil: the cloud gives this gateway none
 	Devices   []Device           `json:"devices"`
-	Health    []health.Condition `json:"health"` // what is wrong now, the worst first
+	Health    []health.Condition `json:"health"`                   // what is wrong now, the worst first
+	LogLost   uint64             `json:"log_lines_lost,omitempty"` // since the daemon started, because nobody read them
 }
 
 // A Config says which configuration of the cloud is in force, and which one is
