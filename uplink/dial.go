@@ -10,14 +10,15 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/rfc6455"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -257,7 +258,7 @@ func (u *Uplink) upgrade(ctx context.Context, under *transport, authorities *x50
 	}
 	u.at("upgrade")
 	dialer := websocket.Dialer{
-		NetDialTLSContext: func(context.Context, string, string) (net.Conn, error) { return secure, nil },
+		NetDialTLSContext: func(context.Context, string, string) (net.Conn, error) { return rfc6455.Client(secure), nil },
 		HandshakeTimeout:  upgradeTimeout,
 		Subprotocols:      u.codecs(),
 	}
@@ -268,8 +269,10 @@ func (u *Uplink) upgrade(ctx context.Context, under *transport, authorities *x50
 	if err != nil {
 		return nil, until, &stageError{"upgrade", upgradeTimeout, err}
 	}
-	// gorilla takes whatever the server chose, asked for or not.
-	if !slices.Contains(u.codecs(), ws.Subprotocol()) || answer.Header.Get("Sec-Websocket-Extensions") != "" {
+	if wrong := rfc6455.WrongAnswer(answer, u.codecs()); wrong != "" {
+		return nil, until, &foreignError{wrong}
+	}
+	if ws.Subprotocol() == "" {
 		return nil, until, &foreignError{"it accepts WebSockets but chose none of " + strings.Join(u.codecs(), ", ")}
 	}
 	ws.SetReadLimit(wire.DefaultMessage)
@@ -339,8 +342,16 @@ func (l *line) read(timeout time.Duration) (wire.Message, error) {
 		return nil, fmt.Errorf("read: %w", err)
 	}
 	kind, data, err := l.ws.ReadMessage()
+	if v := rfc6455.Violated(err); v != nil {
+		l.close(rfc6455.CloseCode, v.Why)
+		return nil, &protocolError{"it sends " + v.Why}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", err)
+	}
+	if kind == websocket.TextMessage && !utf8.Valid(data) { // RFC 6455 section 8.1
+		l.close(websocket.CloseInvalidFramePayloadData, "text that is not UTF-8")
+		return nil, &protocolError{"it sends text that is not UTF-8"}
 	}
 	if kind != l.frame() && !l.plain() {
 		l.close(websocket.CloseUnsupportedData, "the wrong kind of frame")

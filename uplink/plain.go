@@ -12,6 +12,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/health"
+	"github.com/fieldgate/fieldgate/uplink/rfc6455"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -62,7 +63,7 @@ func (u *Uplink) upgradePlain(ctx context.Context, conn net.Conn) (*websocket.Co
 	if u.token != "" {
 		header.Set("Authorization", "Bearer "+u.token)
 	}
-	over := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+	over := func(context.Context, string, string) (net.Conn, error) { return rfc6455.Client(conn), nil }
 	dialer := websocket.Dialer{NetDialContext: over, NetDialTLSContext: over, HandshakeTimeout: upgradeTimeout}
 	ws, answer, err := dialer.DialContext(ctx, u.url, header)
 	if err != nil && answer != nil {
@@ -70,6 +71,9 @@ func (u *Uplink) upgradePlain(ctx context.Context, conn net.Conn) (*websocket.Co
 	}
 	if err != nil {
 		return nil, &stageError{"upgrade", upgradeTimeout, err}
+	}
+	if wrong := rfc6455.WrongAnswer(answer, nil); wrong != "" {
+		return nil, &protocolError{wrong}
 	}
 	ws.SetReadLimit(wire.DefaultMessage)
 	return ws, nil

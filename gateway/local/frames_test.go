@@ -11,6 +11,12 @@ import (
 func TestForbiddenFrames(t *testing.T) {
 	o, _ := options()
 	_, addr := start(t, o)
+	for _, path := range []string{"/ws", "/"} {
+		t.Run(path, func(t *testing.T) { forbidden(t, addr, path) })
+	}
+}
+
+func forbidden(t *testing.T, addr, path string) {
 	raw := witness.Raw{
 		Dial: func(t *testing.T) net.Conn {
 			conn, err := net.Dial("tcp", addr)
@@ -19,7 +25,7 @@ func TestForbiddenFrames(t *testing.T) {
 			}
 			return conn
 		},
-		Path: "/ws", Headers: func(*testing.T) string { return "" }, Text: true, Limit: maxInbound,
+		Path: path, Headers: func(*testing.T) string { return "" }, Text: true, Page: path == "/", Limit: maxInbound,
 		Serves: func(t *testing.T) {
 			conn := dial(t, "ws://"+addr+"/ws")
 			next(t, conn, "status")

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/fieldgate/fieldgate/gateway/live"
+	"github.com/fieldgate/fieldgate/uplink/rfc6455"
 )
 
 const (
@@ -37,12 +38,13 @@ type client struct {
 
 // serveWS serves one client until it goes, is too slow, or the server ends.
 func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
-	// The version is for RFC 6455 section 4.4: gorilla says 400.
-	if !websocket.IsWebSocketUpgrade(r) || r.Header.Get("Sec-WebSocket-Version") != "13" {
-		w.Header().Set("Upgrade", "websocket")
-		w.Header().Set("Sec-WebSocket-Version", "13")
-		refuse(w, http.StatusUpgradeRequired, newFault("upgrade_required",
-			"This is the address for WebSocket clients; the dashboard is at /, the API under /api/v1/."))
+	if no := rfc6455.Refused(w, r); no != nil {
+		code := "not_a_websocket"
+		if no.Status == http.StatusUpgradeRequired {
+			code = "upgrade_required"
+			no.Why += " The dashboard is at /, the API under /api/v1/."
+		}
+		refuse(w, no.Status, newFault(code, no.Why))
 		return
 	}
 	c := &client{status: make(chan []byte, 1), answers: make(chan *fault), gone: make(chan struct{})}
@@ -54,7 +56,7 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.dismiss(c)
 	var err error
-	if c.conn, err = s.upgrader.Upgrade(w, r, nil); err != nil {
+	if c.conn, err = s.upgrader.Upgrade(rfc6455.Server(w, false), r, nil); err != nil {
 		return // the upgrader has answered
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -181,6 +183,9 @@ func (c *client) read(ctx context.Context) {
 	limit := rate.NewLimiter(inboundPS, inboundTop)
 	for alive("") == nil {
 		kind, message, err := c.conn.ReadMessage()
+		if v := rfc6455.Violated(err); v != nil {
+			c.refuse(rfc6455.CloseCode, v.Why)
+		}
 		if err != nil {
 			return
 		}

@@ -3,12 +3,14 @@ package witness
 import (
 	"bufio"
 	"bytes"
+	"compress/flate"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +23,8 @@ type Raw struct {
 	Path    string                    // of its WebSocket
 	Headers func(t *testing.T) string // what else a handshake needs, each line ended; anew for each connection
 	Text    bool                      // its messages are text
+	Page    bool                      // who does not ask for a WebSocket there gets a page
+	Deflate bool                      // it agrees on permessage-deflate, which Headers offers
 	Limit   int                       // bytes in a message that it takes
 	Serves  func(t *testing.T)        // proves that the next client is served
 }
@@ -95,10 +99,15 @@ func (r *Raw) misdeeds() []misdeed {
 		{"message too long", header(data, uint64(r.Limit)+1), 1009},
 		{"message of 2^62 bytes", header(data, 1<<62), 1009},
 		{"fragments too long together", append(append(header(data&0x0f, 10), masked(strings.Repeat("x", 10))...), header(0x80, uint64(r.Limit)-9)...), 1009},
-		// gorilla/websocket ends the connection without saying why.
-		{"message of 2^63 bytes (5.2)", header(data, 1<<63), none},
-		// gorilla/websocket takes it for a close without a code.
-		{"close of one byte (5.5.1)", frame(0x88, "x"), empty},
+		{"message of 2^63 bytes (5.2)", header(data, 1<<63), 1002},
+		{"message of 2^64-1 bytes (5.2)", header(data, 1<<64-1), 1002},
+		{"length of 1 in two bytes more (5.2)", wide(data, 16, "x"), 1002},
+		{"length of 125 in eight bytes more (5.2)", wide(data, 64, strings.Repeat("x", 125)), 1002},
+		{"length of 126 in eight bytes more (5.2)", wide(data, 64, strings.Repeat("x", 126)), 1002},
+		{"ping of no bytes in two bytes more (5.2)", wide(0x89, 16, ""), 1002},
+		{"close of one byte (5.5.1)", frame(0x88, "x"), 1002},
+		{"close of one byte behind a ping (5.5.1)", append(frame(0x8a, "x"), frame(0x88, "x")...), 1002},
+		{"close of one byte inside of a message (5.5.1)", append(frame(data&0x0f, "x"), frame(0x88, "x")...), 1002},
 		{"close without a code", frame(0x88, ""), empty},
 		{"close with bad UTF-8 (5.5.1)", closing(1000, "\xff"), 1002},
 		{"close in order", closing(1000, "bye"), 1000},
@@ -106,6 +115,10 @@ func (r *Raw) misdeeds() []misdeed {
 	}
 	for _, code := range []uint16{0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535} {
 		list = append(list, misdeed{fmt.Sprintf("close with %d (7.4)", code), closing(code, ""), 1002})
+	}
+	if r.Deflate {
+		list = append(deflated(data), list...)
+		list = slices.DeleteFunc(list, func(m misdeed) bool { return m.name == "RSV1 set (5.2)" })
 	}
 	if r.Text {
 		list = append(list,
@@ -117,11 +130,37 @@ func (r *Raw) misdeeds() []misdeed {
 	return list
 }
 
+// wide gives a masked frame whose length stands in more bytes than it needs.
+func wide(head byte, bits int, payload string) []byte {
+	b := []byte{head, 0x80 | 126}
+	if bits == 16 {
+		b = binary.BigEndian.AppendUint16(b, uint16(len(payload)))
+	} else {
+		b = binary.BigEndian.AppendUint64([]byte{head, 0x80 | 127}, uint64(len(payload)))
+	}
+	return append(append(b, mask...), masked(payload)...)
+}
+
+// deflated are the misdeeds of who agreed on permessage-deflate (RFC 7692).
+func deflated(data byte) []misdeed {
+	var packed bytes.Buffer
+	w, _ := flate.NewWriter(&packed, flate.BestCompression) // the level exists
+	_, _ = w.Write([]byte("\"\xff\""))                      // into memory
+	_ = w.Flush()
+	return []misdeed{
+		{"RSV1 on a ping (7692 6.1)", frame(0x89|0x40, "x"), 1002},
+		{"RSV1 on a continuation (7692 6.1)", append(frame(data&0x0f, "x"), frame(0x80|0x40, "x")...), 1002},
+		{"bad UTF-8, compressed (8.1)", frame(data|0x40, strings.TrimSuffix(packed.String(), "\x00\x00\xff\xff")), 1007},
+		{"what nobody compressed (7692 6.2)", frame(data|0x40, "\xff\xff\xff\xff"), 1007},
+	}
+}
+
 // A handshake is a request that is none, and the status it gets.
 type handshake struct {
 	name   string
 	change func(request string) string
 	status int
+	page   bool // it does not ask for a WebSocket at all
 }
 
 func without(header string) func(string) string {
@@ -143,19 +182,34 @@ func instead(old, text string) func(string) string {
 // handshakes is the table of the section 4.2.1, and of what HTTP adds.
 func (r *Raw) handshakes() []handshake {
 	return []handshake{
-		{"no key", without("Sec-WebSocket-Key"), http.StatusBadRequest},
-		{"empty key", instead(key, ""), http.StatusBadRequest},
-		{"short key", instead(key, "AQID"), http.StatusBadRequest},
-		{"key that is not base64", instead(key, "%%%%%%%%%%%%%%%%%%%%%%%%"), http.StatusBadRequest},
-		{"no version", without("Sec-WebSocket-Version"), http.StatusUpgradeRequired},
-		{"version 8", instead("Version: 13", "Version: 8"), http.StatusUpgradeRequired},
-		{"no upgrade", without("Upgrade"), http.StatusUpgradeRequired},
-		{"upgrade to h2c", instead("Upgrade: websocket", "Upgrade: h2c"), http.StatusUpgradeRequired},
-		{"no connection upgrade", without("Connection"), http.StatusUpgradeRequired},
-		{"POST", instead("GET ", "POST "), http.StatusMethodNotAllowed},
-		{"no host", without("Host"), http.StatusBadRequest},
-		{"a head of 64 KiB", instead("Host:", "X-Long: "+strings.Repeat("x", 64<<10)+"\r\nHost:"), http.StatusRequestHeaderFieldsTooLarge},
-		{"no HTTP at all", func(string) string { return "\x16\x03\x01 hello\r\n\r\n" }, http.StatusBadRequest},
+		{"no key", without("Sec-WebSocket-Key"), http.StatusBadRequest, false},
+		{"empty key", instead(key, ""), http.StatusBadRequest, false},
+		{"short key", instead(key, "AQID"), http.StatusBadRequest, false},
+		{"key that is not base64", instead(key, "%%%%%%%%%%%%%%%%%%%%%%%%"), http.StatusBadRequest, false},
+		{"key of 16 letters", instead(key, "0123456789abcdef"), http.StatusBadRequest, false},
+		{"key of 24 bytes", instead(key, "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"), http.StatusBadRequest, false},
+		{"two keys (11.3.1)", instead("Host:", "Sec-WebSocket-Key: "+key+"\r\nHost:"), http.StatusBadRequest, false},
+		{"extensions that are no list (9.1)", instead("Host:", "Sec-WebSocket-Extensions: a; =1\r\nHost:"), http.StatusBadRequest, false},
+		{"extension with an empty value (9.1)", instead("Host:", "Sec-WebSocket-Extensions: a; b=\r\nHost:"), http.StatusBadRequest, false},
+		{"a body", instead("Host:", "Content-Length: 2\r\nHost:"), http.StatusBadRequest, false},
+		{"a body in chunks", instead("Host:", "Transfer-Encoding: chunked\r\nHost:"), http.StatusBadRequest, false},
+		{"HTTP/1.0 (4.1)", instead("HTTP/1.1", "HTTP/1.0"), http.StatusUpgradeRequired, false},
+		{"HEAD", instead("GET ", "HEAD "), http.StatusUpgradeRequired, false},
+		{"versions 13 and 8", instead("Version: 13", "Version: 13, 8"), http.StatusUpgradeRequired, false},
+		{"version twice (11.3.5)", instead("Host:", "Sec-WebSocket-Version: 8\r\nHost:"), http.StatusUpgradeRequired, false},
+		{"version 130", instead("Version: 13", "Version: 130"), http.StatusUpgradeRequired, false},
+		{"an empty version", instead("Version: 13", "Version:"), http.StatusUpgradeRequired, false},
+		{"upgrade to websockets", instead("Upgrade: websocket", "Upgrade: websockets"), http.StatusUpgradeRequired, true},
+		{"connection kept alive", instead("Connection: Upgrade", "Connection: keep-alive"), http.StatusUpgradeRequired, true},
+		{"no version", without("Sec-WebSocket-Version"), http.StatusUpgradeRequired, false},
+		{"version 8", instead("Version: 13", "Version: 8"), http.StatusUpgradeRequired, false},
+		{"no upgrade", without("Upgrade"), http.StatusUpgradeRequired, true},
+		{"upgrade to h2c", instead("Upgrade: websocket", "Upgrade: h2c"), http.StatusUpgradeRequired, true},
+		{"no connection upgrade", without("Connection"), http.StatusUpgradeRequired, true},
+		{"POST", instead("GET ", "POST "), http.StatusMethodNotAllowed, false},
+		{"no host", without("Host"), http.StatusBadRequest, false},
+		{"a head of 64 KiB", instead("Host:", "X-Long: "+strings.Repeat("x", 64<<10)+"\r\nHost:"), http.StatusRequestHeaderFieldsTooLarge, false},
+		{"no HTTP at all", func(string) string { return "\x16\x03\x01 hello\r\n\r\n" }, http.StatusBadRequest, false},
 	}
 }
 
@@ -166,9 +220,15 @@ func (r *Raw) Misbehave(t *testing.T) {
 		t.Run(h.name, func(t *testing.T) {
 			conn := r.Dial(t)
 			defer conn.Close()
-			status, _, err := ask(conn, h.change(r.request(t)))
-			if err != nil || status != h.status {
-				t.Errorf("HTTP status %d (%v), want %d", status, err, h.status)
+			res, _, err := ask(conn, h.change(r.request(t)))
+			if err == nil && r.Page && res.StatusCode == http.StatusOK && h.page {
+				return
+			}
+			if err != nil || res.StatusCode != h.status {
+				t.Fatalf("%+v (%v), want %d", res, err, h.status)
+			}
+			if h.status == http.StatusUpgradeRequired && (res.Header.Get("Sec-WebSocket-Version") != "13" || res.Header.Get("Upgrade") != "websocket") {
+				t.Errorf("the answer does not say what would be served: %v (4.4)", res.Header)
 			}
 			r.Serves(t)
 		})
@@ -221,15 +281,18 @@ func (r *Raw) request(t *testing.T) string {
 func (r *Raw) Open(t *testing.T) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	conn := r.Dial(t)
-	status, in, err := ask(conn, r.request(t))
-	if err != nil || status != http.StatusSwitchingProtocols {
-		t.Fatalf("HTTP status %d (%v)", status, err)
+	res, in, err := ask(conn, r.request(t))
+	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%+v (%v)", res, err)
+	}
+	if deflate := res.Header.Get("Sec-WebSocket-Extensions") != ""; deflate != r.Deflate {
+		t.Fatalf("permessage-deflate: %v, want %v", deflate, r.Deflate)
 	}
 	return conn, in
 }
 
 // ask sends a request and reads the head of the answer.
-func ask(conn net.Conn, request string) (status int, in *bufio.Reader, err error) {
+func ask(conn net.Conn, request string) (res *http.Response, in *bufio.Reader, err error) {
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 	sent := make(chan error, 1)
 	go func() {
@@ -237,14 +300,14 @@ func ask(conn net.Conn, request string) (status int, in *bufio.Reader, err error
 		sent <- err
 	}()
 	in = bufio.NewReader(conn)
-	res, err := http.ReadResponse(in, nil)
+	res, err = http.ReadResponse(in, nil)
 	if err != nil {
-		return 0, nil, err
+		return nil, nil, err
 	}
 	if err := <-sent; err != nil && res.StatusCode == http.StatusSwitchingProtocols {
-		return 0, nil, err // else the server had heard enough
+		return nil, nil, err // else the server had heard enough
 	}
-	return res.StatusCode, in, nil
+	return res, in, nil
 }
 
 // closeWrite says that nothing more comes, as far as the connection can.

@@ -66,6 +66,43 @@ func TestForbiddenFrames(t *testing.T) {
 	}
 }
 
+// The same on the stream for operators, with permessage-deflate and without.
+func TestForbiddenFramesOnTheLiveStream(t *testing.T) {
+	s := &site{t: t, dir: t.TempDir()}
+	s.creds = cloud.Credentials{Dir: filepath.Join(s.dir, "gateways")}
+	addr, trusted := s.serveTLS(t)
+	s.add("plant_7")
+	for _, offer := range []string{"", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"} {
+		t.Run(offer, func(t *testing.T) {
+			raw := witness.Raw{
+				Dial: func(t *testing.T) net.Conn {
+					conn, err := tls.Dial("tcp", addr, trusted)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return conn
+				},
+				Path:    "/v1/live",
+				Headers: func(*testing.T) string { return "Authorization: Bearer " + operatorToken + "\r\n" + offer },
+				Text:    true, Deflate: offer != "", Limit: 16 << 10,
+				Serves: func(t *testing.T) {
+					d := websocket.Dialer{TLSClientConfig: trusted, HandshakeTimeout: answerWithin}
+					conn, _, err := d.Dial("wss://"+addr+"/v1/live", auth(operatorToken))
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer conn.Close()
+					_ = conn.SetReadDeadline(time.Now().Add(answerWithin))
+					if _, _, err := conn.ReadMessage(); err != nil {
+						t.Error(err)
+					}
+				},
+			}
+			raw.Misbehave(t)
+		})
+	}
+}
+
 // serveTLS runs a server without limits of admission until the test ends.
 func (s *site) serveTLS(t *testing.T) (addr string, trusted *tls.Config) {
 	t.Helper()

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"compress/flate"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,11 +12,13 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/time/rate"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/rfc6455"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -59,22 +62,24 @@ func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		deny(w, http.StatusBadRequest, "bad_query", err.Error())
 		return
-	case !websocket.IsWebSocketUpgrade(r):
-		w.Header().Set("Upgrade", "websocket")
-		deny(w, http.StatusUpgradeRequired, "upgrade_required", "this is the address for WebSocket clients")
+	}
+	if no := rfc6455.Refused(w, r); no != nil {
+		deny(w, no.Status, handshakeCode(no), no.Why)
 		return
-	case !s.admitLive():
+	}
+	if !s.admitLive() {
 		w.Header().Set("Retry-After", "10")
 		deny(w, http.StatusServiceUnavailable, "too_many_clients", "this server serves as many live clients as it can, or is about to stop")
 		return
 	}
 	defer s.dismissLive()
+	deflate := rfc6455.Deflate(r)
 	up := websocket.Upgrader{
-		HandshakeTimeout: headerWithin, EnableCompression: true, Subprotocols: []string{dashProtocol},
+		HandshakeTimeout: headerWithin, EnableCompression: deflate, Subprotocols: []string{dashProtocol}, Error: denyUpgrade,
 		CheckOrigin: func(*http.Request) bool { return true }, // checked above
 	}
 	c := &liveSocket{server: s, answers: make(chan []byte), gone: make(chan struct{})}
-	if c.conn, err = up.Upgrade(w, r, nil); err != nil {
+	if c.conn, err = up.Upgrade(rfc6455.Server(w, deflate), r, nil); err != nil {
 		return // the upgrader has answered
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
@@ -269,20 +274,7 @@ func (c *liveSocket) read(ctx context.Context) {
 	limit := rate.NewLimiter(liveInboundPS, 2*liveInboundPS)
 	answer := faultText("read_only", "this stream takes no messages; commands go to POST /v1/gateways/{id}/commands")
 	for alive("") == nil {
-		kind, r, err := c.conn.NextReader()
-		if err != nil {
-			return
-		}
-		// The read limit counts compressed bytes: a small frame can inflate past it.
-		n, err := io.Copy(io.Discard, io.LimitReader(r, liveInbound+1))
-		switch {
-		case kind != websocket.TextMessage:
-			c.refuse(websocket.CloseUnsupportedData, "text messages only")
-			return
-		case n > liveInbound:
-			c.refuse(websocket.CloseMessageTooBig, "a message may have 16 KiB")
-			return
-		case err != nil, limit.Wait(ctx) != nil:
+		if !c.heard() || limit.Wait(ctx) != nil {
 			return
 		}
 		select {
@@ -291,6 +283,36 @@ func (c *liveSocket) read(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// heard takes one message. If there is none that may be, it tells the client so
+// and is false.
+func (c *liveSocket) heard() bool {
+	kind, r, err := c.conn.NextReader()
+	if err == nil && kind != websocket.TextMessage {
+		c.refuse(websocket.CloseUnsupportedData, "text messages only")
+		return false
+	}
+	var text []byte
+	if err == nil { // the read limit counts compressed bytes: a small frame can inflate past it
+		text, err = io.ReadAll(io.LimitReader(r, liveInbound+1))
+	}
+	var garbled flate.CorruptInputError
+	v := rfc6455.Violated(err)
+	switch {
+	case v != nil:
+		c.refuse(rfc6455.CloseCode, v.Why)
+	case errors.As(err, &garbled):
+		c.refuse(websocket.CloseInvalidFramePayloadData, "what is compressed cannot be read")
+	case err != nil: // it has gone, or knows what it did
+	case len(text) > liveInbound:
+		c.refuse(websocket.CloseMessageTooBig, "a message may have 16 KiB")
+	case !utf8.Valid(text): // RFC 6455 section 8.1
+		c.refuse(websocket.CloseInvalidFramePayloadData, "text that is not UTF-8")
+	default:
+		return true
+	}
+	return false
 }
 
 // A liveStatus is a gateway's presence on /v1/live.

@@ -110,6 +110,7 @@ func New(opt Options) *Server {
 		// Blocks are compressed already, and the read limit counts compressed
 		// bytes: a small frame could inflate past it.
 		EnableCompression: false,
+		Error:             denyUpgrade,
 	}
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	s.mux.HandleFunc("GET /v1/gateway", s.serveGateway)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/rfc6455"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -302,6 +303,9 @@ func (x *session) interrupted() bool { return errors.Is(context.Cause(x.ctx), er
 func (x *session) read() (wire.Message, []byte, error) {
 	for {
 		kind, raw, err := x.conn.ReadMessage()
+		if v := rfc6455.Violated(err); v != nil {
+			return nil, nil, &closing{rfc6455.CloseCode, v.Why}
+		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("read from gateway: %w", err)
 		}

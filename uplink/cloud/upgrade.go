@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/fieldgate/fieldgate/uplink/rfc6455"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -37,11 +38,8 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusForbidden, "forbidden", "gw is not the gateway of the credential")
 		return
 	}
-	// RFC 6455 section 4.4: gorilla says 400.
-	if !websocket.IsWebSocketUpgrade(r) || r.Header.Get("Sec-WebSocket-Version") != "13" {
-		w.Header().Set("Upgrade", "websocket")
-		w.Header().Set("Sec-WebSocket-Version", "13")
-		s.refuse(w, http.StatusUpgradeRequired, "upgrade_required", "this is the address for WebSocket, version 13")
+	if no := rfc6455.Refused(w, r); no != nil {
+		s.refuse(w, no.Status, handshakeCode(no), no.Why)
 		return
 	}
 	if !slices.ContainsFunc(websocket.Subprotocols(r), func(p string) bool { return wire.CodecOf(p) != nil }) {
@@ -53,7 +51,7 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusServiceUnavailable, "unavailable", err.Error())
 		return
 	}
-	conn, err := s.upgrade.Upgrade(w, r, nil)
+	conn, err := s.upgrade.Upgrade(rfc6455.Server(w, false), r, nil)
 	if err != nil {
 		s.end()
 		s.figures.count("upgrades_total", "result", "failed")
@@ -66,6 +64,19 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 	// Not on this goroutine: net/http's own buffers and the request would live
 	// as long as the session. Close waits for it.
 	go x.run()
+}
+
+// handshakeCode is the code of a request that is no handshake, or a wrong one.
+func handshakeCode(no *rfc6455.Refusal) string {
+	if no.Status == http.StatusUpgradeRequired {
+		return "upgrade_required"
+	}
+	return "bad_handshake"
+}
+
+// denyUpgrade answers where the upgrader would in a form of its own.
+func denyUpgrade(w http.ResponseWriter, _ *http.Request, status int, reason error) {
+	deny(w, status, "bad_handshake", reason.Error())
 }
 
 // refuse denies an upgrade, and counts it.
