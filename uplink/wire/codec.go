@@ -62,10 +62,12 @@ var (
 		TagsMd:           cbor.TagsForbidden,
 		MaxNestedLevels:  8,
 		MaxArrayElements: MaxHelloEpochs, // the longest array of any message; checked before it is allocated
-		MaxMapPairs:      64,
+		MaxMapPairs:      maxMapPairs,
 		UTF8:             cbor.UTF8RejectInvalid,
 	}.DecMode())
 )
+
+const maxMapPairs = 64 // of any map of any message
 
 func must[M any](m M, err error) M {
 	if err != nil {
@@ -107,6 +109,9 @@ func Decode(b []byte) (Message, error) {
 		Type Type `cbor:"0,keyasint"`
 	}
 	if err := decMode.Unmarshal(b, &head); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if err := noKeyTwice(b); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	m := newMessage(head.Type)
