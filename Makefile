@@ -15,7 +15,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.built=$(SOURCE_DATE_EPOCH)
 GO_BUILD := CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)'
 ARCHS := amd64 arm64
 # A CI run may not skip; elsewhere a tool that cannot be installed is a skip with its reason.
-TEST_TIMEOUT := 20m
+# It ends a test that hangs; a busy machine takes several times as long as a quiet one.
+TEST_TIMEOUT := 60m
 
 .PHONY: build run test test-pi deb test-deb bench campaign fuzz soak dashboard clean
 

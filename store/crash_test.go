@@ -264,7 +264,7 @@ func TestCrashImages(t *testing.T) {
 	}
 	part := 1 // of the steps: one in so many is cut
 	if raced || testing.Short() {
-		part = 10
+		part = 25
 	}
 	x := &imager{T: t, seed: seed, part: part, count: map[string]int{}, jobs: make(chan job, 8)}
 	defer debug.SetGCPercent(debug.SetGCPercent(800)) // every opening makes an encoder of 4.5 MB

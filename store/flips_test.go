@@ -62,7 +62,7 @@ func TestMain(m *testing.M) {
 func TestFlippedBits(t *testing.T) {
 	n := flipsInAll
 	if raced || testing.Short() {
-		n /= 20
+		n /= 100
 	}
 	root := ramDir(t)
 	file := filepath.Join(root, "flips.json")

@@ -16,6 +16,7 @@ import (
 type point struct {
 	channel *gateway.Channel
 	at      time.Time
+	ns      int64 // at, as UnixNano gives it
 	value   float64
 	quality gateway.Quality
 }
@@ -23,14 +24,14 @@ type point struct {
 // brute answers a query the slow way.
 func brute(q gateway.HistoryQuery, points []point) gateway.History {
 	var h gateway.History
-	span := q.To.Sub(q.From).Microseconds()
+	from, span := q.From.UnixNano(), q.To.Sub(q.From).Microseconds()
 	for _, c := range q.Channels {
 		series := gateway.Series{Channel: gateway.Channel{Device: c.Device, Quantity: c.Quantity}}
 		for k := range q.Buckets {
 			b := gateway.Bucket{Min: math.NaN(), Max: math.NaN(), Mean: math.NaN()}
 			sum, finite := 0.0, 0
 			for _, p := range points {
-				since := p.at.Sub(q.From).Microseconds()
+				since := (p.ns - from) / 1000
 				if p.channel.Device != c.Device || p.channel.Quantity != c.Quantity || since < 0 || since >= span || since*int64(q.Buckets)/span != int64(k) {
 					continue
 				}
@@ -83,7 +84,8 @@ func TestHistoryAgainstBruteForce(t *testing.T) {
 				if random.IntN(200) == 0 {
 					rs[i].Value = math.NaN()
 				}
-				points = append(points, point{rs[i].Channel, b.clock.Anchor().Wall(at), rs[i].Value, rs[i].Quality})
+				wall := b.clock.Anchor().Wall(at)
+				points = append(points, point{rs[i].Channel, wall, wall.UnixNano(), rs[i].Value, rs[i].Quality})
 			}
 			if _, err := b.s.Append(rs); err != nil {
 				t.Fatal(err)

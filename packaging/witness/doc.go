@@ -8,7 +8,7 @@ import "time"
 
 // Patience is how long anything may take before a test gives up on it. A test
 // of something slower sets it before it begins.
-var Patience = time.Minute
+var Patience = 4 * time.Minute
 
 // A Name identifies one reading of the gateway for ever.
 type Name struct {

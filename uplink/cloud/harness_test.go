@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 const operatorToken = "0123456789abcdef0123456789abcdef"
 
 // answerWithin bounds every wait for the server; it only ends tests that fail.
-const answerWithin = 20 * time.Second
+const answerWithin = 3 * time.Minute
 
 // A site is a server on a real log with one gateway's credential.
 type site struct {
