@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"net/netip"
@@ -65,7 +66,14 @@ func (g *guard) hostAllowed(host string) bool {
 	return g.hosts[canonicalName(name)]
 }
 
-func canonicalName(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+// canonicalName gives one form to all that name the same host. The zone of an
+// IPv6 address means something to its own host alone, so it does not count.
+func canonicalName(name string) string {
+	if addr, err := netip.ParseAddr(name); err == nil {
+		return addr.Unmap().WithZone("").String()
+	}
+	return strings.ToLower(strings.TrimSuffix(name, "."))
+}
 
 // originAllowed holds for requests that do not come from a page, and for those
 // from this gateway's own. A request with several Origins comes from neither.
@@ -74,12 +82,22 @@ func originAllowed(r *http.Request) bool {
 	if len(origins) == 0 {
 		return true
 	}
-	u, err := url.Parse(origins[0])
-	if err != nil || len(origins) > 1 || (u.Scheme != "http" && u.Scheme != "https") {
+	origin, err := url.Parse(origins[0])
+	if err != nil || len(origins) > 1 || defaultPorts[origin.Scheme] == "" || origin.User != nil {
 		return false
 	}
-	return strings.EqualFold(u.Host, r.Host)
+	host := &url.URL{Host: r.Host}
+	if canonicalName(origin.Hostname()) != canonicalName(host.Hostname()) {
+		return false
+	}
+	if host.Port() == "" { // the default one, or a proxy has left it out
+		return true
+	}
+	return host.Port() == cmp.Or(origin.Port(), defaultPorts[origin.Scheme])
 }
+
+// defaultPorts are what browsers leave out of Host and Origin.
+var defaultPorts = map[string]string{"http": "80", "https": "443"}
 
 // refuse answers with an error that a program can tell by its code and a
 // person can read.
@@ -96,21 +114,49 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 }
 
 // clientAddr is the address a request comes from; for IPv6 its /64, which is
-// what one subscriber has.
+// what one subscriber has. A proxy on this board may say for whom it asks.
 func clientAddr(r *http.Request) netip.Prefix {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Prefix{}
+	peer := prefixOf(r.RemoteAddr)
+	if !peer.IsValid() || !peer.Addr().IsLoopback() {
+		return peer
 	}
-	addr, err := netip.ParseAddr(host)
+	said := r.Header.Values("X-Forwarded-For")
+	if len(said) == 0 {
+		return peer
+	}
+	list := strings.Split(said[len(said)-1], ",")
+	if last := prefixOf(strings.TrimSpace(list[len(list)-1])); last.IsValid() { // the proxy's own word; before it stands hearsay
+		return last
+	}
+	return peer
+}
+
+// prefixOf reads an address with or without a port; what is none gives the
+// zero prefix.
+func prefixOf(text string) netip.Prefix {
+	if host, _, err := net.SplitHostPort(text); err == nil {
+		text = host
+	}
+	addr, err := netip.ParseAddr(text)
 	if err != nil {
 		return netip.Prefix{}
 	}
 	addr = addr.Unmap().WithZone("")
-	bits := 32
-	if addr.Is6() {
+	bits := addr.BitLen()
+	if addr.Is6() && !addr.IsLoopback() {
 		bits = 64
 	}
 	p, _ := addr.Prefix(bits) // bits fit the address
 	return p
+}
+
+// addressOf says an address to people.
+func addressOf(p netip.Prefix) string {
+	switch {
+	case !p.IsValid():
+		return "an unknown address"
+	case p.IsSingleIP():
+		return p.Addr().String()
+	}
+	return p.String()
 }

@@ -41,6 +41,10 @@ func TestForeignPagesGetNothing(t *testing.T) {
 		{"user part", []string{"Host", "localhost@evil.example"}, "host_not_allowed"},
 		{"foreign origin", []string{"Origin", "https://evil.example"}, "origin_not_allowed"},
 		{"origin of another port", []string{"Origin", "http://127.0.0.1:1"}, "origin_not_allowed"},
+		{"origin of another port than the default", []string{"Host", "127.0.0.1:80", "Origin", "http://127.0.0.1:8080"}, "origin_not_allowed"},
+		{"origin of the other default port", []string{"Host", "127.0.0.1:80", "Origin", "https://127.0.0.1"}, "origin_not_allowed"},
+		{"foreign origin behind a proxy that leaves the port out", []string{"Host", "127.0.0.1", "Origin", "http://192.0.2.1:8080"}, "origin_not_allowed"},
+		{"origin with a user", []string{"Host", "127.0.0.1", "Origin", "http://a@127.0.0.1"}, "origin_not_allowed"},
 		{"opaque origin", []string{"Origin", "null"}, "origin_not_allowed"},
 		{"origin of a file", []string{"Origin", "file://"}, "origin_not_allowed"},
 		{"origin of an extension", []string{"Origin", "chrome-extension://127.0.0.1"}, "origin_not_allowed"},
@@ -77,6 +81,35 @@ func TestNamesOfTheGatewayAreAllowed(t *testing.T) {
 		for _, headers := range [][]string{{"Host", host}, {"Host", host, "Origin", "http://" + host}, {"Host", host, "Origin", "https://" + host}} {
 			if status, _, body := request(t, "http://"+addr+"/healthz", headers...); status != http.StatusOK {
 				t.Errorf("%q: %d %s", headers, status, body)
+			}
+		}
+	}
+}
+
+// Host and Origin name the same server although the one leaves the port out,
+// or writes the default one, or writes the address in another way. The rule is
+// one for all routes, /ws included.
+func TestPagesBehindProxiesAreOurOwn(t *testing.T) {
+	o, _ := options()
+	o.Hosts = []string{"plant"}
+	s, addr := start(t, o)
+	for _, c := range [][2]string{ // Host, Origin
+		{"plant", "http://plant:18980"}, {"plant", "https://plant:8443"}, {"127.0.0.1", "http://127.0.0.1:18980"}, {"[::1]", "http://[::1]:8080"},
+		{"plant:80", "http://plant"}, {"plant", "http://plant:80"}, {"plant:443", "https://plant"}, {"plant", "https://plant:443"},
+		{"plant.", "http://plant:18980"}, {"Plant:8080", "http://plant:8080"}, {"[0:0::1]:8080", "http://[::1]:8080"},
+		{"[fe80::1]:8080", "http://[fe80::1%25eth0]:8080"}, {"[fe80::1%25eth0]:8080", "http://[fe80::1%25eth0]:8080"},
+	} {
+		for path, r := range paths(s) {
+			want := func(status int) bool {
+				return status == http.StatusOK || status == http.StatusNotFound || status == http.StatusBadRequest
+			}
+			headers := []string{"Host", c[0], "Origin", c[1]}
+			if path == "/ws" {
+				headers = append(headers, handshake...)
+				want = func(status int) bool { return status == http.StatusSwitchingProtocols }
+			}
+			if status, _, body := request(t, "http://"+addr+path, headers...); !want(status) {
+				t.Errorf("%s for Host %s and Origin %s: %d %s (route %v)", path, c[0], c[1], status, body, r.pattern)
 			}
 		}
 	}
