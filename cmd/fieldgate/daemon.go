@@ -100,11 +100,11 @@ func (d *daemon) start() (err error) {
 	if err != nil {
 		return err
 	}
-	d.local, err = local.New(local.Options{
-		Listen: cfg.Local.Listen, View: cfg.Local.View, Token: secretFile(cfg.Local.TokenFile), Hosts: cfg.Local.Hosts,
-		GatewayID: d.id, Hub: d.live, Clock: d.clock, History: d.store, Status: d.status, Log: d.log,
+	d.local = local.New(local.Options{
+		Listen: cfg.Local.Listen, View: cfg.Local.View, Token: localToken(cfg.Local), Hosts: cfg.Local.Hosts,
+		GatewayID: d.id, Hub: d.live, Clock: d.clock, History: d.store, Status: d.status, Conditions: d.health, Log: d.log,
 	})
-	return err
+	return nil
 }
 
 // run does the gateway's work until ctx is done or a part fails. Stopping
@@ -163,12 +163,12 @@ func (d *daemon) watch(ctx context.Context, failed <-chan error) error {
 
 // dashboardURL is what a person types: a server that listens everywhere is
 // reached by the board's name.
-func dashboardURL(addr net.Addr) string {
-	host, port, err := net.SplitHostPort(addr.String())
+func dashboardURL(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return addr.String()
+		return addr
 	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		if name, err := os.Hostname(); err == nil {
 			host = name
 		}

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -151,18 +154,53 @@ driver = "bme208"
 	}
 }
 
-// A port in use is told with the address and the setting, and is no reason to
-// lose the store's orderly end.
-func TestPortInUse(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// While another program has the port, or the token is missing, the gateway
+// samples and stores; the log has one line at the begin and one at the end,
+// and the page is served as soon as it can be.
+func TestLocalSideStopsNothing(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer taken.Close()
 	dir := t.TempDir()
-	cfg := write(t, filepath.Join(dir, "f.toml"), fmt.Sprintf("version = 1\n[gateway]\nid = \"g\"\n[store]\ndir = %q\n[local]\nlisten = %q\n", dir, l.Addr()))
-	code, _, errs := outcome(t, "run", "--config", cfg)
-	if code != exitFailed || !strings.Contains(errs, l.Addr().String()) || !strings.Contains(errs, "[local] listen") {
-		t.Errorf("exit %d: %s", code, errs)
+	cfg := write(t, filepath.Join(dir, "f.toml"), fmt.Sprintf("version = 1\n[gateway]\nid = \"g\"\n[store]\ndir = %q\nflush_interval = \"1s\"\nmin_free = \"1MiB\"\n"+
+		"[local]\nlisten = %q\ntoken_file = %q\n[[device]]\nid = \"boiler\"\ndriver = \"lm75\"\nbus = \"sim-1\"\naddress = 0x48\ninterval = \"50ms\"\n",
+		dir, taken.Addr(), filepath.Join(dir, "no-token")))
+	cmd := program(t, "run", "--config", cfg)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	var log strings.Builder
+	lines := bufio.NewScanner(io.TeeReader(stderr, &log))
+	readUntil(t, lines, "in use by another program")
+	_ = taken.Close()
+	readUntil(t, lines, "are served on")
+	resp, err := http.Get("http://" + taken.Addr().String() + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() {
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the gateway ended with %v", err)
+	}
+	if n := strings.Count(log.String(), "local_down"); n != 2 || len(log.String()) > 8<<10 {
+		t.Errorf("the log has %d lines of the page in %d bytes, want 2 in a few:\n%s", n, log.Len(), log.String())
+	}
+	if n := strings.Count(log.String(), "local_token"); n != 1 || !strings.Contains(log.String(), "no-token") {
+		t.Errorf("the log tells %d times that the token is missing:\n%s", n, log.String())
+	}
+	if _, out, _ := outcome(t, "buffer", "stats", "--dir", dir); strings.HasPrefix(out, "0 readings") || !strings.Contains(out, "readings in") {
+		t.Errorf("what was read meanwhile: %s", out)
 	}
 }

@@ -26,6 +26,14 @@ func secretFile(path string) func() (string, error) {
 	}
 }
 
+// localToken reads the token of the page on site; nil where none is set up.
+func localToken(cfg config.Local) func() (string, error) {
+	if cfg.TokenFile == "" {
+		return nil
+	}
+	return secretFile(cfg.TokenFile)
+}
+
 // secretMost is what a file with a secret may hold, in bytes.
 const secretMost = 4096
 

@@ -3,7 +3,6 @@ package local
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -114,58 +113,5 @@ func TestErrorsOverHTTPHaveCodeAndSentence(t *testing.T) {
 		if status != c.status || f.Type != "error" || f.Code != c.code || !strings.HasSuffix(f.Message, ".") && f.Code != "not_a_websocket" {
 			t.Errorf("%s: %d %s, want %d %s", c.path, status, body, c.status, c.code)
 		}
-	}
-}
-
-func TestPortInUseNamesTheAddressAndTheSetting(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	o, _ := options()
-	o.Listen = l.Addr().String()
-	_, err = New(o)
-	if err == nil || !strings.Contains(err.Error(), o.Listen) || !strings.Contains(err.Error(), "[local] listen") || !strings.Contains(err.Error(), "in use") {
-		t.Errorf("New: %v, want a sentence with the address and the setting", err)
-	}
-	o.Listen = "256.0.0.1:80"
-	if _, err = New(o); err == nil || !strings.Contains(err.Error(), "[local] listen") {
-		t.Errorf("New: %v, want a sentence with the setting", err)
-	}
-}
-
-func TestMoreConnectionsWaitInsteadOfUsingUpDescriptors(t *testing.T) {
-	inner := newPipeListener()
-	l := limitListener(inner, 1)
-	offer := func() net.Conn {
-		here, there := net.Pipe()
-		go func() { inner.conns <- there }()
-		return here
-	}
-	offer()
-	first, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	offer()
-	accepted := make(chan net.Conn)
-	go func() {
-		c, _ := l.Accept() // an error shows as nil below
-		accepted <- c
-	}()
-	select {
-	case <-accepted:
-		t.Fatal("a second connection was accepted beside the first")
-	default:
-	}
-	_ = first.Close()
-	_ = first.Close() // frees its place once
-	if c := <-accepted; c == nil {
-		t.Fatal("no connection after the first was closed")
-	}
-	_ = l.Close()
-	if _, err := l.Accept(); err == nil {
-		t.Fatal("a closed listener accepts")
 	}
 }

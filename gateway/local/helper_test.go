@@ -80,12 +80,9 @@ func options() (Options, *logBuffer) {
 // start runs a server until the test ends and gives its "host:port".
 func start(t *testing.T, o Options) (*Server, string) {
 	t.Helper()
-	s, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := New(o)
 	serve(t, s)
-	return s, s.Addr().String()
+	return s, s.Addr()
 }
 
 // serve runs s until the test ends or the returned function is called.

@@ -5,30 +5,25 @@ package local
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/gorilla/websocket"
-	"golang.org/x/time/rate"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/health"
 	"github.com/fieldgate/fieldgate/gateway/live"
 	"github.com/fieldgate/fieldgate/gateway/local/dashboard"
 )
 
 const (
-	maxConns    = 256             // TCP connections at once; more wait in the kernel
-	maxClients  = 64              // WebSocket clients at once
 	stopGrace   = 2 * time.Second // for answers under way when the server ends
-	statusEvery = 5 * time.Second // at least
-	statusCheck = time.Second     // how often it is looked whether the status changed
+	statusEvery = 2 * time.Second // at least: a page that hears nothing for twice as long says so
+	lookEvery   = 10 * time.Second
+	statusCheck = time.Second // how often it is looked whether the status changed
 )
 
 // A Clock tells the time of readings and of now.
@@ -48,37 +43,48 @@ type Options struct {
 	Clock     Clock
 	History   Historian     // nil: there is none to be seen
 	Status    func() Status // called at most about once a second, and once per request and newcomer
-	Log       *slog.Logger
+
+	Conditions *health.Table // hears what keeps clients away; nil: only the log does
+	Log        *slog.Logger
 }
 
-// A Server serves local clients. New makes it listen, Run makes it answer.
+// A Server serves local clients. Nothing that goes wrong here ends it: what
+// is wrong becomes a condition, and is tried again.
 type Server struct {
 	o        Options
-	listener net.Listener
 	http     *http.Server
+	conns    *connTable
+	access   *access
+	crowd    uint64 // connections that had to go or found no room, at the last look; owned by lookAround
 	upgrader websocket.Upgrader
 
 	leave   chan struct{}  // closed when the clients have to go
 	serving sync.WaitGroup // the WebSocket clients
 
-	mu      sync.Mutex
-	clients map[*client]struct{}
+	mu       sync.Mutex
+	listener net.Listener // nil: none yet
+	clients  map[*client]struct{}
 }
 
-// New listens on o.Listen. From then on connections are taken by the kernel;
-// they are answered when Run is called. The error says what to do.
-func New(o Options) (*Server, error) {
+// New makes a server. It listens at once if that needs no name server; Run
+// tries again what did not work.
+func New(o Options) *Server {
 	s := newServer(o)
-	l, err := net.Listen("tcp", o.Listen)
-	if err != nil {
-		return nil, listenError(o.Listen, err)
+	if !needsNoName(o.Listen) {
+		return s
 	}
-	s.listener = limitListener(l, maxConns)
-	return s, nil
+	if l, err := s.listen(context.Background()); err == nil {
+		s.listener = l
+	}
+	return s
 }
 
 func newServer(o Options) *Server {
-	s := &Server{o: o, leave: make(chan struct{}), clients: map[*client]struct{}{}}
+	if o.Conditions == nil {
+		o.Conditions = health.New(o.Log)
+	}
+	s := &Server{o: o, conns: newConnTable(maxOpen()), leave: make(chan struct{}), clients: map[*client]struct{}{}}
+	s.access = newAccess(o, s.o.Conditions)
 	s.upgrader = websocket.Upgrader{
 		HandshakeTimeout: 10 * time.Second,
 		ReadBufferSize:   1024,
@@ -98,32 +104,37 @@ func newServer(o Options) *Server {
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		ConnState:         s.conns.note,
+		ConnContext:       withConn,
 	}
 	return s
 }
 
-func listenError(addr string, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("the address %s of the setting [local] listen is in use by another program; "+
-			"stop that program or set another address: %w", addr, err)
+// Addr is the address it listens on, with the real port when ":0" was asked
+// for; the one of the options while it does not listen.
+func (s *Server) Addr() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener == nil {
+		return s.o.Listen
 	}
-	return fmt.Errorf("cannot listen on %s, the address of the setting [local] listen: %w", addr, err)
+	return s.listener.Addr().String()
 }
 
-// Addr is the address it listens on, with the real port when ":0" was asked for.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+func (s *Server) keepListener(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listener = l
+}
 
 // Run serves until ctx is done, then says goodbye to all clients and returns
 // nil. It may be called once.
 func (s *Server) Run(ctx context.Context) error {
-	ended := make(chan struct{})
 	var wg sync.WaitGroup
-	wg.Go(func() { s.tellStatus(ended) })
+	wg.Go(func() { s.tellStatus(ctx) })
+	wg.Go(func() { s.lookAround(ctx) })
 	wg.Go(func() {
-		select {
-		case <-ctx.Done():
-		case <-ended:
-		}
+		<-ctx.Done()
 		s.sendAway()
 		grace, cancel := context.WithTimeout(context.Background(), stopGrace)
 		defer cancel()
@@ -131,14 +142,38 @@ func (s *Server) Run(ctx context.Context) error {
 			_ = s.http.Close() // answers that nobody fetched
 		}
 	})
-	err := s.http.Serve(s.listener)
-	close(ended)
-	wg.Wait()
-	s.serving.Wait()
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
+	l := s.listener
+	for ctx.Err() == nil {
+		if l == nil {
+			l = s.open(ctx)
+		}
+		if l != nil {
+			s.serve(ctx, l)
+		}
+		l = nil
 	}
-	return fmt.Errorf("serve local clients: %w", err)
+	wg.Wait()
+	s.hurry()
+	return nil
+}
+
+// serve answers on l until ctx is done or l fails, which it tells.
+func (s *Server) serve(ctx context.Context, l net.Listener) {
+	err := s.http.Serve(boundListener(&patientListener{Listener: l, s: s}, s.conns))
+	if ctx.Err() != nil {
+		return
+	}
+	s.keepListener(nil)
+	s.o.Conditions.Raise(conditionDown, "", health.Error, downSentence(s.o.Listen, err))
+	wait(ctx, listenFirst)
+}
+
+// hurry waits for the WebSocket clients, but not for those that take nothing:
+// the store's orderly end comes after this.
+func (s *Server) hurry() {
+	late := time.AfterFunc(stopGrace, s.conns.closeAll)
+	defer late.Stop()
+	s.serving.Wait()
 }
 
 // sendAway ends the WebSocket clients and admits no more.
@@ -146,6 +181,18 @@ func (s *Server) sendAway() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.leave)
+}
+
+// conditionPage says that the API is served, but no page.
+const conditionPage = "local_page"
+
+// lookAround tells now and then what keeps people away, also while nobody asks.
+func (s *Server) lookAround(ctx context.Context) {
+	for ctx.Err() == nil {
+		s.access.look()
+		s.lookAtCrowd()
+		wait(ctx, lookEvery)
+	}
 }
 
 // A route is one entry of the mux.
@@ -165,7 +212,11 @@ func (s *Server) routes() []route {
 		{"/healthz", true, serveHealthz},
 		{"/", true, serveNotFound},
 	}
-	for _, f := range dashboard.Files() {
+	files, err := dashboard.Files()
+	if err != nil {
+		s.o.Conditions.Raise(conditionPage, "", health.Warning, "The page on site is missing in this program ("+err.Error()+"). The API works. Install fieldgate anew.")
+	}
+	for _, f := range files {
 		pattern := f.Path
 		if pattern == "/" {
 			pattern = "/{$}"
@@ -178,7 +229,7 @@ func (s *Server) routes() []route {
 // handler puts the guard before every route and the login before those with
 // data.
 func (s *Server) handler() http.Handler {
-	a := &access{open: s.o.View == "open", token: s.o.Token, log: s.o.Log, wrong: map[netip.Prefix]*rate.Limiter{}}
+	a := s.access
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
 		if !r.open {

@@ -15,9 +15,19 @@ import (
 func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	var text bytes.Buffer
 	writeMetrics(&text, s.status())
+	s.writeOwn(&text)
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = text.WriteTo(w) // a client that has gone needs no answer
+}
+
+// writeOwn gives the figures of the local side itself.
+func (s *Server) writeOwn(w *bytes.Buffer) {
+	f := s.conns.figures()
+	metrics.WriteGaugeUint64(w, "fieldgate_local_connections", uint64(f.held))
+	metrics.WriteCounterUint64(w, "fieldgate_local_connections_closed_for_others_total", f.evicted)
+	metrics.WriteCounterUint64(w, "fieldgate_local_connections_refused_total", f.refused)
+	metrics.WriteCounterUint64(w, "fieldgate_local_wrong_tokens_total", s.access.wrongTotal())
 }
 
 func writeMetrics(w *bytes.Buffer, st Status) {

@@ -30,12 +30,9 @@ func TestPageInABrowser(t *testing.T) {
 		}
 		return st
 	}
-	s, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := New(o)
 	stop := serve(t, s)
-	addr := s.Addr().String()
+	addr := s.Addr()
 	publish(o.Hub, 1, 61.5)
 
 	const tile = "[data-channel='boiler/temperature']"
@@ -63,10 +60,7 @@ func TestPageInABrowser(t *testing.T) {
 	b.text(t, ".banner", "No connection to the gateway")
 	b.text(t, tile, "62.25")
 	o.Listen = addr
-	if s, err = New(o); err != nil {
-		t.Fatal(err)
-	}
-	serve(t, s)
+	serve(t, New(o))
 	publish(o.Hub, 3, 63)
 	b.text(t, tile, "63")
 	b.await(t, `!document.querySelector(".banner").classList.contains("shown")`)
@@ -172,13 +166,13 @@ func TestPageCountsTheAge(t *testing.T) {
 func TestPageAsksForTheToken(t *testing.T) {
 	b := openBrowser(t, 360, 740)
 	o, _ := options()
-	o.View, o.Token = "login", func() (string, error) { return "opensesame", nil }
+	o.View, o.Token = "login", func() (string, error) { return canary, nil }
 	_, addr := start(t, o)
 	publish(o.Hub, 1, 61.5)
 	b.run(t, chromedp.Navigate("http://"+addr+"/"))
 	b.text(t, "form", "token")
 	b.run(t,
-		chromedp.SendKeys(chromedp.CSS("#token"), "opensesame"),
+		chromedp.SendKeys(chromedp.CSS("#token"), canary),
 		chromedp.Click(chromedp.CSS("form button")))
 	b.text(t, "[data-channel='boiler/temperature']", "61.5")
 }

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"reflect"
+	"net/netip"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -23,12 +24,27 @@ const (
 	inboundPS  = 10               // messages per second from a client; more wait
 	inboundTop = 20               // … after so many at once
 	closeSlow  = 4408
+
+	maxClients   = 64              // WebSocket clients at once, …
+	maxOfAddress = 16              // … of one address, …
+	maxOfProxy   = 48              // … and of one on this board, which may be a proxy for many
+	provenWithin = 5 * time.Second // who answered no ping in that time may have to go for others
 )
 
-var errServerEnds = errors.New("the gateway stops serving")
+var (
+	errServerEnds = errors.New("the gateway stops serving")
+	errCrowded    = errors.New("the gateway serves as many clients as it can, and others have fewer")
+)
 
 // A client is one WebSocket. Its reader and its writer are one goroutine each.
 type client struct {
+	from   netip.Prefix  // whom it counts for
+	peer   netip.Prefix  // who it comes from: another one behind a proxy
+	known  bool          // signed in
+	since  time.Time     // it was admitted
+	out    chan struct{} // closed when it has to go for another; guarded by Server.mu
+	proven atomic.Bool   // it has said something, be it a pong
+
 	conn    *websocket.Conn
 	sub     *live.Subscription
 	status  chan []byte   // the latest status, if the writer has not sent it yet
@@ -47,7 +63,7 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 		refuse(w, no.Status, newFault(code, no.Why))
 		return
 	}
-	c := &client{status: make(chan []byte, 1), answers: make(chan *fault), gone: make(chan struct{})}
+	c := newClient(r)
 	if !s.admit(c) {
 		w.Header().Set("Retry-After", "10")
 		refuse(w, http.StatusServiceUnavailable, newFault("too_many_clients",
@@ -67,28 +83,11 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 	<-c.gone
 }
 
-// admit counts c in, unless there are too many clients or the server ends.
-func (s *Server) admit(c *client) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case <-s.leave:
-		return false
-	default:
+func newClient(r *http.Request) *client {
+	return &client{
+		from: clientAddr(r), peer: prefixOf(r.RemoteAddr), known: isSignedIn(r), since: time.Now(),
+		out: make(chan struct{}), status: make(chan []byte, 1), answers: make(chan *fault), gone: make(chan struct{}),
 	}
-	if len(s.clients) >= maxClients {
-		return false
-	}
-	s.serving.Add(1)
-	s.clients[c] = struct{}{}
-	return true
-}
-
-func (s *Server) dismiss(c *client) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.clients, c)
-	s.serving.Done()
 }
 
 // write sends a status, the last reading of every channel, then what comes. It
@@ -106,6 +105,9 @@ func (s *Server) write(c *client) error {
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
 	buf := snapshot[:0]
+	if err := c.ping(); err != nil { // its answer proves that somebody is there
+		return err
+	}
 	for {
 		var err error
 		select {
@@ -116,9 +118,11 @@ func (s *Server) write(c *client) error {
 		case f := <-c.answers:
 			err = c.send(encode(f))
 		case <-ping.C:
-			err = c.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeGrace))
+			err = c.ping()
 		case <-s.leave:
 			err = errServerEnds
+		case <-c.out:
+			err = errCrowded
 		case <-c.gone:
 			return nil
 		}
@@ -156,11 +160,17 @@ func (c *client) send(message []byte) error {
 	return c.conn.WriteMessage(websocket.TextMessage, message)
 }
 
+func (c *client) ping() error {
+	return c.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeGrace))
+}
+
 // bye tells the client why it ends, as far as it still listens, and closes.
 func (c *client) bye(why error) {
 	switch {
 	case errors.Is(why, live.ErrSlow):
 		c.refuse(closeSlow, why.Error())
+	case errors.Is(why, errCrowded):
+		c.refuse(websocket.CloseTryAgainLater, why.Error())
 	case errors.Is(why, errServerEnds):
 		c.refuse(websocket.CloseGoingAway, why.Error())
 	}
@@ -179,7 +189,10 @@ func (c *client) read(ctx context.Context) {
 	defer close(c.gone)
 	c.conn.SetReadLimit(maxInbound)
 	alive := func(string) error { return c.conn.SetReadDeadline(time.Now().Add(silence)) }
-	c.conn.SetPongHandler(alive)
+	c.conn.SetPongHandler(func(string) error {
+		c.proven.Store(true)
+		return alive("")
+	})
 	limit := rate.NewLimiter(inboundPS, inboundTop)
 	for alive("") == nil {
 		kind, message, err := c.conn.ReadMessage()
@@ -189,6 +202,7 @@ func (c *client) read(ctx context.Context) {
 		if err != nil {
 			return
 		}
+		c.proven.Store(true)
 		if kind != websocket.TextMessage {
 			c.refuse(websocket.CloseUnsupportedData, "text messages only")
 			return
@@ -205,48 +219,5 @@ func (c *client) read(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// tellStatus gives the status to all clients when it has changed and at least
-// every five seconds, until ended is closed.
-func (s *Server) tellStatus(ended <-chan struct{}) {
-	tick := time.NewTicker(statusCheck)
-	defer tick.Stop()
-	var last Status
-	var told time.Time
-	for {
-		select {
-		case <-tick.C:
-		case <-ended:
-			return
-		}
-		if !s.anyClients() {
-			continue
-		}
-		st := s.status()
-		if time.Since(told) < statusEvery && reflect.DeepEqual(st.steady(), last) {
-			continue
-		}
-		last, told = st.steady(), time.Now()
-		s.broadcast(encode(st))
-	}
-}
-
-func (s *Server) anyClients() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.clients) > 0
-}
-
-func (s *Server) broadcast(status []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.clients {
-		select {
-		case <-c.status: // an older one that was not sent
-		default:
-		}
-		c.status <- status // room for one, and nobody else fills it
 	}
 }

@@ -9,6 +9,9 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/http"
 	"path"
 	"strings"
@@ -40,23 +43,34 @@ type File struct {
 	zipped func() []byte // made when first asked for: the daemon's start need not wait for it
 }
 
-// Files gives all files of the page.
-func Files() []*File {
-	entries, err := dist.ReadDir("dist")
+// Files gives all files of the page, or why there is none.
+func Files() ([]*File, error) { return filesOf(dist) }
+
+func filesOf(dist fs.FS) ([]*File, error) {
+	entries, err := fs.ReadDir(dist, "dist")
 	if err != nil {
-		panic(err) // dist is compiled in
+		return nil, fmt.Errorf("read the page: %w", err)
 	}
-	files := make([]*File, len(entries))
-	for i, e := range entries {
-		files[i] = newFile(e.Name())
+	var files []*File
+	whole := false
+	for _, e := range entries {
+		f, err := newFile(dist, e.Name())
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+		whole = whole || f.Path == "/"
 	}
-	return files
+	if !whole {
+		return nil, errors.New("the page has no index.html")
+	}
+	return files, nil
 }
 
-func newFile(name string) *File {
-	plain, err := dist.ReadFile("dist/" + name)
+func newFile(dist fs.FS, name string) (*File, error) {
+	plain, err := fs.ReadFile(dist, "dist/"+name)
 	if err != nil {
-		panic(err) // dist is compiled in
+		return nil, fmt.Errorf("read a file of the page: %w", err)
 	}
 	sum := sha256.Sum256(plain)
 	f := &File{
@@ -69,7 +83,7 @@ func newFile(name string) *File {
 	if name == "index.html" {
 		f.Path = "/"
 	}
-	return f
+	return f, nil
 }
 
 // ServeHTTP answers with the file. Browsers ask each time whether it changed,
