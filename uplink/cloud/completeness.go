@@ -151,7 +151,9 @@ func (e *epochTime) touches(span timeRange) bool {
 	}
 	if e.Open != nil && e.known {
 		_, t1, _ := e.span(e.Open.Anchor, e.Open.T0, e.Open.T1)
-		until = latest(until, t1)
+		if until = latest(until, t1); t1.IsZero() {
+			until = t1 // no bound
+		}
 	}
 	return span.meets(e.t0, until)
 }

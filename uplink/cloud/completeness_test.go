@@ -93,6 +93,46 @@ func TestComplete(t *testing.T) {
 	}
 }
 
+// A board that lost its power does not know until when it went on. What it may
+// have lost lies before the next epoch began: a range in between is not
+// complete, one behind it is.
+func TestAnEndOfUnknownTimeIsNotForgotten(t *testing.T) {
+	h := newHistory()
+	ended, next := h.epoch(), gateway.EpochID{9}
+	h.open("g", true, ended)
+	h.send("g", h.data(ended, 1, 100))
+	end := anEnd(ended, 100, false)
+	end.End.T1 = 0
+	h.send("g", end)
+	if c := ask(t, h, 102, 110, nil); c.Complete || len(c.Epochs) != 1 || len(c.Epochs[0].Gaps) != 1 || c.Epochs[0].Gaps[0].T1 != nil {
+		t.Errorf("nothing is known to have followed: %+v", c)
+	}
+	h.open("g", true, next)
+	h.send("g", h.dataAt(next, 1, 10, 200))
+	for name, c := range map[string]struct {
+		from, to int
+		complete bool
+	}{
+		"before the end":                {10, 90, true},
+		"behind the end":                {102, 110, false},
+		"up to the next epoch":          {90, 205, false},
+		"behind the next epoch's begin": {201, 205, true},
+		"all of it":                     {-1, -1, false},
+	} {
+		if got := ask(t, h, c.from, c.to, nil); got.Complete != c.complete {
+			b, _ := json.MarshalIndent(got, "", " ")
+			t.Errorf("%s: %s", name, b)
+		}
+	}
+	if g := ask(t, h, 102, 110, nil).Epochs[0].Gaps[0]; g.T1 == nil || !g.T1.Equal(at(200)) {
+		t.Errorf("it ends at %v", g.T1)
+	}
+	lines := h.get(t, &memShelf{}, "/v1/gateways/g/readings?from="+at(102).Format(time.RFC3339)+"&to="+at(110).Format(time.RFC3339)).Body.String()
+	if !strings.Contains(lines, `"type":"end"`) || strings.Contains(lines, `"t1"`) {
+		t.Errorf("the lines of that time: %s", lines)
+	}
+}
+
 // What the cloud had acknowledged and lost is shown as its own loss.
 func TestTheCloudsOwnLoss(t *testing.T) {
 	h := newHistory()

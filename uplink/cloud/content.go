@@ -41,7 +41,8 @@ func (c *content) take(r Record, u *wire.Update) {
 		c.missed(r, span{Why: g.Why, T0: g.T0, T1: g.T1, Anchor: g.Anchor})
 	}
 	if e := u.End; e != nil && e.Closed == nil {
-		c.stamps(*e.Anchor, e.T0, e.T1)
+		c.stamps(*e.Anchor, e.T0, max(e.T0, e.T1))
+		c.foreign = c.foreign || e.T1 < e.T0 // until when is not known
 	}
 	if a := c.account; u.End != nil && !c.timed && a.Timed {
 		c.t0, c.t1, c.timed = a.T1, a.T1, true // an orderly end, right behind its last reading

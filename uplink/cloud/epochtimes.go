@@ -76,7 +76,7 @@ func (e *epochTime) measure() {
 		widen(s.Anchor.Boot, s.T0, s.T1)
 	}
 	if !some && a.Open != nil {
-		widen(a.Open.Anchor.Boot, a.Open.T0, a.Open.T1)
+		widen(a.Open.Anchor.Boot, a.Open.T0, max(a.Open.T0, a.Open.T1))
 	}
 	if !some || len(e.clock.Anchors) == 0 {
 		return
@@ -86,7 +86,16 @@ func (e *epochTime) measure() {
 }
 
 // span gives between which times something lies that was told with an anchor.
+// A board that lost its power does not know how long it went on: t1 is then
+// when the following epoch began, and zero if that is not known.
 func (e *epochTime) span(anchor wire.Anchor, s0, s1 int64) (t0, t1 time.Time, q gateway.ClockQuality) {
+	if s1 < s0 {
+		t0, _, q = e.span(anchor, s0, s0)
+		if t1 = e.next; t1.Before(t0) {
+			t1 = time.Time{}
+		}
+		return t0, t1, q
+	}
 	switch {
 	case anchor.Boot == e.Boot && anchor.Boot != (gateway.BootID{}) && len(e.clock.Anchors) > 0:
 		t0, t1, q = e.clock.bounds(s0, s1)

@@ -69,14 +69,31 @@ func (p *printer) end(ctx context.Context, u *wire.Update, last uint64) error {
 	line := openEndLine{Type: "end", GatewayID: p.book.gatewayID, Epoch: u.Epoch, Why: u.End.Why, After: last, AtMost: u.End.AtMost}
 	if a := u.End.Anchor; a != nil {
 		c, err := p.clockOf(ctx, *a)
-		if err != nil || !p.possible(c, u.Epoch, u.End.T0, u.End.T1) {
+		if err != nil || !p.possibleEnd(c, u) {
 			return err
 		}
 		t0, q := c.wall(u.End.T0)
-		t1, _ := c.wall(u.End.T1)
-		line.T0, line.T1, line.Time = t0.Format(timeLayout), t1.Format(timeLayout), q.String()
+		line.T0, line.Time = t0.Format(timeLayout), q.String()
+		if u.End.T1 >= u.End.T0 {
+			t1, _ := c.wall(u.End.T1)
+			line.T1 = t1.Format(timeLayout)
+		}
 	}
 	return p.out.other(line)
+}
+
+// possibleEnd tells whether what an open end says is missing can be of the
+// time that is asked for. Until when it reaches may not be known.
+func (p *printer) possibleEnd(c *bootClock, u *wire.Update) bool {
+	e := p.epochs[u.Epoch]
+	if u.End.T1 >= u.End.T0 || e == nil {
+		return p.possible(c, u.Epoch, u.End.T0, max(u.End.T0, u.End.T1))
+	}
+	t0, t1, q := e.span(*u.End.Anchor, u.End.T0, u.End.T1)
+	if q == gateway.ClockNone {
+		t0, t1 = e.t0, e.t1
+	}
+	return p.span.meets(t0, t1)
 }
 
 func (p *printer) event(ctx context.Context, e *wire.Event) error {
