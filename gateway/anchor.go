@@ -1,6 +1,9 @@
 package gateway
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // ClockQuality says where the wall time of an anchor comes from, and so how
 // far it may be believed.
@@ -34,7 +37,38 @@ type Anchor struct {
 	Error   time.Duration // bound on the error of Offset; 0 means unknown
 }
 
-// Wall turns a stamp of the anchor's boot into wall time (UTC).
-func (a Anchor) Wall(s Stamp) time.Time {
-	return time.UnixMicro(int64(s) + a.Offset).UTC()
+// Wall turns a stamp of the anchor's boot into wall time (UTC). Stamps and
+// offsets come from outside and may be any number: a time before the year 1 or
+// after 9999, which RFC 3339 cannot write, becomes the first or the last that
+// it can.
+func (a Anchor) Wall(s Stamp) time.Time { return time.UnixMicro(a.Micros(s)).UTC() }
+
+// Micros is Wall in microseconds since 1970.
+func (a Anchor) Micros(s Stamp) int64 {
+	const first, last = -62_135_596_800_000_000, 253_402_300_799_999_999 // of the years 1 to 9999
+	return min(max(sum(int64(s), a.Offset), first), last)
+}
+
+// sum adds, and gives the greatest or least number where the sum has no room.
+func sum(a, b int64) int64 {
+	switch c := a + b; {
+	case a > 0 && b > 0 && c < 0:
+		return math.MaxInt64
+	case a < 0 && b < 0 && c >= 0:
+		return math.MinInt64
+	default:
+		return c
+	}
+}
+
+// difference subtracts likewise.
+func difference(a, b int64) int64 {
+	switch c := a - b; {
+	case a >= 0 && b < 0 && c < 0:
+		return math.MaxInt64
+	case a < 0 && b > 0 && c >= 0:
+		return math.MinInt64
+	default:
+		return c
+	}
 }

@@ -1,6 +1,9 @@
 package gateway
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // A Channel is one quantity of one device. Channels are made once, when the
 // configuration is applied, and never change; readings point to them, so two
@@ -38,11 +41,17 @@ func (q Quality) String() string {
 // of that boot turns it into wall time.
 type Stamp int64
 
-// Add gives the stamp d later.
-func (s Stamp) Add(d time.Duration) Stamp { return s + Stamp(d.Microseconds()) }
+// Add gives the stamp d later, or the last there is.
+func (s Stamp) Add(d time.Duration) Stamp { return Stamp(sum(int64(s), d.Microseconds())) }
 
-// Sub gives the time from o to s.
-func (s Stamp) Sub(o Stamp) time.Duration { return time.Duration(s-o) * time.Microsecond }
+// Sub gives the time from o to s. 292 years are the most that it gives.
+func (s Stamp) Sub(o Stamp) time.Duration { return Micros(difference(int64(s), int64(o))) }
+
+// Micros gives a duration of so many microseconds; 292 years are the most.
+func Micros(us int64) time.Duration {
+	const most = math.MaxInt64 / int64(time.Microsecond)
+	return time.Duration(min(max(us, -most), most)) * time.Microsecond
+}
 
 // A Reading is one value of one channel. A bool is 0 or 1.
 type Reading struct {

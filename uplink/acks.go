@@ -112,7 +112,7 @@ func (s *session) count(f flight, p position) {
 	s.acks++
 	s.u.mu.Lock()
 	if f.oldest > 0 {
-		s.u.late.add(time.Duration(s.u.o.Clock.Stamp()-f.oldest) * time.Microsecond)
+		s.u.late.add(s.u.o.Clock.Stamp().Sub(f.oldest))
 	}
 	s.u.mu.Unlock()
 	s.u.set(func(st *Status) {
@@ -148,7 +148,7 @@ func (s *session) nacked(m *wire.Nack) error {
 	s.recall(m.Epoch)
 	s.goBack(t, f.pos-1)
 	if m.Code != wire.NackSeq && m.Retry {
-		after := min(max(time.Second, time.Duration(m.AfterMS)*time.Millisecond), hintMax)
+		after := max(time.Second, time.Duration(min(m.AfterMS, hintMax.Milliseconds()))*time.Millisecond)
 		t.held = time.Now().Add(after)
 		return nil
 	}

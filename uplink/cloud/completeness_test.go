@@ -248,53 +248,6 @@ func TestParseRange(t *testing.T) {
 	}
 }
 
-// The wall time of a stamp is that of the best anchor known now.
-func TestBootClock(t *testing.T) {
-	anchor := func(from, offset int64, q gateway.ClockQuality) wire.Anchor {
-		return wire.Anchor{From: from, Offset: offset, Quality: q}
-	}
-	none, rtc, ntp, step, worse := anchor(0, 7, gateway.ClockNone), anchor(10, 5000, gateway.ClockRTC),
-		anchor(100, 1000, gateway.ClockNTP), anchor(200, 1050, gateway.ClockNTP), anchor(300, 9, gateway.ClockNone)
-	session, late := anchor(50, 1200, gateway.ClockSession), anchor(900, 1300, gateway.ClockNTP)
-	for name, c := range map[string]struct {
-		anchors []wire.Anchor
-		want    map[int64]wire.Anchor
-	}{
-		"a guess":             {[]wire.Anchor{none}, map[int64]wire.Anchor{0: none, 500: none}},
-		"better than a guess": {[]wire.Anchor{none, rtc}, map[int64]wire.Anchor{0: rtc, 50: rtc}},
-		"known later":         {[]wire.Anchor{none, rtc, ntp}, map[int64]wire.Anchor{0: ntp, 50: ntp, 150: ntp}},
-		"the nearest later":   {[]wire.Anchor{rtc, session, late}, map[int64]wire.Anchor{20: session, 70: session, 999: late}},
-		"stepped":             {[]wire.Anchor{ntp, step}, map[int64]wire.Anchor{0: ntp, 150: ntp, 200: step, 999: step}},
-		"no longer known":     {[]wire.Anchor{worse, ntp, step}, map[int64]wire.Anchor{250: step, 400: step}},
-	} {
-		clock := &bootClock{}
-		for _, a := range c.anchors {
-			if !clock.add(a) || clock.add(a) {
-				t.Errorf("%s: adding changes once", name)
-			}
-		}
-		for s, want := range c.want {
-			if got, until := clock.at(s); got != want || until <= s {
-				t.Errorf("%s: at %d stands %+v until %d", name, s, got, until)
-			}
-		}
-	}
-	clock := &bootClock{Anchors: []wire.Anchor{ntp, step}}
-	w0, w1, q := clock.bounds(150, 199)
-	if w0.UnixMicro() != 1150 || w1.UnixMicro() != 1199 || q != gateway.ClockNTP {
-		t.Errorf("bounds %d %d", w0.UnixMicro(), w1.UnixMicro())
-	}
-	if w0, w1, _ = clock.bounds(150, 200); w0.UnixMicro() != 1150 || w1.UnixMicro() != 1250 {
-		t.Errorf("bounds over a step: %d %d", w0.UnixMicro(), w1.UnixMicro())
-	}
-	for i := range int64(3 * maxAnchors) {
-		clock.add(anchor(1000+i, i, gateway.ClockNTP))
-	}
-	if len(clock.Anchors) > maxAnchors || clock.Anchors[0] != ntp {
-		t.Errorf("%d anchors", len(clock.Anchors))
-	}
-}
-
 // dataAt gives n readings, one every second from second s of the boot on.
 func (h *history) dataAt(e gateway.EpochID, first, n uint64, s int64) *wire.Update {
 	return &wire.Update{Lane: wire.LaneLive, Epoch: e, First: first, N: n, Blocks: [][]byte{h.block(e, first, n, s, bootAnchor(e))}}

@@ -24,7 +24,10 @@ type epochTime struct {
 func (b *book) times(ctx context.Context) ([]epochTime, error) {
 	var list []epochTime
 	for _, a := range b.sorted() {
-		e := epochTime{account: a, clock: &bootClock{Anchors: []wire.Anchor{{Quality: a.Worst}}}}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		e := epochTime{account: a, clock: &bootClock{Timeline: gateway.Timeline{{Quality: a.Worst}}}}
 		if a.Boot != (gateway.BootID{}) {
 			c, err := b.clock(ctx, a.Boot)
 			if err != nil {
@@ -78,7 +81,7 @@ func (e *epochTime) measure() {
 	if !some && a.Open != nil {
 		widen(a.Open.Anchor.Boot, a.Open.T0, max(a.Open.T0, a.Open.T1))
 	}
-	if !some || len(e.clock.Anchors) == 0 {
+	if !some || len(e.clock.Timeline) == 0 {
 		return
 	}
 	e.t0, e.t1, e.quality = e.clock.bounds(s0, s1)
@@ -97,10 +100,11 @@ func (e *epochTime) span(anchor wire.Anchor, s0, s1 int64) (t0, t1 time.Time, q 
 		return t0, t1, q
 	}
 	switch {
-	case anchor.Boot == e.Boot && anchor.Boot != (gateway.BootID{}) && len(e.clock.Anchors) > 0:
+	case anchor.Boot == e.Boot && anchor.Boot != (gateway.BootID{}) && len(e.clock.Timeline) > 0:
 		t0, t1, q = e.clock.bounds(s0, s1)
 	default:
-		t0, t1, q = wallOf(s0+anchor.Offset), wallOf(s1+anchor.Offset), anchor.Quality
+		a := anchorOf(anchor)
+		t0, t1, q = a.Wall(gateway.Stamp(s0)), a.Wall(gateway.Stamp(s1)), a.Quality
 	}
 	if q == gateway.ClockNone {
 		return e.t0, e.t1, q // not known any better than the epoch's

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"slices"
@@ -89,7 +90,7 @@ func (b *book) stretches(ctx context.Context, q *question, e *epochTime) ([]stre
 
 // union sorts stretches and joins those that touch.
 func union(list []stretch) []stretch {
-	slices.SortFunc(list, func(x, y stretch) int { return int(int64(x.first) - int64(y.first)) })
+	slices.SortFunc(list, func(x, y stretch) int { return cmp.Compare(x.first, y.first) })
 	var out []stretch
 	for _, s := range list {
 		if n := len(out); n > 0 && s.first <= out[n-1].last+1 {

@@ -111,9 +111,9 @@ func (p *presences) heard(x *session, m wire.Message) {
 	if l := p.local[x.gatewayID]; l != nil && p.held[x.gatewayID] == x {
 		l.Health, l.Devices, l.Figures, l.Said = st.Health, st.Devices, st.Figures, now
 		if n, ok := st.Figures["unacknowledged"]; ok {
-			l.Backlog.N, l.Backlog.OldestTS = uint64(max(n, 0)), 0
+			l.Backlog.N, l.Backlog.OldestTS = uint64(min(max(n, 0), 1<<53)), 0
 			if n > 0 {
-				age := time.Duration(st.Figures["oldest_unacknowledged_s"] * float64(time.Second))
+				age := time.Duration(min(max(st.Figures["oldest_unacknowledged_s"], 0), 1e9) * float64(time.Second)) // at most 31 years
 				l.Backlog.OldestTS = wire.Time(now.Add(-age).UnixMicro())
 			}
 		}

@@ -80,7 +80,7 @@ func (p *printer) wants(from, last uint64) bool {
 // else is known of it.
 func (p *printer) clockOf(ctx context.Context, a wire.Anchor) (*bootClock, error) {
 	if a.Boot == (gateway.BootID{}) { // rows, which say their wall time
-		return &bootClock{Anchors: []wire.Anchor{a}}, nil
+		return &bootClock{Timeline: gateway.Timeline{anchorOf(a)}}, nil
 	}
 	if p.clock != nil && p.boot == a.Boot {
 		return p.clock, nil
@@ -89,7 +89,7 @@ func (p *printer) clockOf(ctx context.Context, a wire.Anchor) (*bootClock, error
 	if err != nil {
 		return nil, err
 	}
-	if len(c.Anchors) == 0 {
+	if len(c.Timeline) == 0 {
 		c.add(a)
 	}
 	p.clock, p.boot = c, a.Boot
@@ -124,19 +124,19 @@ func (p *printer) block(ctx context.Context, b []byte, from uint64) error {
 	}
 	l := &p.line
 	l.epoch = h.Epoch
-	var a wire.Anchor
-	since, until := int64(1), int64(0) // no stamp lies in between
+	var a gateway.Anchor
+	since, until := gateway.Stamp(1), gateway.Stamp(0) // no stamp lies in between
 	for i := range rs {
 		r := &rs[i]
 		l.seq = h.First + uint64(i)
 		if l.seq < from || p.to != 0 && l.seq > p.to || !p.chosen(r.Channel) {
 			continue
 		}
-		if s := int64(r.At); s < since || s >= until {
-			a, until = c.at(s)
-			since = s
+		if r.At < since || r.At >= until {
+			a, until = c.At(r.At)
+			since = r.At
 		}
-		l.wall, l.time = int64(r.At)+a.Offset, a.Quality.String()
+		l.wall, l.time = a.Micros(r.At), a.Quality.String()
 		if a.Quality > gateway.ClockNone && p.span.bounded() && !p.span.holds(time.UnixMicro(l.wall)) {
 			continue
 		}
