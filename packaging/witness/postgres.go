@@ -137,10 +137,68 @@ func (p *Postgres) end(t *testing.T, signal syscall.Signal) {
 	p.server = nil
 }
 
-// Query gives the rows of a query: fields parted by |.
+// Dump gives the database as pg_dump writes it.
+func (p *Postgres) Dump(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command(filepath.Join(p.bin, "pg_dump"), "-d", p.DSN()).Output()
+	if err != nil {
+		t.Fatalf("pg_dump: %v", err)
+	}
+	return string(out)
+}
+
+// Replace ends all clients and puts a new database in the place of this one:
+// what a dump holds, nothing if it is empty.
+func (p *Postgres) Replace(t *testing.T, dump string) {
+	t.Helper()
+	maintenance := strings.Replace(p.DSN(), "dbname=postgres", "dbname=template1", 1)
+	for _, sql := range []string{
+		// Made beside it and then renamed, so that no client finds half of it.
+		`create database made template template0`,
+		`alter database postgres allow_connections false`,
+		`select pg_terminate_backend(pid) from pg_stat_activity where datname = 'postgres'`,
+	} {
+		p.psql(t, maintenance, sql)
+		if strings.HasPrefix(sql, "create") {
+			p.read(t, strings.Replace(p.DSN(), "dbname=postgres", "dbname=made", 1), dump)
+		}
+	}
+	p.psql(t, maintenance, `drop database postgres with (force)`)
+	p.psql(t, maintenance, `alter database made rename to postgres`)
+}
+
+// ReplaceWithin puts what a dump holds in the place of the tables, in one
+// transaction; clients stay connected.
+func (p *Postgres) ReplaceWithin(t *testing.T, dump string) {
+	t.Helper()
+	p.read(t, p.DSN(), "drop schema fieldgate cascade;\n"+dump)
+}
+
+func (p *Postgres) read(t *testing.T, dsn, text string) {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(p.bin, "psql"), "-Xq1", "-v", "ON_ERROR_STOP=1", "-d", dsn)
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("psql: %v\n%s", err, out)
+	}
+}
+
+// Query gives the rows of a query of the tables: fields parted by |.
 func (p *Postgres) Query(t *testing.T, sql string) []string {
 	t.Helper()
-	out, err := exec.Command(filepath.Join(p.bin, "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", p.DSN()+" options=-csearch_path=fieldgate", "-c", sql).CombinedOutput()
+	return p.psql(t, p.DSN()+" options=-csearch_path=fieldgate", sql)
+}
+
+// Ask gives the rows of a query as anybody would run it in psql, with nothing
+// set.
+func (p *Postgres) Ask(t *testing.T, sql string) []string {
+	t.Helper()
+	return p.psql(t, p.DSN(), sql)
+}
+
+func (p *Postgres) psql(t *testing.T, dsn, sql string) []string {
+	t.Helper()
+	out, err := exec.Command(filepath.Join(p.bin, "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", dsn, "-c", sql).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", sql, err, out)
 	}

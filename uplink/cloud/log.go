@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 
@@ -75,6 +76,18 @@ type Entry struct {
 	Record
 }
 
+// A BehindError is what a consumer answers that has less than the feed remembers
+// of it, because its own memory was replaced by an older one: it is given the
+// records behind Seq anew, as far as the log still has them.
+type BehindError struct {
+	Seq uint64    // the newest record that it has; 0: none
+	At  time.Time // when that was stored
+}
+
+func (e *BehindError) Error() string {
+	return fmt.Sprintf("the consumer has nothing behind record %d", e.Seq)
+}
+
 // A Feed gives the records of all gateways in the order of the log, void ones
 // included (see Chains).
 type Feed interface {
@@ -85,8 +98,9 @@ type Feed interface {
 	// most batch, until ctx is done. The log remembers under the consumer's
 	// name how far take has come: what it answered with nil is not given
 	// again, what it answered with an error is, after a pause; after a crash
-	// the newest batch may come twice. While a consumer is known, the log
-	// purges nothing that it has not passed.
+	// the newest batch may come twice. A BehindError makes the log go back for
+	// good. While a consumer is known, the log purges nothing that it has not
+	// passed.
 	Consume(ctx context.Context, name string, batch int, take func(context.Context, []Entry) error) error
 	// Purge deletes records older than age that every known consumer has
 	// passed, except the newest of each gateway, which carries its state.

@@ -127,7 +127,7 @@ func (c *cursor) putLocked(ctx context.Context, at position) error {
 	return nil
 }
 
-// advance notes that everything up to m was consumed. It tries until it is
+// advance notes that everything up to m was consumed, and nothing behind it. It tries until it is
 // noted: otherwise it would be consumed again.
 func (c *cursor) advance(ctx context.Context, m message) error {
 	for {
@@ -137,6 +137,11 @@ func (c *cursor) advance(ctx context.Context, m message) error {
 		}
 		sleep(ctx, readPause)
 	}
+}
+
+// goBack notes that the consumer has nothing behind a record.
+func (c *cursor) goBack(ctx context.Context, to *cloud.BehindError) error {
+	return c.advance(ctx, message{seq: to.Seq, at: to.At})
 }
 
 func (c *cursor) move(ctx context.Context, m message) error {

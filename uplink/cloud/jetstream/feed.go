@@ -65,6 +65,10 @@ func (l *Log) Consume(ctx context.Context, name string, batch int, take func(con
 		if begun {
 			pause, failing = readPause, false
 		}
+		if errors.As(err, new(*cloud.BehindError)) {
+			pause = readPause
+			continue
+		}
 		if ctx.Err() != nil {
 			break
 		}
@@ -96,7 +100,11 @@ func (l *Log) consume(ctx context.Context, c *cursor, batch int, take func(conte
 		if err != nil {
 			return begun, errors.Join(err, context.Cause(ctx))
 		}
-		if err := l.give(ctx, c.key, entries, take); err != nil {
+		err = l.give(ctx, c.key, entries, take)
+		if behind := new(cloud.BehindError); errors.As(err, &behind) {
+			return true, errors.Join(err, c.goBack(ctx, behind))
+		}
+		if err != nil {
 			return begun, err
 		}
 		if err := c.advance(ctx, last); err != nil {
@@ -166,6 +174,8 @@ func (l *Log) give(ctx context.Context, consumer string, entries []cloud.Entry, 
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case errors.As(err, new(*cloud.BehindError)):
+			return err
 		case !failing:
 			l.opt.Logger.Error("records cannot be consumed; they are given again until they are", "consumer", consumer, "error", err)
 			failing = true

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	correctStep  = 20_000          // names looked at in one transaction
+	correctStep  = 20_000          // readings looked at in one transaction
 	correctEvery = 5 * time.Minute // look for work, also if nothing wakes
 )
 
@@ -76,9 +76,18 @@ func correctBoot(ctx context.Context, conn *pgx.Conn, boot int32) (corrected uin
 	}
 	spans, err := pgx.CollectRows(rows, pgx.RowToStructByPos[span])
 	for _, sp := range spans {
-		for first := sp.First; first <= sp.Last && err == nil; first += correctStep {
+		// By the readings that are there, not by their names: between two may
+		// lie a gap of any number.
+		for first, last := sp.First, int64(0); err == nil && last < sp.Last; first = last + 1 {
+			if err = conn.QueryRow(ctx, endOfStep, sp.Epoch, first, sp.Last, correctStep).Scan(&last); errors.Is(err, pgx.ErrNoRows) {
+				err = nil
+				break
+			}
+			if err != nil {
+				break
+			}
 			var done pgconn.CommandTag
-			done, err = conn.Exec(ctx, correctReadings, sp.Epoch, first, min(first+correctStep-1, sp.Last), boot)
+			done, err = conn.Exec(ctx, correctReadings, sp.Epoch, first, last, boot)
 			corrected += uint64(done.RowsAffected())
 		}
 	}
@@ -86,6 +95,7 @@ func correctBoot(ctx context.Context, conn *pgx.Conn, boot int32) (corrected uin
 }
 
 const (
+	endOfStep       = `select seq from (select seq from readings where epoch = $1 and seq between $2 and $3 order by seq limit $4) s order by seq desc limit 1`
 	better          = `nullif(r.measured_at + (p.offset_us - a.offset_us) * interval '1 microsecond', r.measured_at)`
 	correctReadings = `update readings r set corrected_at = ` + better + `
 		from anchors a, pieces(array[$4::integer]) p

@@ -46,7 +46,7 @@ func readDSN(path string) (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-// place names the database for people.
-func place(cfg *pgx.ConnConfig) string {
+// placeName names the database for people.
+func placeName(cfg *pgx.ConnConfig) string {
 	return fmt.Sprintf("database %q on %s", cfg.Database, cfg.Host)
 }

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -30,8 +31,20 @@ func newMemFeed() *memFeed {
 	return &memFeed{arrival: make(chan struct{}), progress: make(chan struct{})}
 }
 
-func (f *memFeed) Scan(context.Context, uint64) iter.Seq2[cloud.Entry, error] { panic("not used") }
-func (f *memFeed) Purge(context.Context, time.Duration) error                 { panic("not used") }
+func (f *memFeed) Scan(_ context.Context, from uint64) iter.Seq2[cloud.Entry, error] {
+	f.mu.Lock()
+	entries := slices.Clone(f.entries)
+	f.mu.Unlock()
+	return func(yield func(cloud.Entry, error) bool) {
+		for _, e := range entries {
+			if e.Seq >= from && !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (f *memFeed) Purge(context.Context, time.Duration) error { panic("not used") }
 
 func (f *memFeed) Consume(ctx context.Context, _ string, batch int, take func(context.Context, []cloud.Entry) error) error {
 	for ctx.Err() == nil {
@@ -51,7 +64,11 @@ func (f *memFeed) Consume(ctx context.Context, _ string, batch int, take func(co
 			}
 			continue
 		}
-		if take(ctx, next) == nil {
+		err := take(ctx, next)
+		if behind := new(cloud.BehindError); errors.As(err, &behind) {
+			f.set(func() { f.passed = behind.Seq })
+		}
+		if err == nil {
 			f.set(func() { f.passed = next[len(next)-1].Seq })
 		}
 	}

@@ -65,13 +65,19 @@ func (w *writer) queueEpochs() {
 }
 
 // queueBoots tells the corrector where to look: at the boots that have
-// readings taken without a clock to believe, when an anchor comes that lies
-// before one of these or is the first behind all of them.
+// readings whose time is not decided for good, when an anchor comes that lies
+// before one of these or is the first behind all of them; and at all readings
+// of a boot when an anchor comes late, from before the newest of them.
 func (w *writer) queueBoots() {
 	for boot, upto := range w.boots {
 		w.late.Queue(`update boots set unsure_upto = greatest(unsure_upto, $2) where id = $1`, boot, upto)
 	}
 	for _, a := range w.better {
+		if a.late {
+			w.late.Queue(`update epochs set unsure_first = 1, unsure_last = greatest(upto, 1) where boot = $1`, a.boot)
+			w.late.Queue(`update boots set better = greatest(better, $2) where id = $1`, a.boot, a.id)
+			continue
+		}
 		w.late.Queue(`update boots set better = greatest(better, $3)
 			where id = $1 and unsure_upto is not null
 				and ($2 <= unsure_upto or not exists (select from anchors

@@ -24,7 +24,8 @@ type link struct {
 	conn    *pgx.Conn
 	careful bool // see writer
 	names   *names
-	newest  uint64 // the log's sequence up to which records were taken
+	at      place // the newest record that is in the database
+	joined  bool  // the log goes on behind it
 	blocks  *block.Decoder
 	copied  copyBuffer
 }
@@ -66,7 +67,7 @@ func (l *link) begin(ctx context.Context) error {
 	if _, err := l.conn.Exec(ctx, staging); err != nil {
 		return fmt.Errorf("make the staging table: %w", err)
 	}
-	return l.conn.QueryRow(ctx, `select coalesce(max(record_seq), 0) from gateways`).Scan(&l.newest)
+	return l.conn.QueryRow(ctx, wherePosition).Scan(&l.at.record, &l.at.seq)
 }
 
 // lock waits for a sink that ended a moment ago, and for no other.
@@ -110,7 +111,6 @@ func (l *link) write(ctx context.Context, entries []cloud.Entry) (done outcome, 
 	if err != nil {
 		return done, fmt.Errorf("begin: %w", err)
 	}
-	l.names.trim()
 	defer func() {
 		if err != nil {
 			_ = tx.Rollback(ctx) // if that fails, so will the next begin
@@ -118,7 +118,11 @@ func (l *link) write(ctx context.Context, entries []cloud.Entry) (done outcome, 
 			l.copied.reset()
 		}
 	}()
-	w := &writer{tx: tx, careful: l.careful, names: l.names, blocks: l.blocks, copied: &l.copied, newest: l.newest,
+	if err := l.stands(ctx, tx); err != nil {
+		return done, err
+	}
+	l.names.trim()
+	w := &writer{tx: tx, careful: l.careful, names: l.names, blocks: l.blocks, copied: &l.copied, newest: l.at.seq,
 		moved: map[*gatewayRow]bool{}, boots: map[int32]int64{}}
 	n := 0
 	for n < len(entries) && w.took.Readings < rowsMost {
@@ -127,13 +131,15 @@ func (l *link) write(ctx context.Context, entries []cloud.Entry) (done outcome, 
 		}
 		n++
 	}
+	to := placeOf(entries[n-1])
+	w.late.Queue(setPosition, to.record, to.seq)
 	if err := w.finish(ctx); err != nil {
 		return done, err
 	}
 	if err := tx.Commit(ctx); err != nil {
 		return done, fmt.Errorf("commit: %w", err)
 	}
-	l.newest = max(w.newest, entries[n-1].Seq)
+	l.at = to
 	return outcome{n, w.took, len(w.better) > 0}, nil
 }
 
@@ -141,7 +147,10 @@ func (l *link) write(ctx context.Context, entries []cloud.Entry) (done outcome, 
 func (l *link) refuse(ctx context.Context, e cloud.Entry, why error) error {
 	ctx, cancel := context.WithTimeout(ctx, writeWithin)
 	defer cancel()
-	return pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
+		if err := l.stands(ctx, tx); err != nil {
+			return err
+		}
 		w := &writer{tx: tx, names: l.names, copied: &l.copied, moved: map[*gatewayRow]bool{}}
 		g, err := l.names.gateway(ctx, tx, text(e.GatewayID))
 		if err != nil {
@@ -154,6 +163,11 @@ func (l *link) refuse(ctx context.Context, e cloud.Entry, why error) error {
 		}
 		g.record, g.recordSeq = e.ID, e.Seq
 		w.moved[g] = true
+		w.late.Queue(setPosition, e.ID, e.Seq)
 		return w.finish(ctx)
 	})
+	if err == nil {
+		l.at = placeOf(e)
+	}
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,7 @@ type names struct {
 	boots    map[bootKey]int32
 	epochs   map[epochKey]*epochRow
 	anchors  map[anchorKey]int32
+	lines    map[int32]*bootLine
 	channels map[channelKey]int32
 }
 
@@ -68,18 +70,25 @@ type anchorKey struct {
 	quality      gateway.ClockQuality
 }
 
+// A bootLine is what is known of the time of a boot, stamps and offsets as they
+// stand in the tables.
+type bootLine struct {
+	gateway.Timeline
+	newest int64 // stamp of its newest reading
+}
+
 type channelKey struct {
 	gateway int32
 	channel *gateway.Channel // of the decoder, which gives one channel one pointer
 }
 
 func newNames() *names {
-	return &names{map[string]*gatewayRow{}, map[bootKey]int32{}, map[epochKey]*epochRow{}, map[anchorKey]int32{}, map[channelKey]int32{}}
+	return &names{map[string]*gatewayRow{}, map[bootKey]int32{}, map[epochKey]*epochRow{}, map[anchorKey]int32{}, map[int32]*bootLine{}, map[channelKey]int32{}}
 }
 
 // trim forgets what would grow without end.
 func (n *names) trim() {
-	if len(n.gateways)+len(n.boots)+len(n.epochs)+len(n.anchors)+len(n.channels) > namesMost {
+	if len(n.gateways)+len(n.boots)+len(n.epochs)+len(n.anchors)+len(n.lines)+len(n.channels) > namesMost {
 		*n = *newNames()
 	}
 }
@@ -155,12 +164,51 @@ func (n *names) anchor(ctx context.Context, tx pgx.Tx, key anchorKey, errorUS in
 		made = true
 		err = tx.QueryRow(ctx, `insert into anchors (boot, from_us, offset_us, quality, error_us) values ($1, $2, $3, $4, $5) returning id`,
 			key.boot, key.from, key.offset, int16(key.quality), errorUS).Scan(&id)
+		if line := n.lines[key.boot]; line != nil {
+			line.Timeline, _ = line.With(key.anchor(errorUS))
+		}
 	}
 	if err != nil {
 		return 0, false, fmt.Errorf("find anchor: %w", err)
 	}
 	n.anchors[key] = id
 	return id, made, nil
+}
+
+func (k anchorKey) anchor(errorUS int64) gateway.Anchor {
+	return gateway.Anchor{From: gateway.Stamp(k.from), Offset: k.offset, Quality: k.quality, Error: gateway.Micros(errorUS)}
+}
+
+// newestOf looks at the newest readings of each epoch of a boot: within one
+// they come in the order of time, but for the few that are read at once.
+const newestOf = `select coalesce(max(newest.at), $2) from epochs e cross join lateral (
+		select max((extract(epoch from r.measured_at) * 1000000)::bigint - a.offset_us) as at
+		from (select measured_at, anchor from readings where epoch = e.id order by seq desc limit 1000) r join anchors a on a.id = r.anchor
+	) newest where e.boot = $1`
+
+// line gives what the database has of the time of a boot.
+func (n *names) line(ctx context.Context, tx pgx.Tx, boot int32) (*bootLine, error) {
+	if line := n.lines[boot]; line != nil {
+		return line, nil
+	}
+	line := &bootLine{}
+	if err := tx.QueryRow(ctx, newestOf, boot, int64(math.MinInt64)).Scan(&line.newest); err != nil {
+		return nil, fmt.Errorf("find the newest reading of a boot: %w", err)
+	}
+	rows, err := tx.Query(ctx, `select from_us, offset_us, quality, error_us from anchors where boot = $1 order by id`, boot)
+	if err != nil {
+		return nil, fmt.Errorf("find the anchors of a boot: %w", err)
+	}
+	k, errorUS := anchorKey{}, int64(0)
+	_, err = pgx.ForEachRow(rows, []any{&k.from, &k.offset, &k.quality, &errorUS}, func() error {
+		line.Timeline, _ = line.With(k.anchor(errorUS))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find the anchors of a boot: %w", err)
+	}
+	n.lines[boot] = line
+	return line, nil
 }
 
 // channel gives the id of a channel, making it if need be.

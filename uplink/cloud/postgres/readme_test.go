@@ -32,13 +32,13 @@ func TestQueriesOfREADME(t *testing.T) {
 	run(t, feed, pg.DSN())
 	feed.await(t)
 	stamp := func(d time.Duration) string { return began.Add(d).UTC().Format("2006-01-02 15:04:05") + "+00" }
-	wantRows(t, pg.Query(t, "set timezone = 'UTC'; "+queries[0]),
+	wantRows(t, pg.Ask(t, "set timezone = 'UTC'; "+queries[0]),
 		stamp(0)+"|3599|1|1800|3599", stamp(time.Hour)+"|3600|3600|5399.5|7199")
-	wantRows(t, pg.Query(t, "set timezone = 'UTC'; "+queries[1]),
+	wantRows(t, pg.Ask(t, "set timezone = 'UTC'; "+queries[1]),
 		epochID(1).String()+"|7200|60|dropped|"+stamp(2*time.Hour)+"|"+stamp(2*time.Hour+59*time.Second),
 		epochID(1).String()+"|7260|5|unclean_stop|"+stamp(2*time.Hour+time.Minute)+"|"+stamp(2*time.Hour+65*time.Second))
 	pg.Query(t, "analyze")
-	plan := strings.Join(pg.Query(t, "set enable_seqscan = off; explain "+queries[0]), "\n")
+	plan := strings.Join(pg.Ask(t, "set enable_seqscan = off; explain "+queries[0]), "\n")
 	if !strings.Contains(plan, "readings_by_channel") {
 		t.Errorf("the index of times is of no use:\n%s", plan)
 	}

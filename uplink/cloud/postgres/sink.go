@@ -65,10 +65,11 @@ type Sink struct {
 	cfg *pgx.ConnConfig
 	log *slog.Logger
 
-	link    *link         // of take; nil: none
-	careful bool          // see writer
-	wait    time.Duration // before the next try
-	wake    chan struct{} // there may be something to correct
+	link     *link         // of take; nil: none
+	careful  bool          // see writer
+	wentBack *uint64       // the place that the log was asked to go back to; nil: none
+	wait     time.Duration // before the next try
+	wake     chan struct{} // there may be something to correct
 
 	mu    sync.Mutex // guards what follows
 	state State
@@ -162,14 +163,14 @@ func (s *Sink) unlink() {
 }
 
 // take writes a batch. On nil all of it is committed; the only errors are
-// ErrTaken and that of ctx.
+// ErrTaken, *cloud.BehindError and that of ctx.
 func (s *Sink) take(ctx context.Context, entries []cloud.Entry) error {
 	for len(entries) > 0 {
 		n, err := s.step(ctx, entries)
 		if ctx.Err() != nil && n == 0 {
 			return context.Cause(ctx)
 		}
-		if errors.Is(err, ErrTaken) {
+		if errors.Is(err, ErrTaken) || errors.As(err, new(*cloud.BehindError)) {
 			return err
 		}
 		entries = entries[n:]
@@ -182,7 +183,19 @@ func (s *Sink) step(ctx context.Context, entries []cloud.Entry) (n int, err erro
 	if err := s.relink(ctx); err != nil {
 		return 0, s.failed(ctx, err)
 	}
+	if !s.link.joined {
+		if err := s.join(ctx, entries[0]); errors.As(err, new(*cloud.BehindError)) {
+			return 0, err
+		} else if err != nil {
+			return 0, s.failed(ctx, err)
+		}
+	}
 	done, err := s.link.write(ctx, entries)
+	if errors.Is(err, errMoved) {
+		s.log.Warn("PostgreSQL was replaced by another state of it; what that lacks is written again", "where", placeName(s.cfg))
+		s.unlink()
+		return 0, err
+	}
 	if !s.careful && duplicate(err) {
 		s.careful, s.link.careful = true, true
 		s.log.Warn("PostgreSQL has readings of which its table of epochs does not know; from now on each is compared", "error", err)
@@ -251,7 +264,7 @@ func (s *Sink) trouble(ctx context.Context, err error) {
 	s.state.Err = err
 	s.mu.Unlock()
 	if first {
-		s.log.Error("PostgreSQL takes nothing; readings wait in the log until it does", "where", place(s.cfg), "error", err)
+		s.log.Error("PostgreSQL takes nothing; readings wait in the log until it does", "where", placeName(s.cfg), "error", err)
 		s.wait = retryAtFirst
 	}
 	select {

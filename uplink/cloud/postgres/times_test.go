@@ -73,7 +73,7 @@ func TestTimeLearnedLate(t *testing.T) {
 // wallOf is the rule in words of its own: the newest anchor at or before the
 // stamp if it is synchronised, else the next one that is, else the best, of
 // equals the newest before.
-func wallOf(anchors []gateway.Anchor, own gateway.Anchor, s gateway.Stamp) int64 {
+func wallOf(anchors []gateway.Anchor, s gateway.Stamp) int64 {
 	byFrom := map[gateway.Stamp]gateway.Anchor{}
 	for _, a := range anchors {
 		if old, there := byFrom[a.From]; !there || a.Quality > old.Quality {
@@ -90,22 +90,16 @@ func wallOf(anchors []gateway.Anchor, own gateway.Anchor, s gateway.Stamp) int64
 	}
 	slices.SortFunc(before, func(x, y gateway.Anchor) int { return int(y.From - x.From) })
 	slices.SortFunc(after, func(x, y gateway.Anchor) int { return int(x.From - y.From) })
-	decisive := own
 	synced := func(a gateway.Anchor) bool { return a.Quality >= gateway.ClockSession }
 	switch i := slices.IndexFunc(after, synced); {
-	case synced(own):
 	case len(before) > 0 && synced(before[0]):
-		decisive = before[0]
+		return int64(s) + before[0].Offset
 	case i >= 0:
-		decisive = after[i]
-	default:
-		all := append(before, after...)
-		best := slices.MaxFunc(all, func(x, y gateway.Anchor) int { return int(x.Quality) - int(y.Quality) }) // the first of equals
-		if best.Quality > own.Quality {
-			decisive = best
-		}
+		return int64(s) + after[i].Offset
 	}
-	return int64(s) + decisive.Offset
+	all := append(before, after...)
+	best := slices.MaxFunc(all, func(x, y gateway.Anchor) int { return int(x.Quality) - int(y.Quality) }) // the first of equals
+	return int64(s) + best.Offset
 }
 
 // Anchors and readings of many boots come in any order, in blocks, in events
@@ -131,7 +125,7 @@ func TestTimesByAllAnchors(t *testing.T) {
 			}
 		}
 		seq, event := uint64(1), uint64(1)
-		own := map[uint64]gateway.Anchor{}
+		own := map[uint64]bool{}
 		told := map[gateway.Anchor]bool{}
 		for range 8 {
 			a := anchors[random.IntN(len(anchors))]
@@ -143,14 +137,14 @@ func TestTimesByAllAnchors(t *testing.T) {
 			}
 			k := 1 + random.IntN(20)
 			for i := range uint64(k) {
-				own[seq+i] = a
+				own[seq+i] = true
 			}
 			b.send(e, seq, k, a)
 			seq += uint64(k)
 		}
 		anchors = slices.DeleteFunc(anchors, func(a gateway.Anchor) bool { return !told[a] })
-		for s, a := range own {
-			want[fmt.Sprintf("%s|%d", b.id, s)] = wallOf(anchors, a, gateway.Stamp(s*1_000_000))
+		for s := range own {
+			want[fmt.Sprintf("%s|%d", b.id, s)] = wallOf(anchors, gateway.Stamp(s*1_000_000))
 		}
 	}
 	feed.await(t)

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,6 +22,19 @@ const rowsMost = 100_000
 // endClosed is how an epoch ended that ended orderly.
 const endClosed = "closed"
 
+// giveWay takes the names $3 to $4 out of gaps: what of a gap lies behind them
+// becomes one of its own, what lies before is left.
+var giveWay = [...]string{
+	`insert into gaps (epoch, first, n, why, received_at) select epoch, $4::bigint + 1, first + n - 1 - $4, why, received_at from gaps
+		where epoch = $1 and why = $2 and first <= $4 and first + n - 1 > $4 and first < $3 on conflict do nothing`,
+	`update gaps set first = $4::bigint + 1, n = first + n - 1 - $4 where epoch = $1 and why = $2 and first between $3 and $4 and first + n - 1 > $4`,
+	`delete from gaps where epoch = $1 and why = $2 and first between $3 and $4`,
+	`update gaps set n = $3::bigint - first where epoch = $1 and why = $2 and first < $3 and first + n - 1 >= $3 and $4::bigint >= $3`,
+}
+
+// whyNotInLog is why readings are missing that these tables never got.
+const whyNotInLog = "not_in_log"
+
 // errUndecodable marks a record whose body is not what a server stores.
 var errUndecodable = errors.New("the record cannot be decoded")
 
@@ -34,8 +45,8 @@ const staging = `create temp table if not exists staging (seq bigint, measured_a
 const insertReadings = `insert into readings (seq, measured_at, value, epoch, channel, anchor, quality)
 	select seq, measured_at, value, epoch, channel, anchor, quality from staging on conflict do nothing`
 
-// insertCorrected also looks for an anchor that is better than the one a
-// reading came with: the gateway learned the time before it sent them.
+// insertCorrected also looks for the anchor that decides the time of a reading
+// where that is not the one it came with.
 const insertCorrected = `insert into readings (seq, measured_at, value, epoch, channel, anchor, quality, corrected_at)
 	select s.seq, s.measured_at, s.value, s.epoch, s.channel, s.anchor, s.quality,
 		nullif(s.measured_at + (p.offset_us - a.offset_us) * interval '1 microsecond', s.measured_at)
@@ -45,7 +56,7 @@ const insertCorrected = `insert into readings (seq, measured_at, value, epoch, c
 
 // decides joins a reading's anchor a with the piece p that its time is to be
 // taken from. The stamp is what measured_at was made of.
-const decides = `p.boot = a.boot and a.quality < 2 and a.quality < p.quality
+const decides = `p.boot = a.boot
 	and (extract(epoch from measured_at) * 1000000)::bigint - a.offset_us >= p.from_us
 	and (extract(epoch from measured_at) * 1000000)::bigint - a.offset_us < p.to_us`
 
@@ -56,7 +67,7 @@ type writer struct {
 	names   *names
 	blocks  *block.Decoder
 	copied  *copyBuffer // readings that are not in the database yet
-	unsure  bool        // of some of these the time may be known better by now
+	unsure  bool        // of some of these another anchor decides the time, or may do so later
 	again   bool        // some of these were written before
 	late    pgx.Batch   // what is done once, before the commit
 	newest  uint64      // the log's sequence up to which records were taken before
@@ -65,13 +76,14 @@ type writer struct {
 	moved    map[*gatewayRow]bool
 	changed  []*epochRow
 	arrivals arrivals
-	boots    map[int32]int64 // newest stamp of readings without a clock to believe
-	better   []betterAnchor
+	boots    map[int32]int64 // newest stamp of such readings
+	better   []betterAnchor  // new ones
 }
 
 type betterAnchor struct {
 	id, boot int32
 	from     int64
+	late     bool // there are readings from behind it
 }
 
 // add takes one record.
@@ -152,6 +164,7 @@ type origin struct {
 }
 
 func (w *writer) update(ctx context.Context, o *origin, u *wire.Update) error {
+	w.lacking(o)
 	w.again = w.again || o.First <= o.epoch.upto
 	for i, b := range u.Blocks {
 		if err := w.block(ctx, o, b); err != nil {
@@ -173,6 +186,24 @@ func (w *writer) update(ctx context.Context, o *origin, u *wire.Update) error {
 		return w.end(ctx, o, u.End)
 	}
 	return nil
+}
+
+// lacking makes a gap of names that the log gives no more: these tables are
+// older than all that it still has. Should it give them after all, because it
+// was restored too, the gap gives way.
+func (w *writer) lacking(o *origin) {
+	e := o.epoch
+	switch last := o.First + o.N - 1; {
+	case o.First > e.upto+1:
+		w.took.Gaps++
+		w.late.Queue(`insert into gaps (epoch, first, n, why, received_at) values ($1, $2, $3, $4, $5) on conflict do nothing`,
+			e.id, int64(e.upto+1), int64(o.First-e.upto-1), whyNotInLog, o.At)
+		e.upto = o.First - 1
+	case o.N > 0 && o.First <= e.upto:
+		for _, sql := range giveWay {
+			w.late.Queue(sql, e.id, whyNotInLog, int64(o.First), int64(last))
+		}
+	}
 }
 
 // arrived notes that the names of a record are accounted for. Readings behind
@@ -205,8 +236,8 @@ func (w *writer) block(ctx context.Context, o *origin, b []byte) error {
 	if err != nil {
 		return err
 	}
-	if h.Anchor.Quality < gateway.ClockSession {
-		w.takenWithoutClock(o, h)
+	if err := w.decided(ctx, o, h); err != nil {
+		return err
 	}
 	offset := micros(h.Anchor.Offset)
 	key := channelKey{gateway: o.gateway.id}
@@ -228,11 +259,22 @@ func (w *writer) block(ctx context.Context, o *origin, b []byte) error {
 	return nil
 }
 
-// takenWithoutClock notes where readings lie that anchors may correct.
-func (w *writer) takenWithoutClock(o *origin, h gateway.BlockHeader) {
+// decided notes where readings lie whose time the anchor that they came with
+// does not decide, or not for good: there was no clock to believe, or their
+// block goes over from one anchor to the next.
+func (w *writer) decided(ctx context.Context, o *origin, h gateway.BlockHeader) error {
 	e := o.epoch
-	if e.boot == 0 {
-		return
+	if h.Anchor.Boot == (gateway.BootID{}) { // of no boot: it stands alone
+		return nil
+	}
+	line, err := w.names.line(ctx, w.tx, e.boot)
+	if err != nil {
+		return err
+	}
+	line.newest = max(line.newest, micros(int64(h.T1)))
+	a, until := line.At(gateway.Stamp(micros(int64(h.T0))))
+	if a.Quality >= gateway.ClockSession && a.Offset == micros(h.Anchor.Offset) && int64(until) > micros(int64(h.T1)) {
+		return nil
 	}
 	w.unsure = true
 	first, last := int64(max(h.First, o.First)), int64(h.Last())
@@ -244,6 +286,7 @@ func (w *writer) takenWithoutClock(o *origin, h gateway.BlockHeader) {
 	if at, known := w.boots[e.boot]; !known || t1 > at {
 		w.boots[e.boot] = t1
 	}
+	return nil
 }
 
 // A row is one reading as it stands in the table.
@@ -327,14 +370,18 @@ func (w *writer) anchor(ctx context.Context, o *origin, a gateway.Anchor) (int32
 	}
 	key := anchorKey{boot, micros(int64(a.From)), micros(a.Offset), a.Quality}
 	id, made, err := w.names.anchor(ctx, w.tx, key, a.Error.Microseconds())
-	if made && a.Quality > gateway.ClockNone {
-		w.better = append(w.better, betterAnchor{id, boot, key.from})
+	if err != nil || !made || a.Boot == (gateway.BootID{}) {
+		return id, err
 	}
-	return id, err
+	line, err := w.names.line(ctx, w.tx, boot)
+	if err != nil {
+		return id, err
+	}
+	w.better = append(w.better, betterAnchor{id, boot, key.from, key.from <= line.newest})
+	return id, nil
 }
 
 // wireAnchor gives the id of an anchor as it is on the wire.
 func (w *writer) wireAnchor(ctx context.Context, o *origin, a *wire.Anchor) (int32, error) {
-	return w.anchor(ctx, o, gateway.Anchor{Boot: a.Boot, From: gateway.Stamp(a.From), Offset: a.Offset, Quality: a.Quality,
-		Error: time.Duration(max(0, min(a.ErrUS, math.MaxInt64/1000))) * time.Microsecond})
+	return w.anchor(ctx, o, gateway.Anchor{Boot: a.Boot, From: gateway.Stamp(a.From), Offset: a.Offset, Quality: a.Quality, Error: gateway.Micros(a.ErrUS)})
 }
