@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/fieldgate/fieldgate/gateway/smallfile"
 )
 
 const (
@@ -52,29 +53,26 @@ func (f apiFlags) open() (*operatorAPI, error) {
 		}
 	}
 	if api.base == "" {
-		addr, err := os.ReadFile(filepath.Join(f.State, addressFile))
+		addr, err := smallfile.Line(filepath.Join(f.State, addressFile))
 		if err != nil {
 			return nil, fmt.Errorf("no server has run on this state directory: %w; give --url", err)
 		}
-		api.base = "https://" + strings.TrimSpace(string(addr))
+		api.base = "https://" + addr
 	}
 	if !strings.HasPrefix(api.base, "https://") {
 		return nil, fmt.Errorf("%w: --url %s: want https://HOST[:PORT]", errUsage, f.URL)
 	}
-	token, err := os.ReadFile(tokenFile)
-	if err != nil {
+	var err error
+	if api.token, err = smallfile.Line(tokenFile); err != nil {
 		return nil, fmt.Errorf("read the operator's token: %w", err)
 	}
-	api.token = strings.TrimSpace(string(token))
+	if strings.ContainsFunc(api.token, func(r rune) bool { return r <= ' ' || r > '~' }) || api.token == "" {
+		return nil, fmt.Errorf("read the operator's token: %s holds no token", tokenFile)
+	}
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
 	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
+		if conf.RootCAs, err = smallfile.Authorities(ca); err != nil {
 			return nil, fmt.Errorf("read the authority: %w", err)
-		}
-		conf.RootCAs = x509.NewCertPool()
-		if !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no certificate in PEM", ca)
 		}
 	}
 	api.client = &http.Client{Timeout: requestWithin, Transport: &http.Transport{TLSClientConfig: conf, DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}

@@ -3,13 +3,11 @@ package main
 import (
 	"crypto/x509"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
-	"os"
-	"strings"
 
 	"github.com/fieldgate/fieldgate/gateway/config"
+	"github.com/fieldgate/fieldgate/gateway/smallfile"
 	"github.com/fieldgate/fieldgate/uplink"
 	"github.com/fieldgate/fieldgate/uplink/identity"
 )
@@ -34,28 +32,16 @@ func localToken(cfg config.Local) func() (string, error) {
 	return secretFile(cfg.TokenFile)
 }
 
-// secretMost is what a file with a secret may hold, in bytes.
-const secretMost = 4096
+// secretMost is what may be typed for a secret, in bytes.
+const secretMost = smallfile.MostLine
 
 // readSecret reads a one-line secret from a file that is its owner's alone.
 func readSecret(path string) (string, error) {
-	f, err := os.Open(path)
+	text, err := smallfile.Secret(path)
 	if err != nil {
 		return "", fmt.Errorf("read a secret: %w", err)
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", fmt.Errorf("read a secret: %w", err)
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return "", fmt.Errorf("%s may be read by others than its owner (mode %04o), so it is not used: chmod 600 %s", path, mode, path)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, secretMost))
-	if err != nil {
-		return "", fmt.Errorf("read a secret: %w", err)
-	}
-	return strings.TrimSpace(string(text)), nil
+	return text, nil
 }
 
 // proxyAddress gives the proxy of the configuration, anew at every call where
@@ -83,13 +69,9 @@ func authorities(path string) func() (*x509.CertPool, error) {
 		if path == "" {
 			return nil, nil
 		}
-		text, err := os.ReadFile(path)
+		pool, err := smallfile.Authorities(path)
 		if err != nil {
 			return nil, fmt.Errorf("read the authority: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("%s holds no certificate in PEM form", path)
 		}
 		return pool, nil
 	}

@@ -7,19 +7,29 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/fieldgate/fieldgate/gateway/smallfile"
 )
+
+// fileMost is the most that the file has, in bytes: two configurations of the
+// cloud (128 KiB each, six times that where every byte is escaped), and what
+// was told of others.
+const fileMost = 2 << 20
 
 // load reads the file into k; one that is not there is nothing kept. One that
 // makes no sense is set aside.
 func load(path string, k *kept) error {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	text, err := smallfile.Read(path, fileMost)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
+	case errors.Is(err, smallfile.ErrKind) || errors.Is(err, smallfile.ErrSize): // this program did not write it
+	case err != nil:
+		return fmt.Errorf("read the kept configuration: %w", err)
+	default:
+		err = json.Unmarshal(text, k)
 	}
 	if err != nil {
-		return fmt.Errorf("read the kept configuration: %w", err)
-	}
-	if err := json.Unmarshal(text, k); err != nil {
 		*k = kept{}
 		return errors.Join(fmt.Errorf("read %s: %w", path, err), os.Rename(path, path+".damaged"))
 	}

@@ -17,6 +17,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/fieldgate/fieldgate/gateway/smallfile"
 )
 
 // Certificates are valid from long ago: a board without a battery-backed
@@ -100,7 +102,7 @@ func serves(cert, ca *x509.Certificate, names []string) bool {
 }
 
 func load(dir, certFile, keyFile string) (tls.Certificate, error) {
-	return tls.LoadX509KeyPair(filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
+	return smallfile.KeyPair(filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
 }
 
 func makeCA(dir string, now time.Time) (tls.Certificate, error) {

@@ -8,9 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fieldgate/fieldgate/gateway/smallfile"
 )
 
 // writeFile puts data at path whole or not at all, also when power fails: a
@@ -71,15 +72,14 @@ func LockState(dir string) (release func(), err error) {
 // operator.token in dir; it is made (mode 0600) if there is none.
 func OperatorToken(dir string) (token, path string, err error) {
 	path = filepath.Join(dir, "operator.token")
-	b, err := os.ReadFile(path)
+	token, err = smallfile.Line(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		b = []byte(randomHex() + "\n")
-		err = writeFile(path, b, 0o600)
+		token = randomHex()
+		err = writeFile(path, []byte(token+"\n"), 0o600)
 	}
 	if err != nil {
 		return "", path, fmt.Errorf("operator token: %w", err)
 	}
-	token = strings.TrimSpace(string(b))
 	if len(token) < 32 {
 		return "", path, fmt.Errorf("operator token in %s is shorter than 32 characters: remove the file to have a new one made", path)
 	}

@@ -16,10 +16,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fieldgate/fieldgate/gateway/smallfile"
 )
 
 // folderLook is how often Watch looks at a folder.
 const folderLook = time.Second
+
+// documentMost is the most that a file of a folder has, in bytes.
+const documentMost = 1 << 20
 
 // A folder is a Shelf of files for credentials and one-time tokens:
 // "cred.plant-7" is plant-7.json, "token.9f…" is tokens/9f….json. Other
@@ -47,7 +52,7 @@ func (f folder) of(kind string) string {
 // Get implements Shelf.
 func (f folder) Get(_ context.Context, key string) (Doc, error) {
 	path := f.path(key)
-	body, err := os.ReadFile(path)
+	body, err := smallfile.Read(path, documentMost)
 	if path == "" || errors.Is(err, fs.ErrNotExist) {
 		return Doc{}, fmt.Errorf("%w: %s", ErrNoDoc, key)
 	}

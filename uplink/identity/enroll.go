@@ -17,6 +17,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/fieldgate/fieldgate/gateway/smallfile"
 )
 
 const (
@@ -125,7 +127,7 @@ func (e Enrolment) request() (*request, error) {
 	sum := sha256.Sum256([]byte(e.Token))
 	want := hex.EncodeToString(sum[:])
 	var p pending
-	text, err := os.ReadFile(path)
+	text, err := smallfile.Read(path, fileMost)
 	if err == nil && json.Unmarshal(text, &p) == nil && p.Token == want && (p.CSR != "") == e.Certificate {
 		return &request{Token: e.Token, InstallID: p.InstallID, CSR: p.CSR, private: p.Private}, nil
 	}

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/fieldgate/fieldgate/gateway/smallfile"
 )
 
 // File is the name of the credential's file in the state directory.
@@ -58,6 +60,7 @@ type Keeper struct {
 	mu      sync.Mutex
 	held    contents // as last read or written
 	unsaved bool     // the card refused what is held
+	unseed  bool     // the seed cannot be read, which was told
 	shown   *key     // last
 	other   bool     // the next one was refused: the present one has its turn
 	pending *request // an exchange under way
@@ -102,6 +105,7 @@ func (k *Keeper) refreshLocked() error {
 	if k.o.Seed != nil {
 		seed, seedErr = k.o.Seed()
 	}
+	k.tellSeedLocked(seedErr)
 	if !k.unsaved {
 		held, err := load(k.path())
 		damaged := errors.Is(err, errDamaged) && seedErr == nil // the seed is what there is
@@ -121,6 +125,16 @@ func (k *Keeper) refreshLocked() error {
 		return seedErr
 	}
 	return nil
+}
+
+// tellSeedLocked tells when a seed that is there cannot be taken over, once:
+// what is held already is shown meanwhile, and nobody would notice.
+func (k *Keeper) tellSeedLocked(err error) {
+	bad := err != nil && !errors.Is(err, fs.ErrNotExist)
+	if bad && !k.unseed && len(k.held.Keys) > 0 {
+		k.o.Log.Warn("the token file cannot be read, so no other token is taken over from it; the credential that this gateway has is used", "error", err)
+	}
+	k.unseed = bad
 }
 
 func seedHash(seed string) string {
@@ -180,22 +194,12 @@ var errDamaged = errors.New("damaged")
 
 // load reads the file, which must be its owner's alone.
 func load(path string) (c contents, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return c, fmt.Errorf("read the credential: %w", err)
+	text, err := smallfile.Owned(path, fileMost)
+	for _, foreign := range []error{smallfile.ErrKind, smallfile.ErrSize, smallfile.ErrText} {
+		if errors.Is(err, foreign) { // this program did not write it
+			return c, fmt.Errorf("%w: %w: enrol this gateway again", errDamaged, err)
+		}
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return c, fmt.Errorf("read the credential: %w", err)
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return c, fmt.Errorf("%s may be read by others than its owner (mode %04o), so it is not used: chmod 600 %s", path, mode, path)
-	}
-	if info.Size() > fileMost {
-		return c, fmt.Errorf("%w: %s has %d bytes", errDamaged, path, info.Size())
-	}
-	text, err := os.ReadFile(path)
 	if err != nil {
 		return c, fmt.Errorf("read the credential: %w", err)
 	}

@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"reflect"
@@ -12,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/fieldgate/fieldgate/gateway/smallfile"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -42,10 +44,18 @@ func (l *Log) connect() error {
 		nats.DisconnectErrHandler(l.disconnected), nats.ReconnectHandler(l.reconnected), nats.ErrorHandler(l.asyncError),
 	}
 	if l.opt.Creds != "" {
+		// nats.go opens it at every connection, and would wait for a FIFO.
+		if _, err := smallfile.Read(l.opt.Creds, smallfile.MostPEM); err != nil {
+			return fmt.Errorf("read the credentials for NATS: %w", err)
+		}
 		options = append(options, nats.UserCredentials(l.opt.Creds))
 	}
 	if l.opt.CA != "" {
-		options = append(options, nats.RootCAs(l.opt.CA))
+		pool, err := smallfile.Authorities(l.opt.CA)
+		if err != nil {
+			return fmt.Errorf("read the authority for NATS: %w", err)
+		}
+		options = append(options, nats.Secure(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}))
 	}
 	var err error
 	if l.conn, err = nats.Connect(l.opt.URL, options...); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
 
+	"github.com/fieldgate/fieldgate/gateway/smallfile"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -104,7 +105,7 @@ func (l *Log) promised() (sum int64) {
 		var limits struct {
 			MaxBytes int64 `json:"max_bytes"`
 		}
-		b, err := os.ReadFile(f)
+		b, err := smallfile.Read(f, smallfile.MostPEM)
 		if err == nil && json.Unmarshal(b, &limits) == nil {
 			sum += max(limits.MaxBytes, 0)
 		}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/fieldgate/fieldgate/gateway/smallfile"
 )
 
 // ErrFileMode is what ParseDSN says of a file that everybody may read.
@@ -21,7 +23,7 @@ func ParseDSN(dsn string) (*pgx.ConnConfig, error) {
 	if path, ok := strings.CutPrefix(dsn, "@"); ok {
 		var err error
 		if dsn, err = readDSN(path); err != nil {
-			return nil, fmt.Errorf("read the address of the database from %s: %w", path, err)
+			return nil, fmt.Errorf("read the address of the database: %w", err)
 		}
 	}
 	cfg, err := pgx.ParseConfig(dsn)
@@ -35,15 +37,18 @@ func ParseDSN(dsn string) (*pgx.ConnConfig, error) {
 }
 
 func readDSN(path string) (string, error) {
+	text, err := smallfile.Text(path, smallfile.MostLine)
+	if err != nil {
+		return "", err
+	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", errors.Unwrap(err) // the path is told by the caller
+		return "", err
 	}
 	if info.Mode()&0o007 != 0 {
 		return "", &fs.PathError{Op: "open", Path: path, Err: ErrFileMode}
 	}
-	text, err := os.ReadFile(path)
-	return strings.TrimSpace(string(text)), err
+	return strings.TrimSpace(string(text)), nil
 }
 
 // placeName names the database for people.
