@@ -18,6 +18,9 @@ func (k checkCommand) Run(c console) error {
 	if err != nil {
 		return err
 	}
+	for _, n := range cfg.Notes {
+		fmt.Fprintf(c.err, "warning: %s\n", n)
+	}
 	_, err = fmt.Fprintf(c.out, "%s is a valid configuration: %s\n", k.File, summary(cfg))
 	return err
 }

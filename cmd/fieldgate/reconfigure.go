@@ -59,6 +59,7 @@ func (d *daemon) choose() (err error) {
 	}
 	if desired != nil {
 		d.log.Info("running by the configuration of the cloud; what it does not speak of comes from the board's own file", "version", desired.Ver)
+		tellNotes(d.cfg, d.log)
 	}
 	before, err := overlaid(d.base, d.pushed.Confirmed())
 	if err != nil {

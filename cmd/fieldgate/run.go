@@ -20,5 +20,14 @@ func (k runCommand) Run(ctx context.Context, c console) error {
 	}
 	stream := c.stream()
 	log := slog.New(systemd.NewHandler(stream))
+	tellNotes(cfg, log)
 	return supervise(ctx, &daemon{base: cfg, log: log, lost: stream.Lost})
+}
+
+// tellNotes tells what a configuration says that is not meant.
+func tellNotes(cfg *config.Config, log *slog.Logger) {
+	for _, n := range cfg.Notes {
+		n.Excerpt = ""
+		log.Warn("in the configuration: " + n.String())
+	}
 }

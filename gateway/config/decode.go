@@ -51,9 +51,23 @@ func (d *decoder) subtable(n *node, path string, v reflect.Value) {
 // unknown tells the keys of n that are not known.
 func (d *decoder) unknown(n *node, path string, known []string) {
 	for _, key := range n.order {
-		if !slices.Contains(known, key) {
-			d.col.add(n.table[key].keyAt, join(path, key), "no such key%s", didYouMean(key, known))
+		if slices.Contains(known, key) {
+			continue
 		}
+		at, full := n.table[key].keyAt, join(path, key)
+		if words := retired[full]; words != "" {
+			d.col.note(at, full, words)
+			continue
+		}
+		if d.col.full() { // nobody reads the hints
+			d.col.more++
+			continue
+		}
+		if homes := homesOf(key); len(homes) > 0 {
+			d.col.add(at, full, "no such key here; it belongs into %s", strings.Join(homes, " or "))
+			continue
+		}
+		d.col.add(at, full, "no such key%s", didYouMean(key, known))
 	}
 }
 

@@ -3,13 +3,17 @@ package config
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/fieldgate/fieldgate/gateway/smallfile"
 )
 
 // Load reads the file at path and then conf.d/*.toml beside it, in the order
@@ -18,19 +22,63 @@ import (
 // error means that a file could not be read. Load touches no hardware and none
 // of the files that the configuration names.
 func Load(path string, table []Driver) (*Config, error) {
-	more, err := filepath.Glob(filepath.Join(filepath.Dir(path), "conf.d", "*.toml"))
+	col := &collector{}
+	main := &source{name: path}
+	more, err := besides(main, col)
 	if err != nil {
 		return nil, fmt.Errorf("list conf.d beside %s: %w", path, err)
 	}
-	var files []*source
-	for i, name := range append([]string{path}, more...) {
-		data, err := os.ReadFile(name)
-		if err != nil {
+	files, left := []*source{main}, int64(filesMost)
+	for i, name := range more {
+		files = append(files, &source{name: name, order: i + 1})
+	}
+	for _, f := range files {
+		err := f.read(left)
+		switch {
+		case errors.Is(err, smallfile.ErrKind) || errors.Is(err, smallfile.ErrSize) || errors.Is(err, smallfile.ErrText) || errors.Is(err, smallfile.ErrLink):
+			col.whole(f, err.Error())
+		case err != nil:
 			return nil, fmt.Errorf("read the configuration: %w", err)
 		}
-		files = append(files, &source{name: name, order: i, data: data})
+		left -= int64(len(f.data))
 	}
-	return parse(files, table)
+	return parse(files, table, col)
+}
+
+// filesMost is what all files of a configuration may have together, in bytes:
+// some hundred times what a board with many devices needs.
+const filesMost = 4 << 20
+
+// read takes the contents of a file, at most left bytes.
+func (f *source) read(left int64) (err error) {
+	f.data, err = smallfile.Text(f.name, left)
+	return err
+}
+
+// besides gives the files of conf.d that count, in the order of their names.
+// Hidden ones do not: editors, macOS and network shares leave them beside what
+// people write. What looks as if it should count and does not is a note.
+func besides(main *source, col *collector) ([]string, error) {
+	dir := filepath.Join(filepath.Dir(main.name), "conf.d")
+	entries, err := os.ReadDir(dir)
+	if _, lerr := os.Lstat(dir); errors.Is(lerr, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		name := e.Name()
+		switch ext := filepath.Ext(name); {
+		case strings.HasPrefix(name, ".") || strings.HasPrefix(name, "~$") || strings.HasPrefix(name, "#"):
+		case ext == ".toml":
+			names = append(names, filepath.Join(dir, name))
+		case strings.EqualFold(ext, ".toml"):
+			col.note(place{main, 0}, "conf.d", fmt.Sprintf("%s is not read: only names that end in .toml are", filepath.Join(dir, name)))
+		}
+	}
+	return names, nil
 }
 
 // Default is the configuration that an empty file would give, had it a
@@ -42,21 +90,22 @@ func Default() *Config {
 }
 
 // parse does the work of Load. files is not empty.
-func parse(files []*source, table []Driver) (*Config, error) {
-	col := &collector{}
+func parse(files []*source, table []Driver, col *collector) (*Config, error) {
 	cfg, _ := build(files, table, col)
 	if ps := col.problems(); ps != nil {
 		return nil, ps
 	}
+	cfg.Notes = sorted(col.notes)
 	return cfg, nil
 }
 
 // build makes the configuration of the files, and gives the tree of what they
 // say too. It counts for nothing if col has problems.
 func build(files []*source, table []Driver, col *collector) (*Config, *node) {
-	root := readTree(files[0], col)
+	left := valuesMost
+	root := readTree(files[0], col, &left)
 	for _, f := range files[1:] {
-		root.merge(readTree(f, col), "", col)
+		root.merge(readTree(f, col, &left), "", col)
 	}
 	cfg := Default()
 	d := &decoder{col: col}
@@ -77,11 +126,10 @@ func build(files []*source, table []Driver, col *collector) (*Config, *node) {
 // "/" in life.
 func DerivedID(root string) (string, error) {
 	path := filepath.Join(root, "etc/machine-id")
-	raw, err := os.ReadFile(path)
+	id, err := smallfile.Line(path)
 	if err != nil {
 		return "", fmt.Errorf("derive the gateway's id: %w; set id in [gateway]", err)
 	}
-	id := strings.TrimSpace(string(raw))
 	if len(id) != 32 {
 		return "", fmt.Errorf("derive the gateway's id: %s holds no machine id; set id in [gateway]", path)
 	}

@@ -34,5 +34,6 @@ func Overlay(name string, doc []byte, base *Config, table []Driver) (*Config, er
 	if ps := col.problems(); ps != nil {
 		return nil, ps
 	}
+	cfg.Notes = sorted(col.notes)
 	return cfg, nil
 }

@@ -13,7 +13,7 @@ import (
 // A Problem is one thing that is wrong in the configuration, and where.
 type Problem struct {
 	File    string
-	Line    int    // from 1
+	Line    int    // from 1; 0: the file as a whole
 	Col     int    // from 1, in characters
 	Path    string // "device[boiler].interval"; "" for a line that is not TOML
 	Message string // what is wrong and what to write instead
@@ -22,7 +22,10 @@ type Problem struct {
 
 // String gives "file:line:col: path: message" and the excerpt below it.
 func (p Problem) String() string {
-	text := fmt.Sprintf("%s:%d:%d: ", p.File, p.Line, p.Col)
+	text := p.File + ": "
+	if p.Line > 0 {
+		text = fmt.Sprintf("%s:%d:%d: ", p.File, p.Line, p.Col)
+	}
 	if p.Path != "" {
 		text += p.Path + ": "
 	}
@@ -72,19 +75,30 @@ func (p place) String() string {
 	return fmt.Sprintf("%s:%d", p.src.name, line)
 }
 
-const excerptWidth = 120 // characters; a longer line is cut
+const (
+	excerptWidth = 120     // characters; a longer line is cut
+	excerptMost  = 4 << 10 // bytes of a line that are looked at
+	wordsMost    = 1 << 10 // bytes of a sentence, or of the name of a key
+)
 
 // What follows these in a line may be a secret that somebody wrote into the
 // wrong place; messages and excerpts end up in journals and support tickets.
 var (
 	secretKey      = regexp.MustCompile(`(?i)(token|passw|secret|credential|private)[\w-]*["']?\s*=`)
 	secretUserinfo = regexp.MustCompile(`://[^\s"'/]*@`)
+	secretCut      = regexp.MustCompile(`://[^\s"'/]*$`) // its @ may be behind the cut
 )
 
 // excerpt gives the line and a caret under the place.
 func (p place) excerpt() string {
 	start := bytes.LastIndexByte(p.src.data[:p.off], '\n') + 1
 	line, _, _ := bytes.Cut(p.src.data[start:], []byte("\n"))
+	_, col := p.position()
+	if col > excerptWidth {
+		return ""
+	}
+	cut := len(line) > excerptMost
+	line = line[:min(len(line), excerptMost)]
 	text := strings.ToValidUTF8(strings.TrimRight(string(line), "\r"), "?")
 	for _, m := range secretKey.FindAllStringIndex(text, -1) {
 		if key := text[:m[1]]; !strings.Contains(key[m[0]:], "_file") {
@@ -93,8 +107,10 @@ func (p place) excerpt() string {
 		}
 	}
 	text = secretUserinfo.ReplaceAllString(text, "://…@")
+	if cut {
+		text = secretCut.ReplaceAllString(text, "://…")
+	}
 	// The caret's line keeps the tabs of the line above, so that they align.
-	_, col := p.position()
 	shown, pad := []rune(text), []rune{}
 	for i := range col - 1 {
 		if i < len(shown) && shown[i] == '\t' {
@@ -102,9 +118,6 @@ func (p place) excerpt() string {
 			continue
 		}
 		pad = append(pad, ' ')
-	}
-	if col > excerptWidth {
-		return ""
 	}
 	if len(shown) > excerptWidth {
 		shown = append(shown[:excerptWidth], '…')
@@ -122,9 +135,15 @@ func printable(rs []rune) string {
 	}, string(rs))
 }
 
-// A collector gathers problems.
+// problemsMost is how many problems are told. Each costs a walk through its
+// file, and nobody reads more at once.
+const problemsMost = 100
+
+// A collector gathers problems, and notes: what works today, but is not meant.
 type collector struct {
-	list []located
+	list  []located
+	more  int // problems that are not told
+	notes []located
 }
 
 type located struct {
@@ -133,20 +152,55 @@ type located struct {
 }
 
 func (c *collector) add(at place, path, format string, args ...any) {
+	if c.full() {
+		c.more++
+		return
+	}
+	c.list = append(c.list, locate(at, path, fmt.Sprintf(format, args...)))
+}
+
+// full tells whether no further problem is told.
+func (c *collector) full() bool { return len(c.list) >= problemsMost }
+
+func (c *collector) note(at place, path, message string) {
+	if len(c.notes) < problemsMost {
+		c.notes = append(c.notes, locate(at, path, message))
+	}
+}
+
+func locate(at place, path, message string) located {
 	line, col := at.position()
-	c.list = append(c.list, located{at, Problem{
-		File: at.src.name, Line: line, Col: col, Path: path,
-		Message: fmt.Sprintf(format, args...), Excerpt: at.excerpt(),
-	}})
+	return located{at, Problem{File: at.src.name, Line: line, Col: col, Path: clip(path), Message: clip(message), Excerpt: at.excerpt()}}
+}
+
+// clip bounds what a sentence repeats of a file.
+func clip(text string) string {
+	if len(text) <= wordsMost {
+		return text
+	}
+	return strings.ToValidUTF8(text[:wordsMost], "") + " …"
+}
+
+// whole tells a problem of a file as a whole.
+func (c *collector) whole(src *source, message string) {
+	c.list = append(c.list, located{place{src, 0}, Problem{File: src.name, Message: message}})
 }
 
 // problems gives what was gathered, in the order of the files; nil if nothing.
 func (c *collector) problems() Problems {
-	slices.SortStableFunc(c.list, func(a, b located) int {
+	ps := sorted(c.list)
+	if c.more > 0 {
+		ps = append(ps, Problem{File: ps[len(ps)-1].File, Message: fmt.Sprintf("%d more problems are not told here", c.more)})
+	}
+	return ps
+}
+
+func sorted(list []located) Problems {
+	slices.SortStableFunc(list, func(a, b located) int {
 		return cmp.Or(cmp.Compare(a.at.src.order, b.at.src.order), cmp.Compare(a.at.off, b.at.off))
 	})
 	var ps Problems
-	for _, l := range c.list {
+	for _, l := range list {
 		ps = append(ps, l.Problem)
 	}
 	return ps

@@ -36,19 +36,26 @@ type treeBuilder struct {
 	root    *node
 	current *node  // the table that keys go into
 	path    string // of current
+	left    *int   // values that may still come, in all files together
+	over    bool   // the rest is not read
 }
 
-// readTree reads src. What is not TOML is told to col and left out.
-func readTree(src *source, col *collector) *node {
-	b := &treeBuilder{src: src, col: col, root: newTable(place{src, 0})}
+// readTree reads src. What is not TOML is told to col and left out. It ends
+// where there is more than left values, or deeper ones than any key of ours:
+// before the parser sees them, since it is the parser that they cost.
+func readTree(src *source, col *collector, left *int) *node {
+	b := &treeBuilder{src: src, col: col, root: newTable(place{src, 0}), left: left}
 	b.current = b.root
 	data := bytes.TrimPrefix(src.data, []byte("\xef\xbb\xbf")) // a byte order mark
 	b.base = len(src.data) - len(data)
 	b.parser.Reset(data)
 	end := b.base // of the last expression that could be read
 	for {
-		for b.parser.NextExpression() {
+		for b.bounded(end) && b.parser.NextExpression() {
 			end = b.expression(b.parser.Expression())
+		}
+		if b.over {
+			return b.root
 		}
 		if b.parser.Error() == nil {
 			return b.root
@@ -77,6 +84,9 @@ func (b *treeBuilder) syntaxError(from int) int {
 		message = "not TOML: " + perr.Message
 	}
 	b.col.add(at, "", "%s", message)
+	if b.col.more > 0 {
+		return -1 // each error costs a walk to where reading can go on
+	}
 	start := b.skipBlank(from)
 	b.lose(start)
 	eol := bytes.IndexByte(b.src.data[start:], '\n')
