@@ -46,6 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Name("fieldgate-cloud"),
 		kong.Description("The server at the other end of the uplink of fieldgate gateways."),
 		kong.Writers(stdout, stderr),
+		kong.ValueFormatter(systemd.Help),
 		kong.Exit(func(n int) { code = n }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(&output{stdout, stderr}),

@@ -33,8 +33,8 @@ type runCmd struct {
 	alarmFlags     `embed:""`
 	Listen         string     `required:"" placeholder:"ADDR" help:"Address to serve on, always with TLS: \"host:port\" or \":port\"."`
 	Cert           string     `type:"path" placeholder:"FILE" and:"cert,key" xor:"certificate" help:"Certificate chain, PEM. Without it a CA and a certificate are made in the state directory."`
-	Key            string     `type:"path" placeholder:"FILE" and:"cert,key" help:"Key of the certificate, PEM."`
-	Name           []string   `placeholder:"NAME" sep:"," xor:"certificate" help:"DNS name or IP address that the made certificate is valid for, beside localhost, 127.0.0.1 and ::1. May be repeated."`
+	Key            string     `type:"path" placeholder:"FILE" and:"cert,key" help:"Key of the certificate, PEM. Not without --cert."`
+	Name           []string   `placeholder:"NAME" sep:"," xor:"certificate" help:"DNS name or IP address that the made certificate is valid for, beside localhost, 127.0.0.1 and ::1. May be repeated. Without it: these alone."`
 	LogLevel       slog.Level `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
 }
 

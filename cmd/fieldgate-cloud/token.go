@@ -19,7 +19,7 @@ type tokenCmd struct {
 type tokenAddCmd struct {
 	keyringFlags `embed:""`
 	ID           string        `arg:"" help:"gateway_id: 1 to 64 of A-Z a-z 0-9 _ -."`
-	TTL          time.Duration `name:"ttl" default:"24h" placeholder:"24h" help:"How long it may be used."`
+	TTL          time.Duration `name:"ttl" default:"24h" placeholder:"DURATION" help:"How long it may be used."`
 }
 
 // Run prints nothing but the token on stdout, so that it can be piped.

@@ -33,7 +33,7 @@ type bufferCommand struct {
 // bufferDir says which store is meant.
 type bufferDir struct {
 	Config string `default:"/etc/fieldgate/fieldgate.toml" help:"Configuration file that names the store's folder."`
-	Dir    string `help:"The store's folder, or a copy of it, instead."`
+	Dir    string `placeholder:"DIR" help:"The store's folder, or a copy of it. Without it: that of the configuration."`
 }
 
 // options are those of a store that nothing samples into.
@@ -267,11 +267,11 @@ func agreed(out io.Writer, question string) bool {
 type bufferExport struct {
 	bufferDir
 	Format   string    `enum:"csv,ndjson" default:"csv" help:"csv or ndjson. Gaps are told in NDJSON alone."`
-	Device   string    `help:"Only this device."`
-	Quantity string    `help:"Only this quantity."`
-	From     time.Time `format:"2006-01-02T15:04:05Z07:00" help:"Only readings from this time on."`
-	To       time.Time `format:"2006-01-02T15:04:05Z07:00" help:"Only readings from before this time."`
-	Output   string    `short:"o" help:"File to write. Without it: the terminal."`
+	Device   string    `help:"Only this device. Without it: all."`
+	Quantity string    `help:"Only this quantity. Without it: all."`
+	From     time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Only readings from this time on. Without it: from the oldest."`
+	To       time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Only readings from before this time. Without it: to the newest."`
+	Output   string    `short:"o" placeholder:"FILE" help:"File to write. Without it: the terminal."`
 }
 
 // Run writes the readings out, oldest epoch first.

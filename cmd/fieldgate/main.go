@@ -66,7 +66,7 @@ func mainExit(ctx context.Context, args []string, c console) int {
 	var cmds commands
 	exited := -1
 	parser, err := kong.New(&cmds, kong.Name("fieldgate"), kong.Description("Edge gateway for Raspberry Pi-class boards: accounts for every reading."),
-		kong.Writers(c.out, c.err), kong.Exit(func(code int) { exited = code }), kong.UsageOnError())
+		kong.Writers(c.out, c.err), kong.Exit(func(code int) { exited = code }), kong.UsageOnError(), kong.ValueFormatter(systemd.Help))
 	if err != nil {
 		fmt.Fprintln(c.err, "fieldgate:", err)
 		return exitFailed

@@ -6,8 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-
-	"github.com/VictoriaMetrics/metrics"
+	"strconv"
 )
 
 // serveMetrics gives the figures of the status in the text format of
@@ -24,17 +23,17 @@ func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 // writeOwn gives the figures of the local side itself.
 func (s *Server) writeOwn(w *bytes.Buffer) {
 	f := s.conns.figures()
-	metrics.WriteGaugeUint64(w, "fieldgate_local_connections", uint64(f.held))
-	metrics.WriteCounterUint64(w, "fieldgate_local_connections_closed_for_others_total", f.evicted)
-	metrics.WriteCounterUint64(w, "fieldgate_local_connections_refused_total", f.refused)
-	metrics.WriteCounterUint64(w, "fieldgate_local_wrong_tokens_total", s.access.wrongTotal())
+	writeCounter(w, "fieldgate_local_connections", uint64(f.held))
+	writeCounter(w, "fieldgate_local_connections_closed_for_others_total", f.evicted)
+	writeCounter(w, "fieldgate_local_connections_refused_total", f.refused)
+	writeCounter(w, "fieldgate_local_wrong_tokens_total", s.access.wrongTotal())
 }
 
 func writeMetrics(w *bytes.Buffer, st Status) {
-	gauge := func(name string, v float64) { metrics.WriteGaugeFloat64(w, name, v) }
+	gauge := func(name string, v float64) { writeGauge(w, name, v) }
 	gauge(fmt.Sprintf("fieldgate_info{version=%q,gateway_id=%q}", st.Version, st.GatewayID), 1)
 	gauge("fieldgate_uptime_seconds", st.Uptime)
-	metrics.WriteCounterUint64(w, "fieldgate_log_lines_lost_total", st.LogLost)
+	writeCounter(w, "fieldgate_log_lines_lost_total", st.LogLost)
 	for _, state := range []UplinkState{UplinkOnline, UplinkPaused, UplinkDraining, UplinkConnecting, UplinkWaiting, UplinkNoCredential, UplinkRefused, UplinkOff} {
 		gauge(fmt.Sprintf("fieldgate_uplink_state{state=%q}", state), flag(st.Uplink.State == state))
 	}
@@ -57,7 +56,7 @@ func writeMetrics(w *bytes.Buffer, st Status) {
 }
 
 func writeTraffic(w *bytes.Buffer, up Uplink) {
-	gauge := func(name string, v float64) { metrics.WriteGaugeFloat64(w, "fieldgate_uplink_"+name, v) }
+	gauge := func(name string, v float64) { writeGauge(w, "fieldgate_uplink_"+name, v) }
 	for _, e := range up.Endpoints {
 		gauge(fmt.Sprintf("endpoint_failures{endpoint=%q}", e.URL), float64(e.Failures))
 		gauge(fmt.Sprintf("endpoint_present{endpoint=%q}", e.URL), flag(e.Present))
@@ -67,7 +66,7 @@ func writeTraffic(w *bytes.Buffer, up Uplink) {
 		return
 	}
 	for _, kind := range slices.Sorted(maps.Keys(t.Since)) {
-		metrics.WriteCounterUint64(w, fmt.Sprintf("fieldgate_uplink_bytes_total{kind=%q}", kind), uint64(t.Since[kind]))
+		writeCounter(w, fmt.Sprintf("fieldgate_uplink_bytes_total{kind=%q}", kind), uint64(t.Since[kind]))
 		gauge(fmt.Sprintf("bytes_today{kind=%q}", kind), float64(t.Today[kind]))
 	}
 	gauge("month_bytes", float64(t.Month))
@@ -79,7 +78,7 @@ func writeTraffic(w *bytes.Buffer, up Uplink) {
 }
 
 func writeStoreMetrics(w *bytes.Buffer, b Store) {
-	gauge := func(name string, v float64) { metrics.WriteGaugeFloat64(w, "fieldgate_store_"+name, v) }
+	gauge := func(name string, v float64) { writeGauge(w, "fieldgate_store_"+name, v) }
 	gauge(`readings{where="head"}`, float64(b.Head))
 	gauge(`readings{where="journal"}`, float64(b.Journal))
 	gauge(`readings{where="volumes"}`, float64(b.Stored-b.Journal))
@@ -90,7 +89,7 @@ func writeStoreMetrics(w *bytes.Buffer, b Store) {
 	gauge("unacked_readings", float64(b.Unacked))
 	gauge("oldest_unacked_seconds", b.OldestUnacked)
 	gauge("loss_window_seconds", b.LossWindow)
-	metrics.WriteCounterUint64(w, "fieldgate_store_commits_total", b.Commits)
+	writeCounter(w, "fieldgate_store_commits_total", b.Commits)
 	gauge("written_bytes_per_day", b.WrittenDaily)
 	if b.TimeToFull > 0 {
 		gauge("full_in_seconds", b.TimeToFull)
@@ -103,6 +102,17 @@ func writeStoreMetrics(w *bytes.Buffer, b Store) {
 	}
 	gauge("openings_24h", float64(b.Openings))
 	gauge("brownouts_24h", float64(b.UncleanStops))
+}
+
+// writeGauge and writeCounter write one line each. The library that the cloud
+// uses looks at the kernel's pressure figures when a program starts, whatever
+// that is to do, and logs where there are none.
+func writeGauge(w *bytes.Buffer, name string, v float64) {
+	fmt.Fprintf(w, "%s %s\n", name, strconv.FormatFloat(v, 'f', -1, 64))
+}
+
+func writeCounter(w *bytes.Buffer, name string, n uint64) {
+	fmt.Fprintf(w, "%s %d\n", name, n)
 }
 
 func flag(is bool) float64 {

@@ -127,6 +127,9 @@ func (s *story) installCommands(t *testing.T) []string {
 func (s *story) shippedToken(t *testing.T) {
 	t.Helper()
 	token := s.board.run(t, "cat /etc/fieldgate/local.token")
+	if n := s.board.run(t, "wc -l < /etc/fieldgate/local.token"); n != "1" {
+		t.Errorf("the token's file has %s lines, want 1: cat shows the prompt behind it", n)
+	}
 	if mode := s.board.run(t, "stat -c '%U %a' /etc/fieldgate/local.token"); mode != "fieldgate 600" {
 		t.Errorf("owner and mode of the token: %s, want fieldgate 600", mode)
 	}
