@@ -27,7 +27,7 @@ run: build
 	bin/fieldgate demo $(DEMO)
 
 test: build
-	packaging/tools/debian.sh gcc libc6-dev chromium python3-websocket python3-websockets npm squid tinyproxy microsocks haproxy nginx libnginx-mod-stream iproute2 postgresql node-ws
+	packaging/tools/debian.sh gcc libc6-dev chromium python3-websocket python3-websockets npm squid tinyproxy microsocks haproxy nginx libnginx-mod-stream iproute2 postgresql node-ws strace
 	go vet ./...
 	go test -race -count=1 -timeout $(TEST_TIMEOUT) ./...
 	go test -count=1 -v -run 'TestCrashImages|TestFlippedBits' ./store

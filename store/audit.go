@@ -43,7 +43,8 @@ func (s *Store) takeMarks(in found) {
 			continue // older ones may have been given up on purpose
 		}
 		s.adopt(&epoch{ordinal: m.Ordinal, entry: entry{
-			ID: m.ID, Opened: m.Opened, Anchor: m.Anchor, LastAt: m.Opened, AtMost: m.AtMost, Volume: s.nextVolume,
+			ID: m.ID, Opened: m.Opened, Anchor: m.Anchor, LastAt: m.Opened, AtMost: m.AtMost, // its volumes may be any
+
 		}})
 		s.stateOld = !s.stateLost
 		if s.stateOld {
@@ -86,7 +87,7 @@ func (s *Store) takePieces(own []*piece, lastFlush uint64) {
 	at := max(e.inVolumes(), e.Forgotten, e.Dropped)
 	for {
 		p := nextPiece(own, at)
-		if p == nil || p.First > at+1 && p.flush == lastFlush {
+		if p == nil || p.First > at+1 && p.flush == lastFlush && !s.heldBackLocked(e) {
 			break
 		}
 		p.ordinal = e.ordinal
@@ -121,11 +122,10 @@ func nextPiece(own []*piece, at uint64) (best *piece) {
 // durable yet; but if it is damaged, the version before it is older by one
 // flush.
 func (s *Store) missPieces(in found) {
-	n := len(s.order)
-	if n == 0 || s.order[n-1].Growth != gateway.Growing {
+	e := s.lastInterrupted()
+	if e == nil {
 		return
 	}
-	e := s.order[n-1]
 	switch {
 	case in.missing && s.facts.Floor > 0:
 		e.lose(s.mostIn(e))
@@ -137,6 +137,21 @@ func (s *Store) missPieces(in found) {
 			fmt.Sprintf("%d of %d pages of %s do not make sense: power failed while they were written, or the card is damaged. At most the %d readings before the stop are lost and are reported as a gap.",
 				len(in.damaged), journalSlots, s.journal.path, e.AtMost))
 	}
+}
+
+// lastInterrupted gives the newest epoch of earlier openings, if it was found
+// growing; else nil.
+func (s *Store) lastInterrupted() *epoch {
+	for _, e := range slices.Backward(s.order) {
+		if e.head != nil {
+			continue
+		}
+		if e.Growth == gateway.Growing || e.interrupted {
+			return e
+		}
+		return nil
+	}
+	return nil
 }
 
 // missVolume looks for the newest volume that got readings of an epoch, if it
@@ -168,7 +183,12 @@ func (s *Store) mostIn(e *epoch) uint64 {
 // epoch from its first reading to its last on the card, and tells of holes
 // that were not told before. Next gives them as gaps.
 func (s *Store) audit() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, e := range s.order {
+		if s.heldBackLocked(e) {
+			continue
+		}
 		missing := s.holes(e)
 		if missing > e.Holes {
 			s.o.Conditions.Raise(ConditionDamage, filepath.Base(s.shelf.dir), health.Error,

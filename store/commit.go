@@ -125,12 +125,14 @@ func (s *Store) toVolume(all bool) error {
 	return s.learnRisk()
 }
 
-// unstored gives the epochs that have readings outside of volumes.
+// unstored gives the epochs that have readings outside of volumes. Those of
+// which a part may be in a volume that cannot be read stay in the journal: in a
+// volume a gap would stand before them.
 func (s *Store) unstored() (list []*epoch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.order {
-		if e.head != nil || len(s.journal.of(e.ordinal)) > 0 {
+		if e.head != nil || len(s.journal.of(e.ordinal)) > 0 && !s.heldBackLocked(e) {
 			list = append(list, e)
 		}
 	}

@@ -103,7 +103,7 @@ func (s *Store) spentLocked() (spent []*volume) {
 			}
 		}
 		s.dropVolumeLocked(v)
-		s.facts.Oldest = v.number + 1
+		s.facts.Oldest = s.unread.oldest(v.number + 1)
 		spent = append(spent, v)
 	}
 	return spent

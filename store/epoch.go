@@ -11,11 +11,13 @@ import (
 // An epoch is an entry and where its readings are. Guarded by Store.mu.
 type epoch struct {
 	entry
-	ordinal uint64
-	head    *head  // readings that are not on the card yet; nil unless this opening made it and it is not closed
-	spans   []span // on the card, by first seq; an older copy of a reading may be in a later span
-	hurt    bool   // this opening found the newest of its volumes damaged
-	missing uint64 // readings that this opening found damaged or missing behind Last, at most
+	ordinal     uint64
+	head        *head  // readings that are not on the card yet; nil unless this opening made it and it is not closed
+	spans       []span // on the card, by first seq; an older copy of a reading may be in a later span
+	hurt        bool   // this opening found the newest of its volumes damaged
+	judged      bool   // what is missing of it is known
+	interrupted bool   // this opening found it growing
+	missing     uint64 // readings that this opening found damaged or missing behind Last, at most
 
 	given uint64 // the highest reading that Next gave in this session
 
@@ -103,7 +105,7 @@ const assumedCommit = 2 * time.Second
 
 // interrupt makes an epoch that a crash found growing an open-ended one.
 func (e *epoch) interrupt(now gateway.Anchor, opened gateway.Stamp) {
-	e.Growth = gateway.OpenEnded
+	e.Growth, e.interrupted = gateway.OpenEnded, true
 	e.Known = max(e.Known, e.Last, e.Acked)
 	if e.Anchor.Boot == now.Boot {
 		e.EndAt = opened
@@ -138,6 +140,8 @@ func (s *Store) toldLocked(e *epoch) gateway.EpochState {
 	last := s.lastLocked(e)
 	oldest := last + 1
 	switch own := s.journal.of(e.ordinal); {
+	case s.heldBackLocked(e):
+		oldest = min(last, max(e.Forgotten, e.Dropped)) + 1
 	case len(e.spans) > 0:
 		oldest = e.spans[0].first
 	case len(own) > 0:

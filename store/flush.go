@@ -33,6 +33,7 @@ func (s *Store) work() {
 			s.cardWorks()
 		}
 	}
+	s.reread()
 	s.forgetWhatMay() // a full card too: that makes the room
 }
 
@@ -84,7 +85,7 @@ func (s *Store) dueLocked(now time.Duration) time.Duration {
 // and not all is asked for, the rest waits until it is due. The caller holds
 // writeMu.
 func (s *Store) flush(all bool) error {
-	if err := s.prepare(); err != nil {
+	if err := s.openAgain(); err != nil {
 		return err
 	}
 	if err := s.finishSplit(); err != nil {
@@ -182,10 +183,16 @@ func (s *Store) saveState() error { return s.saveStateAnd(nil) }
 // saveStateAnd does more in the same transaction. The events that wait go with
 // it.
 func (s *Store) saveStateAnd(also func(*bbolt.Tx) error) error {
+	if s.absent != nil {
+		return s.absent // a new state.db would take the place of the one that is there
+	}
 	s.mu.Lock()
-	s.facts.Floor = s.journal.lowest()
-	if len(s.journal.pieces) == 0 {
+	switch {
+	case s.unread.journal != nil: // what it holds still counts
+	case len(s.journal.pieces) == 0:
 		s.facts.Floor = s.journal.flush + 1
+	default:
+		s.facts.Floor = s.journal.lowest()
 	}
 	s.facts.Highest = s.nextVolume - 1
 	f, entries := s.facts, make(map[uint64]entry, len(s.order))
@@ -228,6 +235,9 @@ func (s *Store) cardFailed(err error) {
 	s.failingLocked()
 	s.mu.Unlock()
 	s.wakeRun() // who failed need not be Run
+	if s.absent != nil {
+		return // that is told already
+	}
 	s.o.Conditions.Raise(ConditionCard, s.o.Dir, health.Error, fmt.Sprintf(
 		"Readings cannot be written to %s (%v). Sampling and sending go on from memory, the newest %d readings are kept; check the card and its free space.",
 		s.o.Dir, err, headMax))

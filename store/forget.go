@@ -135,6 +135,9 @@ func (s *Store) taken() int64 {
 	for _, v := range s.doomed {
 		total += v.bytes
 	}
+	for _, v := range s.unread.volumes {
+		total += v.bytes
+	}
 	return total
 }
 
@@ -238,6 +241,7 @@ func (s *Store) doomLocked(over int64, drop bool) (doomed []*volume, dropped uin
 	default:
 		s.facts.Oldest = doomed[len(doomed)-1].number + 1
 	}
+	s.facts.Oldest = s.unread.oldest(s.facts.Oldest)
 	s.forgetEpochsLocked()
 	return doomed, dropped
 }
@@ -282,6 +286,9 @@ func (s *Store) giveUpReadingsLocked(v *volume) (dropped uint64) {
 // forgetEpochsLocked removes the epochs that are over: the cloud has all of
 // them and their ends for certain, and nothing of them is held.
 func (s *Store) forgetEpochsLocked() {
+	if !s.unread.none() {
+		return // one of them may have readings there
+	}
 	kept := s.order[:0]
 	for _, e := range s.order {
 		if e.head == nil && e.Done && e.confirmedDone && len(e.spans) == 0 && len(s.journal.of(e.ordinal)) == 0 {

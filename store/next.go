@@ -68,6 +68,8 @@ func (s *Store) look(id gateway.EpochID, seq uint64, maxBytes int) (b gateway.Bl
 		return s.lookInHeadLocked(e, seq, maxBytes)
 	case e.head != nil:
 		wait = s.arrivalLocked()
+	case e.Growth == gateway.OpenEnded && s.heldBackLocked(e):
+		err = s.unreadLocked(gateway.Range{Epoch: id, First: seq})
 	default:
 		e.locate(anchor)
 		b = gateway.Block{Range: gateway.Range{Epoch: id, First: e.end() + 1}, End: e.ending()}
@@ -114,6 +116,11 @@ func (s *Store) lookOnCardLocked(e *epoch, seq uint64, maxBytes int) (gateway.Bl
 		}
 	}
 	gap := gateway.Gap{Why: gateway.WhyUnknown, T0: e.Opened, T1: e.LastAt, Anchor: e.Anchor}
+	missing := gateway.Range{Epoch: e.ID, First: seq, N: next - seq}
+	var unread error
+	if s.heldBackLocked(e) {
+		unread = s.unreadLocked(missing)
+	}
 	s.mu.Unlock()
 	for _, sp := range in {
 		r, err := s.readRecord(sp.volume, e.ordinal, seq)
@@ -129,7 +136,10 @@ func (s *Store) lookOnCardLocked(e *epoch, seq uint64, maxBytes int) (gateway.Bl
 	if len(in) > 0 { // all of them are salvaged now: in what is left something else stands here
 		return s.look(e.ID, seq, maxBytes)
 	}
-	return gateway.Block{Range: gateway.Range{Epoch: e.ID, First: seq, N: next - seq}, Gap: &gap}, nil, nil
+	if unread != nil {
+		return gateway.Block{}, nil, unread
+	}
+	return gateway.Block{Range: missing, Gap: &gap}, nil, nil
 }
 
 // readRecord reads what covers seq in a volume. A volume that turns out to be

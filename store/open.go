@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,9 +22,11 @@ import (
 // Open opens the store in o.Dir, making it if it is not there, and begins a
 // new epoch. Damaged files are no error: they go to quarantine. Nor is a card
 // that takes no writes: the head keeps what comes, and writing is tried again.
-// Nor is a store that a later version of fieldgate wrote: it is left alone,
-// and this opening writes another one beside it, in side/. The error is
-// ErrLocked, or that of a directory that may not be used.
+// Nor are files that cannot be read, or a folder that cannot be used: what they
+// hold is kept, and they are tried again (Absent, ErrUnreadable). Nor is a
+// store that a later version of fieldgate wrote: it is left alone, and this
+// opening writes another one beside it, in side/. The error is ErrLocked,
+// ErrVersion, or that of the options.
 func Open(o Options) (*Store, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
@@ -31,49 +34,56 @@ func Open(o Options) (*Store, error) {
 	if o.Card == nil {
 		o.Card = soundCard{}
 	}
-	s, err := open(o)
-	switch {
-	case errors.Is(err, ErrVersion):
-		s, err = openSide(s, err)
-	case err == nil && s.takeSide():
-		_ = s.state.close() // it was only read
-		s.release()
-		s, err = open(o)
+	s, err := openOnCard(o)
+	if errors.Is(err, ErrLocked) || errors.Is(err, ErrVersion) {
+		return nil, fmt.Errorf("open store: %w", err)
 	}
 	if err != nil {
-		s.release()
-		return nil, fmt.Errorf("open store: %w", err)
+		s = newStore(o)
+		s.facts = facts{Version: stateVersion, Install: gateway.NewEpochID().String()}
+		s.beginLocked() // nobody else knows of s yet
+		s.setAbsent(err)
+		s.cardFailed(err)
+		return s, nil
 	}
 	s.begin()
 	return s, nil
 }
 
+// openOnCard opens the store, or the one beside it, but begins no epoch.
+func openOnCard(o Options) (*Store, error) {
+	s, err := open(o)
+	if errors.Is(err, ErrVersion) {
+		s, err = openSide(s, err)
+	} else if err == nil {
+		s, err = s.withSide()
+	}
+	if err != nil {
+		s.putDown()
+		return nil, err
+	}
+	return s, nil
+}
+
+// putDown leaves a store that could not be opened: what it has open would keep
+// the next try out.
+func (s *Store) putDown() {
+	s.shelf.closeAll()
+	_ = s.state.close() // it was only read
+	s.release()
+}
+
 // open takes the lock and reads what is there.
 func open(o Options) (*Store, error) {
-	s := &Store{
-		o: o, start: time.Now(), epochs: map[gateway.EpochID]*epoch{}, commands: map[string]gateway.CommandRecord{},
-		disk: disk{card: o.Card},
-		enc:  block.NewEncoder(), dec: block.NewDecoder(),
-		kick: make(chan struct{}, 1), closed: make(chan struct{}),
-	}
-	s.disk.hung = s.cardHangs
-	s.state = state{path: filepath.Join(o.Dir, "state.db"), disk: &s.disk, verify: o.VerifyState, readOnly: o.readOnly}
-	s.shelf.dir, s.shelf.disk = filepath.Join(o.Dir, "log"), &s.disk
-	s.journal = journal{path: filepath.Join(o.Dir, "journal"), disk: &s.disk}
+	s := newStore(o)
 	if err := s.prepare(); err != nil {
-		if o.readOnly || !isCardTrouble(err) {
-			return s, err
-		}
-		s.o.Log.Warn("The folder of the store cannot be used yet.", "folder", o.Dir, "error", err)
+		return s, err
 	}
 	return s, s.recover()
 }
 
 // prepare makes the folder, if it is missing, and locks it.
 func (s *Store) prepare() error {
-	if s.lock != nil {
-		return nil
-	}
 	if s.o.readOnly {
 		return s.prepareToLook()
 	}
@@ -98,14 +108,8 @@ func (s *Store) prepareToLook() error {
 	return flock(lock, unix.LOCK_SH)
 }
 
-// isCardTrouble tells errors of the card, which may pass, from those of
-// whoever set up the machine.
-func isCardTrouble(err error) bool {
-	var errno unix.Errno
-	return errors.As(err, &errno) && slices.Contains([]unix.Errno{unix.EIO, unix.ENOSPC, unix.EROFS, unix.EDQUOT, unix.ENOENT, unix.EUCLEAN}, errno)
-}
-
-// recover reads what earlier openings left.
+// recover reads what earlier openings left. The error is ErrVersion, or that of
+// a list of volumes or a state.db that cannot be read now.
 func (s *Store) recover() error {
 	if err := s.removeTemporary(); err != nil {
 		s.o.Log.Warn("Half-made files of the last run could not be deleted.", "error", err)
@@ -115,11 +119,11 @@ func (s *Store) recover() error {
 	}
 	volumes, err := s.shelf.list()
 	if err != nil {
-		s.o.Log.Warn("The store's volumes cannot be listed.", "error", err)
+		return err
 	}
 	journal, err := readJournal(s.journal.path)
 	if err != nil {
-		s.o.Log.Warn("The journal cannot be read; what was in it may be lost.", "error", err)
+		s.holdJournal(err)
 	}
 	s.stateLost = len(s.order) == 0 && len(volumes)+len(journal.marks)+len(journal.pieces) > 0
 	for _, v := range volumes {
@@ -139,7 +143,9 @@ func (s *Store) recover() error {
 		s.o.Conditions.Raise(ConditionDamage, "state.db", health.Error,
 			"The store's list of epochs was lost and has been rebuilt from the readings; what the cloud has is learned again from it.")
 	}
-	s.takeJournal(journal)
+	if s.unread.journal == nil {
+		s.takeJournal(journal)
+	}
 	now, opened := s.o.Clock.Anchor(), s.o.Clock.Stamp()
 	for _, e := range s.order {
 		if e.Growth == gateway.Growing {
@@ -147,8 +153,7 @@ func (s *Store) recover() error {
 			s.unclean = true
 		}
 		e.locate(now)
-		s.missVolume(e)
-		e.Lost = max(e.Lost, e.missing)
+		s.judge(e)
 	}
 	s.audit()
 	s.forgetUnheard()
@@ -185,8 +190,10 @@ func (s *Store) loadState() error {
 		s.facts.Install = f.Install
 		return err
 	case errors.Is(err, fs.ErrNotExist):
+	case err != nil && !isDamage(err):
+		return err
 	case err != nil:
-		s.quarantine(s.state.path, err) // also one that the card does not give back
+		s.quarantine(s.state.path, err)
 	}
 	if f.Install == "" {
 		f = facts{Version: stateVersion, Install: gateway.NewEpochID().String()}
@@ -226,8 +233,8 @@ func (s *Store) loadSmall() {
 	}
 }
 
-// takeIn learns what a volume found at the start holds. The error is
-// ErrVersion.
+// takeIn learns what a volume holds; one that cannot be read now is held. The
+// error is ErrVersion.
 func (s *Store) takeIn(v *volume) error {
 	var runs []held
 	err := s.shelf.read(v, func(b *bbolt.Bucket) (err error) {
@@ -236,6 +243,10 @@ func (s *Store) takeIn(v *volume) error {
 	})
 	if errors.Is(err, block.ErrVersion) {
 		return fmt.Errorf("%w: %w", ErrVersion, err)
+	}
+	if err != nil && !isDamage(err) {
+		s.hold(v, err)
+		return nil
 	}
 	if err != nil {
 		s.damaged = append(s.damaged, broken{v, err})
@@ -250,11 +261,19 @@ func (s *Store) takeIn(v *volume) error {
 		s.damaged = append(s.damaged, broken{v, errBlock})
 		return nil
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.takeInLocked(v, runs)
+	return nil
+}
+
+// takeInLocked takes a volume into the index.
+func (s *Store) takeInLocked(v *volume, runs []held) {
 	for _, r := range runs {
 		s.takeInRun(v, r)
 	}
-	s.volumes = append(s.volumes, v)
-	return nil
+	i, _ := slices.BinarySearchFunc(s.volumes, v, func(a, b *volume) int { return cmp.Compare(a.number, b.number) })
+	s.volumes = slices.Insert(s.volumes, i, v)
 }
 
 // broken is a volume that was found damaged, and how.
@@ -338,6 +357,7 @@ func (s *Store) begin() {
 // tellOpening adds the events of an opening. They are written with the entry
 // of its epoch.
 func (s *Store) tellOpening() {
+	s.takeBesideEvents()
 	body, err := json.Marshal(map[string]any{"unclean": s.unclean})
 	if err == nil {
 		s.placeEvent(gateway.Event{Kind: gateway.EventBoot, Body: body})
@@ -358,15 +378,24 @@ func (s *Store) noteOpening() {
 	s.facts.Openings = all[max(0, len(all)-openingsKept):]
 }
 
-// beginLocked makes the next epoch the growing one.
-func (s *Store) beginLocked() {
+// nextOrdinal is the ordinal of the next epoch.
+func (s *Store) nextOrdinal() uint64 {
 	ordinal := s.firstOrdinal + 1
 	if n := len(s.order); n > 0 {
 		ordinal = max(ordinal, s.order[n-1].ordinal+1)
 	}
-	e := &epoch{ordinal: ordinal, head: &head{first: 1}, entry: entry{
+	return ordinal
+}
+
+// beginLocked makes the next epoch the growing one.
+func (s *Store) beginLocked() {
+	volume := s.nextVolume
+	if s.current != nil {
+		volume = s.current.number // a split: it goes on
+	}
+	e := &epoch{ordinal: s.nextOrdinal(), head: &head{first: 1}, entry: entry{
 		ID: gateway.NewEpochID(), Opened: s.o.Clock.Stamp(), Anchor: s.o.Clock.Anchor(),
-		Volume: s.nextVolume, AtMost: s.o.risk(s.o.FlushInterval + assumedCommit),
+		Volume: volume, AtMost: s.o.risk(s.o.FlushInterval + assumedCommit),
 	}}
 	e.LastAt = e.Opened
 	if s.growing == nil {

@@ -34,11 +34,12 @@ type Conditions interface {
 
 // The conditions that the store raises.
 const (
-	ConditionCard    = "store_card"    // the card takes no writes
-	ConditionDamage  = "store_damage"  // a file was damaged and is in quarantine
-	ConditionVersion = "store_version" // a later version of fieldgate wrote the store
-	ConditionDropped = "store_dropped" // readings were given up before the cloud had them
-	ConditionThinned = "store_thinned" // readings were reduced to summaries before the cloud had them
+	ConditionCard       = "store_card"       // the card takes no writes
+	ConditionDamage     = "store_damage"     // a file was damaged and is in quarantine
+	ConditionVersion    = "store_version"    // a later version of fieldgate wrote the store
+	ConditionUnreadable = "store_unreadable" // a file, or the whole store, cannot be read or opened now; nothing is given up for it
+	ConditionDropped    = "store_dropped"    // readings were given up before the cloud had them
+	ConditionThinned    = "store_thinned"    // readings were reduced to summaries before the cloud had them
 )
 
 // Options says where a store lives and how it behaves. Clock, Conditions and

@@ -28,7 +28,6 @@ const (
 // found become gaps. The volume is in no index; the caller holds writeMu.
 func (s *Store) salvage(v *volume, cause error) {
 	s.shelf.retire(v)
-	defer s.hurt(v)
 	records, err := s.findRecords(v.path)
 	kept := ""
 	if err == nil {
@@ -37,6 +36,11 @@ func (s *Store) salvage(v *volume, cause error) {
 	if err == nil {
 		err = s.replace(v, records)
 	}
+	if err != nil && !isDamage(err) && !s.o.readOnly {
+		s.hold(v, fmt.Errorf("it is damaged (%w), and what is left in it could not be saved: %w", cause, err))
+		return
+	}
+	s.hurt(v)
 	if err != nil {
 		s.o.Conditions.Raise(ConditionDamage, filepath.Base(v.path), health.Error, fmt.Sprintf(
 			"%s is damaged (%v), and what is left in it could not be saved (%v); the next start tries again. Until then its readings are reported as a gap.", v.path, cause, err))
@@ -173,11 +177,7 @@ func (s *Store) takeSaved(v *volume) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, r := range runs {
-		s.takeInRun(v, r)
-	}
-	i, _ := slices.BinarySearchFunc(s.volumes, v, func(a, b *volume) int { return cmp.Compare(a.number, b.number) })
-	s.volumes = slices.Insert(s.volumes, i, v)
+	s.takeInLocked(v, runs)
 }
 
 // quarantine moves a damaged file out of the way.

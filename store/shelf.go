@@ -114,12 +114,13 @@ func putAll(b *bbolt.Bucket, records []record) error {
 func (s *shelf) read(v *volume, fn func(*bbolt.Bucket) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.openLocked(v); err != nil {
-		return err
+	err := s.openLocked(v)
+	if err == nil {
+		err = guarded(func() error {
+			return v.db.View(func(tx *bbolt.Tx) error { return fn(tx.Bucket(bucketBlocks)) })
+		})
 	}
-	return guarded(func() error {
-		return v.db.View(func(tx *bbolt.Tx) error { return fn(tx.Bucket(bucketBlocks)) })
-	})
+	return proven(v.path, err)
 }
 
 func (s *shelf) openLocked(v *volume) error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/health"
 )
 
@@ -23,64 +24,109 @@ const sideRange = 1 << 40
 // is kept.
 func openSide(main *Store, cause error) (*Store, error) {
 	o := main.o
-	o.Dir = filepath.Join(o.Dir, "side")
-	s, err := open(o)
+	s, err := openBeside(o)
 	s.outer = main.lock
 	if err != nil {
 		return s, err
 	}
-	if len(s.order) == 0 {
+	if main.facts.Install != "" {
+		s.facts.Install = main.facts.Install
+	}
+	main.o.Conditions.Raise(ConditionVersion, main.o.Dir, health.Error, fmt.Sprintf(
+		"The store in %s was written by a later version of fieldgate (%v). It is left as it is, its readings are not sent; new readings are kept and sent from %s. Install the later version again.",
+		o.Dir, cause, s.o.Dir))
+	return s, nil
+}
+
+// openBeside opens the store in side/.
+func openBeside(o Options) (*Store, error) {
+	o.Dir = filepath.Join(o.Dir, "side")
+	s, err := open(o)
+	if err == nil && len(s.order) == 0 {
 		var random [8]byte
 		_, _ = rand.Read(random[:])
 		s.firstOrdinal = sideRange + binary.BigEndian.Uint64(random[:])%sideRange
 		s.nextVolume = s.firstOrdinal
 	}
-	if main.facts.Install != "" {
-		s.facts.Install = main.facts.Install
+	return s, err
+}
+
+// withSide gives the store, opened anew if there were readings beside it that
+// it took over.
+func (s *Store) withSide() (*Store, error) {
+	side := s.takeSide()
+	if side == nil {
+		return s, nil
 	}
-	o.Conditions.Raise(ConditionVersion, main.o.Dir, health.Error, fmt.Sprintf(
-		"The store in %s was written by a later version of fieldgate (%v). It is left as it is, its readings are not sent; new readings are kept and sent from %s. Install the later version again.",
-		main.o.Dir, cause, o.Dir))
-	return s, nil
+	_ = s.state.close() // it was only read
+	s.release()
+	whole, err := open(s.o)
+	if err != nil {
+		return whole, err
+	}
+	for _, e := range side.order { // its volumes say what is in them, not how their epochs ended
+		if moved := whole.epochs[e.ID]; moved != nil {
+			moved.entry = e.entry
+		}
+	}
+	whole.besideEvents = side.lane.held[side.lane.acked:]
+	return whole, nil
+}
+
+// takeBesideEvents gives the events from beside the store names of this
+// opening: the lane is in the order of names.
+func (s *Store) takeBesideEvents() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.besideEvents {
+		s.lane.last++
+		h.Name, h.ordinal, h.saved = gateway.Name{Epoch: s.lane.id, Seq: s.lane.last}, s.lane.ordinal, false
+		s.lane.held = append(s.lane.held, h)
+		s.lane.bytes += h.size()
+	}
+	s.besideEvents = nil
 }
 
 // takeSide moves the volumes of a side store over, once the store beside it
-// can be read again, and reports whether there were any: then the store is to
-// be opened anew. What fails is tried at the next opening.
-func (s *Store) takeSide() bool {
+// can be read again, and gives what it was; nil if there was none: else the
+// store is to be opened anew. What fails is tried at the next opening.
+func (s *Store) takeSide() *Store {
 	dir := filepath.Join(s.o.Dir, "side")
 	if _, err := os.Stat(dir); err != nil {
-		return false
+		return nil
 	}
-	if err := s.moveSide(dir); err != nil {
+	side, err := s.moveSide(dir)
+	if err != nil {
 		s.o.Log.Warn("Readings that an earlier version kept beside the store could not be taken over; the next start tries again.", "folder", dir, "error", err)
-		return false
+		return nil
 	}
-	return true
+	return side
 }
 
-func (s *Store) moveSide(dir string) error {
+func (s *Store) moveSide(dir string) (*Store, error) {
 	o := s.o
 	o.Dir = dir
 	side, err := open(o)
-	if err == nil {
-		side.begin()
-		err = side.Close() // its journal is in volumes now
-	} else {
-		side.release()
+	if err == nil && !side.KnowsAll() {
+		err = ErrUnreadable
 	}
 	if err != nil {
-		return fmt.Errorf("open %s: %w", dir, err)
+		side.putDown()
+		return nil, fmt.Errorf("open %s: %w", dir, err)
+	}
+	side.beginLocked()                   // nobody else knows of side
+	if err := side.Close(); err != nil { // its journal is in volumes now
+		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	volumes, err := side.shelf.list()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, v := range volumes {
 		err = errors.Join(err, s.disk.rename(v.path, filepath.Join(s.shelf.dir, filepath.Base(v.path))))
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return os.RemoveAll(dir)
+	return side, os.RemoveAll(dir)
 }

@@ -84,18 +84,18 @@ type state struct {
 }
 
 // load opens state.db and reads it. The error is fs.ErrNotExist, ErrVersion,
-// or that of damage.
+// that of damage (isDamage), or that of a file which cannot be read now.
 func (st *state) load() (facts, map[uint64]entry, error) {
 	f, entries := facts{}, map[uint64]entry{}
 	if err := st.verified(); err != nil {
-		return f, nil, err
+		return f, nil, proven(st.path, err)
 	}
 	db, err := openBolt(st.path, st.readOnly)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
 		db, err = openBolt(st.path, true)
 	}
 	if err != nil {
-		return f, nil, err
+		return f, nil, proven(st.path, err)
 	}
 	err = guarded(func() error {
 		return db.View(func(tx *bbolt.Tx) error {
@@ -104,7 +104,7 @@ func (st *state) load() (facts, map[uint64]entry, error) {
 	})
 	if err != nil {
 		_ = guarded(db.Close)
-		return f, nil, fmt.Errorf("read %s: %w", st.path, err)
+		return f, nil, fmt.Errorf("read %s: %w", st.path, proven(st.path, err))
 	}
 	st.db = db
 	return f, entries, nil
@@ -253,7 +253,7 @@ func (st *state) write(f string, next map[uint64]string, more []func(*bbolt.Tx) 
 		st.db, err = createBolt(st.disk, st.path, fill)
 		return err
 	}
-	if err != nil && isDamage(err) {
+	if err = proven(st.path, err); isDamage(err) {
 		return fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	if err != nil {
@@ -272,6 +272,9 @@ func (st *state) update(fill func(*bbolt.Tx) error) error {
 	}
 	if errors.Is(err, berrors.ErrIncompatibleValue) { // a bucket that is none any more
 		err = fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	if errors.Is(err, errDamaged) {
+		return proven(st.path, err)
 	}
 	return err
 }

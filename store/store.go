@@ -26,20 +26,21 @@ type Store struct {
 	shelf        shelf
 	kick         chan struct{} // wakes Run: something is due, or due earlier
 
-	writeMu    sync.Mutex // held while the card is written; taken before mu
-	state      state
-	journal    journal
-	recovered  bool     // the journal holds what an earlier opening left
-	ending     *epoch   // split off, its last readings not yet in a volume; changed under mu too
-	stateLost  bool     // there were readings, and no state.db that could be read
-	stateOld   bool     // state.db is an older copy
-	unclean    bool     // the last opening ended in a power cut or crash
-	damaged    []broken // found at the opening
-	nextVolume uint64
-	retry      time.Duration // wait after a failed write; 0: the last one went well
-	savedAt    time.Duration // when state.db was last written
-	doomed     []*volume     // given up; to be deleted once that is saved; changed under mu too
-	rewriting  *rewrite      // under way; nil: none
+	writeMu      sync.Mutex // held while the card is written; taken before mu
+	state        state
+	journal      journal
+	recovered    bool     // the journal holds what an earlier opening left
+	ending       *epoch   // split off, its last readings not yet in a volume; changed under mu too
+	stateLost    bool     // there were readings, and no state.db that could be read
+	stateOld     bool     // state.db is an older copy
+	unclean      bool     // the last opening ended in a power cut or crash
+	damaged      []broken // found at the opening
+	nextVolume   uint64
+	retry        time.Duration // wait after a failed write; 0: the last one went well
+	savedAt      time.Duration // when state.db was last written
+	besideEvents []*heldEvent  // of the store in side/, to be given names of this opening
+	doomed       []*volume     // given up; to be deleted once that is saved; changed under mu too
+	rewriting    *rewrite      // under way; nil: none
 
 	encMu   sync.Mutex // may be held when mu is taken, never the other way round
 	enc     *block.Encoder
@@ -63,6 +64,8 @@ type Store struct {
 	fsynced  bool          // the cloud's level, in this session
 	retain   time.Duration // what welcome asked for
 	retryAt  time.Duration // no write before this
+	absent   error         // why the store could not be opened yet: all is in RAM; nil: it is open. Changed under writeMu too
+	unread   unread        // files that cannot be read now
 	sweep    bool          // something may be forgotten
 	sweptAt  time.Duration // when it was looked last
 	beside   int64         // bytes of what is not a volume
@@ -232,7 +235,7 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		s.work()
-		timer.Reset(min(s.untilDue(), sweepEvery))
+		timer.Reset(min(s.untilDue(), s.untilReread(), sweepEvery))
 	}
 }
 
@@ -253,6 +256,11 @@ func (s *Store) Close() error {
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
 	err := s.flush(true)
+	if s.absent != nil && s.growing.head.len() > 0 {
+		if err = s.openBesideAbsent(); err == nil {
+			err = s.flush(true)
+		}
+	}
 	if err == nil {
 		err = s.toVolume(true)
 	}

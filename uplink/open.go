@@ -51,6 +51,9 @@ func (u *Uplink) hello(ctx context.Context) *wire.Hello {
 	if u.o.Config != nil {
 		m.Caps, m.Cfg = append(m.Caps, "config"), u.applied()
 	}
+	if source, ok := u.o.Source.(KnowingSource); ok {
+		m.All = source.KnowsAll()
+	}
 	states := u.o.Source.Epochs()
 	for i, st := range states {
 		open := !finished(st, st.Acked, st.Done)

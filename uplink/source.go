@@ -33,6 +33,13 @@ type SessionSource interface {
 	Session(fsynced bool, retain time.Duration)
 }
 
+// A KnowingSource can tell that Epochs does not list all that it may hold: a
+// part of the store cannot be read now. Then the cloud is not told that what is
+// missing from the list is gone.
+type KnowingSource interface {
+	KnowsAll() bool
+}
+
 // A Clock is the board's own time.
 type Clock interface {
 	Stamp() gateway.Stamp   // now

@@ -19,6 +19,8 @@ type station struct {
 	config string
 	log    string
 	cmd    *exec.Cmd
+
+	program func(t *testing.T, args ...string) *exec.Cmd // how it is started
 }
 
 func newStation(t *testing.T, cloud *witness.Cloud, listen string) *station {
@@ -27,7 +29,7 @@ func newStation(t *testing.T, cloud *witness.Cloud, listen string) *station {
 	token := write(t, filepath.Join(dir, "token"), cloud.Enrol(t))
 	text := fmt.Sprintf("version = 1\n[gateway]\nid = %q\n[uplink]\nurl = %q\nca = %q\ntoken_file = %q\n[store]\ndir = %q\nflush_interval = \"500ms\"\n[local]\nlisten = %q\nview = \"open\"\n",
 		cloud.Gateway, cloud.URL(), filepath.Join(cloud.State, "ca.pem"), token, filepath.Join(dir, "state"), listen)
-	st := &station{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log")}
+	st := &station{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log"), program: program}
 	st.setChips(t, 4, 20*time.Millisecond)
 	return st
 }
@@ -53,7 +55,7 @@ func (s *station) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	s.cmd = program(t, "run", "--config", s.config)
+	s.cmd = s.program(t, "run", "--config", s.config)
 	s.cmd.Stderr = log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

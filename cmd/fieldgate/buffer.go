@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fieldgate/fieldgate/files"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/clock"
 	"github.com/fieldgate/fieldgate/gateway/config"
@@ -78,12 +79,22 @@ func (k bufferDir) open() (*store.Store, *health.Table, error) {
 		return nil, nil, fmt.Errorf("there is no store in %s: %w", o.Dir, err)
 	}
 	s, err := store.Open(o)
-	return s, table, inWords(err)
+	if err != nil {
+		return nil, nil, inWords(err)
+	}
+	if err := s.Absent(); err != nil {
+		_ = s.Close() // it holds nothing, and can only say again why
+		return nil, nil, inWords(err)
+	}
+	return s, table, nil
 }
 
 func inWords(err error) error {
-	if errors.Is(err, store.ErrLocked) {
+	switch trouble := files.TroubleOf(err); {
+	case errors.Is(err, store.ErrLocked):
 		return fmt.Errorf("%w; stop the gateway first: systemctl stop fieldgate", err)
+	case trouble != files.None && trouble != files.Missing:
+		return fmt.Errorf("the store cannot be read now, which does not mean that it is damaged: %s (%w)", files.Explain("", err), err)
 	}
 	return err
 }
@@ -143,15 +154,20 @@ type finding struct {
 	Thinned  uint64            `json:"thinned"` // readings of which summaries are left
 	Gaps     map[string]uint64 `json:"gaps"`    // readings by reason
 	OpenEnds int               `json:"open_ends"`
-	Damage   []string          `json:"damage"` // in sentences
+	Unread   uint64            `json:"unreadable"`       // readings, as far as is known, that are held but cannot be read now
+	Held     []string          `json:"unreadable_files"` // in sentences
+	Damage   []string          `json:"damage"`           // in sentences
 }
 
 // examine reads everything.
 func examine(ctx context.Context, s *store.Store, table *health.Table) (finding, error) {
-	f := finding{Gaps: map[string]uint64{}, Damage: []string{}}
+	f := finding{Gaps: map[string]uint64{}, Held: []string{}, Damage: []string{}}
 	for _, e := range s.Epochs() {
 		err := s.Walk(ctx, e.ID, func(b store.Stretch) error {
 			f.Readings += uint64(len(b.Readings))
+			if b.Unread != nil {
+				f.Unread += b.N
+			}
 			if b.Thinned {
 				f.Thinned += b.N
 			}
@@ -168,12 +184,17 @@ func examine(ctx context.Context, s *store.Store, table *health.Table) (finding,
 		}
 	}
 	for _, cond := range table.List() {
-		if cond.Code == store.ConditionDamage {
+		switch cond.Code {
+		case store.ConditionDamage:
 			f.Damage = append(f.Damage, cond.Sentence)
+		case store.ConditionUnreadable:
+			f.Held = append(f.Held, cond.Sentence)
 		}
 	}
 	return f, nil
 }
+
+var errUnreadStore = errors.New("not all of the store can be read now; nothing of that is lost or damaged, as far as is known")
 
 var errDamagedStore = errors.New("the store is damaged; `fieldgate buffer repair` saves what can be saved")
 
@@ -194,9 +215,17 @@ func (k bufferVerify) Run(ctx context.Context, c console) error {
 		tellFinding(c.out, f)
 	}
 	if len(f.Damage) > 0 {
-		return errors.Join(err, errDamagedStore)
+		err = errors.Join(err, errDamagedStore)
 	}
-	return err
+	return errors.Join(err, f.unread())
+}
+
+// unread is the error for what could not be read.
+func (f *finding) unread() error {
+	if len(f.Held) > 0 {
+		return errUnreadStore
+	}
+	return nil
 }
 
 func tellFinding(out io.Writer, f finding) {
@@ -210,7 +239,10 @@ func tellFinding(out io.Writer, f finding) {
 	if f.OpenEnds > 0 {
 		fmt.Fprintf(out, "%d epochs ended in a power cut or crash; what was lost there is told to the cloud\n", f.OpenEnds)
 	}
-	for _, sentence := range f.Damage {
+	if f.Unread > 0 {
+		fmt.Fprintf(out, "%d readings are held in files that cannot be read now\n", f.Unread)
+	}
+	for _, sentence := range append(f.Held, f.Damage...) {
 		fmt.Fprintln(out, sentence)
 	}
 	if len(f.Damage) == 0 {
@@ -232,7 +264,7 @@ func (k bufferRepair) Run(ctx context.Context, c console) error {
 		return err
 	}
 	tellFinding(c.out, f)
-	return nil
+	return f.unread()
 }
 
 type bufferDrop struct {
@@ -302,11 +334,15 @@ func (k bufferExport) Run(ctx context.Context, c console) error {
 		return fmt.Errorf("write the export: %w", err)
 	}
 	for _, cond := range table.List() {
-		if cond.Code == store.ConditionDamage {
+		switch cond.Code {
+		case store.ConditionUnreadable:
+			err = errUnreadStore
+			fallthrough
+		case store.ConditionDamage:
 			fmt.Fprintln(c.err, "fieldgate:", cond.Sentence)
 		}
 	}
-	return nil
+	return err
 }
 
 // An exported reading, in NDJSON; or, with a reason, readings that are
@@ -327,6 +363,7 @@ type exported struct {
 	Max      *float64        `json:"max,omitempty"`
 	Missing  uint64          `json:"missing,omitempty"` // readings from seq on
 	Why      gateway.Why     `json:"why,omitempty"`
+	Unread   uint64          `json:"unreadable,omitempty"` // readings from seq on that are held but cannot be read now
 }
 
 func (k bufferExport) writer(w io.Writer) func(store.Stretch) error {
@@ -335,6 +372,9 @@ func (k bufferExport) writer(w io.Writer) func(store.Stretch) error {
 		put = func(x exported) error { return json.NewEncoder(w).Encode(x) }
 	}
 	return func(b store.Stretch) error {
+		if b.Unread != nil && b.N > 0 && k.Format == "ndjson" {
+			return put(exported{Epoch: b.Epoch, Seq: b.First, Unread: b.N})
+		}
 		if b.Gap != nil && k.Format == "ndjson" {
 			return put(exported{Epoch: b.Epoch, Seq: b.First, Missing: b.N, Why: b.Gap.Why})
 		}

@@ -81,5 +81,5 @@ func stationFor(t *testing.T, cloud *witness.Example, listen string) *station {
 	for i := range 4 {
 		text += fmt.Sprintf("[[device]]\nid = \"chip-%d\"\ndriver = \"lm75\"\nmodel = \"tmp105\"\nbus = \"sim-%d\"\naddress = 0x%x\ninterval = \"20ms\"\n", i, i%2, 0x48+i)
 	}
-	return &station{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log")}
+	return &station{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log"), program: program}
 }
