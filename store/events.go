@@ -68,6 +68,9 @@ func (s *Store) placeEvent(ev gateway.Event) *heldEvent {
 	now, anchor := s.o.Clock.Stamp(), s.o.Clock.Anchor()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.growing != nil {
+		s.growing.hold(anchor) // events tell of every anchor, flushes do not
+	}
 	l := &s.lane
 	l.last++
 	ev.Name, ev.Anchor, ev.N = gateway.Name{Epoch: l.id, Seq: l.last}, anchor, max(ev.N, 1)

@@ -299,13 +299,23 @@ func (s *Store) awaitFlush(e *epoch, seq uint64) {
 	}
 }
 
-// anchored gives the best anchor and lets the epoch remember it.
+// anchored gives the anchor that holds now and lets the epoch remember it, and
+// the one before.
 func (s *Store) anchored(e *epoch) gateway.Anchor {
 	anchor := s.o.Clock.Anchor()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e.Anchor.Boot == anchor.Boot {
-		e.Anchor = anchor
-	}
+	e.hold(anchor)
 	return e.Anchor
+}
+
+// hold lets an epoch of this boot remember the anchor that holds from now on.
+func (e *epoch) hold(now gateway.Anchor) {
+	if e.Anchor.Boot != now.Boot {
+		return
+	}
+	if e.Anchor.From != now.From || e.Anchor.Offset != now.Offset || e.Anchor.Quality != now.Quality {
+		e.Earlier, _ = e.Earlier.With(e.Anchor)
+	}
+	e.Anchor = now
 }

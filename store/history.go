@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -18,8 +19,9 @@ import (
 const MaxBuckets = 10_000
 
 // History reads what was measured, out of volumes, journal and head. Wall time
-// is derived from the best anchor known of each boot; readings of boots that
-// never knew the time stand where their guess of it puts them. It holds no
+// is derived by the rule of gateway.Timeline from all anchors that are known of
+// each boot; readings of boots that never knew the time stand where their guess
+// of it puts them. It holds no
 // lock while it decodes. The error is that of the query, of ctx, ErrClosed,
 // or that of the card; damaged blocks are left out.
 func (s *Store) History(ctx context.Context, q gateway.HistoryQuery) (gateway.History, error) {
@@ -123,17 +125,52 @@ func (s *Store) headsLocked() (heads []waitingRun) {
 	return heads
 }
 
-// anchorsLocked gives the best anchor known of every boot.
-func (s *Store) anchorsLocked() map[gateway.BootID]gateway.Anchor {
-	best := map[gateway.BootID]gateway.Anchor{}
+// anchorsLocked gives the anchors of every boot, as far as they are known
+// without a look into blocks.
+func (s *Store) anchorsLocked() timelines {
+	lines := timelines{}
 	for _, e := range s.order {
-		if old, known := best[e.Anchor.Boot]; !known || e.Anchor.Quality >= old.Quality {
-			best[e.Anchor.Boot] = e.Anchor
+		for _, a := range e.Earlier {
+			lines.learn(a)
 		}
+		lines.learn(e.Anchor)
 	}
-	now := s.o.Clock.Anchor()
-	best[now.Boot] = now
-	return best
+	for _, v := range s.volumes {
+		lines.learn(v.oldest.Anchor)
+		lines.learn(v.newest.Anchor)
+	}
+	for i := range s.journal.pieces {
+		lines.learn(s.journal.pieces[i].Anchor)
+	}
+	lines.learn(s.o.Clock.Anchor())
+	return lines
+}
+
+// timelines are the anchors of boots.
+type timelines map[gateway.BootID]gateway.Timeline
+
+func (l timelines) learn(a gateway.Anchor) { l[a.Boot], _ = l[a.Boot].With(a) }
+
+// wall gives what turns the stamps of a boot into µs since 1970, one of whose
+// anchors is a.
+func (l timelines) wall(a gateway.Anchor) *wallClock {
+	l.learn(a)
+	return &wallClock{line: l[a.Boot], since: 1} // no stamp lies between 1 and 0
+}
+
+// A wallClock remembers the piece of a timeline that it used last.
+type wallClock struct {
+	line         gateway.Timeline
+	a            gateway.Anchor
+	since, until gateway.Stamp
+}
+
+func (c *wallClock) micros(s gateway.Stamp) int64 {
+	if s < c.since || s >= c.until {
+		c.a, c.until = c.line.At(s)
+		c.since = s
+	}
+	return c.a.Micros(s)
 }
 
 // openEndsLocked notes what is known to be lost at the ends of epochs.
@@ -152,7 +189,7 @@ type historian struct {
 	query   gateway.HistoryQuery
 	from    int64 // µs since 1970
 	span    int64 // µs
-	anchors map[gateway.BootID]gateway.Anchor
+	anchors timelines
 	index   map[[2]string]int
 	buckets [][]bucket
 	units   []string
@@ -183,26 +220,21 @@ func newHistorian(q gateway.HistoryQuery) *historian {
 	return h
 }
 
-// offset gives what turns stamps of a boot into µs since 1970.
-func (h *historian) offset(a gateway.Anchor) int64 {
-	if best, known := h.anchors[a.Boot]; known && best.Quality >= a.Quality {
-		return best.Offset
-	}
-	return a.Offset
-}
-
 // wants tells whether something between two blocks can lie in the time asked
 // for. Across boots the order of time is not relied on.
 func (h *historian) wants(first, last gateway.BlockHeader) bool {
 	if first.Anchor.Boot != last.Anchor.Boot {
 		return true
 	}
-	return int64(last.T1)+h.offset(last.Anchor) >= h.from && int64(first.T0)+h.offset(first.Anchor) < h.from+h.span
+	h.anchors.learn(first.Anchor)
+	h.anchors.learn(last.Anchor)
+	w0, w1, _ := h.anchors[first.Anchor.Boot].Bounds(min(first.T0, last.T0), max(first.T1, last.T1))
+	return w1.UnixMicro() >= h.from && w0.UnixMicro() < h.from+h.span
 }
 
 func (h *historian) hole(r gateway.BlockHeader, why gateway.Why) {
-	offset := h.offset(r.Anchor)
-	from, to := int64(r.T0)+offset, int64(r.T1)+offset
+	clock := h.anchors.wall(r.Anchor)
+	from, to := clock.micros(r.T0), clock.micros(r.T1)
 	if to >= h.from && from < h.from+h.span {
 		h.holes = append(h.holes, gateway.Hole{From: time.UnixMicro(from).UTC(), To: time.UnixMicro(to).UTC(), Why: why, AtMost: r.N})
 	}
@@ -213,9 +245,9 @@ func (h *historian) block(header gateway.BlockHeader, b []byte) {
 	if !h.wants(header, header) {
 		return
 	}
-	offset := h.offset(header.Anchor)
+	clock := h.anchors.wall(header.Anchor)
 	if header.Thinned {
-		h.summaries(b, offset)
+		h.summaries(b, clock)
 		return
 	}
 	wanted := func(device, quantity string) bool {
@@ -227,7 +259,7 @@ func (h *historian) block(header gateway.BlockHeader, b []byte) {
 		h.units[i] = c.Channel.Unit
 		c.Qualities(func(q gateway.Quality, from, to int) {
 			for k := from; k < to; k++ {
-				h.add(i, int64(c.At[k])+offset, c.Values[k], q)
+				h.add(i, clock.micros(c.At[k]), c.Values[k], q)
 			}
 		})
 	})
@@ -235,7 +267,7 @@ func (h *historian) block(header gateway.BlockHeader, b []byte) {
 
 // summaries takes in thinned readings; each envelope stands in the middle of
 // its interval.
-func (h *historian) summaries(b []byte, offset int64) {
+func (h *historian) summaries(b []byte, clock *wallClock) {
 	_, sums, _ := h.dec.Summaries(b)
 	for i := range sums {
 		sum := &sums[i]
@@ -244,7 +276,7 @@ func (h *historian) summaries(b []byte, offset int64) {
 			continue
 		}
 		h.units[channel] = sum.Channel.Unit
-		middle := int64(sum.From.Add(sum.Interval/2)) + offset
+		middle := clock.micros(sum.From.Add(sum.Interval / 2))
 		if b := h.bucketOf(channel, middle); b != nil {
 			b.addSummary(sum, middle)
 		}
@@ -266,12 +298,12 @@ func (b *bucket) addSummary(sum *gateway.Summary, at int64) {
 
 // readings takes in what is in a head.
 func (h *historian) readings(rs []gateway.Reading, anchor gateway.Anchor) {
-	offset := h.offset(anchor)
+	clock := h.anchors.wall(anchor)
 	for k := range rs {
 		r := &rs[k]
 		if i, wanted := h.index[[2]string{r.Channel.Device, r.Channel.Quantity}]; wanted {
 			h.units[i] = r.Channel.Unit
-			h.add(i, int64(r.At)+offset, r.Value, r.Quality)
+			h.add(i, clock.micros(r.At), r.Value, r.Quality)
 		}
 	}
 }
@@ -312,10 +344,9 @@ func (h *historian) bucketOf(channel int, at int64) *bucket {
 
 // bucketAt gives the bucket of a time since from: floor(since·n/span).
 func (h *historian) bucketAt(since int64) int {
-	if since < math.MaxInt64/MaxBuckets {
-		return int(since * int64(h.query.Buckets) / h.span)
-	}
-	return min(int(float64(since)/float64(h.span)*float64(h.query.Buckets)), h.query.Buckets-1)
+	high, low := bits.Mul64(uint64(since), uint64(h.query.Buckets)) // years times buckets have no room in 64 bits
+	k, _ := bits.Div64(high, low, uint64(h.span))
+	return int(k)
 }
 
 func (h *historian) answer() gateway.History {
@@ -325,7 +356,7 @@ func (h *historian) answer() gateway.History {
 		series := gateway.Series{Channel: c}
 		for k := range h.buckets[i] {
 			if b := &h.buckets[i][k]; b.n > 0 {
-				series.Buckets = append(series.Buckets, b.told(h.query.From.Add(h.start(k))))
+				series.Buckets = append(series.Buckets, b.told(h.start(k)))
 			}
 		}
 		all.Series = append(all.Series, series)
@@ -337,10 +368,12 @@ func (h *historian) answer() gateway.History {
 
 // start is where a bucket begins: the first whole µs that bucketAt puts into
 // it.
-func (h *historian) start(k int) time.Duration {
+func (h *historian) start(k int) time.Time {
 	n := int64(h.query.Buckets)
 	whole, rest := h.span/n, h.span%n
-	return time.Duration(int64(k)*whole+(int64(k)*rest+n-1)/n) * time.Microsecond
+	us := int64(k)*whole + (int64(k)*rest+n-1)/n
+	below := time.Duration(h.query.From.Nanosecond() % 1000)                  // of the query's beginning, below µs
+	return time.UnixMicro(h.from + us).Add(below).In(h.query.From.Location()) // in no Duration: that ends after 292 years
 }
 
 func (b *bucket) told(from time.Time) gateway.Bucket {

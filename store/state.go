@@ -53,9 +53,10 @@ const openingsKept = 64
 type entry struct {
 	ID        gateway.EpochID     `json:"id"`
 	Opened    gateway.Stamp       `json:"opened"`
-	Anchor    gateway.Anchor      `json:"anchor"` // boot id, and the best anchor known at the last save
-	Volume    uint64              `json:"volume"` // the lowest number that a volume of this epoch can have
-	Filled    uint64              `json:"filled"` // the highest number of a volume that got readings of it; 0 if none did
+	Anchor    gateway.Anchor      `json:"anchor"`            // boot id, and the anchor that held at the last save
+	Earlier   gateway.Timeline    `json:"earlier,omitempty"` // those that it replaced while the epoch grew
+	Volume    uint64              `json:"volume"`            // the lowest number that a volume of this epoch can have
+	Filled    uint64              `json:"filled"`            // the highest number of a volume that got readings of it; 0 if none did
 	Growth    gateway.EpochGrowth `json:"growth"`
 	Last      uint64              `json:"last"`              // last seq on the card, at the last save
 	LastAt    gateway.Stamp       `json:"last_at"`           // its stamp

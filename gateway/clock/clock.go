@@ -52,7 +52,7 @@ func (c *Clock) Stamp() gateway.Stamp { return c.src.stamp() }
 // Anchor gives what wall time stamps stand for from now on. The same anchor
 // is given until the wall clock is set or is believed more or less than
 // before, which is looked at once a second at most; only its Error may change
-// meanwhile. The first anchor is taken to hold from the boot on.
+// meanwhile.
 func (c *Clock) Anchor() gateway.Anchor {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,12 +76,10 @@ func (c *Clock) Anchor() gateway.Anchor {
 		c.anchor.Error = bound
 		return c.anchor
 	}
-	from := now
-	if !c.known {
-		from = 0
-	}
+	// Also the first holds from now on: an earlier process may have told others
+	// of this boot. Before it, it holds where there are none.
 	c.known = true
-	c.anchor = gateway.Anchor{Boot: c.boot, From: from, Offset: offset, Quality: quality, Error: bound}
+	c.anchor = gateway.Anchor{Boot: c.boot, From: now, Offset: offset, Quality: quality, Error: bound}
 	return c.anchor
 }
 

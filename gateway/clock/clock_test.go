@@ -56,8 +56,8 @@ func TestStepsOfTheWallClock(t *testing.T) {
 				t.Errorf("anchor %d (%s) holds from %d", i, steps[i].name, from)
 			}
 		}
-		if anchors[0].From != 0 {
-			t.Errorf("the first anchor holds from %d, want from the boot on", anchors[0].From)
+		if anchors[0].From != stamps[0] {
+			t.Errorf("the first anchor holds from %d, want from %d on: before that another process of this boot may know better", anchors[0].From, stamps[0])
 		}
 	})
 }
