@@ -33,9 +33,13 @@ type Gap struct {
 	Anchor Anchor // … this boot
 }
 
+// AtMostUnknown stands for a number of readings that nothing bounds.
+const AtMostUnknown = 1<<63 - 1
+
 // An End says how an epoch ended. Closed: orderly, with its last seq. Not
 // closed: by an open gap, at most AtMost readings of which were taken between
-// T0 and T1 and never reached the card.
+// T0 and T1 and never reached the card. AtMost is never too small; where
+// nothing bounds it, it is AtMostUnknown.
 type End struct {
 	Closed bool
 	Last   uint64 // seq of the last reading when Closed

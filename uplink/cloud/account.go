@@ -141,9 +141,9 @@ func (a *account) close(e *wire.End) {
 }
 
 // span takes in what another end of the same readings says. One that begins
-// like this one is an earlier word of the same board.
+// like this one and knows less is an earlier word of the same board.
 func (o *openGap) span(p *openGap) {
-	if o.T0 == p.T0 && o.AtMost == p.AtMost && p.T1 == 0 {
+	if o.T0 == p.T0 && (o.AtMost == p.AtMost && p.T1 == 0 || p.AtMost == gateway.AtMostUnknown) {
 		return
 	}
 	o.AtMost, o.T0 = max(o.AtMost, p.AtMost), min(o.T0, p.T0)
@@ -152,6 +152,14 @@ func (o *openGap) span(p *openGap) {
 	} else {
 		o.T1 = max(o.T1, p.T1)
 	}
+}
+
+// bound is how many readings are missing at most; nil if nothing bounds that.
+func (o *openGap) bound() *uint64 {
+	if o.AtMost == gateway.AtMostUnknown {
+		return nil
+	}
+	return &o.AtMost
 }
 
 // witness notes readings of which only the resume state says that the log

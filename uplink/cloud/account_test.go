@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/fieldgate/fieldgate/gateway"
@@ -22,6 +23,10 @@ func TestOpenEndsOfOneEpoch(t *testing.T) {
 	}{
 		{"one", []*wire.End{end(5, 20, 30)}, 5, 20, 30},
 		{"the board learns the time", []*wire.End{end(5, 20, 0), end(5, 20, 30)}, 5, 20, 30},
+		{"nothing bounds it", []*wire.End{end(gateway.AtMostUnknown, 20, 0)}, gateway.AtMostUnknown, 20, 0},
+		{"the board learns what bounds it", []*wire.End{end(gateway.AtMostUnknown, 20, 0), end(5, 20, 30)}, 5, 20, 30},
+		{"it learns more of the time first", []*wire.End{end(gateway.AtMostUnknown, 20, 0), end(gateway.AtMostUnknown, 20, 40), end(5, 20, 30)}, 5, 20, 30},
+		{"a copy that nothing bounds", []*wire.End{end(5, 20, 30), end(gateway.AtMostUnknown, 10, 40)}, gateway.AtMostUnknown, 10, 40},
 		{"a copy before it", []*wire.End{end(3, 10, 15), end(5, 20, 30)}, 5, 10, 30},
 		{"a copy after it", []*wire.End{end(5, 20, 30), end(3, 10, 15)}, 5, 10, 30},
 		{"a copy that does not know the time", []*wire.End{end(5, 20, 30), end(3, 10, 0)}, 5, 10, 0},
@@ -34,6 +39,9 @@ func TestOpenEndsOfOneEpoch(t *testing.T) {
 		newest := c.ends[len(c.ends)-1].Sum()
 		if o := a.Open; o == nil || o.AtMost != c.atMost || o.T0 != c.from || o.T1 != c.upto || o.Sum != newest {
 			t.Errorf("%s: %+v, want at most %d from %d to %d", c.name, o, c.atMost, c.from, c.upto)
+		}
+		if g := (gapAnswer{After: new(uint64), AtMost: a.Open.bound(), Why: gateway.WhyUncleanStop}); (c.atMost == gateway.AtMostUnknown) != strings.HasPrefix(g.say(), "An unknown number of readings") {
+			t.Errorf("%s: %s", c.name, g.say())
 		}
 		a.reopen()
 		a.close(end(1, 40, 41))

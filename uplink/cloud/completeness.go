@@ -46,8 +46,8 @@ type epochAnswer struct {
 	Sentence    string          `json:"sentence"`
 }
 
-// A gapAnswer is readings that are not there. Either First and N, or After and
-// AtMost.
+// A gapAnswer is readings that are not there. Either First and N, or After and,
+// if anything bounds how many there are, AtMost.
 type gapAnswer struct {
 	First    uint64      `json:"first,omitempty"`
 	N        uint64      `json:"n,omitempty"`
@@ -189,11 +189,11 @@ func (b *book) tell(ctx context.Context, e *epochTime, span timeRange, c *comple
 		g.Sentence = g.say()
 		c.add(&a, g)
 	}
-	if o := e.Open; o != nil {
+	if o := e.Open; o != nil && o.AtMost > 0 {
 		t0, t1, q := e.span(o.Anchor, o.T0, o.T1)
 		if span.meets(t0, t1) {
 			upto := e.Upto
-			g := gapAnswer{After: &upto, AtMost: &o.AtMost, Why: o.Why, T0: utc(t0), T1: utc(t1), Time: q.String()}
+			g := gapAnswer{After: &upto, AtMost: o.bound(), Why: o.Why, T0: utc(t0), T1: utc(t1), Time: q.String()}
 			g.Sentence = g.say()
 			c.add(&a, g)
 		}

@@ -40,6 +40,9 @@ func (g *gapAnswer) say() string {
 	if g.T0 != nil && g.T1 != nil {
 		when = fmt.Sprintf(", taken between %s and %s", g.T0.Format(timeLayout), g.T1.Format(timeLayout))
 	}
+	if g.After != nil && g.AtMost == nil {
+		return fmt.Sprintf("An unknown number of readings%s, never came: %s.", when, words)
+	}
 	if g.AtMost != nil {
 		return fmt.Sprintf("At most %d readings%s, never came: %s.", *g.AtMost, when, words)
 	}

@@ -54,8 +54,9 @@ func (w *writer) queueEpochs() {
 			w.late.Queue(`update epochs set at_most = null, t0_us = null, t1_us = null, anchor = null where id = $1 and at_most is not null`, e.id)
 		}
 		if e.end != nil {
-			w.late.Queue(`update epochs set at_most = greatest(at_most, $2::bigint), t0_us = least(t0_us, $3::bigint), anchor = $5,
-					t1_us = case when at_most is null or t1_us = 0 and t0_us = $3 and at_most = $2 then $4::bigint
+			w.late.Queue(`update epochs set t0_us = least(t0_us, $3::bigint), anchor = $5,
+					at_most = case when t0_us = $3 and at_most = 9223372036854775807 then $2 else greatest(at_most, $2::bigint) end,
+					t1_us = case when at_most is null or t0_us = $3 and (t1_us = 0 and at_most = $2 or at_most = 9223372036854775807) then $4::bigint
 						when 0 in (t1_us, $4) then 0 else greatest(t1_us, $4) end
 				where id = $1`,
 				e.id, e.end.atMost, e.end.t0, e.end.t1, e.end.anchor)

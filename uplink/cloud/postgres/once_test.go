@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/packaging/witness"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -168,18 +169,28 @@ func TestEndsThatMove(t *testing.T) {
 	open.T1 = 30 // it has learnt the time
 	end(21, open)
 	wantRows(t, pg.Query(t, state), "20|unclean_stop|5|20|30")
+	open.AtMost, open.T0, open.T1 = gateway.AtMostUnknown, 20, 0
+	b.send(epochID(1), 21, 10, good(1))
+	end(31, open)
+	wantRows(t, pg.Query(t, state), "30|unclean_stop|9223372036854775807|20|0")
+	open.T1 = 40
+	end(31, open)
+	wantRows(t, pg.Query(t, state), "30|unclean_stop|9223372036854775807|20|40")
+	open.AtMost, open.T1 = 5, 30
+	end(31, open)
+	wantRows(t, pg.Query(t, state), "30|unclean_stop|5|20|30")
 	copys := open
 	copys.AtMost, copys.T0, copys.T1 = 7, 10, 25
-	end(21, copys)
-	wantRows(t, pg.Query(t, state), "20|unclean_stop|7|10|30")
+	end(31, copys)
+	wantRows(t, pg.Query(t, state), "30|unclean_stop|7|10|30")
 	copys.AtMost, copys.T1 = 6, 0
-	end(21, copys)
-	wantRows(t, pg.Query(t, state), "20|unclean_stop|7|10|0")
-	closed := uint64(20)
-	end(21, wire.End{Closed: &closed})
-	wantRows(t, pg.Query(t, state), "20|closed|||")
-	end(21, open)
-	wantRows(t, pg.Query(t, state), "20|closed|||")
+	end(31, copys)
+	wantRows(t, pg.Query(t, state), "30|unclean_stop|7|10|0")
+	closed := uint64(30)
+	end(31, wire.End{Closed: &closed})
+	wantRows(t, pg.Query(t, state), "30|closed|||")
+	end(31, open)
+	wantRows(t, pg.Query(t, state), "30|closed|||")
 }
 
 // The database knows less of its epochs than it holds: somebody restored a

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -82,7 +83,7 @@ func (w *writer) end(ctx context.Context, o *origin, e *wire.End) error {
 // span takes in another end. One that begins alike is an earlier word of the
 // same board, which did not know the time yet.
 func (e *openEnd) span(p *openEnd) {
-	if e.t0 == p.t0 && e.atMost == p.atMost && p.t1 == 0 {
+	if e.t0 == p.t0 && (e.atMost == p.atMost && p.t1 == 0 || p.atMost == gateway.AtMostUnknown) {
 		return
 	}
 	e.atMost, e.t0 = max(e.atMost, p.atMost), min(e.t0, p.t0)
