@@ -102,7 +102,7 @@ func (s *Store) takeOver(found *Store) {
 	s.epochs[g.ID] = g
 	s.firstOrdinal = found.firstOrdinal
 	s.takeOverEvents(found.lane)
-	s.absent, s.sweep = nil, true
+	s.absent, s.sweep, s.cardSize = nil, true, found.cardSize
 	s.noteOpening()
 	s.mu.Unlock()
 	s.tellOpening()

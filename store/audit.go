@@ -8,7 +8,6 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/health"
-	"github.com/fieldgate/fieldgate/store/block"
 )
 
 // takeJournal learns what the journal holds that no volume does. It goes into
@@ -34,24 +33,45 @@ func (s *Store) takeJournal(in found) {
 	s.missPieces(in)
 }
 
-// takeMarks notes epochs that only the journal knows: state.db is an older
-// copy, or lost.
+// takeMarks notes epochs that only the journal knows, and ends that only it
+// knows: there was no room in state.db, or that is an older copy, or lost.
 func (s *Store) takeMarks(in found) {
+	slices.SortFunc(in.marks, func(a, b mark) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
 	for _, m := range in.marks {
-		i, known := slices.BinarySearchFunc(s.order, m.Ordinal, compareOrdinal)
-		if known || s.epochs[m.ID] != nil || i < len(s.order) {
-			continue // older ones may have been given up on purpose
+		e := s.epochs[m.ID]
+		if e == nil {
+			e = s.takeMark(m)
 		}
-		s.adopt(&epoch{ordinal: m.Ordinal, entry: entry{
-			ID: m.ID, Opened: m.Opened, Anchor: m.Anchor, LastAt: m.Opened, AtMost: m.AtMost, // its volumes may be any
-
-		}})
-		s.stateOld = !s.stateLost
-		if s.stateOld {
-			s.o.Conditions.Raise(ConditionDamage, "state.db", health.Error,
-				"state.db is an older copy than the rest of the store: what it forgot of later readings is rebuilt from them, and what the cloud has is learned again from it.")
+		if e == nil || m.Counted == 0 && !m.Closed || e.Growth != gateway.Growing {
+			continue
+		}
+		if m.Closed {
+			e.Growth, e.Last = gateway.Closed, max(e.Last, m.Counted)
+		} else {
+			e.stopShort(m.Counted, m.EndAt)
 		}
 	}
+}
+
+// takeMark adopts the epoch of a mark, unless it is an older one, which may
+// have been given up on purpose.
+func (s *Store) takeMark(m mark) *epoch {
+	if i, known := slices.BinarySearchFunc(s.order, m.Ordinal, compareOrdinal); known || i < len(s.order) {
+		return nil
+	}
+	e := &epoch{ordinal: m.Ordinal, entry: entry{
+		ID: m.ID, Opened: m.Opened, Anchor: m.Anchor, LastAt: m.Opened, AtMost: m.AtMost, Rate: m.Rate, Burst: m.Burst, // its volumes may be any
+	}}
+	s.adopt(e)
+	if m.Alone && !s.stateLost {
+		return e
+	}
+	s.stateOld = !s.stateLost
+	if s.stateOld {
+		s.o.Conditions.Raise(ConditionDamage, "state.db", health.Error,
+			"state.db is an older copy than the rest of the store: what it forgot of later readings is rebuilt from them, and what the cloud has is learned again from it.")
+	}
+	return e
 }
 
 // adopt takes in an epoch that state.db does not know.
@@ -72,7 +92,7 @@ func (s *Store) epochOf(h gateway.BlockHeader, ordinal uint64) *epoch {
 		ordinal = s.order[n-1].ordinal + 1
 	}
 	e := &epoch{ordinal: max(ordinal, s.firstOrdinal+1), entry: entry{
-		ID: h.Epoch, Opened: h.T0, Anchor: h.Anchor, AtMost: s.o.risk(s.o.FlushInterval + assumedCommit),
+		ID: h.Epoch, Opened: h.T0, Anchor: h.Anchor, AtMost: gateway.AtMostUnknown,
 	}}
 	s.adopt(e)
 	return e
@@ -128,14 +148,13 @@ func (s *Store) missPieces(in found) {
 	}
 	switch {
 	case in.missing && s.facts.Floor > 0:
-		e.lose(s.mostIn(e))
+		e.lose()
 		s.o.Conditions.Raise(ConditionDamage, "journal", health.Error,
 			fmt.Sprintf("%s is gone or cut short: the last readings before the stop are lost and are reported as a gap.", s.journal.path))
 	case len(in.damaged) > 0:
-		e.AtMost *= uint64(1 + len(in.damaged))
 		s.o.Conditions.Raise(ConditionDamage, "journal", health.Warning,
-			fmt.Sprintf("%d of %d pages of %s do not make sense: power failed while they were written, or the card is damaged. At most the %d readings before the stop are lost and are reported as a gap.",
-				len(in.damaged), journalSlots, s.journal.path, e.AtMost))
+			fmt.Sprintf("%d of %d pages of %s do not make sense: power failed while they were written, or the card is damaged. What was written last before the stop may be lost and is reported as a gap.",
+				len(in.damaged), journalSlots, s.journal.path))
 	}
 }
 
@@ -159,24 +178,15 @@ func (s *Store) lastInterrupted() *epoch {
 // that the audit finds.
 func (s *Store) missVolume(e *epoch) {
 	if e.hurt {
-		e.lose(s.mostIn(e))
+		e.lose()
 	}
 	if e.hurt || e.Filled < max(s.facts.Oldest, 1) || slices.ContainsFunc(s.volumes, func(v *volume) bool { return v.number == e.Filled }) {
 		return
 	}
-	e.lose(s.mostIn(e))
+	e.lose()
 	name := volumeName(e.Filled)
 	s.o.Conditions.Raise(ConditionDamage, name, health.Error,
 		fmt.Sprintf("%s is missing from %s: the readings it held are lost and are reported as a gap.", name, s.shelf.dir))
-}
-
-// mostIn bounds how many readings of an epoch a lost file held behind the
-// last that is known.
-func (s *Store) mostIn(e *epoch) uint64 {
-	if e.EndAt > e.LastAt {
-		return s.o.risk(e.EndAt.Sub(e.LastAt))
-	}
-	return volumeBytes / block.HeaderSize * blockReadings
 }
 
 // audit looks whether volumes, journal and what was given up cover every

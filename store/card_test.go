@@ -200,7 +200,7 @@ func TestFailedFirstCommitIsNoLostVolume(t *testing.T) {
 		}
 		b.appendNoise(5000)
 		b.sleep(time.Minute)
-		b.wantHead(5000)
+		b.wantHead(0) // the journal took them
 		if err := os.Remove(filepath.Join(card, rest)); err != nil {
 			b.Fatal(err)
 		}
@@ -278,13 +278,16 @@ func TestFullCard(t *testing.T) {
 func TestMaxSizeIsMadeUseOf(t *testing.T) {
 	const limit = 8 << 20
 	inStore(t, func(o *store.Options) { o.MaxSize, o.Rate = limit, 1e6 }, func(b *bench) {
+		var most store.Stats // just before it gives up a volume
 		for range 400 {
 			b.appendNoise(4000)
 			b.sleep(6 * time.Second)
+			if stats := b.s.Stats(); stats.Stored > most.Stored {
+				most = stats
+			}
 		}
-		stats := b.s.Stats()
-		if readings := int64(stats.Stored) * 8; readings < limit*2/5 || stats.Bytes > limit {
-			b.Errorf("%d bytes of values are stored, %d on the card, of %d", readings, stats.Bytes, limit)
+		if values := int64(most.Stored) * 8; values < limit*2/5 || most.Bytes > limit {
+			b.Errorf("%d bytes of values are stored, %d on the card, of %d", values, most.Bytes, limit)
 		}
 	})
 }

@@ -17,7 +17,6 @@ type epoch struct {
 	hurt        bool   // this opening found the newest of its volumes damaged
 	judged      bool   // what is missing of it is known
 	interrupted bool   // this opening found it growing
-	missing     uint64 // readings that this opening found damaged or missing behind Last, at most
 
 	given uint64 // the highest reading that Next gave in this session
 
@@ -96,8 +95,14 @@ func (e *epoch) forgotten(seq uint64) gateway.Range {
 }
 
 // risk is how many readings can come in the given time, at most.
-func (o *Options) risk(d time.Duration) uint64 {
-	return uint64(math.Ceil(o.Rate*d.Seconds())) + uint64(o.Burst)
+func (o *Options) risk(d time.Duration) uint64 { return risk(o.Rate, o.Burst, d) }
+
+func risk(rate float64, burst int, d time.Duration) uint64 {
+	n := math.Ceil(rate*d.Seconds()) + float64(burst)
+	if n >= gateway.AtMostUnknown {
+		return gateway.AtMostUnknown
+	}
+	return uint64(n)
 }
 
 // assumedCommit is how long a commit takes at most, until one took longer.
@@ -107,20 +112,55 @@ const assumedCommit = 2 * time.Second
 func (e *epoch) interrupt(now gateway.Anchor, opened gateway.Stamp) {
 	e.Growth, e.interrupted = gateway.OpenEnded, true
 	e.Known = max(e.Known, e.Last, e.Acked)
+	if !e.rated() {
+		e.AtMost = gateway.AtMostUnknown
+	}
 	if e.Anchor.Boot == now.Boot {
-		e.EndAt = opened
+		e.EndAt, e.Sure = opened, true
 	}
 }
 
+// stopShort ends an epoch whose last readings a stop in order could not write:
+// there were counted in all.
+func (e *epoch) stopShort(counted uint64, at gateway.Stamp) {
+	e.Growth, e.Counted, e.EndAt, e.Sure = gateway.OpenEnded, counted, at, true
+	e.Known = max(e.Known, e.Last, e.Acked)
+}
+
+// rated tells whether it is known how fast the epoch's readings came.
+func (e *epoch) rated() bool { return e.Rate > 0 || e.Burst > 0 }
+
 // locate finds out when an interrupted epoch had ended at the latest, once
-// wall time is known: before this boot began.
+// wall time is known: before this boot began. Of clocks that nothing
+// synchronised that is no more than likely.
 func (e *epoch) locate(now gateway.Anchor) {
 	known := e.Anchor.Quality != gateway.ClockNone && now.Quality != gateway.ClockNone
-	if e.EndAt != 0 || !known || e.Anchor.Boot == now.Boot {
+	sure := e.Anchor.Quality >= gateway.ClockSession && now.Quality >= gateway.ClockSession
+	if e.Sure || e.EndAt != 0 && !sure || !known || e.Anchor.Boot == now.Boot {
 		return
 	}
 	slack := max(e.Anchor.Error, 0) + max(now.Error, 0)
 	e.EndAt = max(gateway.Stamp(now.Offset-e.Anchor.Offset).Add(slack), e.LastAt)
+	e.Sure = sure
+}
+
+// atMost bounds how many readings behind the last that is known are missing.
+// While the card works that is what comes between two commits; but nobody can
+// say that it worked to the end. So it is what can have come between the last
+// reading on the card and the end, less what the cloud holds of that.
+func (e *epoch) atMost() uint64 {
+	held := max(e.Known, e.Last)
+	switch {
+	case e.Counted > 0:
+		return e.Counted - min(e.Counted, held)
+	case !e.rated(): // not known; or what an earlier version told
+		return min(e.AtMost+e.Lost, gateway.AtMostUnknown)
+	case !e.Sure:
+		return gateway.AtMostUnknown
+	}
+	// of each channel one more may be stamped before the last on the card
+	n := max(e.AtMost, risk(e.Rate, 2*e.Burst, max(0, e.EndAt.Sub(e.LastAt))))
+	return n - min(n, held-e.Last)
 }
 
 // ending is the epoch's end as the uplink sends it.
@@ -128,9 +168,12 @@ func (e *epoch) ending() *gateway.End {
 	if e.Growth == gateway.Closed {
 		return &gateway.End{Closed: true, Last: e.Last}
 	}
-	end := &gateway.End{Why: gateway.WhyUncleanStop, AtMost: e.AtMost, T0: e.LastAt, T1: e.EndAt, Anchor: e.Anchor}
-	if e.Lost > 0 {
-		end.Why, end.AtMost = gateway.WhyUnknown, e.AtMost+e.Lost
+	end := &gateway.End{Why: gateway.WhyUncleanStop, AtMost: e.atMost(), T0: e.LastAt, T1: e.EndAt, Anchor: e.Anchor}
+	switch {
+	case e.Lost > 0:
+		end.Why = gateway.WhyUnknown
+	case e.Counted > 0:
+		end.Why = gateway.WhyCardFailed
 	}
 	return end
 }

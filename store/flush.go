@@ -66,13 +66,17 @@ func (s *Store) untilDue() time.Duration {
 // give the longer time.
 func (s *Store) dueLocked(now time.Duration) time.Duration {
 	h := s.growing.head
-	if h.len() >= blockReadings || s.figures.failing || s.ending != nil || s.recovered {
+	if h.len() >= blockReadings || s.figures.failing || s.ending != nil {
 		return now
 	}
-	if h.last == s.growing.Last {
-		return idle
+	due := idle
+	if s.recovered {
+		due = max(now, s.volumeAt)
 	}
-	due := h.get(h.first).came + s.o.HistoryFlush
+	if h.last == s.growing.Last {
+		return due
+	}
+	due = min(due, h.get(h.first).came+s.o.HistoryFlush)
 	unacked := max(h.first, s.safeLocked()+1)
 	if unacked <= h.last {
 		due = min(due, h.get(unacked).came+s.o.FlushInterval)
@@ -99,20 +103,24 @@ func (s *Store) flush(all bool) error {
 	n, upto := e.head.last-e.Last, e.head.last
 	gap := e.head.first > e.Last+1
 	s.mu.Unlock()
-	var err error
-	switch {
-	case s.recovered || gap || n >= blockReadings/4:
-		err = s.toVolume(all || n < blockReadings)
-	case n > 0:
-		err = s.toJournal(e, upto)
-	}
-	if err != nil {
+	if err := s.write(e, upto, s.recovered || gap || n >= blockReadings/4, !all && n >= blockReadings); err != nil {
 		return err
 	}
 	if time.Since(s.start)-s.savedAt >= s.o.HistoryFlush || len(s.doomed) > 0 || s.eventsWait() {
-		return s.saveState() // acks and the cloud's time ride along
+		return s.saveBeside() // acks and the cloud's time ride along
 	}
 	return nil
+}
+
+// saveBeside saves what readings that are on the card do not depend on. That
+// there is no room for it is told, and no error.
+func (s *Store) saveBeside() error {
+	err := s.saveState()
+	if isNoRoom(err) {
+		s.stateRefused(err)
+		return nil
+	}
+	return err
 }
 
 // saveNewEpoch sees to it that the entry of this opening's epoch, and its mark
@@ -125,7 +133,12 @@ func (s *Store) saveNewEpoch() error {
 	if err := s.journal.ready(); err != nil && !isNoJournal(err) {
 		return err
 	}
-	if err := s.saveState(); err != nil {
+	if err := s.saveState(); isNoRoom(err) {
+		s.stateRefused(err) // the mark stands for the entry until there is room
+		if s.journal.marked == s.growing.ordinal {
+			return nil
+		}
+	} else if err != nil {
 		return err
 	}
 	return s.markEpoch()
@@ -136,8 +149,31 @@ func (s *Store) saveNewEpoch() error {
 func (s *Store) markEpoch() error {
 	s.mu.Lock()
 	e := s.growing
-	m := mark{ID: e.ID, Ordinal: e.ordinal, Opened: e.Opened, Anchor: e.Anchor, AtMost: e.AtMost}
+	m := mark{
+		ID: e.ID, Ordinal: e.ordinal, Opened: e.Opened, Anchor: e.Anchor, AtMost: e.AtMost, Rate: e.Rate, Burst: e.Burst,
+		Alone: !s.state.holds(e.ordinal),
+	}
 	s.mu.Unlock()
+	return s.tellMark(m)
+}
+
+// markEnd writes into the journal how the epoch ended, where there was no room
+// to write it into state.db, as cause says.
+func (s *Store) markEnd(cause error) error {
+	s.mu.Lock()
+	e := s.growing
+	m := mark{
+		ID: e.ID, Ordinal: e.ordinal, Opened: e.Opened, Anchor: e.Anchor, AtMost: e.AtMost, Rate: e.Rate, Burst: e.Burst, Alone: true,
+		Closed: e.Growth == gateway.Closed, Counted: max(e.Counted, e.Last), EndAt: e.EndAt,
+	}
+	s.mu.Unlock()
+	if s.journal.ready() != nil {
+		return cause
+	}
+	return s.tellMark(m)
+}
+
+func (s *Store) tellMark(m mark) error {
 	err := s.journal.tell(m)
 	if isNoJournal(err) {
 		return nil
@@ -159,7 +195,7 @@ func (s *Store) safeLocked() uint64 {
 // what a cut can cost, if more than the present one waited for the commit.
 func (s *Store) learnRisk() error {
 	s.mu.Lock()
-	more := s.atRisk > s.growing.AtMost
+	more := s.atRisk > max(s.growing.AtMost, s.o.risk(s.o.FlushInterval+assumedCommit))
 	if more {
 		s.growing.AtMost = s.atRisk + s.atRisk/4
 	}
@@ -169,10 +205,14 @@ func (s *Store) learnRisk() error {
 		return nil
 	}
 	err := s.saveState()
-	if err == nil {
+	switch {
+	case err == nil:
 		s.mu.Lock()
 		s.unsaved = false
 		s.mu.Unlock()
+	case isNoRoom(err): // tried again with the next commit
+		s.stateRefused(err)
+		return nil
 	}
 	return err
 }
@@ -217,6 +257,7 @@ func (s *Store) saveStateAnd(also func(*bbolt.Tx) error) error {
 		return err
 	}
 	s.savedAt = time.Since(s.start)
+	s.stateTaken()
 	if wrote {
 		s.mu.Lock()
 		wroteEvents()

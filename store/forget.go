@@ -1,14 +1,9 @@
 package store
 
 import (
-	"errors"
-	"fmt"
-	"math"
 	"path/filepath"
 	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/health"
@@ -18,15 +13,6 @@ const (
 	sweepEvery = time.Hour // how often age alone is looked at
 	minMaxSize = 4 << 20   // less than this does not hold a few volumes
 )
-
-// volumeLimit is how many bytes of blocks a volume gets: few enough that
-// giving up one of them makes room.
-func (s *Store) volumeLimit() int64 {
-	if s.o.MaxSize == 0 {
-		return volumeBytes
-	}
-	return min(volumeBytes, s.o.MaxSize/8)
-}
 
 // forgetWhatMay gives up volumes whose readings the cloud has for certain and
 // which are older than the history kept; and where little room is left by the
@@ -39,12 +25,12 @@ func (s *Store) forgetWhatMay() {
 	var more bool
 	var err error
 	switch {
-	case s.over(2*s.rewriteRoom()) > 0:
-		more, err = s.lessen()
+	case s.over(2*s.rewriteRoom(), 0) > 0:
+		more, err = s.lessen(s.helps(2*s.rewriteRoom(), 0) > 0)
 	case s.untilDue() > 0:
 		more, err = s.mergeSmallOnes()
 	}
-	if err != nil && !errors.Is(err, unix.ENOSPC) {
+	if err != nil && !isNoRoom(err) {
 		s.cardFailed(err)
 	}
 	if err == nil && more {
@@ -56,72 +42,13 @@ func (s *Store) forgetWhatMay() {
 // they are now.
 func (s *Store) forgetOld() error {
 	now := time.Since(s.start)
-	over := s.over(0)
 	s.mu.Lock()
-	nothing := !s.sweep && now-s.sweptAt < sweepEvery && over <= 0 && len(s.doomed) == 0
+	nothing := !s.sweep && now-s.sweptAt < sweepEvery && len(s.doomed) == 0
 	s.mu.Unlock()
-	if nothing {
+	if nothing && s.over(0, 0) <= 0 {
 		return nil
 	}
-	return s.makeLess(over, 0)
-}
-
-// makeRoom sees to it that a commit of these records exceeds no limit. bbolt
-// writes the leaf anew to which they are added, with up to four values, and a
-// few pages beside it.
-func (s *Store) makeRoom(records []record) error {
-	need, most := int64(16*4096), int64(0)
-	for i := range records {
-		need += int64(len(records[i].value))
-		most = max(most, int64(len(records[i].value)))
-	}
-	need += 4 * most
-	over := s.over(need + s.rewriteRoom())
-	if over <= 0 {
-		return nil
-	}
-	if err := s.makeLess(over, need+s.rewriteRoom()); err != nil {
-		return err
-	}
-	if over = s.over(need); over > 0 {
-		return fmt.Errorf("make room in %s for %d bytes, %d too many by max_size or min_free: %w", s.o.Dir, need, over, unix.ENOSPC)
-	}
-	return nil
-}
-
-// makeLess gives up what makes room for need more bytes, over too many, in
-// the order in which it is missed least: what the cloud has for certain, the
-// detail of the oldest readings, the oldest readings.
-func (s *Store) makeLess(over, need int64) error {
-	if err := s.giveUp(over, false); err != nil {
-		return err
-	}
-	for more := true; more && s.over(need) > 0; {
-		var err error
-		if more, err = s.lessen(); errors.Is(err, unix.ENOSPC) {
-			break
-		} else if err != nil {
-			return err
-		}
-	}
-	if over = s.over(need); over <= 0 {
-		return nil
-	}
-	return s.giveUp(over, true)
-}
-
-// over is how many bytes have to go so that need more can be written, by
-// max_size and min_free; 0 or less: none.
-func (s *Store) over(need int64) int64 {
-	over := int64(math.MinInt64)
-	if s.o.MaxSize > 0 {
-		over = s.taken() + need - s.o.MaxSize
-	}
-	var fs unix.Statfs_t
-	if s.o.MinFree > 0 && unix.Statfs(s.o.Dir, &fs) == nil {
-		over = max(over, need+s.o.MinFree-int64(fs.Bavail)*int64(fs.Bsize))
-	}
-	return over
+	return s.makeLess(0, 0)
 }
 
 // taken is how many bytes the store takes on the card.
@@ -173,7 +100,7 @@ func (s *Store) giveUp(over int64, drop bool) error {
 		return nil // acks alone are not worth a commit
 	}
 	err := s.saveState()
-	if err != nil && !errors.Is(err, unix.ENOSPC) {
+	if err != nil && !isNoRoom(err) {
 		return err // the volumes are out of the index; they are deleted when a later save goes well, or by the next start
 	}
 	s.unlinkDoomed()

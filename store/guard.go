@@ -13,6 +13,7 @@ import (
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 
 	"github.com/fieldgate/fieldgate/files"
 )
@@ -89,10 +90,10 @@ func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
 }
 
 // createBolt makes a file that is there complete or not at all: under another
-// name, closed, synced, renamed, its folder synced. The handle returned may
-// write.
-func createBolt(d *disk, path string, fill func(*bbolt.Tx) error) (*bbolt.DB, error) {
-	if err := makeBolt(d, path+temporary, fill); err != nil {
+// name, closed, synced, renamed, its folder synced. It takes room bytes of the
+// card at least. The handle returned may write.
+func createBolt(d *disk, path string, room int64, fill func(*bbolt.Tx) error) (*bbolt.DB, error) {
+	if err := makeBolt(d, path+temporary, room, fill); err != nil {
 		return nil, err
 	}
 	if err := d.rename(path+temporary, path); err != nil {
@@ -107,17 +108,33 @@ const temporary = ".tmp"
 
 // makeBolt makes a file and syncs it. Of one that failed nothing stays: it
 // would take the room that is missing.
-func makeBolt(d *disk, path string, fill func(*bbolt.Tx) error) error {
+func makeBolt(d *disk, path string, room int64, fill func(*bbolt.Tx) error) error {
 	err := d.do(Step{Point: PointFile, Path: path}, func() error {
 		if _, err := fillBolt(path, fill); err != nil {
 			return err
 		}
+		reserve(path, room)
 		return syncFile(path)
 	})
 	if err != nil {
 		_ = os.Remove(path)
 	}
 	return err
+}
+
+// reserve lets a file take so many bytes of the card, its holes filled, so
+// that writing to it needs no more. Where the file system cannot do that, or
+// has not so much left, the file stays as it is.
+func reserve(path string, room int64) {
+	if room == 0 {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	_ = unix.Fallocate(int(f.Fd()), 0, 0, room)
 }
 
 // makeVolume makes a volume that gets no more, cut to its length, and syncs it.

@@ -178,8 +178,9 @@ func (s *Store) openEndsLocked(h *historian) {
 	for _, e := range s.order {
 		if e.Growth == gateway.OpenEnded && e.EndAt > e.LastAt {
 			header := gateway.BlockHeader{T0: e.LastAt, T1: e.EndAt, Anchor: e.Anchor}
-			header.N = e.AtMost + e.Lost
-			h.hole(header, e.ending().Why)
+			if header.N = e.atMost(); header.N > 0 {
+				h.hole(header, e.ending().Why)
+			}
 		}
 	}
 }

@@ -52,6 +52,12 @@ type mark struct {
 	Opened  gateway.Stamp   `json:"opened"`
 	Anchor  gateway.Anchor  `json:"anchor"`
 	AtMost  uint64          `json:"at_most"`
+	Rate    float64         `json:"rate,omitempty"`
+	Burst   int             `json:"burst,omitempty"`
+	Alone   bool            `json:"alone,omitempty"`   // there was no room in state.db for what it says
+	Closed  bool            `json:"closed,omitempty"`  // the epoch ended in order …
+	Counted uint64          `json:"counted,omitempty"` // … at this reading; or so many it had when not all of them were written, …
+	EndAt   gateway.Stamp   `json:"end_at,omitempty"`  // … at this time
 }
 
 // A piece is a block that is in the journal and not yet in a volume.
@@ -75,6 +81,7 @@ type journal struct {
 	file   *os.File // nil: not open
 	flush  uint64   // number of the last one
 	floor  uint64   // flushes below hold nothing any more
+	marked uint64   // ordinal of the epoch in the last mark that was written
 	torn   []int    // slots found damaged, to be cleared with the next mark
 	taken  [journalSlots]bool
 	bad    int // slots that refused a write
@@ -260,7 +267,7 @@ func (j *journal) tell(m mark) error {
 	if err := j.write(slots, pages); err != nil {
 		return err
 	}
-	j.torn = nil
+	j.torn, j.marked = nil, m.Ordinal
 	return nil
 }
 
@@ -278,6 +285,16 @@ func (j *journal) free(n int) ([]int, error) {
 		return nil, fmt.Errorf("%w: %d slots are free, %d are needed", errNoJournal, len(slots), n)
 	}
 	return slots, nil
+}
+
+// room counts the slots that hold nothing. Store.mu is held.
+func (j *journal) room() (n int) {
+	for slot := markSlots; slot < journalSlots; slot++ {
+		if !j.taken[slot] {
+			n++
+		}
+	}
+	return n
 }
 
 // add makes pieces durable; the first replaces the open one, if there is one.

@@ -79,6 +79,7 @@ func open(o Options) (*Store, error) {
 	if err := s.prepare(); err != nil {
 		return s, err
 	}
+	s.tellFloor()
 	return s, s.recover()
 }
 
@@ -299,7 +300,7 @@ func (s *Store) takeInRun(v *volume, r held) {
 	i, known := slices.BinarySearchFunc(s.order, r.ordinal, compareOrdinal)
 	if !known {
 		// an epoch that state.db does not know: an older copy, or a new file
-		e := &epoch{ordinal: r.ordinal, entry: entry{ID: r.id, Volume: v.number, AtMost: s.o.risk(s.o.FlushInterval + assumedCommit)}}
+		e := &epoch{ordinal: r.ordinal, entry: entry{ID: r.id, Volume: v.number, AtMost: gateway.AtMostUnknown}}
 		s.order = slices.Insert(s.order, i, e)
 		s.epochs[e.ID] = e
 	}
@@ -332,11 +333,15 @@ func compareOrdinal(e *epoch, ordinal uint64) int {
 	return 0
 }
 
-// lose notes that up to n readings behind the last known are lost, if the
-// epoch's end is not known.
-func (e *epoch) lose(n uint64) {
-	if e.Growth != gateway.Closed {
-		e.missing += n
+// lose notes that readings behind the last known were in a file that is lost,
+// if the epoch's end is not known.
+func (e *epoch) lose() {
+	if e.Growth == gateway.Closed {
+		return
+	}
+	e.Lost = max(e.Lost, 1)
+	if !e.rated() {
+		e.AtMost = gateway.AtMostUnknown
 	}
 }
 
@@ -395,7 +400,7 @@ func (s *Store) beginLocked() {
 	}
 	e := &epoch{ordinal: s.nextOrdinal(), head: &head{first: 1}, entry: entry{
 		ID: gateway.NewEpochID(), Opened: s.o.Clock.Stamp(), Anchor: s.o.Clock.Anchor(),
-		Volume: volume, AtMost: s.o.risk(s.o.FlushInterval + assumedCommit),
+		Volume: volume, Rate: s.o.Rate, Burst: s.o.Burst,
 	}}
 	e.LastAt = e.Opened
 	if s.growing == nil {

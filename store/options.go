@@ -38,6 +38,7 @@ const (
 	ConditionDamage     = "store_damage"     // a file was damaged and is in quarantine
 	ConditionVersion    = "store_version"    // a later version of fieldgate wrote the store
 	ConditionUnreadable = "store_unreadable" // a file, or the whole store, cannot be read or opened now; nothing is given up for it
+	ConditionRoom       = "store_room"       // there is no room for more than the journal
 	ConditionDropped    = "store_dropped"    // readings were given up before the cloud had them
 	ConditionThinned    = "store_thinned"    // readings were reduced to summaries before the cloud had them
 )
@@ -50,7 +51,7 @@ type Options struct {
 	HistoryFlush  time.Duration // an acknowledged one after this, if the cloud's level is fsynced
 	History       time.Duration // acknowledged readings are kept this long; 0: only as long as retention needs
 	MaxSize       int64         // bytes of all volumes; 0: no limit
-	MinFree       int64         // bytes of the file system left free; 0: no floor
+	MinFree       int64         // bytes of the file system left free, at most an eighth of it; 0: no floor
 	ThinInterval  time.Duration // where a limit asks for it, unacknowledged readings become one summary per channel and interval before any are dropped; 0: never
 	MaxEvents     int           // bytes of events; 0: 16 MiB
 	Rate          float64       // readings/s that are appended at most over a long time …

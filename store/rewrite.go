@@ -38,14 +38,14 @@ type rewrite struct {
 func (s *Store) rewriteRoom() int64 { return s.volumeLimit() / 2 }
 
 // lessen makes one step to give room without losing anything that was not
-// acknowledged, beyond the detail of the oldest readings. It tells whether
-// there is more to be done. The caller holds writeMu.
-func (s *Store) lessen() (more bool, err error) {
+// acknowledged; with detail beyond the detail of the oldest readings. It tells
+// whether there is more to be done. The caller holds writeMu.
+func (s *Store) lessen(detail bool) (more bool, err error) {
 	if w := s.rewriting; w != nil && !s.stillThere(w) {
 		s.rewriting = nil
 	}
 	if s.rewriting == nil {
-		if s.rewriting = s.nextRewrite(); s.rewriting == nil {
+		if s.rewriting = s.nextRewrite(detail); s.rewriting == nil {
 			return false, nil
 		}
 	}
@@ -80,8 +80,8 @@ func (s *Store) stillThere(w *rewrite) bool {
 }
 
 // nextRewrite chooses a volume: one that the cloud has half of for certain, or
-// else the oldest one whose readings can be thinned.
-func (s *Store) nextRewrite() *rewrite {
+// else, with detail, the oldest one whose readings can be thinned.
+func (s *Store) nextRewrite(detail bool) *rewrite {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, v := range s.volumes {
@@ -89,7 +89,7 @@ func (s *Store) nextRewrite() *rewrite {
 			return &rewrite{from: []*volume{v}, without: s.confirmedByOrdinalLocked()}
 		}
 	}
-	if s.o.ThinInterval == 0 {
+	if !detail || s.o.ThinInterval == 0 {
 		return nil
 	}
 	for _, v := range s.volumes {
@@ -220,7 +220,7 @@ func (s *Store) finishRewrite(w *rewrite) error {
 		w.settle()
 		return nil
 	}
-	if s.over(w.size()) > 0 {
+	if !s.fits(w.size()) {
 		return fmt.Errorf("rewrite %s: %w", last.path, unix.ENOSPC)
 	}
 	if s.wentBack(w) {
@@ -312,12 +312,12 @@ func (s *Store) tellThinned(w *rewrite) {
 // at a time. The caller holds writeMu; it is called when nothing is due.
 func (s *Store) mergeSmallOnes() (more bool, err error) {
 	if s.rewriting != nil {
-		return s.lessen()
+		return s.lessen(false)
 	}
 	s.mu.Lock()
 	from := s.smallOnesLocked()
 	s.mu.Unlock()
-	if from == nil || s.over(mergeBytes) > 0 {
+	if from == nil || s.over(mergeBytes, 0) > 0 {
 		return false, nil
 	}
 	s.rewriting = &rewrite{from: from}

@@ -75,7 +75,7 @@ func volumeName(number uint64) string { return fmt.Sprintf("%06d.db", number) }
 // create makes a volume that may be written.
 func (s *shelf) create(number uint64) (*volume, error) {
 	v := &volume{number: number, path: filepath.Join(s.dir, volumeName(number)), writable: true}
-	db, err := createBolt(s.disk, v.path, func(tx *bbolt.Tx) error {
+	db, err := createBolt(s.disk, v.path, 0, func(tx *bbolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists(bucketBlocks)
 		return err
 	})

@@ -26,13 +26,16 @@ func (s *Store) Split() (gateway.EpochID, error) {
 	return s.growing.ID, nil
 }
 
-// trySplit empties head and journal into a volume and switches over.
+// trySplit empties head and journal into a volume, if there is room for one,
+// and switches over.
 func (s *Store) trySplit() error {
 	if err := s.flush(true); err != nil {
 		s.cardFailed(err)
 		return err
 	}
-	if err := s.toVolume(true); err != nil {
+	if err := s.toVolume(true); isNoRoom(err) {
+		s.volumeRefused(err) // all of it is in the journal
+	} else if err != nil {
 		s.cardFailed(err)
 		return err
 	}
@@ -56,7 +59,15 @@ func (s *Store) finishSplit() error {
 	if e == nil {
 		return nil
 	}
-	if err := s.epochToVolume(e, true); err != nil {
+	err := s.epochToVolume(e, true)
+	if isNoRoom(err) {
+		s.mu.Lock()
+		upto := s.lastLocked(e)
+		s.mu.Unlock()
+		s.volumeRefused(err)
+		err = s.write(e, upto, false, false)
+	}
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()

@@ -20,6 +20,10 @@ import (
 
 const stateVersion = 1
 
+// stateRoom is how many bytes of the card state.db takes from the beginning:
+// so that what it is to hold has room when others have filled the card.
+const stateRoom = 256 << 10
+
 var (
 	bucketMeta   = []byte("meta")
 	bucketEpochs = []byte("epochs") // ordinal (8 bytes) -> entry, sealed
@@ -66,10 +70,14 @@ type entry struct {
 	Done      bool                `json:"done"`              // the cloud has the end too
 	Forgotten uint64              `json:"forgotten"`         // given up after ack, up to here
 	Dropped   uint64              `json:"dropped"`           // given up before the cloud had them, up to here (from Forgotten on)
-	AtMost    uint64              `json:"at_most"`           // readings that a power cut can cost
-	Lost      uint64              `json:"lost"`              // at most so many more were in a damaged file, behind Last
+	AtMost    uint64              `json:"at_most"`           // readings that waited for one commit at most, where that was more than Rate allows; AtMostUnknown: nothing bounds what is missing
+	Lost      uint64              `json:"lost"`              // not 0: some were in a damaged file, behind Last
 	Holes     uint64              `json:"holes"`             // readings up to Last that are missing, as people were told
 	EndAt     gateway.Stamp       `json:"end_at"`            // an open-ended epoch's readings are older; 0: not known
+	Sure      bool                `json:"sure,omitempty"`    // EndAt is by clocks that were synchronised
+	Rate      float64             `json:"rate,omitempty"`    // readings/s that came at most over a long time, …
+	Burst     int                 `json:"burst,omitempty"`   // … and at one instant beyond that; 0: written by an earlier version
+	Counted   uint64              `json:"counted,omitempty"` // readings in all, if a stop in order could not write the last of them
 }
 
 // state is state.db. It is owned by whoever holds Store.writeMu.
@@ -90,6 +98,9 @@ func (st *state) load() (facts, map[uint64]entry, error) {
 	f, entries := facts{}, map[uint64]entry{}
 	if err := st.verified(); err != nil {
 		return f, nil, proven(st.path, err)
+	}
+	if !st.readOnly {
+		reserve(st.path, stateRoom)
 	}
 	db, err := openBolt(st.path, st.readOnly)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
@@ -251,7 +262,7 @@ func (st *state) write(f string, next map[uint64]string, more []func(*bbolt.Tx) 
 	}
 	db, err := openBolt(st.path, false)
 	if errors.Is(err, fs.ErrNotExist) {
-		st.db, err = createBolt(st.disk, st.path, fill)
+		st.db, err = createBolt(st.disk, st.path, stateRoom, fill)
 		return err
 	}
 	if err = proven(st.path, err); isDamage(err) {

@@ -18,7 +18,7 @@ type Stats struct {
 	TimeToFull       time.Duration          // until max_size, if the readings go on coming as since the opening and none are acknowledged; 0: no limit, or not known yet
 	Openings         int                    // of the store in the last 24 h, …
 	UncleanStops     int                    // … and how many of them followed a power cut or crash
-	GapReadings      map[gateway.Why]uint64 // readings at most, in gaps that arose since the opening or that the cloud does not know of yet
+	GapReadings      map[gateway.Why]uint64 // readings at most, in gaps that arose since the opening or that the cloud does not know of yet, as far as their number is bounded
 	Unacked          uint64                 // not yet acknowledged by the cloud, head included
 	OldestUnackedAge time.Duration          // of the oldest of these; 0 if there is none, or its time is not known
 	Bytes            int64                  // of the volumes on the card
@@ -85,8 +85,8 @@ func (s *Store) fillStatsLocked(st *Stats) {
 	st.JournalBytes = int64(len(s.journal.pieces)) * slotSize
 	st.GapReadings = map[gateway.Why]uint64{gateway.WhyCardFailed: s.figures.cardFailed, gateway.WhyDropped: s.figures.dropped - s.figures.cardFailed}
 	for _, e := range s.order {
-		if e.Growth == gateway.OpenEnded && !e.Done {
-			st.GapReadings[e.ending().Why] += e.ending().AtMost
+		if end := e.ending(); e.Growth == gateway.OpenEnded && !e.Done && end.AtMost < gateway.AtMostUnknown {
+			st.GapReadings[end.Why] += end.AtMost
 		}
 		st.GapReadings[gateway.WhyUnknown] += e.Holes
 	}

@@ -37,6 +37,10 @@ type Store struct {
 	damaged      []broken // found at the opening
 	nextVolume   uint64
 	retry        time.Duration // wait after a failed write; 0: the last one went well
+	noRoomWait   time.Duration // until a volume is tried again; 0: there was room for the last one
+	stateFull    bool          // there was no room for the last change of state.db
+	lastly       bool          // the store closes: min_free and the last slot of the journal are for that
+	cardSize     int64         // bytes of the file system; 0: not known
 	savedAt      time.Duration // when state.db was last written
 	besideEvents []*heldEvent  // of the store in side/, to be given names of this opening
 	doomed       []*volume     // given up; to be deleted once that is saved; changed under mu too
@@ -66,6 +70,7 @@ type Store struct {
 	retryAt  time.Duration // no write before this
 	absent   error         // why the store could not be opened yet: all is in RAM; nil: it is open. Changed under writeMu too
 	unread   unread        // files that cannot be read now
+	volumeAt time.Duration // no volume before this; changed under writeMu too
 	sweep    bool          // something may be forgotten
 	sweptAt  time.Duration // when it was looked last
 	beside   int64         // bytes of what is not a volume
@@ -240,8 +245,10 @@ func (s *Store) Run(ctx context.Context) error {
 }
 
 // Close ends the opening in good order: everything is committed and the epoch
-// closed at its last reading. Then a power cut costs nothing. If the card
-// does not take it, the error says so and the next opening finds a gap.
+// closed at its last reading. Then a power cut costs nothing. Where there is no
+// room for a volume the journal takes what it can. What the card does not take
+// is lost, unless the cloud has it: the error says how much that is at most,
+// and the next opening tells of a gap.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.ended {
@@ -255,19 +262,11 @@ func (s *Store) Close() error {
 
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
-	err := s.flush(true)
-	if s.absent != nil && s.growing.head.len() > 0 {
-		if err = s.openBesideAbsent(); err == nil {
-			err = s.flush(true)
-		}
-	}
-	if err == nil {
-		err = s.toVolume(true)
-	}
+	err := s.lastFlush()
 	s.sealCurrent()
-	if err == nil {
-		s.closeEpoch()
-		err = s.saveState()
+	err = s.notStored(err)
+	if s.absent == nil {
+		err = errors.Join(err, s.saveEnd())
 	}
 	s.journal.close()
 	s.shelf.closeAll()
@@ -279,12 +278,66 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// closeEpoch ends the growing epoch. One that has no reading, and of which no
-// session was told, is forgotten by the next opening.
+// saveEnd closes the epoch and makes that durable.
+func (s *Store) saveEnd() error {
+	s.closeEpoch()
+	err := s.saveState()
+	if isNoRoom(err) {
+		return s.markEnd(err)
+	}
+	return err
+}
+
+// lastFlush makes everything durable before the store closes: in a volume, or
+// where the limits leave no room for one, in the journal; and what that has no
+// slots for in a volume all the same, if the file system has the room.
+func (s *Store) lastFlush() error {
+	err := s.flush(true)
+	if s.absent != nil && s.growing.head.len() > 0 {
+		if err = s.openBesideAbsent(); err == nil {
+			err = s.flush(true)
+		}
+	}
+	if err == nil {
+		s.volumeAt = 0 // once more: others may have made room
+		if err = s.toVolume(true); isNoRoom(err) {
+			return nil // all of it is in the journal
+		}
+	}
+	if err == nil || !isNoRoom(err) {
+		return err
+	}
+	s.lastly, s.volumeAt = true, 0
+	if s.toVolume(true) == nil {
+		return nil
+	}
+	return s.flush(true) // the last slots of the journal
+}
+
+// notStored says how many readings a stop leaves in memory, where err kept them
+// from the card.
+func (s *Store) notStored(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.growing.head
+	safe := max(s.growing.Last, s.growing.Acked)
+	if err == nil || h.last <= safe {
+		return err
+	}
+	return fmt.Errorf("at most %d readings are lost, which neither the card nor the cloud took; the next start reports them as a gap: %w", h.last-safe, err)
+}
+
+// closeEpoch ends the growing epoch: at its last reading, or, if the card did
+// not take all of them, in a gap of known size. One that has no reading, and
+// of which no session was told, is forgotten by the next opening.
 func (s *Store) closeEpoch() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.growing
+	if last := e.head.last; last > e.Last {
+		e.stopShort(last, s.o.Clock.Stamp())
+		return
+	}
 	e.Growth = gateway.Closed
 	e.Unheard = e.Last == 0 && s.session == 0
 }

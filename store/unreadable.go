@@ -226,8 +226,7 @@ func (s *Store) judge(e *epoch) {
 		return
 	}
 	e.judged = true
-	s.missVolume(e)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.Lost = max(e.Lost, e.missing)
+	s.missVolume(e)
 }
