@@ -14,6 +14,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/fieldgate/fieldgate/files"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/clock"
 	"github.com/fieldgate/fieldgate/gateway/health"
@@ -32,6 +33,7 @@ func testOptions(dir string, c store.Clock) store.Options {
 	return store.Options{
 		Dir: dir, FlushInterval: 5 * time.Second, HistoryFlush: 10 * time.Minute, History: 30 * 24 * time.Hour,
 		Rate: testRate, Burst: testBurst, Clock: c, Conditions: health.New(quiet), Log: quiet,
+		Where: func(string) (files.Keeping, string) { return files.Durable, "" }, // wherever the test's folder lies
 	}
 }
 

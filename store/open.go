@@ -46,6 +46,7 @@ func Open(o Options) (*Store, error) {
 		s.cardFailed(err)
 		return s, nil
 	}
+	s.tellWhere()
 	s.begin()
 	return s, nil
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/fieldgate/fieldgate/files"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/health"
 )
@@ -39,6 +40,7 @@ const (
 	ConditionVersion    = "store_version"    // a later version of fieldgate wrote the store
 	ConditionUnreadable = "store_unreadable" // a file, or the whole store, cannot be read or opened now; nothing is given up for it
 	ConditionRoom       = "store_room"       // there is no room for more than the journal
+	ConditionVolatile   = "store_volatile"   // the store lies in RAM, or that cannot be ruled out
 	ConditionDropped    = "store_dropped"    // readings were given up before the cloud had them
 	ConditionThinned    = "store_thinned"    // readings were reduced to summaries before the cloud had them
 )
@@ -59,9 +61,10 @@ type Options struct {
 	Clock         Clock
 	Conditions    Conditions
 	Log           *slog.Logger
-	VerifyState   func(path string) error // has another process do CheckState; nil: nobody does
-	Card          Card                    // what takes the durable steps; nil: the card itself
-	readOnly      bool                    // nothing is written: see Inspect
+	VerifyState   func(path string) error                  // has another process do CheckState; nil: nobody does
+	Where         func(dir string) (files.Keeping, string) // what a power cut leaves of a folder, and why; nil: files.Where
+	Card          Card                                     // what takes the durable steps; nil: the card itself
+	readOnly      bool                                     // nothing is written: see Inspect
 }
 
 func (o *Options) check() error {

@@ -40,9 +40,9 @@ func setVersion(t *testing.T, dir, from, to string) {
 	}
 }
 
-// files gives name and content of all regular files of a folder, side/ left
+// filesIn gives name and content of all regular files of a folder, side/ left
 // out.
-func files(t *testing.T, dir string) map[string]string {
+func filesIn(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	for _, pattern := range []string{"*.db", "log/*", "journal"} {
@@ -72,7 +72,7 @@ func TestStoreOfALaterVersion(t *testing.T) {
 		b.close()
 		dir := b.o.Dir
 		setVersion(t, dir, "1", "9")
-		before := files(t, dir)
+		before := filesIn(t, dir)
 		b.open()
 		if list := table.List(); len(list) != 1 || list[0].Code != store.ConditionVersion {
 			t.Errorf("people are told %+v", list)
@@ -86,7 +86,7 @@ func TestStoreOfALaterVersion(t *testing.T) {
 		b.open()
 		second := b.append(100).Epoch
 		b.close()
-		after := files(t, b.o.Dir)
+		after := filesIn(t, b.o.Dir)
 		for name, text := range before {
 			if after[filepath.Join(b.o.Dir, name[len(dir)+1:])] != text {
 				t.Errorf("%s was changed", name)

@@ -4,6 +4,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/fieldgate/fieldgate/files"
 	"github.com/fieldgate/fieldgate/gateway"
 )
 
@@ -29,6 +30,7 @@ type Stats struct {
 	Dropped          uint64                 // given up since the opening, before the cloud had them
 	Thinned          uint64                 // of Stored: reduced to summaries
 	Gaps             uint64                 // epochs that ended in an open gap the cloud does not know of yet
+	Keeping          files.Keeping          // what a power cut leaves of the store: if not Durable, LossWindow is the age of the oldest unacknowledged reading
 	Failing          bool                   // the card takes no writes at present
 }
 
@@ -38,7 +40,7 @@ func (s *Store) Stats() Stats {
 	f := s.figures
 	st := Stats{
 		Head: uint64(s.growing.head.len()), Journal: s.journal.readings(), Written: f.written, Commits: f.commits, LastCommit: f.lastCommit,
-		LossWindow: s.o.FlushInterval + f.longest, Dropped: f.dropped, Failing: f.failing,
+		LossWindow: s.o.FlushInterval + f.longest, Dropped: f.dropped, Failing: f.failing, Keeping: s.keeping,
 	}
 	if h := s.growing.head; max(h.first, s.growing.Acked+1) <= h.last {
 		waited := time.Since(s.start) - h.get(max(h.first, s.growing.Acked+1)).came
@@ -73,6 +75,9 @@ func (s *Store) Stats() Stats {
 	s.mu.Unlock()
 	if seq > 0 {
 		st.OldestUnackedAge = s.ageOf(id, seq)
+	}
+	if st.Keeping != files.Durable {
+		st.LossWindow = max(st.LossWindow, st.OldestUnackedAge)
 	}
 	return st
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fieldgate/fieldgate/files"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
 )
@@ -69,6 +70,7 @@ type Store struct {
 	retain   time.Duration // what welcome asked for
 	retryAt  time.Duration // no write before this
 	absent   error         // why the store could not be opened yet: all is in RAM; nil: it is open. Changed under writeMu too
+	keeping  files.Keeping // what a power cut leaves of the store
 	unread   unread        // files that cannot be read now
 	volumeAt time.Duration // no volume before this; changed under writeMu too
 	sweep    bool          // something may be forgotten

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/fieldgate/fieldgate/files"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/sample"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -27,6 +28,9 @@ func (d *daemon) report() *wire.Status {
 	}
 	st := d.store.Stats()
 	m.Figures["store_bytes"], m.Figures["unacknowledged"] = float64(st.Bytes), float64(st.Unacked)
+	if st.Keeping != files.Durable {
+		m.Figures["store_volatile"] = 1
+	}
 	m.Figures["oldest_unacknowledged_s"] = st.OldestUnackedAge.Seconds()
 	return m
 }

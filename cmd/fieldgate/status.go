@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fieldgate/fieldgate/files"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/local"
 	"github.com/fieldgate/fieldgate/gateway/sample"
@@ -36,6 +37,7 @@ func (d *daemon) status() local.Status {
 	if d.lost != nil {
 		s.LogLost = d.lost()
 	}
+	s.Store.Volatile = map[files.Keeping]string{files.Volatile: "yes", files.Unknown: "unknown"}[st.Keeping]
 	for _, e := range up.Endpoints {
 		s.Uplink.Endpoints = append(s.Uplink.Endpoints, local.Endpoint(e))
 	}

@@ -89,6 +89,8 @@ func writeStoreMetrics(w *bytes.Buffer, b Store) {
 	gauge("unacked_readings", float64(b.Unacked))
 	gauge("oldest_unacked_seconds", b.OldestUnacked)
 	gauge("loss_window_seconds", b.LossWindow)
+	gauge("volatile", flag(b.Volatile == "yes"))
+	gauge("volatile_unknown", flag(b.Volatile == "unknown"))
 	writeCounter(w, "fieldgate_store_commits_total", b.Commits)
 	gauge("written_bytes_per_day", b.WrittenDaily)
 	if b.TimeToFull > 0 {

@@ -102,9 +102,10 @@ type Store struct {
 	OldestUnacked float64 `json:"oldest_unacked_s"` // age of the oldest of these; 0 if there is none
 	Bytes         int64   `json:"bytes"`            // on the card
 	FlushInterval float64 `json:"flush_interval_s"`
-	LossWindow    float64 `json:"loss_window_s"` // what a power cut costs at most: flush_interval + one commit
-	Commits       uint64  `json:"commits"`       // since the start
-	Gaps          uint64  `json:"gaps"`          // gap records held
+	LossWindow    float64 `json:"loss_window_s"`      // what a power cut costs at most: flush_interval + one commit
+	Volatile      string  `json:"volatile,omitempty"` // "yes": a power cut costs all of the store; "unknown": it may
+	Commits       uint64  `json:"commits"`            // since the start
+	Gaps          uint64  `json:"gaps"`               // gap records held
 
 	Thinned      uint64            `json:"thinned"`                  // of Stored, reduced to summaries
 	Journal      uint64            `json:"journal"`                  // of Stored, in the journal
