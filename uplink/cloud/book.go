@@ -30,6 +30,7 @@ type book struct {
 	checked   bool                    // the log still has what the page says is the newest
 	joined    func(join)              // may be nil; told of every new join
 	happened  func(*wire.Event)       // may be nil; told of every event that is entered
+	sent      time.Time               // see epochTime
 }
 
 // A page is what a book remembers of the chain.

@@ -86,7 +86,9 @@ func (s *Server) serveCompleteness(w http.ResponseWriter, r *http.Request) {
 	}
 	b, err := s.reading(r.Context(), id)
 	var c *completeness
+	waiting, sent := s.waiting(id)
 	if err == nil {
+		b.sent = sent
 		c, err = b.complete(r.Context(), span, only)
 	}
 	if err != nil {
@@ -94,7 +96,7 @@ func (s *Server) serveCompleteness(w http.ResponseWriter, r *http.Request) {
 		deny(w, http.StatusServiceUnavailable, "storage", "the ledger cannot be read at the moment")
 		return
 	}
-	c.await(s.waiting(id), span)
+	c.await(waiting, span)
 	c.conclude()
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(c)
@@ -148,6 +150,8 @@ func (e *epochTime) touches(span timeRange) bool {
 	until := e.t1
 	if e.undelivered(span) || e.Open != nil && !e.known {
 		until = e.next
+	} else if e.growing() && !e.done() {
+		until = latest(until, e.sent)
 	}
 	if e.Open != nil && e.known {
 		_, t1, _ := e.span(e.Open.Anchor, e.Open.T0, e.Open.T1)
@@ -164,11 +168,18 @@ func (e *epochTime) undelivered(span timeRange) bool {
 		return false
 	}
 	after := e.t1
-	if !e.known {
+	switch {
+	case !e.known:
 		after = e.t0
+	case e.growing():
+		after = latest(after, e.sent)
 	}
 	return (span.to.IsZero() || after.Before(span.to)) && (e.next.IsZero() || span.from.IsZero() || e.next.After(span.from))
 }
+
+// growing tells whether an epoch is the newest, whose readings are told apart
+// by time.
+func (e *epochTime) growing() bool { return e.next.IsZero() && e.known && e.End != endUnlisted }
 
 // tell gives what there is to say of one epoch.
 func (b *book) tell(ctx context.Context, e *epochTime, span timeRange, c *completeness) (epochAnswer, error) {
@@ -204,8 +215,8 @@ func (b *book) tell(ctx context.Context, e *epochTime, span timeRange, c *comple
 	}
 	if a.Undelivered = e.undelivered(span); a.Undelivered {
 		c.ends++
-		if e.next.IsZero() && e.known && e.End != endUnlisted {
-			c.late = e.t1
+		if e.growing() {
+			c.late = latest(e.t1, e.sent)
 		}
 	}
 	a.Sentence = e.say(a.Undelivered)

@@ -76,11 +76,12 @@ func parseEpoch(q url.Values) (*gateway.EpochID, error) {
 	return e, e.UnmarshalText([]byte(v))
 }
 
-// waiting gives what a gateway said last that it still holds.
-func (s *Server) waiting(id string) *waitingAnswer {
+// waiting gives what a gateway said last that it still holds, and up to when it
+// has sent all.
+func (s *Server) waiting(id string) (w *waitingAnswer, sent time.Time) {
 	p, ok := s.presences.of(id)
 	if !ok {
-		return nil
+		return nil, sent
 	}
-	return p.waiting()
+	return p.waiting(), p.sent()
 }

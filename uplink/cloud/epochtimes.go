@@ -18,6 +18,7 @@ type epochTime struct {
 	quality gateway.ClockQuality // the worst
 	known   bool
 	next    time.Time // when the following epoch began; zero: there is none that is known
+	sent    time.Time // all that the gateway measured up to here has come; zero: not known
 }
 
 // times gives the epochs of a book in their order, with their times.
@@ -27,7 +28,7 @@ func (b *book) times(ctx context.Context) ([]epochTime, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		e := epochTime{account: a, clock: &bootClock{Timeline: gateway.Timeline{{Quality: a.Worst}}}}
+		e := epochTime{account: a, sent: b.sent, clock: &bootClock{Timeline: gateway.Timeline{{Quality: a.Worst}}}}
 		if a.Boot != (gateway.BootID{}) {
 			c, err := b.clock(ctx, a.Boot)
 			if err != nil {

@@ -39,6 +39,20 @@ type presence struct {
 	Health    []wire.Condition    `json:"health,omitempty"`
 	Devices   []wire.StatusDevice `json:"devices,omitempty"`
 	Figures   map[string]float64  `json:"figures,omitempty"`
+	Empty     time.Time           `json:"empty,omitzero"` // when it said last that the cloud has all that it holds
+}
+
+// emptyDoubt is how long a word of a gateway may have been on its way: a
+// session whose line is dead ends earlier.
+const emptyDoubt = 2 * time.Minute
+
+// sent gives up to when all that the gateway measured has come, by its own
+// word; zero if it never said so, or its clock is not the cloud's.
+func (p *presence) sent() time.Time {
+	if p.Empty.IsZero() || p.Clock.Quality < gateway.ClockSession {
+		return time.Time{}
+	}
+	return p.Empty.Add(-emptyDoubt - time.Duration(min(p.Clock.ErrMS, 1e9))*time.Millisecond)
 }
 
 // presences is the part that knows who is connected, here and to the other
@@ -81,6 +95,9 @@ func (p *presences) opened(x *session) {
 		Server: p.server, Gen: x.gen, Connected: true, Since: x.since, Seen: now, Said: now,
 		Software: x.hello.Software, Level: p.level(), Clock: x.hello.Clock, Backlog: x.hello.Backlog,
 	}
+	if x.hello.All && x.hello.Backlog.N == 0 {
+		p.local[x.gatewayID].Empty = now
+	}
 	p.dirty[x.gatewayID] = true
 	p.mu.Unlock()
 	p.changed(x.gatewayID)
@@ -112,7 +129,9 @@ func (p *presences) heard(x *session, m wire.Message) {
 		l.Health, l.Devices, l.Figures, l.Said = st.Health, st.Devices, st.Figures, now
 		if n, ok := st.Figures["unacknowledged"]; ok {
 			l.Backlog.N, l.Backlog.OldestTS = uint64(min(max(n, 0), 1<<53)), 0
-			if n > 0 {
+			if n <= 0 {
+				l.Empty = now
+			} else {
 				age := time.Duration(min(max(st.Figures["oldest_unacknowledged_s"], 0), 1e9) * float64(time.Second)) // at most 31 years
 				l.Backlog.OldestTS = wire.Time(now.Add(-age).UnixMicro())
 			}
