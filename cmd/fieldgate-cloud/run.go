@@ -94,13 +94,13 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 	opt.Logger, opt.Metrics = log, func(w io.Writer) { carry.metrics(w); writeLogFigures(out.stderr, w) }
 	site := cloud.New(opt)
 	server.Store(site)
-	if err := noteAddress(c.State, ln.Addr()); err != nil {
-		return err
+	if err := noteAddress(c.State, ln.Addr()); err != nil { // on a full disk, for one
+		log.Warn("commands on this machine may not find the server", "error", err)
 	}
 	log.Info(fmt.Sprintf("listening on %s", ln.Addr()), "version", programVersion(),
 		"ca_file", c.caFile(), "operator_token_file", tokenFile, "level", records.Level())
 	tellManager(ctx, log, fmt.Sprintf("serving on %s", ln.Addr()))
-	err = serve(ctx, records, func(ctx context.Context) error {
+	err = serve(ctx, records, log, func(ctx context.Context) error {
 		purge := func(ctx context.Context) { c.purging(ctx, records.Purge, log) }
 		return beside(ctx, purge, func(ctx context.Context) error {
 			return beside(ctx, carry.run, func(ctx context.Context) error { return site.Serve(ctx, ln, cert) })
@@ -113,14 +113,14 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 // serve ends when ctx is done, when serving fails, or when the log can no
 // longer be written. After a failed write the log refuses all others until it
 // is opened anew: so the process ends, and its supervisor starts it again.
-func serve(ctx context.Context, records *jetstream.Log, server func(context.Context) error) error {
+func serve(ctx context.Context, records *jetstream.Log, log *slog.Logger, server func(context.Context) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var sick error
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		defer stop()
-		sick = watch(ctx, records)
+		sick = watch(ctx, records, log)
 	})
 	err := server(ctx)
 	stop()
@@ -129,19 +129,30 @@ func serve(ctx context.Context, records *jetstream.Log, server func(context.Cont
 }
 
 // watch gives the failure after which the log must be opened anew, or nil when
-// ctx is done.
-func watch(ctx context.Context, records *jetstream.Log) error {
+// ctx is done. While the disk is full nothing would be better for that: what is
+// stored is served, and the rest waits on the gateways.
+func watch(ctx context.Context, records *jetstream.Log, log *slog.Logger) error {
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
-	for {
+	for full := false; ; {
+		now := records.Full()
+		switch err := records.Broken(); {
+		case now != nil && !full:
+			log.Error("nothing is stored until there is room", "error", now)
+		case now == nil && err != nil:
+			return fmt.Errorf("the log must be opened anew: %w", err)
+		case now == nil && full:
+			log.Info("there is room on the disk again")
+			if err := records.Fit(ctx); err != nil {
+				log.Warn("the log keeps the limits that it had on the full disk", "error", err)
+			}
+		}
+		full = now != nil
+		systemd.Alive() // only while the log answers
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := records.Broken(); err != nil {
-				return fmt.Errorf("the log must be opened anew: %w", err)
-			}
-			systemd.Alive() // only while the log answers
 		}
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sys/unix"
 
 	"github.com/fieldgate/fieldgate/gateway/smallfile"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -74,7 +73,7 @@ func serverOptions(dir string, atMost int64) *server.Options {
 // now, and nine tenths of what is free. So the server never meets a full disk,
 // as long as nobody else fills it.
 func (l *Log) space() (int64, error) {
-	space, err := free(l.opt.Dir)
+	space, _, err := diskOf(l.opt.Dir)
 	if err != nil {
 		return 0, err
 	}
@@ -121,20 +120,31 @@ func (l *Log) openStreams(ctx context.Context, space int64) (err error) {
 	if raw == 0 {
 		raw = space - docs
 	}
-	if l.stream, err = l.js.CreateOrUpdateStream(ctx, rawConfig(raw, 1)); err != nil {
-		return fmt.Errorf("open stream %s: %w", rawStream, err)
+	stream, err := l.openStream(ctx, rawConfig(raw, 1))
+	if err != nil {
+		return err
 	}
-	if l.docs, err = l.js.CreateOrUpdateStream(ctx, docConfig(docs, 1)); err != nil {
-		return fmt.Errorf("open stream %s: %w", docStream, err)
+	shelf, err := l.openStream(ctx, docConfig(docs, 1))
+	if err != nil {
+		return err
+	}
+	if l.stream == nil { // else they are in use, and their limits have changed
+		l.stream, l.docs = stream, shelf
 	}
 	return nil
 }
 
-// free gives how many bytes are free on the file system under dir.
-func free(dir string) (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, &fs.PathError{Op: "statfs", Path: filepath.Clean(dir), Err: err}
+// openStream makes a stream or sets its limits. On a disk without any room the
+// limits cannot be written: then it is used as it is, for reading.
+func (l *Log) openStream(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	s, err := l.js.CreateOrUpdateStream(ctx, want)
+	if err != nil && l.Full() != nil {
+		if there, e := l.js.Stream(ctx, want.Name); e == nil {
+			return there, nil
+		}
 	}
-	return int64(st.Bavail) * st.Bsize, nil
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", want.Name, err)
+	}
+	return s, nil
 }

@@ -118,6 +118,9 @@ func (l *Log) Health() error {
 	if !l.conn.IsConnected() {
 		return errNoConnection
 	}
+	if err := l.Full(); err != nil {
+		return err
+	}
 	return l.Broken()
 }
 

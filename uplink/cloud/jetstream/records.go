@@ -67,6 +67,9 @@ func (l *Log) Append(ctx context.Context, gatewayID string, after uint64, r clou
 		return 0, fmt.Errorf("append record of %s: %w", gatewayID, err)
 	}
 	defer release()
+	if err := l.Full(); err != nil {
+		return 0, fmt.Errorf("append record of %s: %w", gatewayID, err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, l.opt.Timeout)
 	defer cancel()
 	m := &nats.Msg{Subject: subjectPrefix + gatewayID, Header: headerOf(r), Data: r.Body}

@@ -83,6 +83,9 @@ func (l *Log) Put(ctx context.Context, key string, body []byte, rev uint64, ttl 
 	if !validWords(key) {
 		return 0, keyError(key)
 	}
+	if err := l.fullBelow(docRoomPart); err != nil {
+		return 0, fmt.Errorf("put %s: %w", key, err)
+	}
 	var opts []jetstream.PublishOpt
 	if ttl > 0 {
 		opts = append(opts, jetstream.WithMsgTTL(time.Duration(math.Ceil(ttl.Seconds()))*time.Second))
