@@ -96,7 +96,8 @@ ca = "%s"
 dir = "%s"
 flush_interval = "%gs"
 max_size = "%s"
-`, b.gateway, b.line.Port(), b.world.path(b.gateway+".token"), b.world.path("ca.pem"), filepath.Join(b.card.Mount, "state"), b.plan.FlushS, b.plan.maxSize)
+`, b.gateway, b.line.Port(), b.world.path(b.gateway+".token"), b.world.path("ca.pem"),
+		filepath.Join(b.card.Mount, "state"), b.plan.FlushS, b.plan.maxSize)
 	if b.plan.MinFree != "" {
 		text += fmt.Sprintf("min_free = \"%s\"\n", b.plan.MinFree)
 	}
@@ -206,8 +207,8 @@ func (b *board) over(ctx context.Context, how string, ended time.Time, took time
 	spoke := b.watcher.spoke()
 	l := judge.Life{
 		Board: b.name, Gateway: b.gateway, N: b.life, Began: b.run.began.UTC(), Ended: ended.UTC(), Took: took, How: how, Code: -1,
-		Spoke: spoke, Waited: ended.Sub(b.run.began), Sound: b.sound, Full: b.full, Deaf: b.deaf, Slot: b.slot, Online: online, Window: b.watcher.largestWindow(),
-		Stall: b.world.stalls.since(b.run.began),
+		Spoke: spoke, Waited: ended.Sub(b.run.began), Sound: b.sound, Full: b.full, Deaf: b.deaf, Slot: b.slot, Online: online,
+		Window: b.watcher.largestWindow(), Stall: b.world.stalls.since(b.run.began),
 	}
 	if ended.Sub(b.resumed) < pauseCounts { // nobody writes while it stands still
 		l.Stall += b.paused

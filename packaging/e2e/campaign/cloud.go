@@ -44,6 +44,16 @@ type cloud struct {
 
 func (c *cloud) state() string    { return filepath.Join(c.card.Mount, "state") }
 func (c *cloud) bootFile() string { return c.world.path("cloud.boot") }
+func (c *cloud) ballast() string  { return filepath.Join(c.card.Mount, "ballast") }
+
+// insert puts the card in and boots.
+func (c *cloud) insert(check string) error {
+	if err := c.card.Insert(check, 0); err != nil {
+		return err
+	}
+	_ = os.Remove(c.ballast()) // a power cut may have taken back that it was removed
+	return boot(c.bootFile())
+}
 
 func (c *cloud) wellSince() time.Time {
 	c.mu.Lock()
@@ -122,7 +132,8 @@ func (c *cloud) trust() error {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
 	c.token = strings.TrimSpace(string(token))
-	c.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "localhost"}, DisableKeepAlives: true}}
+	secure := &tls.Config{RootCAs: pool, ServerName: "localhost"}
+	c.client = &http.Client{Transport: &http.Transport{TLSClientConfig: secure, DisableKeepAlives: true}}
 	return os.WriteFile(c.world.path("ca.pem"), ca, 0o644)
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -29,15 +28,27 @@ var cloudFates = []fate[*cloud]{
 
 // suffer lets the cloud live, and be struck, until ctx ends.
 func (c *cloud) suffer(ctx context.Context) error {
-	for sleep(ctx, between(c.random, 2*time.Second, 40*time.Second)); ctx.Err() == nil; sleep(ctx, between(c.random, 2*time.Second, 40*time.Second)) {
-		if c.run.gone() {
-			c.act("ended by itself", 0, c.run.told())
-			if err := c.rise(ctx); err != nil {
-				return err
-			}
+	for ctx.Err() == nil {
+		if err := c.pass(ctx, between(c.random, 2*time.Second, 40*time.Second)); err != nil {
+			return fmt.Errorf("cloud: %w", err)
 		}
 		if err := pick(c.random, cloudFates).befall(c, ctx); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("cloud: %w", err)
+		}
+	}
+	return nil
+}
+
+// pass lets time go by. A server that ends by itself is started again, as
+// systemd does.
+func (c *cloud) pass(ctx context.Context, d time.Duration) error {
+	for end := time.Now().Add(d); time.Now().Before(end) && ctx.Err() == nil; {
+		if c.run.wait(min(time.Until(end), 500*time.Millisecond)) {
+			c.act("ended by itself", 0, c.run.told())
+			sleep(ctx, 2*time.Second)
+			if err := c.start(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -83,7 +94,7 @@ func (c *cloud) cut(ctx context.Context) error {
 		return err
 	}
 	c.act("power cut", 0, fmt.Sprintf("%s: %d sectors were not flushed, %d of them kept", loss, unflushed, kept))
-	if err := errors.Join(c.card.Insert("-p", 0), boot(c.bootFile())); err != nil {
+	if err := c.insert("-p"); err != nil {
 		return err
 	}
 	return c.again(ctx)
@@ -91,14 +102,15 @@ func (c *cloud) cut(ctx context.Context) error {
 
 func (c *cloud) fillUp(ctx context.Context) error {
 	d := between(c.random, 2*time.Second, 15*time.Second)
-	ballast := filepath.Join(c.card.Mount, "ballast")
 	c.act("full disk", d, "")
 	c.setWell(false)
-	if err := fill(ballast, c.card.Mount, 0); err != nil {
+	if err := fill(c.ballast(), c.card.Mount, 0); err != nil {
 		return err
 	}
-	sleep(ctx, d)
-	if err := os.Remove(ballast); err != nil && !errors.Is(err, unix.EROFS) {
+	if err := c.pass(ctx, d); err != nil {
+		return err
+	}
+	if err := os.Remove(c.ballast()); err != nil && !errors.Is(err, unix.EROFS) {
 		return err
 	}
 	return c.mend(ctx)
@@ -109,8 +121,11 @@ func (c *cloud) refuse(ctx context.Context) error {
 	c.act("EIO", d, "")
 	c.setWell(false)
 	c.card.Refuse([]float64{1, 0.3}[c.random.IntN(2)])
-	sleep(ctx, d)
+	err := c.pass(ctx, d)
 	c.card.Heal()
+	if err != nil {
+		return err
+	}
 	return c.mend(ctx)
 }
 
@@ -119,8 +134,11 @@ func (c *cloud) hang(ctx context.Context) error {
 	c.act("hanging disk", d, "")
 	c.setWell(false)
 	c.card.Hang()
-	sleep(ctx, d)
+	err := c.pass(ctx, d)
 	c.card.Heal()
+	if err != nil {
+		return err
+	}
 	return c.mend(ctx)
 }
 
@@ -132,7 +150,7 @@ func (c *cloud) mend(ctx context.Context) error {
 		if _, _, err := c.card.Cut(disk.Spare); err != nil {
 			return err
 		}
-		if err := errors.Join(c.card.Insert("-fy", 0), boot(c.bootFile())); err != nil {
+		if err := c.insert("-fy"); err != nil {
 			return err
 		}
 		return c.again(ctx)
@@ -152,7 +170,7 @@ func (c *cloud) makeCopy(ctx context.Context) error {
 		return err
 	}
 	c.copy, c.copied = c.world.path("cloud.copy"), time.Now().UTC()
-	if err := errors.Join(c.card.CopyTo(c.copy), c.card.Insert("-p", 0)); err != nil {
+	if err := errors.Join(c.card.CopyTo(c.copy), c.insert("-p")); err != nil {
 		return err
 	}
 	return c.again(ctx)
@@ -167,7 +185,7 @@ func (c *cloud) restore(ctx context.Context) error {
 		return err
 	}
 	c.world.act(judge.Act{To: "cloud", What: judge.ActRestore, Since: c.copied})
-	if err := errors.Join(c.card.PutBack(c.copy), c.card.Insert("-p", 0)); err != nil {
+	if err := errors.Join(c.card.PutBack(c.copy), c.insert("-p")); err != nil {
 		return err
 	}
 	return c.again(ctx)

@@ -30,19 +30,25 @@ func (w *world) drain(ctx context.Context) error {
 	if err := c.mend(ctx); err != nil {
 		return err
 	}
+	delivering, done := context.WithCancel(ctx)
+	var server sync.WaitGroup
+	var serr error
+	server.Go(func() { serr = c.pass(delivering, time.Hour) })
 	var all sync.WaitGroup
 	undone, errs := make([]string, len(w.boards)), make([]error, len(w.boards))
 	for i, b := range w.boards {
 		all.Go(func() { undone[i], errs[i] = b.deliver(ctx) })
 	}
 	all.Wait()
+	done()
+	server.Wait()
 	w.run.Drained = true
 	for _, u := range undone {
 		if u != "" {
 			w.run.Drained, w.run.Undone = false, w.run.Undone+u+"; "
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, serr)...)
 }
 
 // deliver ends the last life of a board and of its clones, and lets each of
@@ -125,7 +131,8 @@ func (c *cloud) awaitsNothing(ctx context.Context, gateway string) bool {
 
 // export writes into the evidence what the card holds.
 func (b *board) export() error {
-	out, err := exec.Command(b.world.fieldgate, "buffer", "export", "--format", "ndjson", "--dir", filepath.Join(b.card.Mount, "state")).Output()
+	state := filepath.Join(b.card.Mount, "state")
+	out, err := exec.Command(b.world.fieldgate, "buffer", "export", "--format", "ndjson", "--dir", state).Output()
 	if err != nil {
 		return fmt.Errorf("export the store of %s: %w", b.name, err)
 	}

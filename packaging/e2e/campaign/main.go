@@ -124,7 +124,8 @@ func (o options) campaign() error {
 		o.evidence = filepath.Join(os.TempDir(), fmt.Sprintf("campaign-%d", o.seed))
 	}
 	if o.evidence != "" {
-		if err := errors.Join(os.RemoveAll(o.evidence), exec.Command("cp", "-r", w.evidence.dir, o.evidence).Run(), w.keepLogs(o.evidence)); err != nil {
+		err := errors.Join(os.RemoveAll(o.evidence), exec.Command("cp", "-r", w.evidence.dir, o.evidence).Run(), w.keepLogs(o.evidence))
+		if err != nil {
 			return errors.Join(verdict, err)
 		}
 		fmt.Println("campaign: the evidence is in", o.evidence)

@@ -12,7 +12,8 @@ import (
 
 func summary(e judge.Evidence, v judge.Verdict) string {
 	t := v.Tally
-	return fmt.Sprintf("campaign: seed %d, %d acts, %d lives; %d readings heard, %d in the cloud's log, %d of those heard are not: %d told, %d gone with a card, %d in memory alone; %d claims, %d of them complete; %d faults\n",
+	return fmt.Sprintf("campaign: seed %d, %d acts, %d lives; %d readings heard, %d in the cloud's log, %d of those heard are not: "+
+		"%d told, %d gone with a card, %d in memory alone; %d claims, %d of them complete; %d faults\n",
 		e.Run.Seed, len(e.Acts), len(e.Lives), t.Heard, t.Held, t.Missing, t.Told, t.Gone, t.Memory, t.Claims, t.Complete, len(v.Faults))
 }
 
@@ -22,9 +23,11 @@ func page(e judge.Evidence, v judge.Verdict, tried int, note string) string {
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	t := v.Tally
 	say("# A campaign of faults\n")
-	say("This page is written by `make campaign`; nobody edits it. The real programs run here, %d gateways and a cloud. Each has a card of its own:", len(e.Run.Boards))
-	say("ext4 on a disk that forgets or tears what was not flushed when the power goes. Faults come at random from a seed. A witness on `/ws` writes down what each gateway")
-	say("shows on site. At the end everything is mended, every gateway delivers what it has, and a judge compares. The judge knows both programs only from outside.\n")
+	say("This page is written by `make campaign`; nobody edits it. The real programs run here, %d gateways and a cloud.", len(e.Run.Boards))
+	say("Each has a card of its own: ext4 on a disk that forgets or tears what was not flushed when the power goes.")
+	say("Faults come at random from a seed. A witness on `/ws` writes down what each gateway shows on site.")
+	say("At the end everything is mended, every gateway delivers what it has, and a judge compares.")
+	say("The judge knows both programs only from outside.\n")
 	if note != "" {
 		say("%s\n", note)
 	}
@@ -52,7 +55,8 @@ func page(e judge.Evidence, v judge.Verdict, tried int, note string) string {
 	say("| … of them nowhere | %d |", t.Missing-t.Told-t.Gone-t.Memory)
 	say("| lost from memory, by the end of the life | %s |", counts(t.LostByHow))
 	say("| oldest reading lost by a kill or power cut on a sound card, before the end | %v |", t.OldestLost.Round(time.Millisecond))
-	say("| orderly stops; of them on a sound card, on a full card with a journal, or with all else delivered | %d; %d |", t.Stops, t.SoundStops)
+	say("| orderly stops; of them on a sound card, on a full card with a journal, or with all else delivered | %d; %d |",
+		t.Stops, t.SoundStops)
 	say("| readings in gaps, by reason | %s |", counts(t.GapsByWhy))
 	pageBounds(t, say)
 	say("| answers of `completeness` while it ran; of them, complete up to some time | %d; %d |", t.Claims, t.Complete)
@@ -60,7 +64,8 @@ func page(e judge.Evidence, v judge.Verdict, tried int, note string) string {
 	for _, rule := range judge.Rules {
 		say("| %s | %d |", rule, len(v.Of(rule)))
 	}
-	say("\nThen the judge was given the same evidence %d times more, each time with one line dropped, doubled or changed. It saw each of them.", tried)
+	say("\nThen the judge was given the same evidence %d times more, each time with one line dropped, doubled or changed.", tried)
+	say("It saw each of them.")
 	return b.String()
 }
 
@@ -69,7 +74,8 @@ func pageBounds(t judge.Tally, say func(string, ...any)) {
 	for _, o := range t.Bounds {
 		said, truly = said+o.AtMost, truly+o.Truly
 	}
-	say("| open ends: how many; readings that they say can be missing at most; that were shown and are missing | %d; %d; %d |", len(t.Bounds), said, truly)
+	say("| open ends: how many; readings that they say can be missing at most; that were shown and are missing | %d; %d; %d |",
+		len(t.Bounds), said, truly)
 }
 
 func pageActs(e judge.Evidence, say func(string, ...any)) {

@@ -39,7 +39,8 @@ func launch(log, bootFile string, command ...string) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &program{cmd: exec.Command(self, append([]string{hostWord, bootFile}, command...)...), ended: make(chan struct{}), log: log, from: from}
+	cmd := exec.Command(self, append([]string{hostWord, bootFile}, command...)...)
+	p := &program{cmd: cmd, ended: make(chan struct{}), log: log, from: from}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: unix.CLONE_NEWNS}
 	p.began = time.Now()

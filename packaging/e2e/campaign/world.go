@@ -34,7 +34,8 @@ var plans = []plan{
 		devices: fmt.Sprintf(itself, 250) + fmt.Sprintf(device, "boiler", 0x4a, 100, 3) + fmt.Sprintf(device, "tank", 0x4b, 200, 4),
 	},
 	{
-		Board: judge.Board{Name: "small-floor", Card: 64 * mib, MinFree: "1MiB", FlushS: 1, Rate: 60, Channels: 8}, onError: "remount-ro", maxSize: "16MiB",
+		Board:   judge.Board{Name: "small-floor", Card: 64 * mib, MinFree: "1MiB", FlushS: 1, Rate: 60, Channels: 8},
+		onError: "remount-ro", maxSize: "16MiB",
 		devices: fmt.Sprintf(itself, 200) + fmt.Sprintf(device, "boiler", 0x4c, 50, 5) + fmt.Sprintf(device, "tank", 0x4d, 100, 6),
 	},
 }
@@ -128,7 +129,7 @@ func (w *world) makeCloud() error {
 	if w.cloud.port, err = freePort(); err != nil {
 		return err
 	}
-	if err := errors.Join(card.Insert("", 0), boot(w.cloud.bootFile())); err != nil {
+	if err := w.cloud.insert(""); err != nil {
 		return err
 	}
 	var names []string

@@ -53,7 +53,8 @@ func (c *Card) PutBack(path string) error { return copyImage(path, c.image) }
 
 // Clone makes another card with the same content; neither is inserted.
 func (c *Card) Clone(dir, name string) (*Card, error) {
-	n := &Card{Mount: filepath.Join(dir, name), image: filepath.Join(dir, name+".img"), name: name, size: c.size, random: c.random, shelf: c.shelf}
+	n := &Card{Mount: filepath.Join(dir, name), image: filepath.Join(dir, name+".img"), name: name, size: c.size, shelf: c.shelf}
+	n.random = c.random
 	if err := os.Mkdir(n.Mount, 0o700); err != nil {
 		return nil, err
 	}

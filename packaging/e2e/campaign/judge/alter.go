@@ -67,7 +67,8 @@ func (e *Evidence) life(h *Heard) *Life {
 // plain is a reading whose life had a sound card that stayed.
 func (e *Evidence) plain(h *Heard, how string) bool {
 	l := e.life(h)
-	return l != nil && l.Sound && (how == "" || l.How == how) && h.Seq > 1 && !slices.ContainsFunc(e.Acts, func(a Act) bool { return a.What == ActOld && a.To == h.Board })
+	exchanged := slices.ContainsFunc(e.Acts, func(a Act) bool { return a.What == ActOld && a.To == h.Board })
+	return l != nil && l.Sound && (how == "" || l.How == how) && h.Seq > 1 && !exchanged
 }
 
 func (e *Evidence) dropLine(ok func(*Heard, *Line) bool) bool {
@@ -137,7 +138,9 @@ func doubleOnCard(e *Evidence) bool {
 
 // removeGap takes away a gap that has readings behind it.
 func removeGap(e *Evidence) bool {
-	i := slices.IndexFunc(e.Cloud, func(l Line) bool { return l.Type == "gap" && l.N > 0 && e.reaches(l.Gateway, l.Epoch, l.First+l.N) })
+	i := slices.IndexFunc(e.Cloud, func(l Line) bool {
+		return l.Type == "gap" && l.N > 0 && e.reaches(l.Gateway, l.Epoch, l.First+l.N)
+	})
 	if i >= 0 {
 		e.Cloud = slices.Delete(e.Cloud, i, i+1)
 	}
@@ -145,7 +148,9 @@ func removeGap(e *Evidence) bool {
 }
 
 func (e *Evidence) reaches(gateway, epoch string, seq uint64) bool {
-	return slices.ContainsFunc(e.Cloud, func(l Line) bool { return l.Type == "" && l.Gateway == gateway && l.Epoch == epoch && l.Seq >= seq })
+	return slices.ContainsFunc(e.Cloud, func(l Line) bool {
+		return l.Type == "" && l.Gateway == gateway && l.Epoch == epoch && l.Seq >= seq
+	})
 }
 
 // openEnd finds the epoch of an open end behind which readings of a sound card
@@ -157,7 +162,8 @@ func (e *Evidence) openEnd() (gateway, epoch string, ok bool) {
 			continue
 		}
 		lost := func(h Heard) bool {
-			return h.Gateway == l.Gateway && h.Epoch == l.Epoch && h.Seq > l.After && h.Seq > 1 && e.plain(&h, "") && !e.reaches(l.Gateway, l.Epoch, h.Seq)
+			behind := h.Gateway == l.Gateway && h.Epoch == l.Epoch && h.Seq > l.After
+			return behind && e.plain(&h, "") && !e.reaches(l.Gateway, l.Epoch, h.Seq)
 		}
 		if slices.ContainsFunc(e.Heard, lost) {
 			return l.Gateway, l.Epoch, true
@@ -192,7 +198,7 @@ func claimTooMuch(e *Evidence) bool {
 	h := e.Heard[i]
 	to := h.Timestamp.Add(2 * claimSlack)
 	e.Acts = slices.DeleteFunc(e.Acts, func(a Act) bool { return a.What == ActClone })
-	e.Claims = append(e.Claims, Claim{At: to, Gateway: h.Gateway, To: &to, Complete: true, Sentence: "Complete: the cloud has every reading that was taken in this time."})
+	e.Claims = append(e.Claims, Claim{At: to, Gateway: h.Gateway, To: &to, Complete: true, Sentence: "Complete: the cloud has every reading."})
 	return true
 }
 

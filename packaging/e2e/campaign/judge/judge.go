@@ -24,7 +24,9 @@ const (
 )
 
 // Rules are all of them, in the order of the page.
-var Rules = []string{RuleTwice, RuleNowhere, RuleValue, RuleHole, RuleBound, RuleWide, RuleWindow, RuleStop, RuleClaim, RuleStart, RuleOnCard, RuleDrain}
+var Rules = []string{
+	RuleTwice, RuleNowhere, RuleValue, RuleHole, RuleBound, RuleWide, RuleWindow, RuleStop, RuleClaim, RuleStart, RuleOnCard, RuleDrain,
+}
 
 // A Fault is a promise that was not kept.
 type Fault struct{ Rule, Text string }
@@ -323,7 +325,8 @@ func (c *court) nowhere() {
 		}
 	}
 	for life, hs := range lost {
-		c.blame(RuleNowhere, "%s, life %d: %d readings (%s) are neither in the cloud's log nor told as missing", life.board, life.n, len(hs), some(hs))
+		c.blame(RuleNowhere, "%s, life %d: %d readings (%s) are neither in the cloud's log nor told as missing",
+			life.board, life.n, len(hs), some(hs))
 	}
 }
 

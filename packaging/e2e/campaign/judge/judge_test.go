@@ -28,8 +28,12 @@ func evidence(t *testing.T) string {
 		write(t, dir, judge.HeardFile, heard(1, first, seq, noon))
 		write(t, dir, judge.HeardFile, heard(2, second, seq, noon.Add(20*time.Second)))
 	}
-	write(t, dir, judge.LivesFile, judge.Life{Board: "g", Gateway: "g", N: 1, Began: noon, Ended: noon.Add(10 * time.Second), How: judge.Killed, Spoke: true, Sound: true})
-	write(t, dir, judge.LivesFile, judge.Life{Board: "g", Gateway: "g", N: 2, Began: noon.Add(20 * time.Second), Ended: noon.Add(30 * time.Second), How: judge.Stopped, Spoke: true, Sound: true})
+	for n, how := range []string{judge.Killed, judge.Stopped} {
+		began := noon.Add(time.Duration(n) * 20 * time.Second)
+		life := judge.Life{Board: "g", Gateway: "g", N: n + 1, Began: began, Ended: began.Add(10 * time.Second), How: how, Spoke: true}
+		life.Sound = true
+		write(t, dir, judge.LivesFile, life)
+	}
 	for seq := range 100 {
 		if seq < 60 || seq >= 70 && seq < 90 {
 			write(t, dir, judge.CloudFile, held(first, seq, noon))
@@ -39,7 +43,8 @@ func evidence(t *testing.T) string {
 	raw(t, dir, judge.CloudFile, `{"type":"gap","gateway_id":"g","epoch":"`+first+`","first":61,"n":10,"why":"damaged"}`)
 	raw(t, dir, judge.CloudFile, `{"type":"end","gateway_id":"g","epoch":"`+first+`","why":"unclean_stop","after":90,"at_most":15}`)
 	raw(t, dir, judge.CloudFile, `{"type":"end","gateway_id":"g","epoch":"`+second+`","closed":100}`)
-	raw(t, dir, judge.StoresFile, `{"board":"g","gateway_id":"g","epoch":"`+second+`","seq":1,"device_id":"boiler","quantity":"temperature","value":0,"timestamp":"2026-03-01T12:00:20Z"}`)
+	raw(t, dir, judge.StoresFile, `{"board":"g","gateway_id":"g","epoch":"`+second+
+		`","seq":1,"device_id":"boiler","quantity":"temperature","value":0,"timestamp":"2026-03-01T12:00:20Z"}`)
 	return dir
 }
 
@@ -47,7 +52,10 @@ func epochName(n int) string { return fmt.Sprintf("%032x", n) }
 
 func heard(life int, epoch string, seq int, from time.Time) judge.Heard {
 	at, v := from.Add(time.Duration(seq)*100*time.Millisecond), float64(seq)
-	return judge.Heard{At: at, Board: "g", Life: life, Gateway: "g", Device: "boiler", Quantity: "temperature", Value: &v, Timestamp: at, Epoch: epoch, Seq: uint64(seq + 1)}
+	return judge.Heard{
+		At: at, Board: "g", Life: life, Gateway: "g", Device: "boiler", Quantity: "temperature", Value: &v, Timestamp: at,
+		Epoch: epoch, Seq: uint64(seq + 1),
+	}
 }
 
 func held(epoch string, seq int, from time.Time) judge.Line {
@@ -179,12 +187,13 @@ func TestTheJudgeRemembersClaims(t *testing.T) {
 		claim  string
 		faults int
 	}{
-		"complete up to what it had":      {`"to":"2026-03-01T12:00:05.9Z","complete":true,"epochs":[{"epoch":"` + epoch + `","upto":60}]`, 0},
-		"more came later":                 {`"to":"2026-03-01T12:00:05.9Z","complete":true,"epochs":[{"epoch":"` + epoch + `","upto":40}]`, 1},
-		"an epoch came later":             {`"from":"2026-03-01T12:00:22Z","to":"2026-03-01T12:00:25Z","complete":true,"epochs":[]`, 1},
-		"something is missing":            {`"to":"2026-03-01T12:00:09Z","complete":true,"epochs":[{"epoch":"` + epoch + `","upto":90}]`, 1},
-		"not complete, and so it is":      {`"to":"2026-03-01T12:00:09Z","complete":false,"epochs":[]`, 0},
-		"complete up to, in the sentence": {`"to":"2026-03-01T12:00:09Z","sentence":"Complete up to 2026-03-01T12:00:05.900Z; what was taken after that has not arrived yet.","epochs":[{"epoch":"` + epoch + `","upto":40}]`, 1},
+		"complete up to what it had": {`"to":"2026-03-01T12:00:05.9Z","complete":true,"epochs":[{"epoch":"` + epoch + `","upto":60}]`, 0},
+		"more came later":            {`"to":"2026-03-01T12:00:05.9Z","complete":true,"epochs":[{"epoch":"` + epoch + `","upto":40}]`, 1},
+		"an epoch came later":        {`"from":"2026-03-01T12:00:22Z","to":"2026-03-01T12:00:25Z","complete":true,"epochs":[]`, 1},
+		"something is missing":       {`"to":"2026-03-01T12:00:09Z","complete":true,"epochs":[{"epoch":"` + epoch + `","upto":90}]`, 1},
+		"not complete, and so it is": {`"to":"2026-03-01T12:00:09Z","complete":false,"epochs":[]`, 0},
+		"complete up to, in the sentence": {`"to":"2026-03-01T12:00:09Z","sentence":"Complete up to 2026-03-01T12:00:05.900Z; what was taken ` +
+			`after that has not arrived yet.","epochs":[{"epoch":"` + epoch + `","upto":40}]`, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := evidence(t)

@@ -167,9 +167,11 @@ func (c *court) starts() {
 	for _, l := range c.lives {
 		switch {
 		case l.How == Itself:
-			c.blame(RuleStart, "%s, life %d: ended by itself after %v with exit code %d: %s", l.Board, l.N, l.Ended.Sub(l.Began).Round(time.Millisecond), l.Code, l.Log)
+			c.blame(RuleStart, "%s, life %d: ended by itself after %v with exit code %d: %s",
+				l.Board, l.N, l.Ended.Sub(l.Began).Round(time.Millisecond), l.Code, l.Log)
 		case !l.Spoke && l.Waited > speakWithin+l.Stall:
-			c.blame(RuleStart, "%s, life %d: no reading within %v (sound card %v): %s", l.Board, l.N, l.Waited.Round(time.Second), l.Sound, l.Log)
+			c.blame(RuleStart, "%s, life %d: no reading within %v (sound card %v): %s",
+				l.Board, l.N, l.Waited.Round(time.Second), l.Sound, l.Log)
 		}
 	}
 }
@@ -258,10 +260,12 @@ func (c *court) claim(k *Claim, all []*Heard) {
 		}
 	}
 	if len(appeared) > 0 {
-		c.blame(RuleClaim, "%s at %v: %q, but %d readings came later (%s)", k.Gateway, k.At.Format(time.TimeOnly), k.Sentence, len(appeared), some(appeared))
+		c.blame(RuleClaim, "%s at %v: %q, but %d readings came later (%s)",
+			k.Gateway, k.At.Format(time.TimeOnly), k.Sentence, len(appeared), some(appeared))
 	}
 	if len(missing) > 0 {
-		c.blame(RuleClaim, "%s at %v: %q, but %d readings are missing (%s)", k.Gateway, k.At.Format(time.TimeOnly), k.Sentence, len(missing), some(missing))
+		c.blame(RuleClaim, "%s at %v: %q, but %d readings are missing (%s)",
+			k.Gateway, k.At.Format(time.TimeOnly), k.Sentence, len(missing), some(missing))
 	}
 }
 
