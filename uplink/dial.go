@@ -29,6 +29,7 @@ type line struct {
 	until time.Time // the end of the cloud's certificate
 	codec *wire.Codec
 	meter *meter
+	once  *sentOnce // on a line to a plain server
 }
 
 // A transport is a connection to the cloud, perhaps through a proxy.
@@ -189,7 +190,7 @@ func (u *Uplink) connectNow(ctx context.Context) (*line, error) {
 		under.raw.Close()
 		return nil, err
 	}
-	return &line{ws, under, until, wire.CodecOf(ws.Subprotocol()), u.meter}, nil
+	return &line{ws: ws, transport: under, until: until, codec: wire.CodecOf(ws.Subprotocol()), meter: u.meter}, nil
 }
 
 // reach makes a connection to an address of the cloud, through the proxy if
@@ -267,7 +268,7 @@ func (u *Uplink) upgrade(ctx context.Context, under *transport, authorities *x50
 		return nil, until, refusal(answer)
 	}
 	if err != nil {
-		return nil, until, &stageError{"upgrade", upgradeTimeout, err}
+		return nil, until, unanswered(err)
 	}
 	if wrong := rfc6455.WrongAnswer(answer, u.codecs()); wrong != "" {
 		return nil, until, &foreignError{wrong}
@@ -277,6 +278,14 @@ func (u *Uplink) upgrade(ctx context.Context, under *transport, authorities *x50
 	}
 	ws.SetReadLimit(wire.DefaultMessage)
 	return ws, secure.ConnectionState().PeerCertificates[0].NotAfter, nil
+}
+
+// unanswered is the error where no answer to the upgrade could be read.
+func unanswered(err error) error {
+	if v := rfc6455.Violated(err); v != nil {
+		return &foreignError{"it sends " + v.Why}
+	}
+	return &stageError{"upgrade", upgradeTimeout, err}
 }
 
 // authorization is the header of who shows a token.

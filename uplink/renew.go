@@ -80,7 +80,7 @@ func (u *Uplink) post(ctx context.Context, at *endpoint, body []byte) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	way := &http.Transport{DisableKeepAlives: true, DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	way := &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: renewMost, DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		under, err := u.reach(ctx, at)
 		if err != nil {
 			return nil, err

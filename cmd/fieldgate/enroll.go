@@ -95,7 +95,7 @@ func (k enrollCommand) client(cfg config.Uplink) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	way := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12, Time: afterBuild}, DisableKeepAlives: true}
+	way := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12, Time: afterBuild}, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10}
 	if proxy := proxyAddress(cfg); proxy != nil {
 		address, err := proxy()
 		if err != nil {

@@ -19,6 +19,10 @@ type Violation struct{ Why string }
 
 func (v *Violation) Error() string { return v.Why }
 
+// headMost is how long the head of an answer to a handshake may be, in bytes.
+// Whoever reads it keeps all of it; a real one has some hundreds.
+const headMost = 64 << 10
+
 // Violated gives the violation in an error of a reader, nil if it is another.
 func Violated(err error) *Violation {
 	var v *Violation
@@ -58,6 +62,7 @@ type watched struct {
 	deflate bool
 	inHead  bool // of the server's answer
 	inLine  bool // of it; an empty line ends it
+	heard   int  // bytes of it
 
 	head  [10]byte // of a frame: two bytes, and the rest of the length
 	have  int8
@@ -86,6 +91,10 @@ func (c *watched) Read(p []byte) (int, error) {
 		switch {
 		case c.inHead:
 			c.ofHead(p[i])
+			if c.heard++; c.heard > headMost {
+				c.fault = &Violation{fmt.Sprintf("an answer to the upgrade with a head of more than %d KiB", headMost>>10)}
+				return 0, c.fault
+			}
 		case c.skip > 0:
 			step := min(c.skip, uint64(n-i))
 			c.skip -= step
