@@ -195,7 +195,7 @@ func (s *session) message(blocks []gateway.Block, r *request) (*wire.Update, err
 	case b.Gap != nil:
 		m.Gap = &wire.Gap{Why: b.Gap.Why, T0: int64(b.Gap.T0), T1: int64(b.Gap.T1), Anchor: wireAnchor(b.Gap.Anchor)}
 	case s.codec.Text:
-		return m, s.rows(m, b)
+		return m, s.rows(m, b, r.seq)
 	case b.Thinned:
 		m.Thinned = b.Data
 	default:

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gorilla/websocket"
-
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -119,6 +117,10 @@ func newSession(u *Uplink, l *line, w *wire.Welcome) *session {
 func (s *session) run(ctx context.Context) error {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var parts sync.WaitGroup
+	if s.plain() {
+		s.once.done = own.Done()
+		defer s.settle()
+	}
 	parts.Go(func() { s.reader(own) })
 	parts.Go(func() { s.writer(own) })
 	for _, l := range []lane{laneLive, laneBacklog} {
@@ -203,7 +205,7 @@ func (s *session) say(m func() wire.Message) { s.urgent = append(s.urgent, m) }
 // pingNow sends the heartbeat, and with it the status if it is another.
 func (s *session) pingNow() {
 	if s.plain() {
-		_ = s.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(closeGrace)) // a dead line is noticed by the reader
+		s.pingPlain()
 		return
 	}
 	s.report()
@@ -217,7 +219,7 @@ func (s *session) heartbeat() {
 // overdue ends a session whose cloud answers nothing, unless it said that it
 // cannot store for now.
 func (s *session) overdue() error {
-	if s.paused() {
+	if s.paused() || s.plain() && s.once.moved() {
 		s.late.Reset(ackTimeout)
 		return nil
 	}

@@ -39,9 +39,12 @@ type Status struct {
 	Acked     uint64     `json:"acked"`               // readings acknowledged since start
 	Events    uint64     `json:"events"`              // events acknowledged since start
 	Updates   uint64     `json:"updates"`             // updates acknowledged since start
-	LastAck   time.Time  `json:"last_ack,omitzero"`
-	Late      Lateness   `json:"-"`               // of live readings
-	Clock     *CloudTime `json:"clock,omitempty"` // by the session's time exchange
+	// PerhapsLost counts, since the start, readings that were sent to a plain
+	// server and that it had not shown to have read when their line ended.
+	PerhapsLost uint64     `json:"perhaps_lost,omitempty"`
+	LastAck     time.Time  `json:"last_ack,omitzero"`
+	Late        Lateness   `json:"-"`               // of live readings
+	Clock       *CloudTime `json:"clock,omitempty"` // by the session's time exchange
 
 	Traffic   Traffic          `json:"traffic"`
 	Endpoints []EndpointStatus `json:"endpoints,omitempty"` // in the order of preference, if there are several

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -230,6 +231,8 @@ type metered struct {
 	net.Conn
 	m *meter
 
+	written atomic.Int64 // bytes that the kernel took
+
 	mu       sync.Mutex
 	segments int64 // counted so far
 }
@@ -244,6 +247,7 @@ func (c *metered) Read(p []byte) (int, error) {
 // Write implements net.Conn.
 func (c *metered) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
+	c.written.Add(int64(n))
 	c.m.add(func(u *Use) { u.Sent += int64(n); u.TLS += int64(n) })
 	return n, err
 }

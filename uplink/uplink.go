@@ -88,15 +88,16 @@ type Uplink struct {
 	atFloor   atomic.Bool                // certificates are checked at the floor, in the present try
 
 	// Owned by Run.
-	*endpoint                          // of the present try, or of the next
-	token     string                   // of the present try; kept out of every sentence
-	tries     int                      // exponent of the back-off
-	expected  time.Time                // end of the spread after the loss of a session
-	failures  int                      // since the last session
-	raised    string                   // code of the condition that holds
-	maxMsg    int                      // bytes; halved when the cloud finds a message too big
-	stuck     map[gateway.EpochID]bool // epochs whose condition "held" is raised
-	garbles   int                      // closes in a row because the cloud could not decode us
+	*endpoint                            // of the present try, or of the next
+	token       string                   // of the present try; kept out of every sentence
+	tries       int                      // exponent of the back-off
+	expected    time.Time                // end of the spread after the loss of a session
+	failures    int                      // since the last session
+	raised      string                   // code of the condition that holds
+	maxMsg      int                      // bytes; halved when the cloud finds a message too big
+	stuck       map[gateway.EpochID]bool // epochs whose condition "held" is raised
+	plainBreaks int                      // of lines to a plain server, lately
+	garbles     int                      // closes in a row because the cloud could not decode us
 
 	parts     sync.WaitGroup // what Run waits for beside its own loop
 	splitting sync.Mutex     // held while the store splits an epoch

@@ -22,7 +22,7 @@ func (d *daemon) status() local.Status {
 		Uptime:  time.Since(d.began).Seconds(),
 		Uplink: local.Uplink{
 			State: local.UplinkState(up.State), Endpoint: up.Endpoint, Stage: up.Stage, Since: up.Since, NextTry: up.NextTry,
-			LastError: up.LastError, RTT: up.RTTMS, PausedBy: up.PausedBy,
+			LastError: up.LastError, RTT: up.RTTMS, PausedBy: up.PausedBy, PerhapsLost: up.PerhapsLost,
 			LateP50: milliseconds(up.Late.P50), LateP99: milliseconds(up.Late.P99), Level: string(up.Level), Traffic: trafficStatus(up.Traffic),
 		},
 		Store: local.Store{

@@ -65,8 +65,12 @@ type Uplink struct {
 	RTT       float64     `json:"rtt_ms,omitempty"`
 	LateP50   float64     `json:"live_late_p50_ms,omitempty"` // from measuring to the cloud's ack, of live readings
 	LateP99   float64     `json:"live_late_p99_ms,omitempty"`
-	PausedBy  string      `json:"paused_by,omitempty"` // why the cloud takes nothing: "storage", "rate"
-	Level     string      `json:"level,omitempty"`     // how durable the cloud says its acks are: "fsynced", "replicated", "received"
+	// PerhapsLost counts, since the start, readings that were sent to a server
+	// that acknowledges nothing, and that it had not read for certain when
+	// their line ended.
+	PerhapsLost uint64 `json:"perhaps_lost,omitempty"`
+	PausedBy    string `json:"paused_by,omitempty"` // why the cloud takes nothing: "storage", "rate"
+	Level       string `json:"level,omitempty"`     // how durable the cloud says its acks are: "fsynced", "replicated", "received"
 
 	Endpoints []Endpoint `json:"endpoints,omitempty"` // in the order of preference, if there are several
 	Traffic   *Traffic   `json:"traffic,omitempty"`
