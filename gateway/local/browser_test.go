@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -27,6 +28,24 @@ type browser struct {
 	faults  []string // errors and warnings in the console
 	sockets int      // WebSockets opened
 }
+
+// stoppedClock lets the page's time go on only when a test says so: how busy
+// the machine is plays no part in what the page shows. heardAt is the time of
+// the last message of a WebSocket.
+const stoppedClock = `{
+	let at = Date.now();
+	Date.now = () => at;
+	window.advance = ms => at += ms;
+	window.setTime = t => at = t;
+	window.heardAt = 0;
+	const Plain = WebSocket;
+	window.WebSocket = class extends Plain {
+		constructor(...args) {
+			super(...args);
+			this.addEventListener("message", () => window.heardAt = at);
+		}
+	};
+}`
 
 // openBrowser starts a Chromium of its own, which ends with the test.
 func openBrowser(t *testing.T, width, height int) *browser {
@@ -50,11 +69,12 @@ func openBrowser(t *testing.T, width, height int) *browser {
 	if err := chromedp.Listen(ctx, b.note); err != nil { // starts it
 		t.Fatal(err)
 	}
-	b.ctx, cancel = context.WithTimeout(ctx, 2*time.Minute) // for a page that never shows what it should
+	b.ctx, cancel = context.WithTimeout(ctx, 8*time.Minute) // for a page that never shows what it should
 	t.Cleanup(cancel)
 	b.run(t,
 		command(network.Enable, network.EnableParams{}),
 		command(log.Enable, cdp.Empty{}),
+		command(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: stoppedClock}),
 		command(runtime.Enable, cdp.Empty{}),
 		// A window cannot be as narrow as a phone; its content can.
 		command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: int64(width), Height: int64(height), DeviceScaleFactor: 1, Mobile: width < 600}))

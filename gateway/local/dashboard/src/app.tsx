@@ -2,11 +2,11 @@
 import { render } from "preact";
 import { useSignal } from "@preact/signals";
 import { Banner, Buffer, Footer, Health, Storage, Uplink } from "./cards";
-import { enter, start } from "./net";
+import { enter, start, wantsToken } from "./net";
 import { link, login, status } from "./state";
 import { Devices } from "./tiles";
 
-const linkWords = { connecting: "Connecting …", live: "Live", lost: "No connection", login: "Locked" };
+const linkWords = { connecting: "Connecting …", live: "Live", lost: "Not live", login: "Locked" };
 
 function App() {
   const id = status.value?.gateway_id ?? "fieldgate";
@@ -55,7 +55,7 @@ function Login() {
       <form class="login" onSubmit={submit}>
         <h2>This gateway shows its readings to those who have its token</h2>
         <p role="alert">{login.value.sentence}</p>
-        {login.value.code !== "login_required" && (
+        {wantsToken(login.value) && (
           <>
             <label for="token">Token</label>
             <input

@@ -1,16 +1,16 @@
 // The state of the gateway itself: what is wrong, the uplink, the buffer.
 import { useSignal } from "@preact/signals";
-import { type Condition, gatewayNow, link, lostAt, now, type RefusedConfig, status, statusAt, type Status } from "./state";
+import { behind, type Condition, gatewayNow, link, lostAt, now, type RefusedConfig, shownAt, status, statusAt, type Status } from "./state";
 import { bytes, clockWords, fixed, lossWords, sentence, short, span } from "./words";
 import { reconnect } from "./net";
 
 type Mood = "good" | "wait" | "bad" | "off";
 
 // sinceStatus is how old the status is, in seconds; now lags behind it at times.
-const sinceStatus = (): number => Math.max(0, now.value - statusAt.value) / 1000;
+const sinceStatus = (): number => Math.max(0, shownAt() - statusAt.value) / 1000;
 
 // since gives how long ago a gateway's wall time was, in seconds.
-const since = (t: string): number => (gatewayNow(now.value) - Date.parse(t)) / 1000;
+const since = (t: string): number => (gatewayNow(shownAt()) - Date.parse(t)) / 1000;
 
 // Health keeps its height: it shows as much of the worst condition as fits,
 // and everything when asked to.
@@ -18,12 +18,12 @@ export function Health() {
   const open = useSignal(false);
   const list = status.value?.health ?? [];
   const worst = list[0];
-  const mood: Mood = !status.value ? "off" : !worst ? "good" : moodOf(worst);
+  const [mood, words] = healthWords();
   return (
     <section class={`health ${mood}`} aria-label="Health">
       <div class="worst">
         <i class={`dot ${mood}`} />
-        <p role="status">{worst ? sentence(worst.sentence) : status.value ? "All is well." : "Asking the gateway …"}</p>
+        <p role="status">{words}</p>
         {worst && (
           <button type="button" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
             {open.value ? "Less" : list.length > 1 ? `All ${list.length}` : "More"}
@@ -34,7 +34,7 @@ export function Health() {
         <ul>
           {list.map((c) => (
             <li key={c.code + c.subject}>
-              <i class={`dot ${moodOf(c)}`} />
+              <i class={`dot ${link.value === "live" ? moodOf(c) : "off"}`} />
               <p>
                 {sentence(c.sentence)} <span class="muted">For {span(since(c.since))}.</span>
               </p>
@@ -45,6 +45,21 @@ export function Health() {
     </section>
   );
 }
+
+// healthWords say that all is well only when that is known now: the gateway is
+// heard, it complains of nothing, and a cloud that is set up has the readings.
+function healthWords(): [Mood, string] {
+  const s = status.value;
+  if (link.value === "lost") return ["off", "The gateway is not heard."];
+  if (!s || link.value !== "live") return ["off", "Asking the gateway …"];
+  const worst = s.health[0];
+  if (worst) return [moodOf(worst), sentence(worst.sentence)];
+  if (behind(s)) return ["wait", `${waitingWords(s)} for the cloud. The oldest was measured ${span(s.store.oldest_unacked_s + sinceStatus())} ago.`];
+  if (!["online", "off"].includes(s.uplink.state)) return ["wait", uplinkWords(s.uplink)[1]];
+  return ["good", "All is well."];
+}
+
+const waitingWords = (s: Status): string => `${fixed(s.store.unacked, 0)} ${s.store.unacked === 1 ? "reading" : "readings"} waiting`;
 
 const moodOf = (c: Condition): Mood => (c.severity === "error" ? "bad" : "wait");
 
@@ -87,9 +102,9 @@ export function Buffer() {
   const s = status.value;
   if (!s) return <Card name="Buffer" mood="off" head="Buffer" detail="…" />;
   const { unacked, oldest_unacked_s, loss_window_s } = s.store;
-  const waiting = unacked > 0 && s.uplink.state !== "online";
+  const waiting = unacked > 0 && (s.uplink.state !== "online" || behind(s));
   const oldest = oldest_unacked_s + sinceStatus();
-  const head = unacked === 0 ? "Nothing waits for the cloud" : `${fixed(unacked, 0)} ${unacked === 1 ? "reading" : "readings"} waiting`;
+  const head = unacked === 0 ? "Nothing waits for the cloud" : waitingWords(s);
   const detail = [
     waiting ? `Oldest ${span(oldest)}.` : "",
     `A power cut loses at most ${fixed(loss_window_s, loss_window_s < 10 ? 1 : 0)} s.`,
@@ -129,7 +144,7 @@ const years = (n: number): string => (n >= 100 ? "over a hundred years" : n >= 2
 function Card({ name, mood, head, detail }: { name: string; mood: Mood; head: string; detail: string }) {
   return (
     <section class="card" aria-label={name}>
-      <i class={`dot ${mood}`} />
+      <i class={`dot ${link.value === "live" ? mood : "off"}`} />
       <div>
         <h2>{head}</h2>
         <p>{detail}</p>

@@ -82,11 +82,17 @@ export interface Reading {
 
 export type Link = "connecting" | "live" | "lost" | "login";
 
+// A Refusal is what the gateway said when it did not answer.
+export interface Refusal {
+  sentence: string;
+  code: string;
+}
+
 const trailLength = 60;
 
 export const link = signal<Link>("connecting");
 export const lostAt = signal(0); // Date.now() when the connection was lost
-export const login = signal({ sentence: "", code: "" }); // what the gateway said when it refused
+export const login = signal<Refusal>({ sentence: "", code: "" });
 export const status = signal<Status | null>(null);
 export const statusAt = signal(0); // Date.now() when the status came
 export const now = signal(Date.now()); // goes on once a second while the page is seen
@@ -113,6 +119,19 @@ export function gatewayNow(at: number): number {
   return s ? Date.parse(s.time) + at - statusAt.value : at;
 }
 
+// shownAt is the Date.now() for which the status holds: now while the gateway
+// is heard, else when it came last. What is not known does not count on.
+export const shownAt = (): number => (link.value === "live" ? now.value : statusAt.value);
+
+const farBehind = { seconds: 60, readings: 100_000 };
+
+// behind tells whether a cloud that is set up lacks more than what is on its way.
+export function behind(s: Status): boolean {
+  const { unacked, oldest_unacked_s } = s.store;
+  if (s.uplink.state === "off" || unacked === 0) return false;
+  return oldest_unacked_s > farBehind.seconds || unacked >= farBehind.readings;
+}
+
 // takeUpdates shows what came since the last frame.
 export function takeUpdates(updates: { update: Update; at: number }[]): void {
   batch(() => {
@@ -124,8 +143,9 @@ function take(update: Update, at: number): void {
   const fresh = !readings.has(key(update.device_id, update.quantity));
   const s = reading(update.device_id, update.quantity);
   const age = Math.max(0, gatewayNow(at) - Date.parse(update.timestamp));
-  let trail = s.peek()?.trail ?? [];
-  if (update.value !== null) trail = [...trail, update.value].slice(-trailLength);
+  const last = s.peek();
+  let trail = last?.trail ?? [];
+  if (update.value !== null && last?.update.timestamp !== update.timestamp) trail = [...trail, update.value].slice(-trailLength);
   s.value = { update, born: at - age, trail };
   if (fresh) known.value++;
 }

@@ -1,6 +1,6 @@
 // The devices and a live tile for each of their channels.
 import { useComputed } from "@preact/signals";
-import { type Device, devices, now, reading } from "./state";
+import { type Device, devices, link, now, reading } from "./state";
 import { label, qualityWords, short, shown } from "./words";
 
 export function Devices() {
@@ -49,7 +49,7 @@ function Tile({ device, quantity, unit, silence }: TileProps) {
   }).value;
   const [value, sign] = shown(r ? r.update.value : null, r ? r.update.unit : unit, quantity);
   const quality = r ? (qualityWords[r.update.quality] ?? "") : "";
-  const stale = age > old || r?.update.quality === "stale";
+  const stale = link.value !== "live" || age > old || r?.update.quality === "stale";
   return (
     <li class={stale ? "tile stale" : "tile"} data-channel={`${device.id}/${quantity}`}>
       <h3>{label(quantity)}</h3>
