@@ -65,6 +65,7 @@ func (s *Store) openAgain() error {
 		return err
 	}
 	s.takeOver(found)
+	s.tellFloor()
 	s.tellWhere()
 	s.o.Conditions.Clear(ConditionUnreadable, s.o.Dir, "The store is open: readings are written to the card, and what waits there is sent.")
 	return nil

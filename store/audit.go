@@ -183,10 +183,25 @@ func (s *Store) missVolume(e *epoch) {
 	if e.hurt || e.Filled < max(s.facts.Oldest, 1) || slices.ContainsFunc(s.volumes, func(v *volume) bool { return v.number == e.Filled }) {
 		return
 	}
-	e.lose()
 	name := volumeName(e.Filled)
+	e.Filled = 0 // told once, and saved with this opening's entry
+	if s.removedHere(e) {
+		return
+	}
+	e.lose()
 	s.o.Conditions.Raise(ConditionDamage, name, health.Error,
 		fmt.Sprintf("%s is missing from %s: the readings it held are lost and are reported as a gap.", name, s.shelf.dir))
+}
+
+// removedHere tells whether the newest volume of an epoch can be gone because
+// the store itself deleted it, and power failed before that was noted: the
+// cloud has the whole epoch, or a later volume holds the readings.
+func (s *Store) removedHere(e *epoch) bool {
+	if e.Done && e.Last <= e.Acked && len(e.spans) == 0 {
+		e.Forgotten = max(e.Forgotten, e.Last)
+		return true
+	}
+	return e.Growth == gateway.Closed && s.holes(e) <= e.Holes
 }
 
 // audit looks whether volumes, journal and what was given up cover every

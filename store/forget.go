@@ -115,7 +115,7 @@ func (s *Store) giveUp(over int64, drop bool) error {
 func (s *Store) tellGivenUp(over int64, dropped uint64) {
 	if dropped > 0 {
 		s.o.Conditions.Raise(ConditionDropped, s.o.Dir, health.Error,
-			"The store is full: the oldest readings were given up before the cloud had them, and are reported as a gap. Restore the uplink, or raise max_size in [store].")
+			"The store is full: the oldest readings were given up before the cloud had them, and are reported as a gap. "+s.roomAdvice())
 		return
 	}
 	if over > 0 {

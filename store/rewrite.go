@@ -305,7 +305,7 @@ func (s *Store) tellThinned(w *rewrite) {
 		return
 	}
 	s.o.Conditions.Raise(ConditionThinned, s.o.Dir, health.Warning, fmt.Sprintf(
-		"The store is nearly full: of its oldest unsent readings only count, least, greatest and mean value per channel and %v are kept. Restore the uplink, or raise max_size in [store].", s.o.ThinInterval))
+		"The store is nearly full: of its oldest unsent readings only count, least, greatest and mean value per channel and %v are kept. %s", s.o.ThinInterval, s.roomAdvice()))
 }
 
 // mergeSmallOnes puts volumes that many restarts left small into one, a step

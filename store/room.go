@@ -159,6 +159,17 @@ func (s *Store) makeLess(need, spare int64) error {
 	return nil
 }
 
+// roomAdvice says what makes room, by the limit that is nearer.
+func (s *Store) roomAdvice() string {
+	bySize, byFree := s.overBy(0, 0)
+	size, free, known := s.space()
+	if bySize > byFree || !known {
+		return "Restore the uplink, or raise max_size in [store]."
+	}
+	return fmt.Sprintf("Restore the uplink, or free space on the card: %s of its %s are free, and %s are left to others (min_free in [store]).",
+		inMiB(free), inMiB(size), inMiB(s.floor(size)))
+}
+
 // fits tells whether a rewrite may write so many bytes. It makes less of what
 // is there, so it may use what min_free leaves to others until it is done.
 func (s *Store) fits(need int64) bool {
