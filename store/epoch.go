@@ -69,6 +69,23 @@ func (e *epoch) find(seq uint64) (in []span, next uint64) {
 	return in, next
 }
 
+// stored counts the readings that volumes hold, each once: a power cut while
+// volumes were merged leaves them in both; and those of them that are thinned.
+func (e *epoch) stored() (all, thinned uint64) {
+	at := uint64(0)
+	for _, s := range e.spans {
+		if s.last <= at {
+			continue
+		}
+		n := s.last - max(at, s.first-1)
+		if at = s.last; s.volume.thinned {
+			thinned += n
+		}
+		all += n
+	}
+	return all, thinned
+}
+
 // inVolumes is the last seq that a volume holds, 0 if none holds any.
 func (e *epoch) inVolumes() (last uint64) {
 	for _, s := range e.spans {

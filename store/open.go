@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
@@ -371,17 +370,6 @@ func (s *Store) tellOpening() {
 	if s.StateLost() {
 		s.placeEvent(gateway.Event{Kind: gateway.EventStateLost})
 	}
-}
-
-// noteOpening remembers when this opening was, for the figures.
-func (s *Store) noteOpening() {
-	anchor := s.o.Clock.Anchor()
-	if anchor.Quality == gateway.ClockNone {
-		return
-	}
-	at := anchor.Wall(s.o.Clock.Stamp()).Truncate(time.Second)
-	all := append(s.facts.Openings, opening{At: at, Unclean: s.unclean})
-	s.facts.Openings = all[max(0, len(all)-openingsKept):]
 }
 
 // nextOrdinal is the ordinal of the next epoch.

@@ -43,16 +43,6 @@ type facts struct {
 	Highest     uint64       `json:"highest_volume"`     // numbers of volumes go on behind this
 }
 
-// An opening is when the store was opened, by the wall clock of that time, and
-// whether the one before it had ended in a power cut or crash.
-type opening struct {
-	At      time.Time `json:"at"`
-	Unclean bool      `json:"unclean,omitempty"`
-}
-
-// openingsKept is how many openings are remembered.
-const openingsKept = 64
-
 // entry is what state.db holds of one epoch.
 type entry struct {
 	ID        gateway.EpochID     `json:"id"`

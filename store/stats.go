@@ -51,12 +51,8 @@ func (s *Store) Stats() Stats {
 	}
 	var oldest *epoch
 	for _, e := range s.order {
-		for _, sp := range e.spans {
-			st.Stored += sp.last + 1 - sp.first
-			if sp.volume.thinned {
-				st.Thinned += sp.last + 1 - sp.first
-			}
-		}
+		stored, thinned := e.stored()
+		st.Stored, st.Thinned = st.Stored+stored, st.Thinned+thinned
 		last, waiting := s.lastLocked(e), s.unackedLocked(e)
 		st.Unacked += waiting
 		if waiting > 0 && oldest == nil && last > 0 {
@@ -100,15 +96,7 @@ func (s *Store) fillStatsLocked(st *Stats) {
 		room := float64(s.o.MaxSize-s.beside) - each*float64(st.Unacked)
 		st.TimeToFull = time.Duration(max(0, room) / each / (float64(st.Appended) / float64(now)))
 	}
-	wall := s.o.Clock.Anchor().Wall(s.o.Clock.Stamp())
-	for _, o := range s.facts.Openings {
-		if wall.Sub(o.At) < 24*time.Hour {
-			st.Openings++
-			if o.Unclean {
-				st.UncleanStops++
-			}
-		}
-	}
+	st.Openings, st.UncleanStops = s.openingsLocked()
 }
 
 func (s *Store) lastLocked(e *epoch) uint64 {
