@@ -152,6 +152,7 @@ type bufferVerify struct {
 type finding struct {
 	Readings uint64            `json:"readings"`
 	Thinned  uint64            `json:"thinned"` // readings of which summaries are left
+	Cloud    uint64            `json:"cloud"`   // readings that the cloud acknowledged, and that are not here any more
 	Gaps     map[string]uint64 `json:"gaps"`    // readings by reason
 	OpenEnds int               `json:"open_ends"`
 	Unread   uint64            `json:"unreadable"`       // readings, as far as is known, that are held but cannot be read now
@@ -172,7 +173,7 @@ func examine(ctx context.Context, s *store.Store, table *health.Table) (finding,
 				f.Thinned += b.N
 			}
 			if b.Gap != nil {
-				f.Gaps[string(b.Gap.Why)] += b.N
+				f.gap(b, e.Acked)
 			}
 			if b.End != nil && !b.End.Closed {
 				f.OpenEnds++
@@ -195,6 +196,25 @@ func examine(ctx context.Context, s *store.Store, table *health.Table) (finding,
 }
 
 var errUnreadStore = errors.New("not all of the store can be read now; nothing of that is lost or damaged, as far as is known")
+
+// gap counts what stands in the place of readings: those that the cloud holds,
+// and those that are missing.
+func (f *finding) gap(b store.Stretch, acked uint64) {
+	held := withTheCloud(b, acked)
+	f.Cloud += held
+	if b.N > held {
+		f.Gaps[string(b.Gap.Why)] += b.N - held
+	}
+}
+
+// withTheCloud is how many readings of a gap the cloud acknowledged and did not
+// take back.
+func withTheCloud(b store.Stretch, acked uint64) uint64 {
+	if b.Gap.Why != gateway.WhyForgottenAfterAck || acked < b.First {
+		return 0
+	}
+	return min(b.N, acked+1-b.First)
+}
 
 var errDamagedStore = errors.New("the store is damaged; `fieldgate buffer repair` saves what can be saved")
 
@@ -232,6 +252,9 @@ func tellFinding(out io.Writer, f finding) {
 	fmt.Fprintf(out, "%d readings are whole\n", f.Readings)
 	if f.Thinned > 0 {
 		fmt.Fprintf(out, "of %d more only count, least, greatest and mean value per channel and interval are left: the store was nearly full\n", f.Thinned)
+	}
+	if f.Cloud > 0 {
+		fmt.Fprintf(out, "%d more are with the cloud, which acknowledged them, and not here any more\n", f.Cloud)
 	}
 	for why, n := range f.Gaps {
 		fmt.Fprintf(out, "%d readings are known to be missing: %s\n", n, why)
@@ -322,9 +345,9 @@ func (k bufferExport) Run(ctx context.Context, c console) error {
 		to, done = f, f.Close
 	}
 	w := bufio.NewWriter(to)
-	write := k.writer(w)
+	put := k.putter(w)
 	for _, e := range s.Epochs() {
-		err = errors.Join(err, s.Walk(ctx, e.ID, write))
+		err = errors.Join(err, s.Walk(ctx, e.ID, k.writer(put, e.Acked)))
 		if _, failed := w.Write(nil); failed != nil { // nobody takes what other epochs have
 			err = nil // Flush says it
 			break
@@ -361,22 +384,43 @@ type exported struct {
 	Interval float64         `json:"interval_s,omitempty"`
 	Min      *float64        `json:"min,omitempty"` // … and these their bounds
 	Max      *float64        `json:"max,omitempty"`
+	Cloud    uint64          `json:"cloud,omitempty"`   // so many readings from seq on are with the cloud alone, which acknowledged them
 	Missing  uint64          `json:"missing,omitempty"` // readings from seq on
 	Why      gateway.Why     `json:"why,omitempty"`
 	Unread   uint64          `json:"unreadable,omitempty"` // readings from seq on that are held but cannot be read now
 }
 
-func (k bufferExport) writer(w io.Writer) func(store.Stretch) error {
-	put := csvRows(w)
+// putter writes in the form that was asked for.
+func (k bufferExport) putter(w io.Writer) func(exported) error {
 	if k.Format == "ndjson" {
-		put = func(x exported) error { return json.NewEncoder(w).Encode(x) }
+		return func(x exported) error { return json.NewEncoder(w).Encode(x) }
 	}
+	return csvRows(w)
+}
+
+// gap writes what stands in the place of readings.
+func (k bufferExport) gap(put func(exported) error, b store.Stretch, acked uint64) error {
+	held := withTheCloud(b, acked)
+	if held > 0 {
+		if err := put(exported{Epoch: b.Epoch, Seq: b.First, Cloud: held}); err != nil {
+			return err
+		}
+	}
+	if b.N == held {
+		return nil
+	}
+	return put(exported{Epoch: b.Epoch, Seq: b.First + held, Missing: b.N - held, Why: b.Gap.Why})
+}
+
+// writer writes an epoch, of which the cloud acknowledged the readings up to
+// acked.
+func (k bufferExport) writer(put func(exported) error, acked uint64) func(store.Stretch) error {
 	return func(b store.Stretch) error {
 		if b.Unread != nil && b.N > 0 && k.Format == "ndjson" {
 			return put(exported{Epoch: b.Epoch, Seq: b.First, Unread: b.N})
 		}
 		if b.Gap != nil && k.Format == "ndjson" {
-			return put(exported{Epoch: b.Epoch, Seq: b.First, Missing: b.N, Why: b.Gap.Why})
+			return k.gap(put, b, acked)
 		}
 		for i := range b.Readings {
 			r := &b.Readings[i]

@@ -153,3 +153,36 @@ func TestDrop(t *testing.T) {
 		t.Errorf("verify after drop: %d %s", code, stdout)
 	}
 }
+
+// What the cloud acknowledged and the card never had, as after a kill, is not
+// missing; nor is what was given up after the ack.
+func TestReadingsWithTheCloudAreNotMissing(t *testing.T) {
+	dir, s := storeOf(t, 5000)
+	id := s.Epochs()[0].ID
+	image := filepath.Join(t.TempDir(), "killed")
+	if err := os.CopyFS(image, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, s)
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	s, err := store.Open(store.Options{
+		Dir: image, FlushInterval: time.Second, HistoryFlush: time.Minute, Rate: 1e6, Burst: 100,
+		Clock: clock.NewFake(gateway.BootID{1}), Conditions: health.New(quiet), Log: quiet,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Session(true, time.Minute)
+	if err := s.Ack(id, 5070, false); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, s)
+	code, stdout, stderr := outcome(t, "buffer", "verify", "--dir", image)
+	if code != exitOK || !strings.Contains(stdout, "5000 readings are whole\n70 more are with the cloud") || strings.Contains(stdout, "missing") {
+		t.Errorf("verify: %d %s%s", code, stdout, stderr)
+	}
+	code, stdout, stderr = outcome(t, "buffer", "export", "--dir", image, "--format", "ndjson")
+	if code != exitOK || !strings.Contains(stdout, `"seq":5001,"cloud":70}`) || strings.Contains(stdout, "missing") {
+		t.Errorf("export: %d %.300s%s", code, stdout[max(0, len(stdout)-300):], stderr)
+	}
+}
