@@ -35,6 +35,7 @@ type runCmd struct {
 	Cert           string     `type:"path" placeholder:"FILE" and:"cert,key" xor:"certificate" help:"Certificate chain, PEM. Without it a CA and a certificate are made in the state directory."`
 	Key            string     `type:"path" placeholder:"FILE" and:"cert,key" help:"Key of the certificate, PEM. Not without --cert."`
 	Name           []string   `placeholder:"NAME" sep:"," xor:"certificate" help:"DNS name or IP address that the made certificate is valid for, beside localhost, 127.0.0.1 and ::1. May be repeated. Without it: these alone."`
+	Origin         []string   `placeholder:"ORIGIN" sep:"none" help:"Origin of a page on another site that may read the API and listen on /v1/live with the operator's token, such as https://ops.example.com. May be repeated. Without it: none."`
 	LogLevel       slog.Level `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
 }
 
@@ -50,7 +51,7 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 		}
 	})
 	var opt cloud.Options
-	if err := errors.Join(err, c.admissionFlags.set(&opt), c.alarmFlags.set(&opt)); err != nil {
+	if err := errors.Join(err, c.admissionFlags.set(&opt), c.alarmFlags.set(&opt), c.origins(&opt)); err != nil {
 		return err
 	}
 	where.Logger = log
@@ -108,6 +109,18 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 	})
 	log.Info("stopped")
 	return err
+}
+
+// origins puts the origins of pages into options.
+func (c runCmd) origins(o *cloud.Options) error {
+	for _, text := range c.Origin {
+		origin, err := cloud.CheckOrigin(text)
+		if err != nil {
+			return fmt.Errorf("%w: --origin %w", errUsage, err)
+		}
+		o.Origins = append(o.Origins, origin)
+	}
+	return nil
 }
 
 // serve ends when ctx is done, when serving fails, or when the log can no

@@ -3,21 +3,57 @@ package cloud
 import (
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
 )
 
-// operator lets only those through who show the operator's token.
-func (s *Server) operator(next http.HandlerFunc) http.HandlerFunc {
+// operator lets only those through who show the operator's token, and ask with
+// no parameters but those that the route takes (gateway.Query).
+func (s *Server) operator(next http.HandlerFunc, takes ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if subtle.ConstantTimeCompare([]byte(bearer(r)), []byte(s.opt.OperatorToken)) != 1 || s.opt.OperatorToken == "" {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="fieldgate operator"`)
-			deny(w, http.StatusUnauthorized, "unauthorised", "the operator token is missing or wrong")
+		if !s.isOperator(r) {
+			s.refuseOperator(w, r, "the operator token is missing or wrong")
+			return
+		}
+		if _, err := gateway.Query(r.URL.RawQuery, takes...); err != nil {
+			deny(w, http.StatusBadRequest, "bad_query", err.Error())
 			return
 		}
 		next(w, r)
+	}
+}
+
+func (s *Server) isOperator(r *http.Request) bool {
+	return s.opt.OperatorToken != "" && subtle.ConstantTimeCompare([]byte(bearer(r)), []byte(s.opt.OperatorToken)) == 1
+}
+
+// refuseOperator answers who shows no token that opens the operator's API, and
+// notes who showed a wrong one, or a ticket that is none: once a minute for
+// each address, with how often.
+func (s *Server) refuseOperator(w http.ResponseWriter, r *http.Request, why string) {
+	shown := r.Header.Get("Authorization") != "" || ticketOf(r) != ""
+	reason := "operator_none"
+	if shown {
+		reason = "operator"
+		s.audit("operator_refused", "", "somebody was refused at the operator's API: what was shown is not valid", "remote", r.RemoteAddr, "path", r.URL.Path)
+	}
+	s.figures.count("auth_failures_total", "reason", reason)
+	w.Header().Set("WWW-Authenticate", `Bearer realm="fieldgate operator"`)
+	deny(w, http.StatusUnauthorized, "unauthorised", why)
+}
+
+// yes reads a parameter that is true or false, or not there: false.
+func yes(r *http.Request, name string) (bool, error) {
+	switch text := r.URL.Query().Get(name); text {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, fmt.Errorf("%s is %.20q, must be true or false", name, text)
 	}
 }
 

@@ -8,8 +8,11 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
 )
 
 const (
@@ -224,11 +227,15 @@ func (s *Server) serveAudit(w http.ResponseWriter, r *http.Request) {
 	limit := auditShow
 	if text := r.URL.Query().Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			deny(w, http.StatusBadRequest, "limit", "limit is a number above 0")
+		if err != nil || n < 1 || n > auditKept {
+			deny(w, http.StatusBadRequest, "bad_query", fmt.Sprintf("limit is %.20q, must be 1 to %d", text, auditKept))
 			return
 		}
-		limit = min(n, auditKept)
+		limit = n
+	}
+	if err := s.auditQuery(r); err != nil {
+		deny(w, http.StatusBadRequest, "bad_query", err.Error())
+		return
 	}
 	if s.trail.shelf == nil {
 		deny(w, http.StatusNotFound, "no_audit", "this server keeps no audit trail")
@@ -254,11 +261,32 @@ func (s *Server) serveAudit(w http.ResponseWriter, r *http.Request) {
 			break
 		}
 	}
+	if id := r.URL.Query().Get("gateway"); len(found) == 0 && id != "" && !s.admitReader(w, r, id) {
+		return // whom neither the trail nor anything else knows
+	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	lines := json.NewEncoder(w)
 	for _, e := range slices.Backward(found) {
 		_ = lines.Encode(e) // a reader that has gone needs no more
 	}
+}
+
+// auditEvents are the events that there are.
+var auditEvents = []string{
+	"auth_failed", "consumer_forgotten", "enrolled", "enrolment_refused", "gateway_added", "gateway_removed",
+	"identity_conflict", "operator_refused", "revoked", "rotated", "rotation", "token_made",
+}
+
+// auditQuery says what is wrong with ?gateway= and ?event=.
+func (s *Server) auditQuery(r *http.Request) error {
+	id, event := r.URL.Query().Get("gateway"), r.URL.Query().Get("event")
+	switch {
+	case id != "" && !gateway.ValidID(id):
+		return fmt.Errorf("gateway %.40q is no gateway_id: 1 to 64 of A-Z a-z 0-9 _ -", id)
+	case event != "" && !slices.Contains(auditEvents, event):
+		return fmt.Errorf("there is no event %.40q, only: %s", event, strings.Join(auditEvents, ", "))
+	}
+	return nil
 }
 
 func asked(r *http.Request, e AuditEntry) bool {

@@ -35,11 +35,11 @@ func (s *Server) serveCommands() {
 	s.parts = append(s.parts, c.part())
 	s.useDrift()
 	api := &commandAPI{c, s}
-	s.mux.HandleFunc("PUT /v1/gateways/{id}/config", s.operator(api.putConfig))
+	s.mux.HandleFunc("PUT /v1/gateways/{id}/config", s.operator(api.putConfig, "confirm_s", "again"))
 	s.mux.HandleFunc("GET /v1/gateways/{id}/config", s.operator(api.getConfig))
-	s.mux.HandleFunc("POST /v1/gateways/{id}/commands", s.operator(api.post))
-	s.mux.HandleFunc("GET /v1/gateways/{id}/commands", s.operator(api.list))
-	s.mux.HandleFunc("GET /v1/gateways/{id}/commands/{cid}", s.operator(api.get))
+	s.mux.HandleFunc("POST /v1/gateways/{id}/commands", s.operator(api.post, "wait"))
+	s.mux.HandleFunc("GET /v1/gateways/{id}/commands", s.operator(api.list, "all"))
+	s.mux.HandleFunc("GET /v1/gateways/{id}/commands/{cid}", s.operator(api.get, "wait"))
 }
 
 type commandAPI struct {
@@ -274,6 +274,11 @@ func (a *commandAPI) list(w http.ResponseWriter, r *http.Request) {
 		a.unknown(w, err, "no such gateway")
 		return
 	}
+	final, err := yes(r, "all")
+	if err != nil {
+		deny(w, http.StatusBadRequest, "bad_query", err.Error())
+		return
+	}
 	all, err := a.shelf.list(r.Context(), id, false)
 	if err != nil {
 		a.unavailable(w, err)
@@ -281,7 +286,7 @@ func (a *commandAPI) list(w http.ResponseWriter, r *http.Request) {
 	}
 	shown := []commandDoc{}
 	for _, d := range all {
-		if d = d.shown(time.Now()); r.URL.Query().Get("all") == "true" || !d.final() {
+		if d = d.shown(time.Now()); final || !d.final() {
 			shown = append(shown, d)
 		}
 	}

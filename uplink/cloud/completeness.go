@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,8 +93,7 @@ func (s *Server) serveCompleteness(w http.ResponseWriter, r *http.Request) {
 		c, err = b.complete(r.Context(), span, only)
 	}
 	if err != nil {
-		s.opt.Logger.Error("cannot say whether readings are complete", "gateway", id, "error", err)
-		deny(w, http.StatusServiceUnavailable, "storage", "the ledger cannot be read at the moment")
+		s.denyLedger(w, id, err)
 		return
 	}
 	c.await(waiting, span)
@@ -107,6 +107,9 @@ func (b *book) complete(ctx context.Context, span timeRange, only *gateway.Epoch
 	list, err := b.times(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if only != nil && !slices.ContainsFunc(list, func(e epochTime) bool { return e.Epoch == *only }) {
+		return nil, errUnknownEpoch
 	}
 	var newest time.Time
 	before, after := false, false

@@ -173,6 +173,11 @@ func (a *commandAPI) putConfig(w http.ResponseWriter, r *http.Request) {
 		denyBody(w, err, fmt.Sprintf("a configuration has at most %d bytes", wire.MaxConfigDoc))
 		return
 	}
+	again, err := yes(r, "again")
+	if err != nil {
+		deny(w, http.StatusBadRequest, "bad_query", err.Error())
+		return
+	}
 	confirm := 0
 	if text := r.URL.Query().Get("confirm_s"); text != "" {
 		if confirm, err = strconv.Atoi(text); err != nil || confirm < 1 || confirm > confirmMost {
@@ -187,7 +192,7 @@ func (a *commandAPI) putConfig(w http.ResponseWriter, r *http.Request) {
 	sum := sha256.Sum256(doc)
 	d, err := a.shelf.desire(r.Context(), id, desiredDoc{
 		Hash: hex.EncodeToString(sum[:]), Doc: string(doc), ConfirmS: confirm, At: time.Now().UTC().Truncate(time.Millisecond),
-	}, r.URL.Query().Get("again") == "true")
+	}, again)
 	if err != nil {
 		a.unavailable(w, err)
 		return

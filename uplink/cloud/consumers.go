@@ -3,6 +3,7 @@ package cloud
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -43,9 +44,9 @@ func (s *Server) useConsumers() {
 	s.mux.HandleFunc("GET /v1/live", s.serveLive)
 	s.mux.HandleFunc("POST /v1/ws-ticket", s.operator(s.serveTicket))
 	s.mux.HandleFunc("GET /v1/gateways/{id}/last", s.operator(s.serveLast))
-	s.mux.HandleFunc("GET /v1/gateways/{id}/readings", s.operator(s.serveReadings))
-	s.mux.HandleFunc("GET /v1/gateways/{id}/events", s.operator(s.serveEvents))
-	s.mux.HandleFunc("GET /v1/gateways/{id}/completeness", s.operator(s.serveCompleteness))
+	s.mux.HandleFunc("GET /v1/gateways/{id}/readings", s.operator(s.serveReadings, "from", "to", "epoch", "from_seq", "to_seq", "device*", "quantity*", "format"))
+	s.mux.HandleFunc("GET /v1/gateways/{id}/events", s.operator(s.serveEvents, "from", "to", "epoch", "device*", "format"))
+	s.mux.HandleFunc("GET /v1/gateways/{id}/completeness", s.operator(s.serveCompleteness, "from", "to", "epoch"))
 }
 
 // admitReader answers requests for a gateway that is not known, and tells
@@ -74,6 +75,19 @@ func parseEpoch(q url.Values) (*gateway.EpochID, error) {
 	}
 	e := new(gateway.EpochID)
 	return e, e.UnmarshalText([]byte(v))
+}
+
+// errUnknownEpoch is a question for an epoch of which the ledger has nothing.
+var errUnknownEpoch = errors.New("the ledger knows no such epoch of this gateway")
+
+// denyLedger answers where the ledger has no answer.
+func (s *Server) denyLedger(w http.ResponseWriter, id string, err error) {
+	if errors.Is(err, errUnknownEpoch) {
+		deny(w, http.StatusNotFound, "unknown_epoch", err.Error())
+		return
+	}
+	s.opt.Logger.Error("cannot read the ledger", "gateway", id, "error", err)
+	deny(w, http.StatusServiceUnavailable, "storage", "the ledger cannot be read at the moment")
 }
 
 // waiting gives what a gateway said last that it still holds, and up to when it

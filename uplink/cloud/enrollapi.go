@@ -14,7 +14,7 @@ import (
 func (s *Server) useIdentity() {
 	s.mux.HandleFunc("POST /v1/enroll", s.serveEnroll)
 	s.mux.HandleFunc("POST /v1/credentials/rotate", s.serveRotate)
-	s.mux.HandleFunc("GET /v1/audit", s.operator(s.serveAudit))
+	s.mux.HandleFunc("GET /v1/audit", s.operator(s.serveAudit, "limit", "gateway", "event"))
 	s.parts = append(s.parts, part{run: s.sweepTokens}, part{run: s.trail.run})
 }
 

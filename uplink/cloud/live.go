@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -50,17 +48,19 @@ type liveSocket struct {
 // serveLive answers GET /v1/live: presence and last values first, then the
 // stream.
 func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
-	filter, err := parseFilter(r.URL.Query())
+	filter, err := parseFilter(r.URL.RawQuery)
 	switch {
-	case !sameOrigin(r):
+	case !s.originAllowed(r):
 		deny(w, http.StatusForbidden, "origin_not_allowed", "pages of other sites may not listen here")
 		return
 	case !s.mayListen(r):
-		w.Header().Set("WWW-Authenticate", `Bearer realm="fieldgate operator"`)
-		deny(w, http.StatusUnauthorized, "unauthorised", "the operator token or the ticket is missing, wrong or used up")
+		s.refuseOperator(w, r, "the operator token or the ticket is missing, wrong or used up")
 		return
 	case err != nil:
 		deny(w, http.StatusBadRequest, "bad_query", err.Error())
+		return
+	}
+	if !s.admitFilter(w, r, filter) {
 		return
 	}
 	if no := rfc6455.Refused(w, r); no != nil {
@@ -109,20 +109,13 @@ func (s *Server) dismissLive() {
 	s.serving.Done()
 }
 
-// sameOrigin holds for requests that do not come from a page, and for those
-// of this server's own. A request with several Origins comes from neither.
-func sameOrigin(r *http.Request) bool {
-	origins := r.Header.Values("Origin")
-	if len(origins) == 0 {
-		return true
-	}
-	u, err := url.Parse(origins[0])
-	return err == nil && len(origins) == 1 && (u.Scheme == "https" || u.Scheme == "http") && strings.EqualFold(u.Host, r.Host)
-}
-
 // parseFilter reads ?gateway=, ?device= and ?quantity=, each as often as one
 // likes.
-func parseFilter(q url.Values) (*liveFilter, error) {
+func parseFilter(raw string) (*liveFilter, error) {
+	q, err := gateway.Query(raw, "gateway*", "device*", "quantity*")
+	if err != nil {
+		return nil, err
+	}
 	f := &liveFilter{q["gateway"], q["device"], q["quantity"]}
 	for _, id := range f.gateways {
 		if !gateway.ValidID(id) { // they become parts of subjects
@@ -140,6 +133,17 @@ func parseFilter(q url.Values) (*liveFilter, error) {
 		}
 	}
 	return f, nil
+}
+
+// admitFilter answers who names a gateway that is not known, and tells whether
+// all are.
+func (s *Server) admitFilter(w http.ResponseWriter, r *http.Request, f *liveFilter) bool {
+	for _, id := range f.gateways {
+		if !s.admitReader(w, r, id) {
+			return false
+		}
+	}
+	return true
 }
 
 // serve sends what the client wants to hear. It is the only writer of

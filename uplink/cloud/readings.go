@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,8 +59,7 @@ func (s *Server) serveLines(w http.ResponseWriter, r *http.Request, q question) 
 	defer decoders.Put(p.blocks)
 	stretches, err := p.prepare(r.Context(), s, id)
 	if err != nil {
-		s.opt.Logger.Error("cannot read the ledger for readings", "gateway", id, "error", err)
-		deny(w, http.StatusServiceUnavailable, "storage", "the ledger cannot be read at the moment")
+		s.denyLedger(w, id, err)
 		return
 	}
 	w = patientWriter{w, http.NewResponseController(w)}
@@ -98,6 +98,9 @@ func (p *printer) prepare(ctx context.Context, s *Server, id string) ([]stretch,
 	for i := range epochs {
 		p.epochs[epochs[i].Epoch] = &epochs[i]
 	}
+	if p.readings && p.epoch != nil && p.epochs[*p.epoch] == nil {
+		return nil, errUnknownEpoch
+	}
 	return p.book.plan(ctx, p.question, epochs)
 }
 
@@ -132,6 +135,14 @@ func (q *question) parse(v url.Values, now time.Time) (err error) {
 			if *seq, err = strconv.ParseUint(text, 10, 64); err != nil {
 				return fmt.Errorf("%s %.40q is not a seq", name, text)
 			}
+		}
+	}
+	if q.to > 0 && q.from > q.to {
+		return fmt.Errorf("from_seq %d lies behind to_seq %d", q.from, q.to)
+	}
+	for _, word := range slices.Concat(v["device"], v["quantity"]) {
+		if !gateway.ValidID(word) {
+			return fmt.Errorf("%.80q can be no device or quantity: 1 to 64 of A-Z a-z 0-9 _ -", word)
 		}
 	}
 	q.devices, q.quantities = setOf(v["device"]), setOf(v["quantity"])

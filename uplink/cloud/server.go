@@ -44,6 +44,7 @@ type Options struct {
 	GatewayCA     *tls.Certificate // signs the certificates of gateways; nil: they have tokens only
 	CertLife      time.Duration    // of these; 0: 60 days
 	OperatorToken string           // opens the operator's API
+	Origins       []string         // of pages on other sites that may ask it, as Origin gives them
 	Health        func() error     // why the server cannot take readings; nil: it always can
 	Heartbeat     wire.Heartbeat   // zero: a ping every 30 s, 2 may miss
 	Admission     Admission
@@ -131,7 +132,39 @@ func New(opt Options) *Server {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	timeBody(w, r)
+	if s.crossOrigin(w, r) {
+		return
+	}
+	if _, pattern := s.mux.Handler(r); pattern == "" {
+		s.denyPath(w, r)
+		return
+	}
 	s.mux.ServeHTTP(w, r)
+}
+
+// denyPath answers what no route takes, in JSON as everything else.
+func (s *Server) denyPath(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		if s.routeOf(r, method) != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		deny(w, http.StatusNotFound, "not_found", "there is nothing at this address; the API is under /v1/")
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	deny(w, http.StatusMethodNotAllowed, "method_not_allowed", "this address takes "+strings.Join(allowed, " and ")+" alone")
+}
+
+// routeOf gives the route that would take r with another method, "" if none
+// would.
+func (s *Server) routeOf(r *http.Request, method string) string {
+	other := *r
+	other.Method = method
+	_, pattern := s.mux.Handler(&other)
+	return pattern
 }
 
 // Serve answers requests on ln with TLS, which it closes, until ctx is done:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -12,8 +11,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/gorilla/websocket"
 )
 
 const (
@@ -96,13 +93,18 @@ func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request) {
 
 // mayListen takes the operator's token, or a ticket offered as a subprotocol.
 func (s *Server) mayListen(r *http.Request) bool {
-	if s.opt.OperatorToken != "" && subtle.ConstantTimeCompare([]byte(bearer(r)), []byte(s.opt.OperatorToken)) == 1 {
-		return true
-	}
-	for _, p := range websocket.Subprotocols(r) {
-		if ticket, ok := strings.CutPrefix(p, ticketProtocol); ok {
-			return s.tickets.redeem(r.Context(), ticket)
+	ticket := ticketOf(r)
+	return s.isOperator(r) || ticket != "" && s.tickets.redeem(r.Context(), ticket)
+}
+
+// ticketOf gives the ticket among the subprotocols of a request, "" for none.
+func ticketOf(r *http.Request) string {
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for p := range strings.SplitSeq(line, ",") {
+			if ticket, ok := strings.CutPrefix(strings.TrimSpace(p), ticketProtocol); ok {
+				return ticket
+			}
 		}
 	}
-	return false
+	return ""
 }

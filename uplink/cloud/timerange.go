@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/url"
 	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
 )
 
 // A timeRange is from when to when; a zero time is no bound. Both ends belong
@@ -24,19 +26,12 @@ func parseRange(q url.Values, now time.Time) (r timeRange, err error) {
 	return r, nil
 }
 
-// parseTime takes RFC 3339, or a duration before now such as -24h.
+// parseTime takes what gateway.ParseMoment does; "" is no time.
 func parseTime(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	if d, err := time.ParseDuration(text); err == nil && d <= 0 {
-		return now.Add(d).UTC(), nil
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return t, fmt.Errorf("%.40q is neither a time like 2026-11-25T06:00:00Z nor an age like -24h", text)
-	}
-	return t.UTC(), nil
+	return gateway.ParseMoment(text, now)
 }
 
 func (r timeRange) bounded() bool { return !r.from.IsZero() || !r.to.IsZero() }
