@@ -3,9 +3,11 @@ package local
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,7 +85,31 @@ func (s *Server) serveHistory(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, newFault("history_unavailable", "The history cannot be read at present; the journal says why."))
 		return
 	}
+	if c, unknown := s.unknownChannel(q, h); unknown {
+		refuse(w, http.StatusNotFound, newFault("unknown_channel", "This gateway has no channel "+c.Device+"/"+c.Quantity+", and never had a reading of it in this time. See /api/v1/channels."))
+		return
+	}
 	writeJSON(w, http.StatusOK, historyOf(q, h))
+}
+
+// unknownChannel gives the first channel that was asked for, is not there now,
+// and has no readings in the answer either.
+func (s *Server) unknownChannel(q gateway.HistoryQuery, h gateway.History) (gateway.Channel, bool) {
+	known := map[[2]string]bool{}
+	for _, series := range h.Series {
+		known[[2]string{series.Device, series.Quantity}] = len(series.Buckets) > 0
+	}
+	devices := s.status().Devices
+	for _, c := range s.channels(devices) {
+		known[[2]string{c.Device, c.Quantity}] = true
+	}
+	for _, c := range q.Channels {
+		silent := slices.ContainsFunc(devices, func(d Device) bool { return d.ID == c.Device && len(d.Channels) == 0 })
+		if !known[[2]string{c.Device, c.Quantity}] && !silent { // a device says after its first visit what it has
+			return c, true
+		}
+	}
+	return gateway.Channel{}, false
 }
 
 func (s *Server) historyQuery(v url.Values) (q gateway.HistoryQuery, err error) {
@@ -93,7 +119,11 @@ func (s *Server) historyQuery(v url.Values) (q gateway.HistoryQuery, err error) 
 		if !gateway.ValidID(device) || !gateway.ValidID(quantity) {
 			return q, errors.New(`channel must be written as device/quantity, for example channel=boiler/temperature`)
 		}
-		q.Channels = append(q.Channels, gateway.Channel{Device: device, Quantity: quantity})
+		c := gateway.Channel{Device: device, Quantity: quantity}
+		if slices.Contains(q.Channels, c) {
+			return q, fmt.Errorf("channel %s is there twice", name)
+		}
+		q.Channels = append(q.Channels, c)
 	}
 	if n := len(q.Channels); n < 1 || n > maxSeries {
 		return q, errors.New("name 1 to 32 channels, for example channel=boiler/temperature")
@@ -107,7 +137,7 @@ func (s *Server) historyQuery(v url.Values) (q gateway.HistoryQuery, err error) 
 	}
 	switch {
 	case err1 != nil || err2 != nil:
-		return q, errors.New("from and to must be times like 2026-11-23T06:00:00Z, or durations before now like -6h")
+		return q, errors.New("from and to must be times like 2026-11-23T06:00:00Z or 2026-11-23T07:00:00+01:00, or durations before now like -6h")
 	case err3 != nil || q.Buckets < 1 || q.Buckets > maxPoints:
 		return q, errors.New("points must be a number from 1 to 10000")
 	case !q.From.Before(q.To):
@@ -121,10 +151,7 @@ func moment(text string, now, without time.Time) (time.Time, error) {
 	if text == "" {
 		return without, nil
 	}
-	if d, err := time.ParseDuration(text); err == nil && d <= 0 {
-		return now.Add(d), nil
-	}
-	return time.Parse(time.RFC3339, text)
+	return gateway.ParseMoment(text, now)
 }
 
 func historyOf(q gateway.HistoryQuery, h gateway.History) historyAnswer {

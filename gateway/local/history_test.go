@@ -48,6 +48,31 @@ func TestHistoryOverHTTP(t *testing.T) {
 	}
 }
 
+func manyChannels(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "channel=a/b%d&", i)
+	}
+	return b.String()
+}
+
+// No route with data takes a parameter that it does not know.
+func TestEveryRouteRefusesParametersItDoesNotKnow(t *testing.T) {
+	o, _ := options()
+	o.History = &past{}
+	s, addr := start(t, o)
+	for _, r := range s.routes() {
+		if r.open {
+			continue
+		}
+		for _, query := range []string{"frm=-1h", "Token=x", "token=x&token=y", "x=%zz"} {
+			if status, _, body := request(t, "http://"+addr+r.pattern+"?"+query); status != http.StatusBadRequest || !strings.Contains(body, `"bad_query"`) {
+				t.Errorf("%s?%s: %d %s", r.pattern, query, status, body)
+			}
+		}
+	}
+}
+
 // A question that makes no sense is answered with what would.
 func TestHistoryRefusesBadQueries(t *testing.T) {
 	o, _ := options()
@@ -60,7 +85,12 @@ func TestHistoryRefusesBadQueries(t *testing.T) {
 		"channel=b/t&from=yesterday":           "2026-11-23T06:00:00Z",
 		"channel=b/t&points=0":                 "1 to 10000",
 		"channel=b/t&to=-2h&from=-1h":          "before",
-		strings.Repeat("channel=a/b&", 33):     "1 to 32",
+		manyChannels(33):                       "1 to 32",
+		"channel=b/t&channel=b/t":              "twice",
+		"channel=b/t&frm=-1h":                  `\"frm\"`,
+		"channel=b/t&from=-1h&from=-2h":        "2 times",
+		"channel=b/t&points=":                  "is empty",
+		"channel=b/t&to=%":                     "cannot be read",
 		"channel=b/t&from=2026-13-01T00:00Z":   "2026-11-23T06:00:00Z",
 		"channel=b/t&points=99999999999999999": "1 to 10000",
 	} {
@@ -68,6 +98,21 @@ func TestHistoryRefusesBadQueries(t *testing.T) {
 		if status != http.StatusBadRequest || !strings.Contains(body, says) {
 			t.Errorf("%q is answered with %d %s", query, status, body)
 		}
+	}
+	for query, want := range map[string]int{
+		"channel=boiler/temperature":                                     http.StatusOK,
+		"channel=boiler/temperature&from=2026-11-23T06:00:00+01:00":      http.StatusOK, // the plus arrives as a space
+		"channel=boiler/temperature&from=2026-11-23T06:00:00%2B01:00":    http.StatusOK,
+		"channel=boilr/temperature":                                      http.StatusNotFound,
+		"channel=boiler/temperature&channel=boiler/tempature&from=-300h": http.StatusNotFound,
+	} {
+		if status, _, body := request(t, "http://"+addr+"/api/v1/history?"+query); status != want {
+			t.Errorf("%q is answered with %d %s", query, status, body)
+		}
+	}
+	request(t, "http://"+addr+"/api/v1/history?channel=boiler/temperature&from=2026-11-23T06:00:00+01:00")
+	if want := time.Date(2026, 11, 23, 5, 0, 0, 0, time.UTC); !p.asked.From.Equal(want) {
+		t.Errorf("asked from %v, want %v", p.asked.From, want)
 	}
 	p.err = errors.New("the card is gone")
 	status, _, body := request(t, "http://"+addr+"/api/v1/history?channel=b/t")

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -204,11 +205,11 @@ type route struct {
 
 func (s *Server) routes() []route {
 	list := []route{
-		{"/ws", false, s.serveWS},
-		{"/api/v1/status", false, s.serveStatus},
-		{"/api/v1/channels", false, s.serveChannels},
-		{"/api/v1/history", false, s.serveHistory},
-		{"/metrics", false, s.serveMetrics},
+		{"/ws", false, asked(s.serveWS)},
+		{"/api/v1/status", false, asked(s.serveStatus)},
+		{"/api/v1/channels", false, asked(s.serveChannels)},
+		{"/api/v1/history", false, asked(s.serveHistory, "channel*", "from", "to", "points")},
+		{"/metrics", false, asked(s.serveMetrics)},
 		{"/healthz", true, serveHealthz},
 		{"/", true, serveNotFound},
 	}
@@ -226,6 +227,18 @@ func (s *Server) routes() []route {
 	return list
 }
 
+// asked lets serve answer requests with no parameters but those that it takes
+// (gateway.Query), and the token.
+func asked(serve http.HandlerFunc, takes ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if _, err := gateway.Query(r.URL.RawQuery, append([]string{"token"}, takes...)...); err != nil {
+			refuse(w, http.StatusBadRequest, newFault("bad_query", strings.ToUpper(err.Error()[:1])+err.Error()[1:]+"."))
+			return
+		}
+		serve(w, r)
+	}
+}
+
 // handler puts the guard before every route and the login before those with
 // data.
 func (s *Server) handler() http.Handler {
@@ -237,7 +250,7 @@ func (s *Server) handler() http.Handler {
 		}
 		mux.HandleFunc(r.pattern, r.serve)
 	}
-	ws := a.need(s.serveWS)
+	ws := a.need(asked(s.serveWS))
 	return newGuard(s.o.Hosts, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" && websocket.IsWebSocketUpgrade(r) {
 			ws(w, r) // simple clients know no path

@@ -181,6 +181,7 @@ func TestRefusalsSayWhenToComeBack(t *testing.T) {
 	r := upgradeRequest()
 	r.Header.Set("Authorization", "Bearer "+tokens[0])
 	r.Header.Set("Sec-WebSocket-Protocol", wire.SubprotocolCBOR)
+	r.Header.Set("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==")
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
 	if w.Code != 503 || retrySeconds(w) != 5 {
