@@ -35,6 +35,7 @@ func (l *Log) embed(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("set up nats-server: %w", err)
 	}
+	l.healConsumers()
 	l.server.SetLoggerV2(logger{l.opt.Logger.With("part", "nats-server")}, false, false, false)
 	l.server.Start()
 	if !l.server.ReadyForConnections(startWithin) {
@@ -137,6 +138,15 @@ func (l *Log) openStreams(ctx context.Context, space int64) (err error) {
 // openStream makes a stream or sets its limits. On a disk without any room the
 // limits cannot be written: then it is used as it is, for reading.
 func (l *Log) openStream(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	if l.undescribed(ctx, want.Name) {
+		l.opt.Logger.Warn("the description of a stream was cut off, as a power failure does; it is made anew. Nothing that is stored is lost, and the ledger and the database read it again",
+			"stream", want.Name)
+		made := want
+		made.MaxBytes-- // only a change of limits writes the description anew where there is one
+		if _, err := l.js.CreateStream(ctx, made); err != nil {
+			return nil, fmt.Errorf("open stream %s: %w", want.Name, err)
+		}
+	}
 	s, err := l.js.CreateOrUpdateStream(ctx, want)
 	if err != nil && l.Full() != nil {
 		if there, e := l.js.Stream(ctx, want.Name); e == nil {
