@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	maxConns   = 256                   // TCP connections at once, if the process may open so many files
-	fewConns   = 16                    // … and at least, however few files it may open
-	fairConns  = 8                     // what no address is blamed for
-	heldBefore = 50 * time.Millisecond // a connection may be silent so long before it has to go for another
-	slowAfter  = 2 * time.Second       // a request that is under way for longer may have to go for another
+	maxConns   = 256                    // TCP connections at once, if the process may open so many files
+	fewConns   = 16                     // … and at least, however few files it may open
+	fairConns  = 8                      // what no address is blamed for
+	heldBefore = 100 * time.Millisecond // a connection may say nothing whole so long before it has to go for another
+	slowAfter  = 2 * time.Second        // a request that is under way for longer may have to go for another
 )
 
 // maxOpen is how many connections the local side may hold: a quarter of the

@@ -219,12 +219,12 @@ func TestHostsThatHoldConnectionsKeepNobodyOut(t *testing.T) {
 }
 
 // The same host, or everybody behind one proxy, is served beside a neighbour
-// who holds connections open in silence, and the reason is told.
-func TestSilentNeighbourAtTheSameAddressKeepsNobodyOut(t *testing.T) {
+// who holds connections open and never ends a request, and the reason is told.
+func TestSlowNeighbourAtTheSameAddressKeepsNobodyOut(t *testing.T) {
 	o, _ := options()
 	o.Conditions = health.New(o.Log)
 	_, addr := startPatient(t, o)
-	hold(t, "127.0.0.1", addr, 800, "")
+	hold(t, "127.0.0.1", addr, 800, "GET / HTTP/1.1\r\n")
 	for range 5 {
 		if status := getFrom(t, "127.0.0.1", addr, "/healthz"); status != http.StatusOK {
 			t.Errorf("status %d", status)

@@ -16,6 +16,7 @@ const (
 	listenFirst  = time.Second      // after a failure listening is tried again, …
 	listenMost   = 10 * time.Second // … each time later, up to this
 	listenWithin = 10 * time.Second // for a name to be resolved
+	silentFor    = 5                // seconds that a client may be silent before the server hears of it
 )
 
 // conditionDown says that the page and the API are not served.
@@ -43,12 +44,21 @@ func (s *Server) open(ctx context.Context) net.Listener {
 func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 	ctx, cancel := context.WithTimeout(ctx, listenWithin)
 	defer cancel()
-	var lc net.ListenConfig
+	lc := net.ListenConfig{KeepAlive: -1, Control: acceptWhenAsked} // WebSockets have pings, the rest has time limits
 	l, err := lc.Listen(ctx, "tcp", s.o.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", s.o.Listen, err)
 	}
 	return l, nil
+}
+
+// acceptWhenAsked has the kernel keep a connection to itself until the client
+// says something, or for silentFor (TCP_DEFER_ACCEPT, tcp(7)): who is silent
+// costs no file and no work here. Without it the bounds alone hold.
+func acceptWhenAsked(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) {
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_DEFER_ACCEPT, silentFor)
+	})
 }
 
 // wait lasts for d, or until ctx is done.

@@ -143,7 +143,7 @@ const years = (n: number): string => (n >= 100 ? "over a hundred years" : n >= 2
 
 function Card({ name, mood, head, detail }: { name: string; mood: Mood; head: string; detail: string }) {
   return (
-    <section class="card" aria-label={name}>
+    <section class={link.value === "live" ? "card" : "card old"} aria-label={name}>
       <i class={`dot ${link.value === "live" ? mood : "off"}`} />
       <div>
         <h2>{head}</h2>
