@@ -43,8 +43,9 @@ type Status struct {
 	// server and that it had not shown to have read when their line ended.
 	PerhapsLost uint64     `json:"perhaps_lost,omitempty"`
 	LastAck     time.Time  `json:"last_ack,omitzero"`
-	Late        Lateness   `json:"-"`               // of live readings
-	Clock       *CloudTime `json:"clock,omitempty"` // by the session's time exchange
+	Late        Lateness   `json:"-"`                         // of live readings
+	CertEnds    time.Time  `json:"certificate_ends,omitzero"` // of the cloud's certificate, as last seen
+	Clock       *CloudTime `json:"clock,omitempty"`           // by the session's time exchange
 
 	Traffic   Traffic          `json:"traffic"`
 	Endpoints []EndpointStatus `json:"endpoints,omitempty"` // in the order of preference, if there are several

@@ -332,7 +332,7 @@ func (u *Uplink) tell(t trouble) {
 
 // tellOnline ends what tell began.
 func (u *Uplink) tellOnline(s *session, w *wire.Welcome) {
-	session, level := w.Session, w.Level
+	session, level, until := w.Session, w.Level, s.until
 	encoding := strings.TrimPrefix(s.codec.Subprotocol, "fieldgate.v1.")
 	session, level = u.plain(session), wire.Level(u.plain(string(level)))
 	if u.raised != "" {
@@ -346,6 +346,7 @@ func (u *Uplink) tellOnline(s *session, w *wire.Welcome) {
 	u.showEndpoints()
 	u.set(func(s *Status) {
 		s.State, s.Session, s.Level, s.Encoding, s.Tries = Online, session, level, encoding, 0
+		s.CertEnds = until
 	})
 	s.tellPaused("")
 }

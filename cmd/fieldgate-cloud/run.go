@@ -65,15 +65,8 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 		return err
 	}
 	defer ln.Close()
-	cert, err := c.certificate()
-	if err != nil {
-		return err
-	}
-	token, tokenFile, err := cloud.OperatorToken(c.State)
-	if err != nil {
-		return err
-	}
-	gatewayCA, err := cloud.GatewayCA(c.State)
+	keys := c.keyFiles(log)
+	present, err := keys.look()
 	if err != nil {
 		return err
 	}
@@ -91,20 +84,24 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 		keyring = cloud.Credentials{Shelf: records}
 	}
 	opt.Log, opt.Feed, opt.Shelf, opt.Bus = records, records, records, records
-	opt.Credentials, opt.GatewayCA, opt.OperatorToken, opt.Health = keyring, &gatewayCA, token, records.Health
+	opt.Credentials, opt.GatewayCA, opt.OperatorToken, opt.Health = keyring, present.GatewayCA, present.OperatorToken, records.Health
 	opt.Logger, opt.Metrics = log, func(w io.Writer) { carry.metrics(w); writeLogFigures(out.stderr, w) }
 	site := cloud.New(opt)
+	site.Use(present)
 	server.Store(site)
+	renewing := func(ctx context.Context) { keys.run(ctx, site.Use, log) }
 	if err := noteAddress(c.State, ln.Addr()); err != nil { // on a full disk, for one
 		log.Warn("commands on this machine may not find the server", "error", err)
 	}
 	log.Info(fmt.Sprintf("listening on %s", ln.Addr()), "version", programVersion(),
-		"ca_file", c.caFile(), "operator_token_file", tokenFile, "level", records.Level())
+		"ca_file", c.caFile(), "operator_token_file", filepath.Join(c.State, cloud.OperatorTokenFile), "level", records.Level())
 	tellManager(ctx, log, fmt.Sprintf("serving on %s", ln.Addr()))
 	err = serve(ctx, records, log, func(ctx context.Context) error {
 		purge := func(ctx context.Context) { c.purging(ctx, records.Purge, log) }
 		return beside(ctx, purge, func(ctx context.Context) error {
-			return beside(ctx, carry.run, func(ctx context.Context) error { return site.Serve(ctx, ln, cert) })
+			return beside(ctx, carry.run, func(ctx context.Context) error {
+				return beside(ctx, renewing, func(ctx context.Context) error { return site.Serve(ctx, ln, *present.Certificate) })
+			})
 		})
 	})
 	log.Info("stopped")

@@ -23,6 +23,7 @@ import (
 	"github.com/fieldgate/fieldgate/store"
 	"github.com/fieldgate/fieldgate/systemd"
 	"github.com/fieldgate/fieldgate/uplink"
+	"github.com/fieldgate/fieldgate/uplink/identity"
 )
 
 // stopWithin bounds an orderly stop; the unit's TimeoutStopSec is above it.
@@ -31,14 +32,15 @@ const stopWithin = 10 * time.Second
 // A daemon is one gateway: every part, in the order in which a reading flows.
 // The fields above the empty line are set by the caller.
 type daemon struct {
-	cfg    *config.Config
-	pushed *pushed.Keeper                                                    // what the cloud configures; nil: nothing
-	trial  bool                                                              // cfg is on trial, and changes how the cloud is reached
-	before config.Uplink                                                     // what reached the cloud before
-	base   *config.Config                                                    // what the board's own files say
-	dial   func(ctx context.Context, network, addr string) (net.Conn, error) // how the uplink connects; nil: over the network
-	log    *slog.Logger
-	lost   func() uint64 // lines of the log that nobody read; nil: not known
+	cfg     *config.Config
+	pushed  *pushed.Keeper                                                    // what the cloud configures; nil: nothing
+	trial   bool                                                              // cfg is on trial, and changes how the cloud is reached
+	before  config.Uplink                                                     // what reached the cloud before
+	base    *config.Config                                                    // what the board's own files say
+	dial    func(ctx context.Context, network, addr string) (net.Conn, error) // how the uplink connects; nil: over the network
+	log     *slog.Logger
+	hangUps <-chan os.Signal // SIGHUPs; nil: none come
+	lost    func() uint64    // lines of the log that nobody read; nil: not known
 
 	began   time.Time
 	id      string
@@ -51,6 +53,10 @@ type daemon struct {
 	sampler *sample.Sampler
 	uplink  *uplink.Uplink
 	local   *local.Server
+
+	ca, proxyCA func() (trust, error) // the newest that can be used
+	credential  *identity.Keeper
+	ends        *ends // of certificates
 }
 
 // start builds every part. Nothing here waits for the network, and nothing
@@ -84,12 +90,15 @@ func (d *daemon) start() (err error) {
 	d.live = live.New()
 	d.pipe = pipeline.New(pipeline.Options{Outbox: d.store, Live: d.live, Health: d.health, Channels: treatments(cfg)})
 	outgoing := uplink.NewOutbox()
+	d.ca = keptTrust(cfg.Uplink.CA, "the authority of the cloud", d.log)
+	d.proxyCA = keptTrust(cfg.Uplink.ProxyCA, "the authority of the proxy", d.log)
+	d.credential, d.ends = keeper(cfg, d.log), &ends{}
 	d.door = command.New(command.Options{Records: d.store, Executor: noOutputs{}, Clock: d.clock, Tell: outgoing.Result, Log: d.log})
 	devices := &rack{devices: cfg.Devices, clock: sim.SinceStart()}
 	d.sampler = sample.New(sample.Options{Devices: devices.plan(), OpenBus: devices.openBus, Sink: d.pipe, Stamp: d.clock.Stamp, Health: d.health})
 	d.uplink, err = uplink.New(uplink.Options{
-		URL: cfg.Uplink.URL, URLs: cfg.Uplink.URLs, Identity: keeper(cfg, d.log), Authorities: authorities(cfg.Uplink.CA),
-		Proxy: proxyAddress(cfg.Uplink), ProxyAuthorities: authorities(cfg.Uplink.ProxyCA),
+		URL: cfg.Uplink.URL, URLs: cfg.Uplink.URLs, Identity: d.credential, Authorities: pool(d.ca),
+		Proxy: proxyAddress(cfg.Uplink), ProxyAuthorities: pool(d.proxyCA),
 		GatewayID: d.id, InstallID: d.store.InstallID(), Software: "fieldgate/" + version,
 		Source: d.store, Commands: d.door, Config: d.configurer(outgoing), Outgoing: outgoing, Clock: d.clock, Floor: d.floor, CloudTime: d.store.SetCloudTime,
 		SessionTime: d.clock.SessionTime, Report: d.report, Waiting: d.waiting,
@@ -119,6 +128,7 @@ func (d *daemon) run(ctx context.Context) error {
 	waking := launch("network watch", d.watchLinks, failed)
 	serving := launch("local API", d.local.Run, failed)
 	configuring := launch("configuration", d.keepConfig, failed)
+	certifying := launch("certificates", d.watchCertificates, failed)
 	d.log.Info("gateway is running", "id", d.id, "version", version, "devices", len(d.cfg.Devices),
 		"dashboard", dashboardURL(d.local.Addr()), "store", filepath.Clean(d.cfg.Store.Dir))
 	err := systemd.Ready(d.summary())
@@ -131,7 +141,7 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	deadline, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
-	for _, p := range []*part{configuring, sampling, acting, timing, waking, sending, serving, keeping} {
+	for _, p := range []*part{certifying, configuring, sampling, acting, timing, waking, sending, serving, keeping} {
 		err = errors.Join(err, p.stop(deadline))
 	}
 	err = errors.Join(err, d.store.Close())

@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/systemd"
@@ -14,6 +17,8 @@ type runCommand struct {
 
 // Run runs the gateway until ctx is done.
 func (k runCommand) Run(ctx context.Context, c console) error {
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP) // from now on none ends the process
 	cfg, err := config.Load(k.Config, driverTable())
 	if err != nil {
 		return err
@@ -21,7 +26,7 @@ func (k runCommand) Run(ctx context.Context, c console) error {
 	stream := c.stream()
 	log := slog.New(systemd.NewHandler(stream))
 	tellNotes(cfg, log)
-	return supervise(ctx, &daemon{base: cfg, log: log, lost: stream.Lost})
+	return supervise(ctx, &daemon{base: cfg, log: log, lost: stream.Lost, hangUps: hangUps})
 }
 
 // tellNotes tells what a configuration says that is not meant.

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"time"
 
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/gateway/smallfile"
-	"github.com/fieldgate/fieldgate/uplink"
 	"github.com/fieldgate/fieldgate/uplink/identity"
 )
 
@@ -58,8 +58,33 @@ func proxyAddress(cfg config.Uplink) func() (string, error) {
 
 // keeper keeps the gateway's credential in its state directory. token_file
 // seeds it.
-func keeper(cfg *config.Config, log *slog.Logger) uplink.Identity {
+func keeper(cfg *config.Config, log *slog.Logger) *identity.Keeper {
 	return identity.New(identity.Options{Dir: cfg.Store.Dir, Seed: secretFile(cfg.Uplink.TokenFile), Rotate: cfg.Uplink.Rotate, Log: log})
+}
+
+// A trust is whom a file names as those who may sign, and when that ends.
+type trust struct {
+	path  string
+	pool  *x509.CertPool
+	until time.Time // zero: not known
+}
+
+// keptTrust reads authorities as authorities does, but goes on with what there
+// was before while the file cannot be taken.
+func keptTrust(path, what string, log *slog.Logger) func() (trust, error) {
+	read := func() (trust, error) {
+		pool, err := authorities(path)()
+		return trust{path, pool, firstEnd(path)}, err
+	}
+	if path == "" {
+		return read
+	}
+	return smallfile.Renew(what, []string{path}, read, log).Look
+}
+
+// pool is what the uplink takes of a trust.
+func pool(of func() (trust, error)) func() (*x509.CertPool, error) {
+	return func() (*x509.CertPool, error) { t, err := of(); return t.pool, err }
 }
 
 // authorities reads the PEM file of who may sign the cloud's certificate,

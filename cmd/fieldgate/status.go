@@ -34,6 +34,7 @@ func (d *daemon) status() local.Status {
 		Health: d.health.List(),
 		Config: d.configStatus(),
 	}
+	s.Certificates = d.ends.of()
 	if d.lost != nil {
 		s.LogLost = d.lost()
 	}

@@ -47,6 +47,9 @@ func writeMetrics(w *bytes.Buffer, st Status) {
 		gauge("fieldgate_config_on_trial", flag(c.OnTrial))
 		gauge("fieldgate_config_refused", flag(c.Refused != nil))
 	}
+	for _, of := range slices.Sorted(maps.Keys(st.Certificates)) {
+		gauge(fmt.Sprintf("fieldgate_certificate_end_seconds{of=%q}", of), float64(st.Certificates[of].Unix()))
+	}
 	for _, d := range st.Devices {
 		gauge(fmt.Sprintf("fieldgate_device_ok{device=%q}", d.ID), flag(d.State == DeviceOK))
 	}

@@ -27,7 +27,7 @@ type alarm struct {
 	Since    *time.Time `json:"since"`
 }
 
-var alarmCodes = []string{"backlog_age", "consumer_lag", "epochs_per_day"}
+var alarmCodes = []string{"backlog_age", "consumer_lag", "epochs_per_day", "certificate_ends"}
 
 // alarms is the part that watches the age of backlogs, how far consumers of
 // the log are behind and how often gateways begin an epoch, and tells each
@@ -36,6 +36,7 @@ var alarmCodes = []string{"backlog_age", "consumer_lag", "epochs_per_day"}
 type alarms struct {
 	presences   *presences
 	consumers   func(context.Context) ([]ConsumerState, error) // nil: not known
+	ends        func() map[string]time.Time                    // of certificates, by where they are from; nil: none
 	logger      *slog.Logger
 	backlogAge  time.Duration
 	consumerAge time.Duration
@@ -107,7 +108,7 @@ func (a *alarms) ofCloud() []alarm {
 	defer a.mu.Unlock()
 	list := []alarm{}
 	for _, key := range slices.Sorted(maps.Keys(a.raised)) {
-		if x := a.raised[key]; x.Code == "consumer_lag" {
+		if x := a.raised[key]; x.Code == "consumer_lag" || x.Code == "certificate_ends" {
 			list = append(list, x)
 		}
 	}
@@ -122,6 +123,23 @@ func (c ConsumerState) sentence() string {
 		text += fmt.Sprintf(" No server consumes under this name: if none is to, fieldgate-cloud consumer forget %s.", c.Name)
 	}
 	return text
+}
+
+// certificateNotice is how long before its end a certificate is an alarm.
+const certificateNotice = 14 * day
+
+// endingNow adds the alarms of certificates that end soon, or have ended.
+func (a *alarms) endingNow(now map[string]alarm) {
+	if a.ends == nil {
+		return
+	}
+	for of, end := range a.ends() {
+		if time.Until(end) < certificateNotice {
+			now["certificate_ends "+of] = alarm{"certificate_ends", of, fmt.Sprintf(
+				"The certificate in %s ends on %s: put a new one in its place. It is taken without a restart.",
+				of, end.UTC().Format(timeLayout)), utc(end.Add(-certificateNotice))}
+		}
+	}
 }
 
 // count gives how many alarms of a code there are.
@@ -168,6 +186,7 @@ func (a *alarms) look(ctx context.Context) {
 		}
 	}
 	a.restlessNow(now)
+	a.endingNow(now)
 	var states []ConsumerState
 	if a.consumers != nil {
 		var err error

@@ -27,7 +27,8 @@ func (s *Server) operator(next http.HandlerFunc, takes ...string) http.HandlerFu
 }
 
 func (s *Server) isOperator(r *http.Request) bool {
-	return s.opt.OperatorToken != "" && subtle.ConstantTimeCompare([]byte(bearer(r)), []byte(s.opt.OperatorToken)) == 1
+	token := s.keys.Load().OperatorToken
+	return token != "" && subtle.ConstantTimeCompare([]byte(bearer(r)), []byte(token)) == 1
 }
 
 // refuseOperator answers who shows no token that opens the operator's API, and

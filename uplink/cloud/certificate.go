@@ -37,12 +37,12 @@ const (
 const (
 	CAFile     = "ca.pem" // what gateways need in order to trust the server
 	caKeyFile  = "ca.key"
-	serverFile = "server.pem"
-	serverKey  = "server.key"
+	ServerFile = "server.pem"
+	ServerKey  = "server.key"
 	// The authority of the gateways' certificates. Servers of one cloud must
 	// have the same: these two files are copied to each.
-	gatewayCAFile = "gateway-ca.pem"
-	gatewayCAKey  = "gateway-ca.key"
+	GatewayCAFile = "gateway-ca.pem"
+	GatewayCAKey  = "gateway-ca.key"
 )
 
 // Certificate gives a server certificate for localhost, 127.0.0.1, ::1 and
@@ -59,7 +59,7 @@ func Certificate(dir string, names []string) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("certificate authority: %w", err)
 	}
-	cert, err := load(dir, serverFile, serverKey)
+	cert, err := load(dir, ServerFile, ServerKey)
 	if err == nil && serves(cert.Leaf, ca.Leaf, names) && now.Add(renewUnder).Before(cert.Leaf.NotAfter) {
 		return cert, nil
 	}
@@ -73,10 +73,10 @@ func Certificate(dir string, names []string) (tls.Certificate, error) {
 // dir; it is made if there is none. It signs nothing else, and nobody but the
 // servers themselves trusts it.
 func GatewayCA(dir string) (tls.Certificate, error) {
-	ca, err := load(dir, gatewayCAFile, gatewayCAKey)
+	ca, err := load(dir, GatewayCAFile, GatewayCAKey)
 	if errors.Is(err, fs.ErrNotExist) {
 		t := authority("fieldgate-cloud gateways CA", time.Now())
-		ca, err = make509(dir, [2]string{gatewayCAFile, gatewayCAKey}, t, nil)
+		ca, err = make509(dir, [2]string{GatewayCAFile, GatewayCAKey}, t, nil)
 	}
 	if err != nil {
 		return ca, fmt.Errorf("authority of the gateways: %w", err)
@@ -142,7 +142,7 @@ func makeServer(dir string, ca tls.Certificate, names []string, now time.Time) (
 			t.IPAddresses = append(t.IPAddresses, ip)
 		}
 	}
-	return make509(dir, [2]string{serverFile, serverKey}, t, &ca)
+	return make509(dir, [2]string{ServerFile, ServerKey}, t, &ca)
 }
 
 // make509 makes a key and the certificate t for it, signed by ca (nil: by

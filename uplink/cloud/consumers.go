@@ -23,6 +23,7 @@ func (s *Server) useConsumers() {
 	s.hub = newFeedHub(s.opt.Bus, s.opt.Logger)
 	s.hub.load, s.presences.changed = s.newest, s.hub.tell
 	s.alarms = &alarms{
+		ends:      func() map[string]time.Time { return s.keys.Load().Ends },
 		presences: s.presences, logger: s.opt.Logger, raised: map[string]alarm{}, restless: map[string][]time.Time{}, epochs: cmp.Or(s.opt.EpochsAlarm, defaultEpochs),
 		backlogAge: cmp.Or(s.opt.BacklogAlarm, defaultBacklogAge), consumerAge: cmp.Or(s.opt.ConsumerAlarm, defaultConsumerAge),
 	}

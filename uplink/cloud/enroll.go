@@ -284,7 +284,7 @@ func (q enrollment) request() (*x509.CertificateRequest, string, error) {
 
 // issue makes a certificate of a gateway.
 func (s *Server) issue(id string, csr *x509.CertificateRequest) ([]byte, error) {
-	ca := s.opt.GatewayCA
+	ca := s.keys.Load().GatewayCA
 	if ca == nil {
 		return nil, fmt.Errorf("%w: this cloud gives no certificates; enrol without --mtls", errRequest)
 	}

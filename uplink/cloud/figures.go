@@ -177,6 +177,9 @@ func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) writeMetrics(w io.Writer) {
 	s.figures.set.WritePrometheus(w)
 	s.writeConsumerFigures(w)
+	for of, end := range s.keys.Load().Ends {
+		metrics.WriteGaugeFloat64(w, fmt.Sprintf("%scertificate_end_seconds{of=%q}", figurePrefix, of), float64(end.Unix()))
+	}
 	if s.opt.Metrics != nil {
 		s.opt.Metrics(w)
 	}

@@ -68,10 +68,14 @@ func LockState(dir string) (release func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
+// OperatorTokenFile is the file in a state directory that opens the operator's
+// API.
+const OperatorTokenFile = "operator.token"
+
 // OperatorToken gives the token that opens the operator's API, from
 // operator.token in dir; it is made (mode 0600) if there is none.
 func OperatorToken(dir string) (token, path string, err error) {
-	path = filepath.Join(dir, "operator.token")
+	path = filepath.Join(dir, OperatorTokenFile)
 	token, err = smallfile.Line(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		token = randomHex()

@@ -68,11 +68,12 @@ func (s *Server) shown(r *http.Request, expired time.Duration) (proof, error) {
 // ofCertificate gives the gateway that a certificate of our own authority
 // names. That the other side has its key, the handshake has shown.
 func (s *Server) ofCertificate(cert *x509.Certificate, expired time.Duration) (string, error) {
-	if s.opt.GatewayCA == nil {
+	ca := s.keys.Load().GatewayCA
+	if ca == nil {
 		return "", fmt.Errorf("%w: this cloud gives no certificates", ErrCredential)
 	}
 	roots := x509.NewCertPool()
-	roots.AddCert(s.opt.GatewayCA.Leaf)
+	roots.AddCert(ca.Leaf)
 	at := time.Now()
 	if late := at.Sub(cert.NotAfter); late > 0 && late < expired {
 		at = cert.NotAfter

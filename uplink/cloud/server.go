@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -87,6 +88,8 @@ type Server struct {
 	open      int              // sessions, those that open included
 	era       uint64           // of the log's connection; see Interrupted
 
+	keys atomic.Pointer[Keys]
+
 	fleet map[string]bool // who had a credential when they were counted; nil: not yet; replaced whole
 }
 
@@ -99,6 +102,7 @@ func New(opt Options) *Server {
 		opt.Heartbeat = wire.Heartbeat{PingS: defaultPingS, Miss: defaultMissPings}
 	}
 	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*line), storage: storage{log: opt.Logger}, gate: newGate(opt.Admission.orDefaults()), figures: newFigures()}
+	s.keys.Store(&Keys{GatewayCA: opt.GatewayCA, OperatorToken: opt.OperatorToken})
 	s.trail = newTrail(opt.Shelf, opt.Logger)
 	if opt.Credentials.Shelf == nil {
 		s.trail.notes = folder{opt.Credentials.Dir}
@@ -181,12 +185,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, cert tls.Certificat
 		ErrorLog:          slog.NewLogLogger(s.opt.Logger.Handler(), slog.LevelDebug),
 	}
 	// HTTP/2 is not offered: it has no upgrade to WebSocket that gateways speak.
-	secure := &tls.Config{
-		Certificates: []tls.Certificate{cert},
-		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"http/1.1"},
-	}
-	askForCertificates(secure, s.opt.GatewayCA)
+	secure := &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.secured(cert), nil }}
 	ln = tls.NewListener(ln, secure)
 	var watching sync.WaitGroup
 	watching.Go(s.recheck)

@@ -244,3 +244,24 @@ func replace(path string, text []byte) error {
 	}
 	return nil
 }
+
+// Ends is when the certificate ends that is shown; zero: a token is, or
+// nothing.
+func (k *Keeper) Ends() time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.shown == nil {
+		return time.Time{}
+	}
+	return k.shown.NotAfter
+}
+
+// Life is how long the certificate lives that is shown; zero: not known.
+func (k *Keeper) Life() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.shown == nil || k.shown.Issued.IsZero() {
+		return 0
+	}
+	return k.shown.NotAfter.Sub(k.shown.Issued)
+}

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"reflect"
@@ -51,11 +52,12 @@ func (l *Log) connect() error {
 		options = append(options, nats.UserCredentials(l.opt.Creds))
 	}
 	if l.opt.CA != "" {
-		pool, err := smallfile.Authorities(l.opt.CA)
-		if err != nil {
+		ca := smallfile.Renew("the authority for NATS", []string{l.opt.CA}, func() (*x509.CertPool, error) { return smallfile.Authorities(l.opt.CA) }, l.opt.Logger)
+		if _, err := ca.Look(); err != nil {
 			return fmt.Errorf("read the authority for NATS: %w", err)
 		}
-		options = append(options, nats.Secure(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}))
+		options = append(options, nats.Secure(&tls.Config{MinVersion: tls.VersionTLS12}),
+			func(o *nats.Options) error { o.RootCAsCB = ca.Look; return nil }) // asked at every connection
 	}
 	var err error
 	if l.conn, err = nats.Connect(l.opt.URL, options...); err != nil {

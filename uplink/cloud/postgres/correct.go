@@ -38,7 +38,7 @@ func (s *Sink) correct(ctx context.Context) {
 
 // correctAll corrects all there is to correct.
 func (s *Sink) correctAll(ctx context.Context) (corrected uint64, err error) {
-	conn, err := dial(ctx, s.cfg)
+	conn, err := dial(ctx, s.renew())
 	if err != nil {
 		return 0, err
 	}

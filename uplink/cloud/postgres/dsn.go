@@ -55,3 +55,26 @@ func readDSN(path string) (string, error) {
 func placeName(cfg *pgx.ConnConfig) string {
 	return fmt.Sprintf("database %q on %s", cfg.Database, cfg.Host)
 }
+
+// renew takes the address anew, with what it names: its own file, certificates,
+// authorities, passwords. What cannot be taken is told once, and what was there
+// before is used. It is called before every connection, and gives the address.
+func (s *Sink) renew() *pgx.ConnConfig {
+	cfg, err := ParseDSN(s.opt.DSN)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil && !s.unread {
+		s.log.Warn("the address of the database, or a file that it names, cannot be used; what was there before is used", "error", err)
+	}
+	if s.unread = err != nil; err == nil {
+		s.cfg = cfg
+	}
+	return s.cfg
+}
+
+// where is the database, for people.
+func (s *Sink) where() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return placeName(s.cfg)
+}

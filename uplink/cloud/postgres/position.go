@@ -65,7 +65,7 @@ func (s *Sink) join(ctx context.Context, first cloud.Entry) error {
 		if err != nil || lacks < first.Seq {
 			s.wentBack = &common.Seq
 			s.log.Warn("PostgreSQL lacks records that were written: it, or the log, was restored, emptied or replaced. The log gives them again",
-				"where", placeName(s.cfg), "has_up_to", common.Seq, "next", first.Seq)
+				"where", s.where(), "has_up_to", common.Seq, "next", first.Seq)
 			return &common
 		}
 	}

@@ -62,7 +62,6 @@ type State struct {
 // A Sink carries the log into a database.
 type Sink struct {
 	opt Options
-	cfg *pgx.ConnConfig
 	log *slog.Logger
 
 	link     *link         // of take; nil: none
@@ -71,8 +70,10 @@ type Sink struct {
 	wait     time.Duration // before the next try
 	wake     chan struct{} // there may be something to correct
 
-	mu    sync.Mutex // guards what follows
-	state State
+	mu     sync.Mutex // guards what follows
+	state  State
+	cfg    *pgx.ConnConfig // of the next connection
+	unread bool            // the address cannot be used now, and the log knows
 }
 
 // New makes a sink. It does not connect; an error is one of the DSN.
@@ -145,7 +146,7 @@ func (s *Sink) relink(ctx context.Context) error {
 	if s.link != nil {
 		return nil
 	}
-	l, err := connect(ctx, s.cfg)
+	l, err := connect(ctx, s.renew())
 	if err != nil {
 		return err
 	}
@@ -192,7 +193,7 @@ func (s *Sink) step(ctx context.Context, entries []cloud.Entry) (n int, err erro
 	}
 	done, err := s.link.write(ctx, entries)
 	if errors.Is(err, errMoved) {
-		s.log.Warn("PostgreSQL was replaced by another state of it; what that lacks is written again", "where", placeName(s.cfg))
+		s.log.Warn("PostgreSQL was replaced by another state of it; what that lacks is written again", "where", s.where())
 		s.unlink()
 		return 0, err
 	}
@@ -264,7 +265,7 @@ func (s *Sink) trouble(ctx context.Context, err error) {
 	s.state.Err = err
 	s.mu.Unlock()
 	if first {
-		s.log.Error("PostgreSQL takes nothing; readings wait in the log until it does", "where", placeName(s.cfg), "error", err)
+		s.log.Error("PostgreSQL takes nothing; readings wait in the log until it does", "where", s.where(), "error", err)
 		s.wait = retryAtFirst
 	}
 	select {

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/uplink/cloud"
+)
+
+// keyLook is how often it is looked whether a file was renewed.
+const keyLook = 2 * time.Second
+
+// keyFiles are the files with the server's keys.
+type keyFiles struct {
+	certFile, caFile string // of which the end is told
+	cert, gatewayCA  *smallfile.Renewed[tls.Certificate]
+	token            *smallfile.Renewed[string]
+	hangUp           chan os.Signal
+}
+
+func (c runCmd) keyFiles(log *slog.Logger) keyFiles {
+	in := func(name string) string { return filepath.Join(c.State, name) }
+	k := keyFiles{certFile: c.Cert, caFile: in(cloud.GatewayCAFile)}
+	files := []string{c.Cert, c.Key}
+	if c.Cert == "" {
+		k.certFile = in(cloud.ServerFile)
+		files = []string{in(cloud.CAFile), k.certFile, in(cloud.ServerKey)}
+	}
+	k.cert = smallfile.Renew("the certificate of this server", files, c.certificate, log)
+	k.gatewayCA = smallfile.Renew("the authority of the gateways", []string{k.caFile, in(cloud.GatewayCAKey)},
+		func() (tls.Certificate, error) { return cloud.GatewayCA(c.State) }, log)
+	k.token = smallfile.Renew("the operator's token", []string{in(cloud.OperatorTokenFile)}, func() (string, error) {
+		token, _, err := cloud.OperatorToken(c.State)
+		return token, err
+	}, log)
+	k.hangUp = make(chan os.Signal, 1)
+	signal.Notify(k.hangUp, syscall.SIGHUP) // from now on none ends the process
+	return k
+}
+
+// look gives the newest keys that can be taken.
+func (k keyFiles) look() (cloud.Keys, error) {
+	cert, err := k.cert.Look()
+	ca, err2 := k.gatewayCA.Look()
+	token, err3 := k.token.Look()
+	if err := errors.Join(err, err2, err3); err != nil {
+		return cloud.Keys{}, err
+	}
+	return cloud.Keys{Certificate: &cert, GatewayCA: &ca, OperatorToken: token,
+		Ends: map[string]time.Time{k.certFile: cert.Leaf.NotAfter, k.caFile: ca.Leaf.NotAfter}}, nil
+}
+
+// run gives the server the newest keys until ctx is done, at SIGHUP at once.
+func (k keyFiles) run(ctx context.Context, use func(cloud.Keys), log *slog.Logger) {
+	tick := time.NewTicker(keyLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.hangUp:
+			log.Info("SIGHUP: certificates, keys and tokens are read again; flags count from the next start on")
+		case <-tick.C:
+		}
+		if now, err := k.look(); err == nil { // there were keys, so there is no error
+			use(now)
+		}
+	}
+}
