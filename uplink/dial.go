@@ -196,28 +196,7 @@ func (u *Uplink) connectNow(ctx context.Context) (*line, error) {
 // reach makes a connection to an address of the cloud, through the proxy if
 // there is one.
 func (u *Uplink) reach(ctx context.Context, to *endpoint) (*transport, error) {
-	var via *proxy
-	if u.o.Proxy != nil {
-		address, err := u.o.Proxy()
-		if err == nil && address != "" {
-			via, err = newProxy(address)
-		}
-		if err != nil {
-			return nil, &proxyError{err: err}
-		}
-	}
-	if via == nil {
-		return u.dial(ctx, to.host)
-	}
-	under, err := u.dial(ctx, via.host)
-	if err != nil {
-		return nil, &proxyError{host: via.host, err: err}
-	}
-	if err := u.reachThrough(ctx, via, under, to.host); err != nil {
-		under.raw.Close()
-		return nil, err
-	}
-	return under, nil
+	return way{u.o.Proxy, u.o.ProxyAuthorities, u.now, u.dial}.reach(ctx, to.host)
 }
 
 func (u *Uplink) dial(ctx context.Context, host string) (*transport, error) {

@@ -11,54 +11,17 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
 )
 
 // proxyTimeout is for what lies between the connection to a proxy and its
 // word that the cloud is at the other end; it dials the cloud meanwhile.
 const proxyTimeout = 20 * time.Second
 
-// A proxy is who makes connections in our place. Nothing but host is ever told.
-type proxy struct {
-	scheme         string // "http", "https", "socks5"
-	host           string // host:port
-	user, password string
-}
-
-// CheckProxy tells whether an address is one of a proxy that the uplink can
-// use: http://, https:// (both by CONNECT) or socks5://, each with an optional
-// user:password@. The error does not repeat the address.
-func CheckProxy(address string) error {
-	_, err := newProxy(address)
-	return err
-}
-
-var proxyPorts = map[string]string{"http": "80", "https": "443", "socks5": "1080"}
-
-func newProxy(address string) (*proxy, error) {
-	at, err := url.Parse(strings.TrimSpace(address))
-	switch {
-	case err != nil || at.Hostname() == "":
-		return nil, errors.New("this is not the address of a proxy, such as http://HOST:3128, https://HOST:3129 or socks5://HOST:1080")
-	case proxyPorts[at.Scheme] == "":
-		return nil, errors.New("a proxy must begin with http://, https:// or socks5://")
-	case strings.Trim(at.Path, "/") != "" || at.RawQuery != "" || at.Fragment != "":
-		return nil, errors.New("the address of a proxy ends with its port")
-	}
-	p := &proxy{scheme: at.Scheme, user: at.User.Username()}
-	p.password, _ = at.User.Password()
-	if len(p.user) > 255 || len(p.password) > 255 {
-		return nil, errors.New("user and password of a proxy have at most 255 bytes each")
-	}
-	port := at.Port()
-	if port == "" {
-		port = proxyPorts[at.Scheme]
-	}
-	p.host = net.JoinHostPort(at.Hostname(), port)
-	return p, nil
-}
+// A proxy is asked for connections. Nothing but its host is ever told.
+type proxy gateway.Proxy
 
 // A proxyError is a failure at, or of, a proxy. Nothing that the proxy says in
 // words is in it: it may repeat the password.
@@ -85,12 +48,78 @@ func (e *proxyError) Error() string {
 
 func (e *proxyError) Unwrap() error { return e.err }
 
+// answerMost is how long the answer of a proxy may be, in bytes.
+const answerMost = 16 << 10
+
+var errEndless = fmt.Errorf("its answer has no end within %d KiB", answerMost>>10)
+
 // errNoProxy is something else than a proxy.
 var errNoProxy = errors.New("its answer is not that of such a proxy")
 
-// reachThrough asks a proxy for a connection to host. under.raw is connected
-// to the proxy.
-func (u *Uplink) reachThrough(ctx context.Context, p *proxy, under *transport, host string) error {
+// A way is how connections to a cloud are made: straight, or through a proxy.
+type way struct {
+	proxy       func() (string, error)                                     // its address; nil, or "": none
+	authorities func() (*x509.CertPool, error)                             // of an https:// proxy; nil: the system's
+	now         func() time.Time                                           // to check its certificate against
+	dial        func(ctx context.Context, host string) (*transport, error) // a connection to host:port
+}
+
+// reach makes a connection to host:port.
+func (w way) reach(ctx context.Context, host string) (*transport, error) {
+	address := ""
+	if w.proxy != nil {
+		var err error
+		if address, err = w.proxy(); err != nil {
+			return nil, &proxyError{err: err}
+		}
+	}
+	if address == "" {
+		return w.dial(ctx, host)
+	}
+	at, err := gateway.ParseProxy(address)
+	if err != nil {
+		return nil, &proxyError{err: err}
+	}
+	via := proxy(at)
+	under, err := w.dial(ctx, via.Host)
+	if err != nil {
+		return nil, &proxyError{host: via.Host, err: err}
+	}
+	if err := w.through(ctx, &via, under, host); err != nil {
+		under.raw.Close()
+		return nil, err
+	}
+	return under, nil
+}
+
+// Reach makes a connection to host:port on the way that an uplink with these
+// options takes; Proxy, ProxyAuthorities and Dial count. now is the time to
+// check the certificate of a proxy against.
+func Reach(ctx context.Context, o Options, now func() time.Time, host string) (net.Conn, error) {
+	dial := o.Dial
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	m := newMeter(Options{}, func() (time.Time, bool) { return now(), false })
+	under, err := way{proxy: o.Proxy, authorities: o.ProxyAuthorities, now: now, dial: func(ctx context.Context, host string) (*transport, error) {
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		socket, err := dial(ctx, "tcp", host)
+		if err != nil {
+			return nil, &stageError{"dial", dialTimeout, err}
+		}
+		raw := &metered{Conn: socket, m: m}
+		return &transport{raw, raw}, nil
+	}}.reach(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	return under.inner, nil
+}
+
+// through asks a proxy for a connection to host. under.raw is connected to the
+// proxy.
+func (w way) through(ctx context.Context, p *proxy, under *transport, host string) error {
 	ctx, cancel := context.WithTimeout(ctx, proxyTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { under.raw.Close() })
@@ -103,15 +132,15 @@ func (u *Uplink) reachThrough(ctx context.Context, p *proxy, under *transport, h
 		if errors.As(err, &already) {
 			return err
 		}
-		return &proxyError{host: p.host, err: err}
+		return &proxyError{host: p.Host, err: err}
 	}
-	if p.scheme == "https" {
-		if err := u.secureProxy(ctx, p, under); err != nil {
+	if p.Scheme == "https" {
+		if err := w.secure(ctx, p, under); err != nil {
 			return failed(err)
 		}
 	}
 	talk := p.connect
-	if p.scheme == "socks5" {
+	if p.Scheme == "socks5" {
 		talk = p.socks
 	}
 	if err := talk(under.inner, host); err != nil {
@@ -120,18 +149,18 @@ func (u *Uplink) reachThrough(ctx context.Context, p *proxy, under *transport, h
 	return nil
 }
 
-// secureProxy puts TLS between us and the proxy. The TLS to the cloud goes
+// secure puts TLS between us and the proxy. The TLS to the cloud goes
 // through it.
-func (u *Uplink) secureProxy(ctx context.Context, p *proxy, under *transport) error {
+func (w way) secure(ctx context.Context, p *proxy, under *transport) error {
 	var authorities *x509.CertPool
-	if u.o.ProxyAuthorities != nil {
+	if w.authorities != nil {
 		var err error
-		if authorities, err = u.o.ProxyAuthorities(); err != nil {
+		if authorities, err = w.authorities(); err != nil {
 			return err
 		}
 	}
-	name, _, _ := net.SplitHostPort(p.host) // made by JoinHostPort
-	secure := tls.Client(under.inner, &tls.Config{ServerName: name, RootCAs: authorities, MinVersion: tls.VersionTLS12, Time: u.now, NextProtos: []string{"http/1.1"}})
+	name, _, _ := net.SplitHostPort(p.Host) // made by JoinHostPort
+	secure := tls.Client(under.inner, &tls.Config{ServerName: name, RootCAs: authorities, MinVersion: tls.VersionTLS12, Time: w.now, NextProtos: []string{"http/1.1"}})
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("TLS: %w", err)
 	}
@@ -142,8 +171,8 @@ func (u *Uplink) secureProxy(ctx context.Context, p *proxy, under *transport) er
 // connect speaks HTTP CONNECT (RFC 9110 section 9.3.6).
 func (p *proxy) connect(c net.Conn, host string) error {
 	ask := "CONNECT " + host + " HTTP/1.1\r\nHost: " + host + "\r\n"
-	if p.user != "" {
-		login := base64.StdEncoding.EncodeToString([]byte(p.user + ":" + p.password))
+	if p.User != "" {
+		login := base64.StdEncoding.EncodeToString([]byte(p.User + ":" + p.Password))
 		ask += "Proxy-Authorization: Basic " + login + "\r\n"
 	}
 	if _, err := io.WriteString(c, ask+"\r\n"); err != nil {
@@ -151,8 +180,12 @@ func (p *proxy) connect(c net.Conn, host string) error {
 	}
 	// The cloud does not speak first, so nothing of its own is behind the
 	// answer, and nothing is lost with the reader.
-	answer, err := http.ReadResponse(bufio.NewReader(io.LimitReader(c, 16<<10)), &http.Request{Method: http.MethodConnect})
+	most := &io.LimitedReader{R: c, N: answerMost}
+	answer, err := http.ReadResponse(bufio.NewReader(most), &http.Request{Method: http.MethodConnect})
 	if err != nil {
+		if most.N == 0 {
+			return errEndless
+		}
 		if isNetwork(err) {
 			return err
 		}
@@ -161,7 +194,7 @@ func (p *proxy) connect(c net.Conn, host string) error {
 	if answer.StatusCode/100 == 2 {
 		return nil
 	}
-	e := &proxyError{host: p.host, status: answer.StatusCode, given: p.user != ""}
+	e := &proxyError{host: p.Host, status: answer.StatusCode, given: p.User != ""}
 	// tinyproxy 1.11 answers 407 without a login and 401 to a wrong one.
 	e.login = e.status == http.StatusProxyAuthRequired || e.status == http.StatusUnauthorized
 	return e

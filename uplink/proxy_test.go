@@ -1,16 +1,20 @@
 package uplink_test
 
 import (
+	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fieldgate/fieldgate/uplink"
 )
@@ -93,12 +97,18 @@ func TestThroughRealProxies(t *testing.T) {
 			s.online()
 			s.complete()
 			stop()
+			if err := s.request(o); err != nil {
+				t.Errorf("a request beside sessions: %v", err)
+			}
 
 			for _, wrong := range []struct{ password, says string }{{"another", "refuses the user name or the password"}, {"", "wants a user name and a password"}} {
 				o.Proxy = via(p.scheme, addr, wrong.password)
 				stop := s.run(o)
 				s.says("uplink_proxy", addr, wrong.says)
 				stop()
+				if err := s.request(o); err == nil || !strings.Contains(err.Error(), "the proxy refuses the login") || strings.Contains(err.Error(), proxyPassword) {
+					t.Errorf("a request beside sessions: %v", err)
+				}
 			}
 			s.toldNoPassword()
 		})
@@ -159,11 +169,62 @@ func TestProxyBehindTLS(t *testing.T) {
 	stop := s.run(o)
 	s.says("uplink_proxy", "localhost:"+port, "unknown authority", "proxy_ca")
 	stop()
+	if err := s.request(o); err == nil || !strings.Contains(err.Error(), "unknown authority") {
+		t.Errorf("a request through a proxy that nobody vouches for: %v", err)
+	}
 	o.ProxyAuthorities = func() (*x509.CertPool, error) { return company, nil }
+	if err := s.request(o); err != nil {
+		t.Errorf("a request beside sessions: %v", err)
+	}
 	s.run(o)
 	s.online()
 	s.complete()
 	s.toldNoPassword()
+}
+
+// request makes an HTTPS request to the cloud on the way of these options.
+func (s *street) request(o uplink.Options) error {
+	reach := func(ctx context.Context, _, host string) (net.Conn, error) {
+		return uplink.Reach(ctx, o, time.Now, host)
+	}
+	client := http.Client{Transport: &http.Transport{DialContext: reach, TLSClientConfig: &tls.Config{RootCAs: s.ca.Pool}, DisableKeepAlives: true}}
+	resp, err := client.Get("https://localhost:" + s.port() + "/v1/enroll")
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// A proxy whose answer has no end costs nothing, whichever kind it is.
+func TestProxyWithoutAnEnd(t *testing.T) {
+	for scheme, head := range map[string]string{"http": "HTTP/1.1 200 Connection established\r\n", "socks5": "\x05\x00\x05\x00\x00\x03\xff"} {
+		s := inStreet(t)
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent := make(chan int, 1)
+		go func() {
+			c, err := ln.Accept()
+			n := 0
+			if err == nil {
+				_, err = io.WriteString(c, head)
+			}
+			for blob := strings.Repeat("X: "+strings.Repeat("y", 50)+"\r\n", 100); err == nil && n < 64<<20; n += len(blob) {
+				_, err = io.WriteString(c, blob)
+			}
+			sent <- n
+		}()
+		o := s.options()
+		o.Proxy = via(scheme, ln.Addr().String(), "")
+		if err := s.request(o); err == nil {
+			t.Errorf("%s: taken for a connection", scheme)
+		}
+		if n := <-sent; n >= 64<<20 {
+			t.Errorf("%s: the gateway took %d MiB", scheme, n>>20)
+		}
+		_ = ln.Close()
+	}
 }
 
 // A proxy that repeats what it was sent.
@@ -252,16 +313,4 @@ func (s *street) serverPair(name string) (*x509.CertPool, string) {
 		s.Fatal(err)
 	}
 	return ca.Pool, path
-}
-
-func TestCheckProxy(t *testing.T) {
-	for address, good := range map[string]bool{
-		"http://proxy:3128": true, "https://u:p@proxy": true, "socks5://[::1]:1080/": true,
-		"": false, "proxy:3128": false, "ftp://proxy": false, "http://": false, "http://p:1/x": false, "http://p/?q": false,
-		"socks5://" + strings.Repeat("u", 256) + "@p": false, "http://u:secret\x00@p": false,
-	} {
-		if err := uplink.CheckProxy(address); (err == nil) != good || err != nil && strings.Contains(err.Error(), "secret") {
-			t.Errorf("%q: %v", address, err)
-		}
-	}
 }

@@ -59,13 +59,13 @@ func (p *proxy) socks(c net.Conn, host string) error {
 // socksLogin agrees on how to log in, and does.
 func (p *proxy) socksLogin(c net.Conn) error {
 	offer := []byte{socksVersion, 1, socksNoLogin}
-	if p.user != "" {
+	if p.User != "" {
 		offer = []byte{socksVersion, 2, socksNoLogin, socksLogin}
 	}
 	if _, err := c.Write(offer); err != nil {
 		return err
 	}
-	refused := &proxyError{host: p.host, login: true, given: p.user != ""}
+	refused := &proxyError{host: p.Host, login: true, given: p.User != ""}
 	var chosen [2]byte
 	if _, err := io.ReadFull(c, chosen[:]); err != nil {
 		return err
@@ -75,11 +75,11 @@ func (p *proxy) socksLogin(c net.Conn) error {
 		return errNoProxy
 	case chosen[1] == socksNoLogin:
 		return nil
-	case chosen[1] != socksLogin || p.user == "":
+	case chosen[1] != socksLogin || p.User == "":
 		return refused
 	}
-	login := append([]byte{socksLoginVer, byte(len(p.user))}, p.user...)
-	login = append(append(login, byte(len(p.password))), p.password...)
+	login := append([]byte{socksLoginVer, byte(len(p.User))}, p.User...)
+	login = append(append(login, byte(len(p.Password))), p.Password...)
 	if _, err := c.Write(login); err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (p *proxy) socksReply(c net.Conn) error {
 		return errNoProxy
 	}
 	if head[1] != 0 {
-		return &proxyError{host: p.host, socks: head[1]}
+		return &proxyError{host: p.Host, socks: head[1]}
 	}
 	rest := map[byte]int{socksIPv4: net.IPv4len, socksIPv6: net.IPv6len}[head[3]]
 	if head[3] == socksName {

@@ -43,7 +43,7 @@ type Options struct {
 	// try; nil, or a nil pool: whom the system trusts.
 	Authorities func() (*x509.CertPool, error)
 	// Proxy gives the proxy to go through, read again at every try; nil, or "":
-	// none. See CheckProxy for its form.
+	// none. See gateway.ParseProxy for its form.
 	Proxy            func() (string, error)
 	ProxyAuthorities func() (*x509.CertPool, error) // who may sign the certificate of an https:// proxy; as Authorities
 	GatewayID        string

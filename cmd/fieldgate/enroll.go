@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -14,11 +15,12 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway/config"
+	"github.com/fieldgate/fieldgate/uplink"
 	"github.com/fieldgate/fieldgate/uplink/identity"
 )
 
 type enrollCommand struct {
-	URL       string `arg:"" help:"Address of the cloud: https://HOST[:PORT], or the wss:// address of [uplink] url."`
+	URL       string `arg:"" optional:"" help:"Address of the cloud: https://HOST[:PORT], or wss://HOST[:PORT]/…. Without it: [uplink] url, and then urls."`
 	TokenFile string `type:"path" placeholder:"FILE" help:"File with the one-time token that fieldgate-cloud token add printed; removed when the credential is there. Without it: read from the terminal or from standard input."`
 	MTLS      bool   `name:"mtls" help:"Ask for a certificate, for a key that never leaves this board, instead of a bearer token. TLS must then reach the cloud server itself."`
 	CA        string `name:"ca" type:"path" placeholder:"FILE" help:"PEM file with the authority that signed the cloud's certificate. Without it: [uplink] ca, else the system's."`
@@ -27,7 +29,7 @@ type enrollCommand struct {
 
 // Run exchanges a one-time token for this gateway's credential. A daemon that
 // runs meanwhile finds it within seconds.
-func (k enrollCommand) Run(ctx context.Context, c console) error {
+func (k *enrollCommand) Run(ctx context.Context, c console) error {
 	cfg, err := config.Load(k.Config, driverTable())
 	if err != nil {
 		return err
@@ -53,9 +55,8 @@ func (k enrollCommand) Run(ctx context.Context, c console) error {
 	if err := os.MkdirAll(cfg.Store.Dir, 0o700); err != nil {
 		return fmt.Errorf("make the state directory: %w", err)
 	}
-	grant, err := identity.Enrolment{
-		URL: k.URL, Token: token, Certificate: k.MTLS, Dir: cfg.Store.Dir, Seed: secretFile(cfg.Uplink.TokenFile), Client: client,
-	}.Enroll(ctx)
+	e := identity.Enrolment{Token: token, Certificate: k.MTLS, Dir: cfg.Store.Dir, Seed: secretFile(cfg.Uplink.TokenFile), Client: client}
+	grant, err := k.enroll(ctx, c, e, cfg.Uplink)
 	if err != nil {
 		return err
 	}
@@ -67,8 +68,30 @@ func (k enrollCommand) Run(ctx context.Context, c console) error {
 	return k.tell(c, cfg.Uplink, grant)
 }
 
+// enroll asks the addresses of the cloud in their order, each only where the
+// one before could not be reached: they are of one cloud, which gives the same
+// answer to the same request.
+func (k *enrollCommand) enroll(ctx context.Context, c console, e identity.Enrolment, cfg config.Uplink) (grant identity.Grant, err error) {
+	addresses := []string{k.URL}
+	if k.URL == "" {
+		addresses = append([]string{cfg.URL}, cfg.URLs...)
+	}
+	if addresses[0] == "" {
+		return grant, errors.New("which cloud? Give its address, or set [uplink] url in the configuration")
+	}
+	for i, address := range addresses {
+		e.URL, k.URL = address, address
+		grant, err = e.Enroll(ctx)
+		if err == nil || !errors.Is(err, identity.ErrUnreached) || ctx.Err() != nil || i == len(addresses)-1 {
+			break
+		}
+		fmt.Fprintf(c.err, "fieldgate: an address of the cloud cannot be reached, the next one is tried: %v\n", err)
+	}
+	return grant, err
+}
+
 // token reads the one-time token: from its file, or from whoever is there.
-func (k enrollCommand) token(c console) (string, error) {
+func (k *enrollCommand) token(c console) (string, error) {
 	if k.TokenFile != "" {
 		return readSecret(k.TokenFile)
 	}
@@ -86,7 +109,7 @@ func (k enrollCommand) token(c console) (string, error) {
 }
 
 // client goes the way that the uplink goes.
-func (k enrollCommand) client(cfg config.Uplink) (*http.Client, error) {
+func (k *enrollCommand) client(cfg config.Uplink) (*http.Client, error) {
 	ca := k.CA
 	if ca == "" {
 		ca = cfg.CA
@@ -95,17 +118,13 @@ func (k enrollCommand) client(cfg config.Uplink) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	way := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12, Time: afterBuild}, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10}
-	if proxy := proxyAddress(cfg); proxy != nil {
-		address, err := proxy()
-		if err != nil {
-			return nil, err
-		}
-		at, err := url.Parse(address)
-		if err != nil {
-			return nil, errors.New("[uplink] proxy is not an address") // err repeats it
-		}
-		way.Proxy = http.ProxyURL(at)
+	options := uplink.Options{Proxy: proxyAddress(cfg), ProxyAuthorities: authorities(cfg.ProxyCA)}
+	way := &http.Transport{
+		DialContext: func(ctx context.Context, _, host string) (net.Conn, error) {
+			return uplink.Reach(ctx, options, afterBuild, host)
+		},
+		TLSClientConfig:   &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12, Time: afterBuild},
+		DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10,
 	}
 	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &http.Client{Transport: way, CheckRedirect: refuse}, nil
@@ -122,7 +141,7 @@ func afterBuild() time.Time {
 }
 
 // tell says what has come, and what is left to do.
-func (k enrollCommand) tell(c console, cfg config.Uplink, grant identity.Grant) error {
+func (k *enrollCommand) tell(c console, cfg config.Uplink, grant identity.Grant) error {
 	what := "a token"
 	if grant.Certificate != "" {
 		what = "a certificate until " + grant.NotAfter.Format(time.DateOnly)

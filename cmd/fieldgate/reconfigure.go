@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -131,25 +132,25 @@ func (d *daemon) keepConfig(ctx context.Context) error {
 // reachable tells whether the way by which the cloud was reached before is
 // still there: its server, or the proxy before it, takes a connection.
 func (d *daemon) reachable(ctx context.Context) bool {
-	at, err := url.Parse(d.before.URL)
+	host := ""
+	if at, err := url.Parse(d.before.URL); err == nil && at.Hostname() != "" {
+		host = net.JoinHostPort(at.Hostname(), cmp.Or(at.Port(), map[string]string{"ws": "80"}[at.Scheme], "443"))
+	}
 	if proxy := proxyAddress(d.before); proxy != nil {
-		if text, perr := proxy(); perr == nil && text != "" {
-			at, err = url.Parse(text)
+		if text, err := proxy(); err == nil && text != "" {
+			via, err := gateway.ParseProxy(text)
+			if err != nil {
+				return false
+			}
+			host = via.Host
 		}
 	}
-	if err != nil || at.Hostname() == "" {
+	if host == "" {
 		return false
-	}
-	port := at.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "socks5": "1080"}[at.Scheme]
-	}
-	if port == "" {
-		port = "443"
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeWithin)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(at.Hostname(), port))
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", host)
 	if err != nil {
 		return false
 	}

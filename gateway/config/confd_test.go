@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/config"
 )
 
@@ -187,6 +188,20 @@ func TestKeysInTheWrongTable(t *testing.T) {
 		_, err := load(t, "f.toml", "version = 1\n"+text+"\n")
 		if got := strings.Join(lines(err), "\n"); !strings.Contains(got, want) {
 			t.Errorf("%q gives %s, want %s", text, got, want)
+		}
+	}
+}
+
+// What check passes is what the dialler takes, and nothing else.
+func TestProxyIsCheckedByTheRuleOfWhoDials(t *testing.T) {
+	for _, address := range []string{
+		"http://p:3128", "https://u:secret@p", "socks5://[::1]", "http://p:0", "http://p:65536", "socks5://" + strings.Repeat("u", 256) + "@p",
+		"http://:secret@p", "http://u%3Ax:secret@p", "ftp://p", "p:3128", "http://p/x",
+	} {
+		_, rule := gateway.ParseProxy(address)
+		_, err := load(t, "f.toml", "version = 1\n[uplink]\nproxy = \""+address+"\"\n")
+		if (rule == nil) != (err == nil) || rule != nil && !strings.Contains(err.Error(), rule.Error()) || err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v, want %v", address, err, rule)
 		}
 	}
 }

@@ -47,18 +47,9 @@ func checkURL(s string) error {
 	return nil
 }
 
-// checkProxy repeats nothing of the address: it may hold a password.
 func checkProxy(s string) error {
-	u, err := url.Parse(s)
-	switch {
-	case err != nil || u.Hostname() == "":
-		return errors.New("this is not the address of a proxy, such as http://HOST:3128 or socks5://HOST:1080")
-	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5":
-		return errors.New("a proxy must begin with http://, https:// or socks5://")
-	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return errors.New("the address of a proxy ends with its port")
-	}
-	return nil
+	_, err := gateway.ParseProxy(s)
+	return err
 }
 
 func checkPath(s string) error {

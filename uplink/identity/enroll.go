@@ -29,6 +29,9 @@ const (
 	sameAnswerFor = "ten minutes"
 )
 
+// ErrUnreached is an enrolment that got no answer.
+var ErrUnreached = errors.New("ask the cloud")
+
 // An Enrolment exchanges a one-time token for this gateway's credential.
 type Enrolment struct {
 	URL         string // https:// or wss://, of the cloud; its path does not count
@@ -156,7 +159,7 @@ func (e Enrolment) post(ctx context.Context, to string, body []byte) ([]byte, er
 	r.Header.Set("Content-Type", "application/json")
 	resp, err := e.Client.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("ask the cloud: %w; run the same command again: within %s it gets the same answer", err, sameAnswerFor)
+		return nil, fmt.Errorf("%w: %w; run the same command again: within %s it gets the same answer", ErrUnreached, err, sameAnswerFor)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, answerMost))
