@@ -24,7 +24,7 @@ const (
 	headerBytes      = 8 << 10
 	headerWithin     = 10 * time.Second
 	recheckEvery     = 2 * time.Second // are the credentials of open sessions still there?
-	readBuffer       = 1 << 10         // of a session; larger messages are read past it
+	readBuffer       = 256             // bytes, of a session; larger messages are read past it
 	shutdownWithin   = 5 * time.Second // for readers of the API; what is cut off does not look complete
 	comeBackAfter    = 5 * time.Second
 	defaultPingS     = 30

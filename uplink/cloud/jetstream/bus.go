@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 
@@ -80,25 +79,16 @@ func (l *Log) On(subject string, hear func(subject string, data []byte) []byte) 
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	var stopped atomic.Bool
-	sub, err := l.conn.Subscribe(s, func(m *nats.Msg) {
-		if stopped.Load() {
-			return
-		}
-		answer := hear(strings.TrimPrefix(m.Subject, busPrefix), m.Data)
-		if m.Reply != "" && answer != nil {
-			_ = m.Respond(answer) // who asked and gets none asks again
-		}
-	})
+	sub, err := l.ears.add(l.conn, s, &listener{hear: hear})
 	if err != nil {
 		return nil, fmt.Errorf("listen to %s: %w", subject, err)
 	}
 	stop = func() {
-		stopped.Store(true)
+		l.ears.remove(sub)
 		_ = sub.Unsubscribe()
 	}
 	// From here on nothing that others tell is missed.
-	if err := errors.Join(sub.SetPendingLimits(waitingMsgs, waitingBytes), l.conn.FlushTimeout(l.opt.Timeout)); err != nil {
+	if err := l.conn.FlushTimeout(l.opt.Timeout); err != nil {
 		stop()
 		return nil, fmt.Errorf("listen to %s: %w", subject, err)
 	}

@@ -66,6 +66,7 @@ type Log struct {
 
 	stop     context.CancelFunc
 	watching sync.WaitGroup
+	ears     ears
 	ended    atomic.Pointer[ending] // what became of the cluster meanwhile
 }
 
@@ -102,6 +103,7 @@ func (l *Log) Close() {
 	if l.conn != nil {
 		l.conn.Close()
 	}
+	l.ears.close()
 	if l.server != nil {
 		l.server.Shutdown()
 		l.server.WaitForShutdown()

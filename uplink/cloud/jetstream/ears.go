@@ -1,0 +1,122 @@
+package jetstream
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+)
+
+// ears are the listeners of a bus. Every gateway that is connected has one, and
+// nearly all of them hear nothing for hours: so they share one channel and the
+// goroutine that empties it, where the client library would give each a
+// goroutine of its own. A listener has one while it has something to hear.
+type ears struct {
+	mu    sync.Mutex // guards what follows
+	came  chan *nats.Msg
+	heard map[*nats.Subscription]*listener
+	ended chan struct{}
+	sort  sync.WaitGroup
+}
+
+// A listener hears messages one at a time and in order.
+type listener struct {
+	hear func(subject string, data []byte) []byte
+
+	mu      sync.Mutex // guards what follows
+	waiting []*nats.Msg
+	bytes   int
+	busy    bool // a goroutine empties waiting
+	stopped bool
+}
+
+// add subscribes a listener.
+func (e *ears) add(conn *nats.Conn, subject string, l *listener) (*nats.Subscription, error) {
+	e.mu.Lock() // until it is in the map: what comes at once is not lost
+	defer e.mu.Unlock()
+	if e.came == nil {
+		e.came, e.heard, e.ended = make(chan *nats.Msg, waitingMsgs), map[*nats.Subscription]*listener{}, make(chan struct{})
+		e.sort.Go(e.run)
+	}
+	sub, err := conn.ChanSubscribe(subject, e.came)
+	if err == nil {
+		e.heard[sub] = l
+	}
+	return sub, err
+}
+
+func (e *ears) remove(sub *nats.Subscription) {
+	e.mu.Lock()
+	l := e.heard[sub]
+	delete(e.heard, sub)
+	e.mu.Unlock()
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	l.stopped, l.waiting = true, nil
+	l.mu.Unlock()
+}
+
+// run gives messages to their listeners. It waits for none of them.
+func (e *ears) run() {
+	for {
+		select {
+		case <-e.ended:
+			return
+		case m := <-e.came:
+			e.mu.Lock()
+			l := e.heard[m.Sub]
+			e.mu.Unlock()
+			if l != nil && l.put(m) {
+				go l.listen() // ends when nothing waits any more
+			}
+		}
+	}
+}
+
+// close ends the ears. Listeners that hear something now are not waited for.
+func (e *ears) close() {
+	e.mu.Lock()
+	if e.came != nil {
+		close(e.ended)
+	}
+	e.mu.Unlock()
+	e.sort.Wait()
+}
+
+// put lets a message wait, and tells whether listen is to be started.
+func (l *listener) put(m *nats.Msg) (start bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopped || len(l.waiting) >= waitingMsgs || l.bytes+len(m.Data) > waitingBytes {
+		return false // it is too slow, or gone
+	}
+	l.waiting, l.bytes = append(l.waiting, m), l.bytes+len(m.Data)
+	start = !l.busy
+	l.busy = true
+	return start
+}
+
+// listen hears what waits.
+func (l *listener) listen() {
+	for m := l.next(); m != nil; m = l.next() {
+		answer := l.hear(strings.TrimPrefix(m.Subject, busPrefix), m.Data)
+		if m.Reply != "" && answer != nil {
+			_ = m.Respond(answer) // who asked and gets none asks again
+		}
+	}
+}
+
+func (l *listener) next() *nats.Msg {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) == 0 || l.stopped {
+		l.busy, l.waiting = false, nil
+		return nil
+	}
+	m := l.waiting[0]
+	l.waiting[0] = nil
+	l.waiting, l.bytes = l.waiting[1:], l.bytes-len(m.Data)
+	return m
+}
