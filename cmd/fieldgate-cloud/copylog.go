@@ -26,6 +26,9 @@ func (c copyLogCmd) Run(ctx context.Context, out *output) error {
 	if err != nil {
 		return err
 	}
+	if err := c.isState(); err != nil {
+		return err
+	}
 	release, err := cloud.LockState(c.State)
 	if err != nil {
 		return err

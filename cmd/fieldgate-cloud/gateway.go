@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"text/tabwriter"
 	"time"
@@ -29,6 +31,21 @@ type stateFlag struct {
 	State string `required:"" type:"path" placeholder:"DIR" help:"State directory of the server."`
 }
 
+// isState says what is wrong with the state directory: a server has made its
+// lock there, or gateway add the folder of the credentials.
+func (s stateFlag) isState() error {
+	for _, made := range []string{"lock", "gateways"} {
+		_, err := os.Stat(filepath.Join(s.State, made))
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("look into the state directory: %w", err)
+		}
+	}
+	return fmt.Errorf("%s is no state directory of a server: look for a mistake in --state; fieldgate-cloud run and gateway add make a new one", s.State)
+}
+
 func (s stateFlag) credentials() cloud.Credentials {
 	return cloud.Credentials{Dir: filepath.Join(s.State, "gateways")}
 }
@@ -39,9 +56,13 @@ type keyringFlags struct {
 	natsFlags `embed:""`
 }
 
-// with does something with the credentials.
+// with does something with the credentials. A state directory must be there:
+// one that is misspelt would look like a server without gateways.
 func (f keyringFlags) with(ctx context.Context, do func(cloud.Credentials) error) error {
 	if len(f.NATS) == 0 {
+		if err := f.isState(); err != nil {
+			return err
+		}
 		return do(f.credentials())
 	}
 	where, err := f.options(f.State, nil)
@@ -66,6 +87,12 @@ type addCmd struct {
 func (c addCmd) Run(ctx context.Context, out *output) error {
 	if !gateway.ValidID(c.ID) {
 		return fmt.Errorf("%w: gateway id %q: want 1 to 64 of A-Z a-z 0-9 _ -", errUsage, c.ID)
+	}
+	if len(c.NATS) == 0 { // the first gateway may come before the server's first start
+		err := errors.Join(os.MkdirAll(c.State, 0o755), os.MkdirAll(filepath.Join(c.State, "gateways"), 0o700))
+		if err != nil {
+			return fmt.Errorf("make the state directory: %w", err)
+		}
 	}
 	err := c.with(ctx, func(keyring cloud.Credentials) error {
 		token, err := keyring.Add(c.ID)

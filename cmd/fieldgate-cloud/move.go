@@ -18,6 +18,9 @@ func (c copyCmd) Run(ctx context.Context, out *output) error {
 	if len(c.NATS) == 0 {
 		return fmt.Errorf("%w: name the cluster with --nats", errUsage)
 	}
+	if err := c.isState(); err != nil {
+		return err
+	}
 	var n int
 	err := c.with(ctx, func(keyring cloud.Credentials) (err error) {
 		n, err = c.credentials().CopyTo(keyring)

@@ -22,7 +22,7 @@ func TestCommandLineIsAudited(t *testing.T) {
 	if err != nil || e.Gateway != "plant-7" || e.Details["user"] != me.Username+", by sudo from installer" {
 		t.Errorf("%+v, %v", e, err)
 	}
-	for _, args := range []string{"token add plant-8", "gateway add plant-9", "gateway remove plant-7"} {
+	for _, args := range []string{"token add plant-8 --new", "gateway add plant-9", "gateway remove plant-7"} {
 		if code, _, errs := do(t, append(strings.Fields(args), "--state", state)...); code != 0 {
 			t.Fatal(errs)
 		}

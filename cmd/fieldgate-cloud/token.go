@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
@@ -19,7 +20,23 @@ type tokenCmd struct {
 type tokenAddCmd struct {
 	keyringFlags `embed:""`
 	ID           string        `arg:"" help:"gateway_id: 1 to 64 of A-Z a-z 0-9 _ -."`
+	New          bool          `help:"The gateway comes for the first time: it has no credential yet. Without it, a gateway that is not known is taken for a mistake."`
 	TTL          time.Duration `name:"ttl" default:"24h" placeholder:"DURATION" help:"How long it may be used."`
+}
+
+// known makes sure that the gateway is one, or is meant to become one.
+func (c tokenAddCmd) known(keyring cloud.Credentials) error {
+	if c.New {
+		return nil
+	}
+	list, err := keyring.List()
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(list, func(g cloud.Credential) bool { return g.ID == c.ID }) {
+		return fmt.Errorf("there is no gateway %s: look for a mistake in the id, or give --new if it comes for the first time", c.ID)
+	}
+	return nil
 }
 
 // Run prints nothing but the token on stdout, so that it can be piped.
@@ -31,6 +48,9 @@ func (c tokenAddCmd) Run(ctx context.Context, out *output) error {
 		return fmt.Errorf("%w: --ttl %v: want 1m to 720h", errUsage, c.TTL)
 	}
 	return c.with(ctx, func(keyring cloud.Credentials) error {
+		if err := c.known(keyring); err != nil {
+			return err
+		}
 		token, err := keyring.AddOnce(c.ID, c.TTL)
 		if err != nil {
 			return err

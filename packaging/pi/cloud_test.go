@@ -76,7 +76,7 @@ func (s *story) enrolHere(t *testing.T) *witness.Cloud {
 	s.board.put(t, "/etc/fieldgate/conf.d/uplink.toml",
 		[]byte("[uplink]\nurl = \"wss://localhost:8443/v1/gateway\"\nca = \"/etc/fieldgate/own-ca.pem\"\n"), true)
 	s.board.run(t, "install -m 644 "+cloudState+"/ca.pem /etc/fieldgate/own-ca.pem; "+
-		asCloud+"token add "+gatewayID+" --state "+cloudState+" | runuser -u fieldgate -- fieldgate enroll https://localhost:8443; systemctl restart fieldgate")
+		asCloud+"token add "+gatewayID+" --new --state "+cloudState+" | runuser -u fieldgate -- fieldgate enroll https://localhost:8443; systemctl restart fieldgate")
 	state := t.TempDir()
 	for _, name := range []string{"ca.pem", "operator.token"} {
 		if err := os.WriteFile(filepath.Join(state, name), []byte(s.board.run(t, "cat "+cloudState+"/"+name)+"\n"), 0o600); err != nil {
