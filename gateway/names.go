@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 )
 
 // An EpochID is 16 random bytes drawn at every opening of the store. Within an
@@ -96,4 +97,14 @@ func ValidID(s string) bool {
 		}
 	}
 	return true
+}
+
+// CertificateName gives the name or address that the certificate of a host must
+// be for. The zone of an IPv6 address (fe80::1%eth0) says by which interface it
+// is reached, and stands in no certificate.
+func CertificateName(host string) string {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.WithZone("").String()
+	}
+	return host
 }

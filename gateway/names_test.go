@@ -71,3 +71,13 @@ func TestNamesOnTheWire(t *testing.T) {
 		t.Errorf("last of 5+3 is %d", last)
 	}
 }
+
+func TestZonesStandInNoCertificate(t *testing.T) {
+	for host, want := range map[string]string{
+		"fe80::1%eth0": "fe80::1", "FE80::1%25eth0": "fe80::1", "fe80::1": "fe80::1", "192.0.2.1": "192.0.2.1", "cloud.example.com": "cloud.example.com", "a%b": "a%b", "": "",
+	} {
+		if got := gateway.CertificateName(host); got != want {
+			t.Errorf("%q: %q, want %q", host, got, want)
+		}
+	}
+}

@@ -216,7 +216,7 @@ func (u *Uplink) dial(ctx context.Context, host string) (*transport, error) {
 func (u *Uplink) secure(ctx context.Context, to *endpoint, under *transport, authorities *x509.CertPool) (*tls.Conn, error) {
 	u.at("TLS")
 	name, _, _ := net.SplitHostPort(to.host) // made by JoinHostPort
-	conf := &tls.Config{ServerName: name, RootCAs: authorities, MinVersion: tls.VersionTLS12, Time: u.now}
+	conf := &tls.Config{ServerName: gateway.CertificateName(name), RootCAs: authorities, MinVersion: tls.VersionTLS12, Time: u.now}
 	if c := u.presented.Load(); c != nil && c.cert != nil {
 		conf.Certificates = []tls.Certificate{*c.cert}
 	}

@@ -160,7 +160,7 @@ func (w way) secure(ctx context.Context, p *proxy, under *transport) error {
 		}
 	}
 	name, _, _ := net.SplitHostPort(p.Host) // made by JoinHostPort
-	secure := tls.Client(under.inner, &tls.Config{ServerName: name, RootCAs: authorities, MinVersion: tls.VersionTLS12, Time: w.now, NextProtos: []string{"http/1.1"}})
+	secure := tls.Client(under.inner, &tls.Config{ServerName: gateway.CertificateName(name), RootCAs: authorities, MinVersion: tls.VersionTLS12, Time: w.now, NextProtos: []string{"http/1.1"}})
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("TLS: %w", err)
 	}

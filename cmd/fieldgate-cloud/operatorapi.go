@@ -10,10 +10,13 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/fieldgate/fieldgate/gateway"
 
 	"github.com/fieldgate/fieldgate/gateway/smallfile"
 )
@@ -57,12 +60,12 @@ func (f apiFlags) open() (*operatorAPI, error) {
 		if err != nil {
 			return nil, fmt.Errorf("no server has run on this state directory: %w; give --url", err)
 		}
-		api.base = "https://" + addr
+		api.base = "https://" + strings.ReplaceAll(addr, "%", "%25") // of a zone
 	}
-	if !strings.HasPrefix(api.base, "https://") {
+	at, err := url.Parse(api.base)
+	if err != nil || at.Scheme != "https" || at.Host == "" || at.Path != "" || at.RawQuery != "" || at.User != nil {
 		return nil, fmt.Errorf("%w: --url %s: want https://HOST[:PORT]", errUsage, f.URL)
 	}
-	var err error
 	if api.token, err = smallfile.Line(tokenFile); err != nil {
 		return nil, fmt.Errorf("read the operator's token: %w", err)
 	}
@@ -70,6 +73,9 @@ func (f apiFlags) open() (*operatorAPI, error) {
 		return nil, fmt.Errorf("read the operator's token: %s holds no token", tokenFile)
 	}
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if strings.Contains(at.Hostname(), "%") { // else net/http knows the name, also that of a proxy
+		conf.ServerName = gateway.CertificateName(at.Hostname())
+	}
 	if ca != "" {
 		if conf.RootCAs, err = smallfile.Authorities(ca); err != nil {
 			return nil, fmt.Errorf("read the authority: %w", err)

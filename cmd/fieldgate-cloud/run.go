@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -176,7 +177,7 @@ func noteAddress(state string, addr net.Addr) error {
 	if err != nil {
 		return fmt.Errorf("note the address: %w", err)
 	}
-	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+	if ip, err := netip.ParseAddr(host); err != nil || ip.IsUnspecified() {
 		host = "localhost"
 	}
 	if err := os.WriteFile(filepath.Join(state, addressFile), []byte(net.JoinHostPort(host, port)+"\n"), 0o644); err != nil {

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/smallfile"
 )
 
@@ -90,11 +91,12 @@ func serves(cert, ca *x509.Certificate, names []string) bool {
 	for _, ip := range cert.IPAddresses {
 		have = append(have, ip.String())
 	}
-	want := slices.Clone(names)
-	for i, n := range want {
-		if ip := net.ParseIP(n); ip != nil {
-			want[i] = ip.String()
+	var want []string
+	for _, n := range names {
+		if n = gateway.CertificateName(n); net.ParseIP(n) != nil {
+			n = net.ParseIP(n).String()
 		}
+		want = append(want, n)
 	}
 	slices.Sort(have)
 	slices.Sort(want)
@@ -134,6 +136,7 @@ func makeServer(dir string, ca tls.Certificate, names []string, now time.Time) (
 		t.NotAfter = ca.Leaf.NotAfter
 	}
 	for _, n := range names {
+		n = gateway.CertificateName(n)
 		ip := net.ParseIP(n)
 		switch {
 		case ip == nil && !slices.Contains(t.DNSNames, n):

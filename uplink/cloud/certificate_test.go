@@ -53,6 +53,13 @@ func TestCertificate(t *testing.T) {
 	if err != nil || other.Leaf.Equal(cert.Leaf) || other.Leaf.VerifyHostname("other.example.com") != nil || other.Leaf.VerifyHostname("10.0.2.2") == nil {
 		t.Errorf("not made anew for other names (%v)", err)
 	}
+	zoned, err := cloud.Certificate(dir, []string{"fe80::1%eth0"})
+	if err != nil || zoned.Leaf.VerifyHostname("fe80::1") != nil || len(zoned.Leaf.DNSNames) != 1 {
+		t.Errorf("of an address with a zone: %v %v (%v)", zoned.Leaf.DNSNames, zoned.Leaf.IPAddresses, err)
+	}
+	if again, err := cloud.Certificate(dir, []string{"fe80::1%eth0"}); err != nil || !again.Leaf.Equal(zoned.Leaf) {
+		t.Errorf("made anew for the same zone (%v)", err)
+	}
 	if !bytes.Equal(ca, read(t, dir, cloud.CAFile)) {
 		t.Error("the CA did not stay")
 	}
