@@ -39,7 +39,7 @@ func Where(dir string) (Keeping, string) {
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real
 	}
-	w := look{mounts: mounts, seen: map[string]bool{}, same: sameFolder, sys: "/sys"}
+	w := look{mounts: mounts, seen: map[string]bool{}, same: sameFolder, inRAM: hasShapeOfRAM, sys: "/sys"}
 	return w.folder(dir)
 }
 
@@ -85,6 +85,7 @@ type look struct {
 	mounts []mount
 	seen   map[string]bool
 	same   func(a, b string) bool // whether b is a as it stands in an upper layer
+	inRAM  func(dir string) bool  // whether an overlay has the size of a tmpfs
 	sys    string
 }
 
@@ -141,15 +142,53 @@ func (l *look) overlay(m *mount, dir string) (Keeping, string) {
 	case upper == "":
 		return Unknown, fmt.Sprintf("on an overlay at %s that names no upper layer", m.point)
 	}
-	rest := strings.TrimPrefix(strings.TrimPrefix(dir, m.point), "/")
-	if !filepath.IsAbs(upper) || !l.same(dir, filepath.Join(upper, m.root, rest)) {
+	here, found := l.upperHere(m, dir, upper)
+	switch {
+	case !found && l.inRAM(dir):
+		return Volatile, fmt.Sprintf("on an overlay at %s whose upper layer, %s, cannot be seen from here but has the size of one in RAM (tmpfs)", m.point, upper)
+	case !found:
 		return Unknown, fmt.Sprintf("on an overlay at %s whose upper layer, %s, cannot be seen from here", m.point, upper)
 	}
-	keeping, why := l.folder(upper)
+	keeping, why := l.folder(here)
 	if keeping != Durable {
 		why = fmt.Sprintf("on an overlay at %s whose upper layer, %s, is %s", m.point, upper, why)
 	}
 	return keeping, why
+}
+
+// upperHere finds an upper layer by the path that it had when it was mounted,
+// or where its file system was moved to since, as an initramfs does.
+func (l *look) upperHere(m *mount, dir, upper string) (here string, found bool) {
+	rest := filepath.Join(m.root, strings.TrimPrefix(dir, m.point))
+	if filepath.IsAbs(upper) && l.same(dir, filepath.Join(upper, rest)) {
+		return upper, true
+	}
+	for i := range l.mounts {
+		for tail := upper; l.mounts[i].point != m.point; {
+			if l.same(dir, filepath.Join(l.mounts[i].point, tail, rest)) {
+				return filepath.Join(l.mounts[i].point, tail), true
+			}
+			_, after, more := strings.Cut(strings.TrimPrefix(tail, "/"), "/")
+			if tail = after; !more {
+				break
+			}
+		}
+	}
+	return "", false
+}
+
+// hasShapeOfRAM tells whether the figures of an overlay, which are those of its
+// upper layer's file system, are of a tmpfs as it is mounted by default: as
+// many inodes as half the pages of RAM, or as it has blocks of a page
+// (shmem_default_max_inodes of the kernel). No file system on a card has these.
+func hasShapeOfRAM(dir string) bool {
+	var fs unix.Statfs_t
+	var board unix.Sysinfo_t
+	if unix.Statfs(dir, &fs) != nil || unix.Sysinfo(&board) != nil || fs.Files == 0 || int(fs.Bsize) != os.Getpagesize() {
+		return false
+	}
+	pages := uint64(board.Totalram) * uint64(board.Unit) / uint64(os.Getpagesize())
+	return fs.Files == pages/2 || fs.Files == fs.Blocks
 }
 
 // device looks at the block device under a file system: zram and /dev/ram* are
