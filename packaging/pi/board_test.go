@@ -39,6 +39,7 @@ type board struct {
 	sshPort int    // on the host's 127.0.0.1
 	webPort int    // on the host's 127.0.0.1, for the guest's port 8080
 	tlsPort int    // likewise, for 8443
+	options string // of the kernel, beside those that every boot has
 	exited  chan struct{}
 	qemu    *exec.Cmd // nil: powered off
 }
@@ -96,7 +97,7 @@ func (b *board) tryBoot(limit time.Duration) (time.Duration, bool) {
 	start := time.Now()
 	b.qemu = exec.Command("qemu-system-aarch64", "-M", "raspi3b", "-display", "none", "-monitor", "none", "-no-reboot",
 		"-kernel", filepath.Join(b.cache, "vmlinuz"), "-initrd", filepath.Join(b.cache, "initrd.img"),
-		"-dtb", filepath.Join(b.cache, "bcm2837-rpi-3-b.dtb"), "-append", "console=ttyS1,115200 root=/dev/mmcblk0 rw panic=-1",
+		"-dtb", filepath.Join(b.cache, "bcm2837-rpi-3-b.dtb"), "-append", "console=ttyS1,115200 root=/dev/mmcblk0 rw panic=-1 "+b.options,
 		"-drive", "if=sd,format=raw,file="+b.path("sd.img"),
 		"-device", "usb-net,netdev=host", "-netdev", fmt.Sprintf(
 			"user,id=host,hostfwd=tcp:127.0.0.1:%d-:22,hostfwd=tcp:127.0.0.1:%d-:8080,hostfwd=tcp:127.0.0.1:%d-:8443", b.sshPort, b.webPort, b.tlsPort),

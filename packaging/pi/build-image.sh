@@ -102,13 +102,15 @@ configure_guest() {
   : > "$ROOT/etc/machine-id"
 }
 
-# The card's driver and ext4 are modules in Debian's kernel: load them, mount the card, go on with its systemd.
+# The card's driver and ext4 are modules in Debian's kernel: load them, mount the card, go on with its systemd. With
+# overlayroot=tmpfs on the command line the card is only read, and an overlay in RAM takes what is written, as Debian's
+# overlayroot and the Overlay File System of raspi-config have it.
 make_initramfs() {
   local tree="$WORK/initramfs" module
   mkdir -p "$tree"/{bin,proc,dev,root,modules}
   dpkg-deb -x "$WORK"/busybox-static_*.deb "$WORK/busybox"
   cp "$WORK/busybox/bin/busybox" "$tree/bin/"
-  for module in bcm2835 sdhci-iproc ext4; do modprobe -d "$ROOT" -S "$KERNEL" --show-depends "$module"; done |
+  for module in bcm2835 sdhci-iproc ext4 overlay; do modprobe -d "$ROOT" -S "$KERNEL" --show-depends "$module"; done |
     awk '$1 == "insmod" && !seen[$2]++ {print $2}' |
     while read -r module; do cp "$module" "$tree/modules/"; basename "$module" >> "$tree/modules/order"; done
   cat > "$tree/init" <<'INIT'
@@ -119,7 +121,19 @@ $b mount -t devtmpfs dev /dev
 while read -r module; do $b insmod "/modules/$module"; done < /modules/order
 tries=0
 while [ ! -b /dev/mmcblk0 ] && [ $tries -lt 300 ]; do $b sleep 0.1; tries=$((tries + 1)); done
-$b mount -t ext4 /dev/mmcblk0 /root || exec $b sh    # after a power cut ext4 replays its journal here
+read -r options < /proc/cmdline
+case " $options " in
+*" overlayroot=tmpfs "*)
+  $b mkdir -p /media/root-ro /media/root-rw
+  $b mount -t ext4 -o ro /dev/mmcblk0 /media/root-ro || exec $b sh
+  $b mount -t tmpfs tmpfs-root /media/root-rw
+  $b mkdir /media/root-rw/overlay /media/root-rw/overlay-workdir
+  $b mount -t overlay -o lowerdir=/media/root-ro,upperdir=/media/root-rw/overlay,workdir=/media/root-rw/overlay-workdir overlayroot /root || exec $b sh
+  $b mkdir -p /root/media/root-ro /root/media/root-rw
+  $b mount -o move /media/root-ro /root/media/root-ro
+  $b mount -o move /media/root-rw /root/media/root-rw ;;
+*) $b mount -t ext4 /dev/mmcblk0 /root || exec $b sh ;;    # after a power cut ext4 replays its journal here
+esac
 $b umount /proc
 $b mount -o move /dev /root/dev
 exec $b switch_root /root /sbin/init

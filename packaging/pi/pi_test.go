@@ -57,6 +57,7 @@ func TestPi(t *testing.T) {
 		{"bus taken away", s.bus},
 		{"level from outside", s.level},
 		{"power cuts", s.powerCuts},
+		{"store in RAM", s.storeInRAM},
 		{"its own cloud", s.ownCloud},
 	} {
 		if !t.Run(step.name, step.run) {
@@ -347,6 +348,9 @@ func (s *story) powerCuts(t *testing.T) {
 		seen, st, _ := s.screen.Snapshot()
 		unjudged = append(unjudged, powerCut{now.name, seen[from:], time.Duration(st.Store.LossWindow * float64(time.Second))})
 		from = len(seen)
+		if n+1 == *cuts {
+			s.board.options = "overlayroot=tmpfs" // for storeInRAM
+		}
 		t.Logf("pi: cut %d, %s; boot to ssh %.0f s", n+1, now.name, s.board.boot().Seconds())
 		s.screen.Await(t, "a reading after the cut", from, func(rs []witness.Reading, _ witness.Status) bool {
 			return slices.ContainsFunc(rs, func(r witness.Reading) bool { return r.Epoch != seen[len(seen)-1].Epoch })
@@ -365,6 +369,44 @@ func (s *story) powerCuts(t *testing.T) {
 	held, _ := s.cloud.Await(t, "an answer", func(witness.Log) bool { return true })
 	s.check(t, held)
 	t.Logf("pi: %d power cuts", len(all))
+}
+
+// storeInRAM: the last boot laid an overlay in RAM over the card. The gateway says so everywhere, and what the cloud did
+// not get is gone with the power.
+func (s *story) storeInRAM(t *testing.T) {
+	s.screen.Await(t, "the condition of a volatile store", 0, func(_ []witness.Reading, st witness.Status) bool {
+		return slices.ContainsFunc(st.Health, func(c witness.Condition) bool {
+			return c.Code == "store_volatile" && strings.Contains(c.Sentence, "is volatile") && strings.Contains(c.Sentence, "tmpfs")
+		})
+	})
+	if said := s.board.run(t, "journalctl -b -u fieldgate | grep -c 'is volatile'"); said != "1" {
+		t.Errorf("the journal says it %s times", said)
+	}
+	s.screen.Await(t, "uplink online", 0, online)
+	s.cloud.Await(t, "the condition in the cloud", func(witness.Log) bool {
+		_, answer, err := s.cloud.Ask(t.Context(), http.MethodGet, "/v1/gateways", "")
+		return err == nil && strings.Contains(string(answer), "store_volatile")
+	})
+	s.cloud.Stop(t)
+	from := s.screen.Count()
+	s.screen.AwaitSpan(t, from, 10*time.Second)
+	s.board.cut()
+	seen, st, _ := s.screen.Snapshot()
+	const late = 5 * time.Second // the last status is older than the cut
+	window := late + time.Duration(st.Store.LossWindow*float64(time.Second))
+	s.board.options = ""
+	t.Logf("pi: a cut with the store in RAM, at most %v may be lost; boot to ssh %.0f s", window, s.board.boot().Seconds())
+	s.cloud.Start(t)
+	s.judge(t, powerCut{"store in RAM", seen[from:], window})
+	held, _ := s.cloud.Await(t, "an answer", func(witness.Log) bool { return true })
+	if got, all := len(held.Lacks(seen[from:])), len(seen)-from; got < all/2 {
+		t.Errorf("%d of %d readings were lost: the store was not in RAM", got, all)
+	}
+	s.screen.Await(t, "a store on the card", len(seen), func(_ []witness.Reading, st witness.Status) bool {
+		return !slices.ContainsFunc(st.Health, func(c witness.Condition) bool {
+			return c.Code == "store_volatile"
+		})
+	})
 }
 
 func online(_ []witness.Reading, st witness.Status) bool { return st.Uplink.State == "online" }

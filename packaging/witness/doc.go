@@ -47,11 +47,14 @@ type Status struct {
 			Errors  []string `json:"errors"`
 		} `json:"refused"`
 	} `json:"config"`
-	Health []struct {
-		Code     string `json:"code"`
-		Subject  string `json:"subject"`
-		Sentence string `json:"sentence"`
-	} `json:"health"`
+	Health []Condition `json:"health"`
+}
+
+// A Condition is something that is wrong at present.
+type Condition struct {
+	Code     string `json:"code"`
+	Subject  string `json:"subject"`
+	Sentence string `json:"sentence"`
 }
 
 // About reports whether a condition of this subject holds.
