@@ -237,7 +237,7 @@ func TestProblems(t *testing.T) {
 		"uplink's others": {"[uplink]\nurls = [\"wss://a/\", \"ws://b/\"]\nproxy = \"proxy.example.com:3128\"\nproxy_file = \"/p\"", []string{
 			"3:1: uplink.urls: these are further addresses: set the first one as url",
 			"3:21: uplink.urls: ws:// is refused, because readings and the token would cross the network unencrypted: use wss://",
-			"4:9: uplink.proxy: this is not the address of a proxy, such as http://HOST:3128 or socks5://HOST:1080",
+			"4:9: uplink.proxy: this is not the address of a proxy, such as http://HOST:3128, https://HOST:3129 or socks5://HOST:1080",
 			"5:1: uplink.proxy_file: proxy is set at f.toml:4: set one of the two"}},
 		"listen": {"[local]\nlisten = \"8080\"\nhosts = [\"a\", \"https://b\"]", []string{
 			`3:10: local.listen: "8080" is not an address to listen on: write [HOST]:PORT, such as ":8080" or "127.0.0.1:8080"`,
