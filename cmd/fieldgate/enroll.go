@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/uplink"
 	"github.com/fieldgate/fieldgate/uplink/identity"
@@ -120,10 +121,19 @@ func (k *enrollCommand) client(cfg config.Uplink) (*http.Client, error) {
 	}
 	options := uplink.Options{Proxy: proxyAddress(cfg), ProxyAuthorities: authorities(cfg.ProxyCA)}
 	way := &http.Transport{
-		DialContext: func(ctx context.Context, _, host string) (net.Conn, error) {
-			return uplink.Reach(ctx, options, afterBuild, host)
+		DialTLSContext: func(ctx context.Context, _, host string) (net.Conn, error) {
+			under, err := uplink.Reach(ctx, options, afterBuild, host)
+			if err != nil {
+				return nil, err
+			}
+			name, _, _ := net.SplitHostPort(host) // net/http puts a port there
+			secure := tls.Client(under, &tls.Config{ServerName: gateway.CertificateName(name), RootCAs: pool, MinVersion: tls.VersionTLS12, Time: afterBuild})
+			if err := secure.HandshakeContext(ctx); err != nil {
+				_ = under.Close() // nothing was said over it
+				return nil, err
+			}
+			return secure, nil
 		},
-		TLSClientConfig:   &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12, Time: afterBuild},
 		DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10,
 	}
 	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
