@@ -363,6 +363,7 @@ func (s *Store) begin() {
 // of its epoch.
 func (s *Store) tellOpening() {
 	s.takeBesideEvents()
+	s.tellLastRun()
 	body, err := json.Marshal(map[string]any{"unclean": s.unclean})
 	if err == nil {
 		s.placeEvent(gateway.Event{Kind: gateway.EventBoot, Body: body})

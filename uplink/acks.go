@@ -41,6 +41,7 @@ func (s *session) acked(st gateway.EpochState, p position) error {
 	if back {
 		return s.refused("its acks go back")
 	}
+	s.delivered(st.ID, p.upto)
 	return nil
 }
 

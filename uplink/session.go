@@ -37,6 +37,7 @@ type session struct {
 	halt   bool          // no further updates: an orderly stop or a drain has begun
 	drain  *drainedError // the cloud asked for the end
 
+	due      delivery
 	acks     int
 	refusals int // in a row
 	rejected int // readings that became gaps
@@ -137,6 +138,7 @@ func (s *session) run(ctx context.Context) error {
 	s.late.Stop()
 	s.wake.Stop()
 	if !s.plain() {
+		s.due = s.owed()
 		s.burst()
 		s.report()
 	}

@@ -74,9 +74,9 @@ func (k demoCommand) Run(ctx context.Context, c console) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go cloud.watch(cancel)
-	go k.switchUplink(ctx, line, d, c)
+	go k.switchUplink(ctx, &demoLine{line, d, cloud, c.out})
 	if k.Outage > 0 {
-		go showDrain(ctx, d, c)
+		go showDrain(ctx, d, cloud, c)
 	}
 	if err := d.run(ctx); err != nil {
 		return err
@@ -178,8 +178,16 @@ func (k demoCommand) greet(c console, d *daemon, cloud *demoCloud) {
 `, d.local.Addr(), k.CloudListen, cloud.ca(), filepath.Join(cloud.state, "operator.token"), k.CloudListen, demoID, os.Getpid())
 }
 
+// A demoLine is the line to the cloud that people cut and restore.
+type demoLine struct {
+	*breaker
+	d     *daemon
+	cloud *demoCloud
+	out   io.Writer
+}
+
 // switchUplink cuts and restores the uplink at every u or SIGUSR1.
-func (k demoCommand) switchUplink(ctx context.Context, line *breaker, d *daemon, c console) {
+func (k demoCommand) switchUplink(ctx context.Context, line *demoLine) {
 	usr1 := make(chan os.Signal, 1)
 	signal.Notify(usr1, syscall.SIGUSR1)
 	defer signal.Stop(usr1)
@@ -187,33 +195,36 @@ func (k demoCommand) switchUplink(ctx context.Context, line *breaker, d *daemon,
 	defer restore()
 	ticker := time.NewTicker(tellEvery)
 	defer ticker.Stop()
-	cut := false
-	flip := func() {
-		cut = !cut
-		line.set(cut)
-		if cut {
-			fmt.Fprintln(c.out, "uplink cut")
-			return
-		}
-		fmt.Fprintln(c.out, "uplink restored")
-		d.uplink.Wake()
-	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-usr1:
-			flip()
+			line.flip(ctx)
 		case key := <-keys:
 			if key == 'u' || key == 'U' {
-				flip()
+				line.flip(ctx)
 			}
 		case <-ticker.C:
-			if st := d.store.Stats(); cut {
-				fmt.Fprintf(c.out, "uplink cut: %d readings wait on this board\n", st.Unacked)
+			if line.isCut() {
+				fmt.Fprintf(line.out, "uplink cut: %d readings wait on this board\n", line.d.store.Stats().Unacked)
 			}
 		}
 	}
+}
+
+// flip cuts the line, or restores it and tells how what waited is delivered.
+func (l *demoLine) flip(ctx context.Context) {
+	if !l.isCut() {
+		l.set(true)
+		fmt.Fprintln(l.out, "uplink cut")
+		return
+	}
+	due := owedOf(l.d.store)
+	l.set(false)
+	fmt.Fprintln(l.out, "uplink restored")
+	l.d.uplink.Wake()
+	go due.tell(ctx, l.cloud, l.out) // ends with ctx
 }
 
 // cloudProgram is fieldgate-cloud beside this program, or on the PATH.

@@ -69,8 +69,9 @@ func (p *pastClock) Anchor() gateway.Anchor {
 }
 
 // showDrain shows how the backlog goes to the cloud until it is gone.
-func showDrain(ctx context.Context, d *daemon, c console) {
+func showDrain(ctx context.Context, d *daemon, cloud *demoCloud, c console) {
 	total := d.store.Stats().Unacked
+	began := time.Now()
 	bar := newProgress(c.out, "sending the backlog to the cloud", total)
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
@@ -78,7 +79,9 @@ func showDrain(ctx context.Context, d *daemon, c console) {
 		left := d.store.Stats().Unacked
 		bar.at(total - min(left, total))
 		if left < outageRate*5 { // what is live is always under way
+			took := time.Since(began)
 			bar.end(0)
+			fmt.Fprintf(c.out, "%d readings delivered in %.1f s, %s\n", total, took.Seconds(), cloud.proof(ctx, began))
 			return
 		}
 		select {
