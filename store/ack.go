@@ -47,6 +47,9 @@ func (s *Store) Ack(id gateway.EpochID, upto uint64, done bool) error {
 	if e.Growth == gateway.OpenEnded {
 		e.Known = max(e.Known, upto)
 	}
+	if s.settling {
+		s.flushedLocked() // who waits in Settle looks again
+	}
 	e.named(s.session, time.Since(s.start))
 	s.confirmLocked()
 	return nil

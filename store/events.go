@@ -247,6 +247,9 @@ func (s *Store) AckEvents(upto gateway.Name) {
 	defer s.mu.Unlock()
 	s.lane.acked = s.lane.find(upto) + 1
 	s.facts.EventsAcked = upto
+	if s.settling {
+		s.flushedLocked() // who waits in Settle looks again
+	}
 }
 
 // find gives the place of an event, -1 if it is not held.

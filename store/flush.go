@@ -66,7 +66,7 @@ func (s *Store) untilDue() time.Duration {
 // give the longer time.
 func (s *Store) dueLocked(now time.Duration) time.Duration {
 	h := s.growing.head
-	if h.len() >= blockReadings || s.figures.failing || s.ending != nil {
+	if h.len() >= blockReadings || s.figures.failing || s.ending != nil || s.settling && h.last > s.growing.Last {
 		return now
 	}
 	due := idle

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -266,5 +267,38 @@ func TestJournalFillsUp(t *testing.T) {
 			}
 			seq = got.Last() + 1
 		}
+	})
+}
+
+// Before a stop, what only memory has is flushed at once; if the card takes
+// nothing, the cloud is waited for.
+func TestSettle(t *testing.T) {
+	card := &trick{}
+	inStore(t, func(o *store.Options) { o.Card = card }, func(b *bench) {
+		settle := func() (uint64, time.Duration) {
+			ctx, cancel := context.WithTimeout(b.Context(), 5*time.Second)
+			defer cancel()
+			began := time.Now()
+			return b.s.Settle(ctx), time.Since(began)
+		}
+		b.append(10)
+		if left, took := settle(); left != 0 || took != 0 {
+			t.Errorf("with a sound card %d readings are left after %v", left, took)
+		}
+		b.wantHead(0)
+		card.set(refuse(unix.EIO))
+		last := b.append(10)
+		b.s.Session(true, time.Minute)
+		if left, took := settle(); left != 10 || took != 5*time.Second {
+			t.Errorf("with nobody to take them %d of 10 readings are left after %v", left, took)
+		}
+		go func() {
+			time.Sleep(2 * time.Second)
+			b.ack(last)
+		}()
+		if left, took := settle(); left != 0 || took != 2*time.Second {
+			t.Errorf("when the cloud takes them %d readings are left after %v", left, took)
+		}
+		card.set(nil)
 	})
 }

@@ -73,6 +73,7 @@ type Store struct {
 	keeping  files.Keeping // what a power cut leaves of the store
 	unread   unread        // files that cannot be read now
 	volumeAt time.Duration // no volume before this; changed under writeMu too
+	settling bool          // a stop is near: what is in RAM alone is due at once
 	sweep    bool          // something may be forgotten
 	sweptAt  time.Duration // when it was looked last
 	beside   int64         // bytes of what is not a volume
@@ -244,6 +245,49 @@ func (s *Store) Run(ctx context.Context) error {
 		s.work()
 		timer.Reset(min(s.untilDue(), s.untilReread(), sweepEvery))
 	}
+}
+
+// Settle makes what is in memory alone safe before a stop. It is due now, and
+// where the card does not take it Settle waits until the cloud has
+// acknowledged it, or ctx is done. It gives how many readings neither has.
+func (s *Store) Settle(ctx context.Context) (left uint64) {
+	s.mu.Lock()
+	s.settling = true
+	s.mu.Unlock()
+	s.wakeRun()
+	for {
+		s.mu.Lock()
+		left, events := s.unsettledLocked()
+		if s.flushed == nil {
+			s.flushed = make(chan struct{})
+		}
+		wait := s.flushed
+		s.mu.Unlock()
+		if left == 0 && !events {
+			return 0
+		}
+		select {
+		case <-ctx.Done():
+			return left
+		case <-s.closed:
+			return left
+		case <-wait:
+		}
+	}
+}
+
+// unsettledLocked counts the readings that neither the card nor the cloud has,
+// and tells whether there are such events.
+func (s *Store) unsettledLocked() (readings uint64, events bool) {
+	for _, e := range s.order {
+		if safe := max(e.Last, e.Acked); e.head != nil && e.head.last > safe {
+			readings += e.head.last - safe
+		}
+	}
+	for _, h := range s.lane.held[s.lane.acked:] {
+		events = events || !h.saved
+	}
+	return readings, events
 }
 
 // Close ends the opening in good order: everything is committed and the epoch

@@ -97,26 +97,27 @@ func (u *Uplink) set(change func(*Status)) {
 	if !trying(s.State) || !trying(before) {
 		s.Since = time.Now()
 	}
-	if !connected(s.State) {
+	if !s.State.Connected() {
 		s.Session, s.Level, s.Encoding, s.PausedBy, s.RTTMS, s.Clock = "", "", "", "", 0, nil
 	}
 	if s.State != Connecting {
 		s.Stage = ""
 	}
-	if s.State == Connecting || connected(s.State) || s.State == Off {
+	if s.State == Connecting || s.State.Connected() || s.State == Off {
 		s.NextTry = time.Time{}
 	}
 }
 
 func trying(s State) bool { return s == Waiting || s == Connecting }
 
-func connected(s State) bool { return s == Online || s == Paused || s == Draining }
+// Connected tells whether there is a session with the cloud.
+func (s State) Connected() bool { return s == Online || s == Paused || s == Draining }
 
 // at tells how far connecting has come. What is dialled beside a session, to
 // look whether another address answers, is no part of that.
 func (u *Uplink) at(stage string) {
 	u.set(func(s *Status) {
-		if !connected(s.State) {
+		if !s.State.Connected() {
 			s.Stage = stage
 		}
 	})

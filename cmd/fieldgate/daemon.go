@@ -29,6 +29,9 @@ import (
 // stopWithin bounds an orderly stop; the unit's TimeoutStopSec is above it.
 const stopWithin = 10 * time.Second
 
+// settleWithin is how much of that a card that takes nothing may cost.
+const settleWithin = 5 * time.Second
+
 // A daemon is one gateway: every part, in the order in which a reading flows.
 // The fields above the empty line are set by the caller.
 type daemon struct {
@@ -141,12 +144,41 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	deadline, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
-	for _, p := range []*part{certifying, configuring, sampling, acting, timing, waking, sending, serving, keeping} {
+	for _, p := range []*part{certifying, configuring, sampling, acting} {
+		err = errors.Join(err, p.stop(deadline))
+	}
+	d.settle(deadline) // before the line ends: it may be the only way out of memory
+	for _, p := range []*part{timing, waking, sending, serving, keeping} {
 		err = errors.Join(err, p.stop(deadline))
 	}
 	err = errors.Join(err, d.store.Close())
 	d.log.Info("gateway has stopped", "unacknowledged", d.store.Stats().Unacked)
 	return err
+}
+
+// settle waits until what is in memory alone is on the card, or, if that takes
+// nothing, with the cloud: as long as there is a line, for a part of the time
+// that a stop may take.
+func (d *daemon) settle(deadline context.Context) {
+	ctx, cancel := context.WithTimeout(deadline, settleWithin)
+	defer cancel()
+	left := make(chan uint64, 1)
+	go func() { left <- d.store.Settle(ctx) }()
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case n := <-left:
+			if n > 0 {
+				d.log.Warn("the card does not take the last readings, and the cloud has not acknowledged them yet", "readings", n)
+			}
+			return
+		case <-ticker.C:
+			if d.store.Stats().Failing && !d.uplink.Status().State.Connected() {
+				cancel()
+			}
+		}
+	}
 }
 
 // watchLinks lets the uplink try at once when the network comes up.
