@@ -35,6 +35,7 @@ type board struct {
 	sound     bool          // nothing was wrong with it in this life
 	full      bool          // nothing but that there was no room
 	deaf      bool          // the card was of no use since before this life began
+	mended    time.Time     // when the card became well again
 	slot      bool          // a journal was made in a sound life
 	paused    time.Duration // lately in this life …
 	resumed   time.Time     // … and until when
@@ -145,10 +146,18 @@ func (b *board) start(ctx context.Context) error {
 
 // becomes notes what is wrong with the card from now on.
 func (b *board) becomes(s cardState) {
+	b.deaf = b.deaf && !b.tried()
+	if s == cardWell {
+		b.mended = time.Now()
+	}
 	b.full = s == cardFull && (b.sound || b.full) || s == cardWell && b.full
-	b.sound, b.deaf = b.sound && s == cardWell, b.deaf && s != cardWell
+	b.sound = b.sound && s == cardWell
 	b.state = s
 }
+
+// tried tells whether a gateway must have found out that its card works again:
+// it does not try one that failed all the time.
+func (b *board) tried() bool { return b.state == cardWell && time.Since(b.mended) > 30*time.Second }
 
 // pass lets time go by. It tells whether the life went on.
 func (b *board) pass(ctx context.Context, d time.Duration) bool {
@@ -207,7 +216,7 @@ func (b *board) over(ctx context.Context, how string, ended time.Time, took time
 	spoke := b.watcher.spoke()
 	l := judge.Life{
 		Board: b.name, Gateway: b.gateway, N: b.life, Began: b.run.began.UTC(), Ended: ended.UTC(), Took: took, How: how, Code: -1,
-		Spoke: spoke, Waited: ended.Sub(b.run.began), Sound: b.sound, Full: b.full, Deaf: b.deaf, Slot: b.slot, Online: online,
+		Spoke: spoke, Waited: ended.Sub(b.run.began), Sound: b.sound, Full: b.full, Deaf: b.deaf && !b.tried(), Slot: b.slot, Online: online,
 		Window: b.watcher.largestWindow(), Stall: b.world.stalls.since(b.run.began),
 	}
 	if ended.Sub(b.resumed) < pauseCounts { // nobody writes while it stands still
@@ -237,12 +246,14 @@ func (w *watcher) spoke() bool {
 // pauseCounts is how long before the end of a life a pause still excuses it.
 const pauseCounts = 15 * time.Second
 
+// twoSeconds is more readings than any board takes in that time.
+const twoSeconds = 120
+
 // online tells whether the cloud has all but the newest, and nothing stands in
 // the way of the rest.
 func (b *board) online(ctx context.Context) bool {
 	st, err := b.ask(ctx)
-	few := uint64(b.plan.Rate) + uint64(b.plan.Channels)
-	return err == nil && st.Uplink.State == "online" && st.Store.Unacked <= few && b.untroubled(time.Now())
+	return err == nil && st.Uplink.State == "online" && st.Store.Unacked <= twoSeconds && b.untroubled(time.Now())
 }
 
 // untroubled tells whether line and cloud were well for 15 s before t, and

@@ -20,7 +20,7 @@ import (
 
 // drainWithin is how long a board may take to deliver what it has, on a line
 // that works.
-const drainWithin = 4 * time.Minute
+const drainWithin = 2 * time.Minute
 
 // drain heals everything, and has every board deliver what its card holds.
 func (w *world) drain(ctx context.Context) error {
@@ -136,5 +136,11 @@ func (b *board) export() error {
 	if err != nil {
 		return fmt.Errorf("export the store of %s: %w", b.name, err)
 	}
+	words, err := exec.Command(b.world.fieldgate, "buffer", "verify", "--dir", state).Output()
+	var damaged *exec.ExitError // it says so by its exit code
+	if err != nil && !errors.As(err, &damaged) {
+		return fmt.Errorf("verify the store of %s: %w", b.name, err)
+	}
+	b.world.evidence.note(judge.StoresFile, judge.Line{Board: b.name, Gateway: b.gateway, Type: "verify", Why: string(words)})
 	return b.world.copyLines(judge.StoresFile, bytes.NewReader(out), map[string]string{"board": b.name, "gateway_id": b.gateway})
 }

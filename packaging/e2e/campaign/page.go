@@ -70,12 +70,17 @@ func page(e judge.Evidence, v judge.Verdict, tried int, note string) string {
 }
 
 func pageBounds(t judge.Tally, say func(string, ...any)) {
-	var said, truly uint64
+	var said, truly, unbounded, behind uint64
 	for _, o := range t.Bounds {
+		if o.AtMost == judge.Unbounded {
+			unbounded, behind = unbounded+1, behind+o.Truly
+			continue
+		}
 		said, truly = said+o.AtMost, truly+o.Truly
 	}
-	say("| open ends: how many; readings that they say can be missing at most; that were shown and are missing | %d; %d; %d |",
-		len(t.Bounds), said, truly)
+	say("| open ends with a bound: how many; readings that they say can be missing at most; that were shown and are missing | %d; %d; %d |",
+		uint64(len(t.Bounds))-unbounded, said, truly)
+	say("| open ends that say that nothing bounds them: how many; readings that were shown and are missing there | %d; %d |", unbounded, behind)
 }
 
 func pageActs(e judge.Evidence, say func(string, ...any)) {

@@ -111,7 +111,7 @@ func changeValue(e *Evidence) bool {
 }
 
 func changeTime(e *Evidence) bool {
-	return changeLine(e, func(l *Line) { l.Timestamp = l.Timestamp.Add(2 * stampSlack) })
+	return changeLine(e, func(l *Line) { l.Timestamp = l.Timestamp.Add(20 * stampSlack) })
 }
 
 func changeDevice(e *Evidence) bool {

@@ -46,7 +46,7 @@ type Board struct {
 	Card     int64   `json:"card"` // bytes
 	MinFree  string  `json:"min_free"`
 	FlushS   float64 `json:"flush_s"`
-	Rate     float64 `json:"rate"` // readings/s as configured
+	Rate     float64 `json:"rate"` // readings/s that it is set to take, at most
 	Channels int     `json:"channels"`
 }
 
@@ -143,7 +143,7 @@ type Claim struct {
 // A Line is one of the cloud's log, or of an export of a store.
 type Line struct {
 	Board     string    `json:"board,omitempty"` // of an export
-	Type      string    `json:"type"`
+	Type      string    `json:"type"`            // of an export also "verify": why is what that said
 	Gateway   string    `json:"gateway_id"`
 	Device    string    `json:"device_id"`
 	Quantity  string    `json:"quantity"`

@@ -2,6 +2,7 @@ package judge
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +15,7 @@ const (
 	RuleValue   = "a reading changed"
 	RuleHole    = "a hole is not told"
 	RuleBound   = "a bound is too small"
-	RuleWide    = "a bound is far too large"
+	RuleWide    = "a bound is larger than what can have been taken"
 	RuleWindow  = "a loss is older than the window"
 	RuleStop    = "an orderly stop lost readings"
 	RuleClaim   = "completeness claimed too much"
@@ -57,6 +58,9 @@ type Tally struct {
 	GapsByWhy         map[string]uint64 // readings in gaps, by reason
 	Stops, SoundStops int               // orderly stops; of them judged
 }
+
+// Unbounded is what an open end says that knows no bound.
+const Unbounded = 1<<63 - 1
 
 // A Bound is what an open end says against what is missing there.
 type Bound struct {
@@ -231,7 +235,7 @@ func (a *account) told(seq uint64) *span {
 func (c *court) takeFinal() {
 	for _, k := range c.Claims {
 		for _, e := range k.Epochs {
-			if k.Final && e.Undelivered {
+			if k.Final && (e.Undelivered || e.End == "unlisted") {
 				a := c.account(k.Gateway, e.Epoch)
 				a.unlisted, a.upto = true, e.Upto
 			}
@@ -250,8 +254,13 @@ func (c *court) takeStores() {
 			seen[l.Board] = map[Name]bool{}
 		}
 		switch {
-		case l.Missing > 0:
+		case l.Type == "verify":
+			if acknowledged.MatchString(l.Why) {
+				c.blame(RuleOnCard, "%s: %s", l.Board, acknowledged.FindString(l.Why))
+			}
+		case l.Missing > 0 && l.Why != forgotten:
 			c.onCard(l)
+		case l.Missing > 0: // the card has them no longer, and the cloud had them
 		case l.N == 0:
 			if seen[l.Board][n] {
 				c.blame(RuleTwice, "%v is twice on the card of %s", n, l.Board)
@@ -267,6 +276,11 @@ func (c *court) sameAs(l *Line, n Name) {
 		c.blame(RuleValue, "%v was heard as %s; the card of %s holds %s %s %s", n, h.said(), l.Board, l.Device, l.Quantity, text(l.Value))
 	}
 }
+
+// forgotten is the reason of what a card has no longer and the cloud had.
+const forgotten = "forgotten_after_ack"
+
+var acknowledged = regexp.MustCompile(`.*known to be missing: ` + forgotten)
 
 // onCard looks at what an export says is missing.
 func (c *court) onCard(l *Line) {
@@ -319,7 +333,7 @@ func (c *court) nowhere() {
 		default:
 			lost[life] = append(lost[life], h)
 		}
-		if told == nil || told.why != "thinned" && told.why != "dropped" && told.why != "forgotten_after_ack" {
+		if told == nil || told.why != "thinned" && told.why != "dropped" && told.why != forgotten {
 			c.missing[life] = append(c.missing[life], h)
 			t.LostByHow[c.how(life)]++
 		}

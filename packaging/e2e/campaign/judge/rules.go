@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,10 +11,12 @@ import (
 
 // What the judge allows beyond a promise, because it looks from outside.
 const (
-	stampSlack  = 250 * time.Millisecond // between what was shown and what is derived later: the board's clock may have been set finer
+	clockSlack  = 15 * time.Second       // a board's clock that only the line has set, and later sets better
+	stampSlack  = 10 * time.Millisecond  // between readings that such a change moves together
 	claimSlack  = time.Second            // at the edges of a range
 	windowSlack = 500 * time.Millisecond // a commit may just have been slower than all before …
-	boundFactor = 4                      // a bound of an open end against the readings that the window can hold
+	boundFactor = 2.1                    // what a gateway may count with, in the place of the rate that it is set to
+	restart     = 3 * time.Second        // from when a program is started until it counts
 	speakWithin = 2 * time.Minute        // from the start of a program to its first reading
 	stopWithin  = 90 * time.Second       // systemd kills it then
 )
@@ -28,8 +31,32 @@ func (c *court) values() {
 		if h.Device != l.Device || h.Quantity != l.Quantity || !same(h.Value, l.Value) {
 			c.blame(RuleValue, "%v was heard as %s; the cloud says %s %s %s", n, h.said(), l.Device, l.Quantity, text(l.Value))
 		}
-		if d := h.Timestamp.Sub(l.Timestamp).Abs(); d > stampSlack {
-			c.blame(RuleValue, "%v was heard with the time %v; the cloud says %v", n, h.Timestamp, l.Timestamp)
+	}
+	c.stamps()
+}
+
+// stamps demands that what the cloud says of times is what was heard. What is
+// known of a board's clock may have become better since: that moves all
+// readings of some time together, and not far.
+func (c *court) stamps() {
+	epochs := map[[2]string][]*Heard{}
+	for n, h := range c.heard {
+		if c.held[n] != nil {
+			key := [2]string{n.Gateway, n.Epoch}
+			epochs[key] = append(epochs[key], h)
+		}
+	}
+	for _, hs := range epochs {
+		slices.SortFunc(hs, func(a, b *Heard) int { return cmp.Compare(a.Seq, b.Seq) })
+		moved := make([]time.Duration, len(hs))
+		for i, h := range hs {
+			moved[i] = c.held[h.Name()].Timestamp.Sub(h.Timestamp)
+		}
+		for i, h := range hs {
+			alone := (i == 0 || (moved[i]-moved[i-1]).Abs() > stampSlack) && (i+1 == len(hs) || (moved[i]-moved[i+1]).Abs() > stampSlack)
+			if alone && len(hs) > 1 || moved[i].Abs() > clockSlack {
+				c.blame(RuleValue, "%v was heard with the time %v; the cloud says %v", h.Name(), h.Timestamp, c.held[h.Name()].Timestamp)
+			}
 		}
 	}
 }
@@ -68,6 +95,7 @@ func (c *court) bounds() {
 			case truly > b.AtMost:
 				c.blame(RuleBound, "%s/%.8s: at most %d behind %d are said to be missing (%s); %d were heard and are missing (%s)",
 					a.gateway, a.epoch, b.AtMost, s.first-1, s.why, truly, c.story(a))
+			case b.AtMost == Unbounded && c.rebooted(a): // it does not know how long it was off
 			case most > 0 && b.AtMost > most+truly:
 				c.blame(RuleWide, "%s/%.8s: at most %d behind %d are said to be missing (%s); %d were heard and are missing, and %d can be (%s)",
 					a.gateway, a.epoch, b.AtMost, s.first-1, s.why, truly, most, c.story(a))
@@ -76,19 +104,33 @@ func (c *court) bounds() {
 	}
 }
 
-// most is how many readings an epoch can have had on no card and in no cloud:
-// on a sound card those of the window; 0: nobody can say.
+// most is how many readings can have been taken in an epoch, from when its
+// life began until the next one of that board; 0: nobody can say.
 func (c *court) most(a *account) uint64 {
 	for name := range a.lives {
-		l := c.lives[name]
+		l, next := c.lives[name], c.lives[lifeName{name.board, name.n + 1}]
 		if l == nil || !l.Sound {
 			return 0
 		}
+		until := l.Ended
+		if next != nil {
+			until = next.Began
+		}
 		b := c.boards[l.Gateway]
-		window := max(l.Window, b.FlushS) + l.Stall.Seconds()
-		return uint64(boundFactor * (b.Rate*window + float64(b.Channels)))
+		span := until.Sub(l.Began) + restart + l.Stall
+		return uint64(boundFactor * (b.Rate*span.Seconds() + float64(b.Channels)))
 	}
 	return 0
+}
+
+// rebooted tells whether the board of an epoch lost its power at the end.
+func (c *court) rebooted(a *account) bool {
+	for name := range a.lives {
+		if l := c.lives[name]; l != nil && l.How == CutOff {
+			return true
+		}
+	}
+	return false
 }
 
 // replaced tells whether a card that had the epoch was taken away.
