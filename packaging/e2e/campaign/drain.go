@@ -95,12 +95,20 @@ func (b *board) mount() error {
 	return b.insert("-fy", 0)
 }
 
+// quiet is how long a board that has nothing more is listened to while the
+// cloud awaits more: of a life to which the card was of no use no card knows,
+// and nobody will ever tell the cloud how it ended.
+const quiet = 20 * time.Second
+
 // drained waits until a board has nothing more, and the cloud awaits nothing
 // more of it.
 func (b *board) drained(ctx context.Context) bool {
+	since := time.Now()
 	for deadline := time.Now().Add(drainWithin); time.Now().Before(deadline) && ctx.Err() == nil; {
 		st, err := b.ask(ctx)
-		if err == nil && st.Uplink.State == "online" && st.Store.Unacked == 0 && b.world.cloud.awaitsNothing(ctx, b.gateway) {
+		if err != nil || st.Uplink.State != "online" || st.Store.Unacked > 0 {
+			since = time.Now()
+		} else if time.Since(since) > quiet || b.world.cloud.awaitsNothing(ctx, b.gateway) {
 			return true
 		}
 		sleep(ctx, 500*time.Millisecond)
