@@ -57,8 +57,8 @@ func launch(log, bootFile string, command ...string) (*program, error) {
 // hostWord is the argument with which this program becomes one of a host.
 const hostWord = "on-host"
 
-// becomeHost gives the process the boot id of its host and runs the program in
-// its place.
+// becomeHost gives the process the boot id of its host, and its time since boot
+// (a time namespace), and runs the program in its place.
 func becomeHost(args []string) error {
 	runtime.LockOSThread()
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
@@ -67,16 +67,30 @@ func becomeHost(args []string) error {
 	if err := unix.Mount(args[0], "/proc/sys/kernel/random/boot_id", "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("give the host its boot id: %w", err)
 	}
-	return unix.Exec(args[1], args[1:], os.Environ())
+	shift, err := os.ReadFile(args[0] + shiftWord)
+	if err != nil {
+		return err
+	}
+	const unshare = "/usr/bin/unshare"
+	return unix.Exec(unshare, append([]string{unshare, "--time", "--boottime", string(shift), "--"}, args[1:]...), os.Environ())
 }
 
-// boot writes a new boot id.
+// shiftWord ends the name of the file that says how far BOOTTIME of a host is
+// before that of this machine, in seconds.
+const shiftWord = ".shift"
+
+// boot writes a new boot id, and that the host has been up for some seconds.
 func boot(file string) error {
 	id, err := os.ReadFile("/proc/sys/kernel/random/uuid")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, id, 0o644)
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return fmt.Errorf("read CLOCK_BOOTTIME: %w", err)
+	}
+	shift := fmt.Sprint(5 - now.Sec)
+	return errors.Join(os.WriteFile(file, id, 0o644), os.WriteFile(file+shiftWord, []byte(shift), 0o644))
 }
 
 func (p *program) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }

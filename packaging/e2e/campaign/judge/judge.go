@@ -261,7 +261,7 @@ func (c *court) takeStores() {
 		case l.Missing > 0 && l.Why != forgotten:
 			c.onCard(l)
 		case l.Missing > 0: // the card has them no longer, and the cloud had them
-		case l.N == 0:
+		case l.N == 0 && l.Device != "":
 			if seen[l.Board][n] {
 				c.blame(RuleTwice, "%v is twice on the card of %s", n, l.Board)
 			}
