@@ -12,7 +12,7 @@ import (
 // What the judge allows beyond a promise, because it looks from outside.
 const (
 	clockSlack  = 15 * time.Second       // a board's clock that only the line has set, and later sets better
-	stampSlack  = 10 * time.Millisecond  // between readings that such a change moves together
+	stampSlack  = 100 * time.Millisecond // between readings that such a change moves together
 	claimSlack  = time.Second            // at the edges of a range
 	windowSlack = 500 * time.Millisecond // a commit may just have been slower than all before …
 	boundFactor = 2.1                    // what a gateway may count with, in the place of the rate that it is set to
