@@ -15,7 +15,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
 
-	"github.com/fieldgate/fieldgate/files"
+	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
 // errDamaged is a file that bbolt cannot make sense of.

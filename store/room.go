@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fieldgate/fieldgate/files"
+	"github.com/fieldgate/fieldgate/gateway/files"
 	"github.com/fieldgate/fieldgate/gateway/health"
 )
 

@@ -4,8 +4,8 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/fieldgate/fieldgate/files"
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
 // Stats are figures about a store. Counts are of readings.

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fieldgate/fieldgate/files"
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/files"
 	"github.com/fieldgate/fieldgate/store/block"
 )
 

@@ -3,7 +3,7 @@ package store
 import (
 	"fmt"
 
-	"github.com/fieldgate/fieldgate/files"
+	"github.com/fieldgate/fieldgate/gateway/files"
 	"github.com/fieldgate/fieldgate/gateway/health"
 )
 

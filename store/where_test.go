@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fieldgate/fieldgate/files"
+	"github.com/fieldgate/fieldgate/gateway/files"
 	"github.com/fieldgate/fieldgate/gateway/health"
 	"github.com/fieldgate/fieldgate/store"
 )

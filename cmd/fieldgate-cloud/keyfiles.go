@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 )
 
@@ -21,23 +21,23 @@ const keyLook = 2 * time.Second
 // keyFiles are the files with the server's keys.
 type keyFiles struct {
 	certFile, caFile string // of which the end is told
-	cert, gatewayCA  *smallfile.Renewed[tls.Certificate]
-	token            *smallfile.Renewed[string]
+	cert, gatewayCA  *files.Renewed[tls.Certificate]
+	token            *files.Renewed[string]
 	hangUp           chan os.Signal
 }
 
 func (c runCmd) keyFiles(log *slog.Logger) keyFiles {
 	in := func(name string) string { return filepath.Join(c.State, name) }
 	k := keyFiles{certFile: c.Cert, caFile: in(cloud.GatewayCAFile)}
-	files := []string{c.Cert, c.Key}
+	pair := []string{c.Cert, c.Key}
 	if c.Cert == "" {
 		k.certFile = in(cloud.ServerFile)
-		files = []string{in(cloud.CAFile), k.certFile, in(cloud.ServerKey)}
+		pair = []string{in(cloud.CAFile), k.certFile, in(cloud.ServerKey)}
 	}
-	k.cert = smallfile.Renew("the certificate of this server", files, c.certificate, log)
-	k.gatewayCA = smallfile.Renew("the authority of the gateways", []string{k.caFile, in(cloud.GatewayCAKey)},
+	k.cert = files.Renew("the certificate of this server", pair, c.certificate, log)
+	k.gatewayCA = files.Renew("the authority of the gateways", []string{k.caFile, in(cloud.GatewayCAKey)},
 		func() (tls.Certificate, error) { return cloud.GatewayCA(c.State) }, log)
-	k.token = smallfile.Renew("the operator's token", []string{in(cloud.OperatorTokenFile)}, func() (string, error) {
+	k.token = files.Renew("the operator's token", []string{in(cloud.OperatorTokenFile)}, func() (string, error) {
 		token, _, err := cloud.OperatorToken(c.State)
 		return token, err
 	}, log)

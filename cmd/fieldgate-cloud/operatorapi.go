@@ -18,7 +18,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
 const (
@@ -56,7 +56,7 @@ func (f apiFlags) open() (*operatorAPI, error) {
 		}
 	}
 	if api.base == "" {
-		addr, err := smallfile.Line(filepath.Join(f.State, addressFile))
+		addr, err := files.Line(filepath.Join(f.State, addressFile))
 		if err != nil {
 			return nil, fmt.Errorf("no server has run on this state directory: %w; give --url", err)
 		}
@@ -66,7 +66,7 @@ func (f apiFlags) open() (*operatorAPI, error) {
 	if err != nil || at.Scheme != "https" || at.Host == "" || at.Path != "" || at.RawQuery != "" || at.User != nil {
 		return nil, fmt.Errorf("%w: --url %s: want https://HOST[:PORT]", errUsage, f.URL)
 	}
-	if api.token, err = smallfile.Line(tokenFile); err != nil {
+	if api.token, err = files.Line(tokenFile); err != nil {
 		return nil, fmt.Errorf("read the operator's token: %w", err)
 	}
 	if strings.ContainsFunc(api.token, func(r rune) bool { return r <= ' ' || r > '~' }) || api.token == "" {
@@ -77,7 +77,7 @@ func (f apiFlags) open() (*operatorAPI, error) {
 		conf.ServerName = gateway.CertificateName(at.Hostname())
 	}
 	if ca != "" {
-		if conf.RootCAs, err = smallfile.Authorities(ca); err != nil {
+		if conf.RootCAs, err = files.Authorities(ca); err != nil {
 			return nil, fmt.Errorf("read the authority: %w", err)
 		}
 	}

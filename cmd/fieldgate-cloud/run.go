@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 	"github.com/fieldgate/fieldgate/systemd"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
@@ -201,7 +201,7 @@ func (c runCmd) certificate() (tls.Certificate, error) {
 	if c.Cert == "" {
 		return cloud.Certificate(c.State, c.Name)
 	}
-	cert, err := smallfile.KeyPair(c.Cert, c.Key)
+	cert, err := files.KeyPair(c.Cert, c.Key)
 	if err != nil {
 		return cert, fmt.Errorf("certificate given with --cert and --key: %w", err)
 	}

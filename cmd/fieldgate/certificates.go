@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fieldgate/fieldgate/gateway/files"
 	"github.com/fieldgate/fieldgate/gateway/health"
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
 )
 
 const (
@@ -139,7 +139,7 @@ func firstEnd(path string) (first time.Time) {
 		return first
 	}
 	n := 0
-	text, err := smallfile.Text(path, smallfile.MostPEM)
+	text, err := files.Text(path, files.MostPEM)
 	for block, rest := pem.Decode(text); err == nil && block != nil; block, rest = pem.Decode(rest) {
 		if cert, err := x509.ParseCertificate(block.Bytes); err == nil && (first.IsZero() || cert.NotAfter.Before(first)) {
 			first = cert.NotAfter

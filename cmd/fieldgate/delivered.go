@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 	"github.com/fieldgate/fieldgate/store"
 )
 
@@ -91,11 +91,11 @@ func (l *demoCloud) proof(ctx context.Context, upto time.Time) string {
 
 // completeness asks the cloud's API.
 func (l *demoCloud) completeness(ctx context.Context, upto time.Time) (complete bool, sentence string, err error) {
-	token, err := smallfile.Line(filepath.Join(l.state, "operator.token"))
+	token, err := files.Line(filepath.Join(l.state, "operator.token"))
 	if err != nil {
 		return false, "", err
 	}
-	authority, err := smallfile.Authorities(l.ca())
+	authority, err := files.Authorities(l.ca())
 	if err != nil {
 		return false, "", err
 	}

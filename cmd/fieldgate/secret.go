@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway/config"
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 	"github.com/fieldgate/fieldgate/uplink/identity"
 )
 
@@ -33,11 +33,11 @@ func localToken(cfg config.Local) func() (string, error) {
 }
 
 // secretMost is what may be typed for a secret, in bytes.
-const secretMost = smallfile.MostLine
+const secretMost = files.MostLine
 
 // readSecret reads a one-line secret from a file that is its owner's alone.
 func readSecret(path string) (string, error) {
-	text, err := smallfile.Secret(path)
+	text, err := files.Secret(path)
 	if err != nil {
 		return "", fmt.Errorf("read a secret: %w", err)
 	}
@@ -79,7 +79,7 @@ func keptTrust(path, what string, log *slog.Logger) func() (trust, error) {
 	if path == "" {
 		return read
 	}
-	return smallfile.Renew(what, []string{path}, read, log).Look
+	return files.Renew(what, []string{path}, read, log).Look
 }
 
 // pool is what the uplink takes of a trust.
@@ -94,7 +94,7 @@ func authorities(path string) func() (*x509.CertPool, error) {
 		if path == "" {
 			return nil, nil
 		}
-		pool, err := smallfile.Authorities(path)
+		pool, err := files.Authorities(path)
 		if err != nil {
 			return nil, fmt.Errorf("read the authority: %w", err)
 		}

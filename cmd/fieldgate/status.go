@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fieldgate/fieldgate/files"
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/files"
 	"github.com/fieldgate/fieldgate/gateway/local"
 	"github.com/fieldgate/fieldgate/gateway/sample"
 	"github.com/fieldgate/fieldgate/uplink"

@@ -13,7 +13,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2/unstable"
 
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
 // Load reads the file at path and then conf.d/*.toml beside it, in the order
@@ -28,21 +28,21 @@ func Load(path string, table []Driver) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list conf.d beside %s: %w", path, err)
 	}
-	files, left := []*source{main}, int64(filesMost)
+	sources, left := []*source{main}, int64(filesMost)
 	for i, name := range more {
-		files = append(files, &source{name: name, order: i + 1})
+		sources = append(sources, &source{name: name, order: i + 1})
 	}
-	for _, f := range files {
+	for _, f := range sources {
 		err := f.read(left)
 		switch {
-		case errors.Is(err, smallfile.ErrKind) || errors.Is(err, smallfile.ErrSize) || errors.Is(err, smallfile.ErrText) || errors.Is(err, smallfile.ErrLink):
+		case errors.Is(err, files.ErrKind) || errors.Is(err, files.ErrSize) || errors.Is(err, files.ErrText) || errors.Is(err, files.ErrLink):
 			col.whole(f, err.Error())
 		case err != nil:
 			return nil, fmt.Errorf("read the configuration: %w", err)
 		}
 		left -= int64(len(f.data))
 	}
-	return parse(files, table, col)
+	return parse(sources, table, col)
 }
 
 // filesMost is what all files of a configuration may have together, in bytes:
@@ -51,7 +51,7 @@ const filesMost = 4 << 20
 
 // read takes the contents of a file, at most left bytes.
 func (f *source) read(left int64) (err error) {
-	f.data, err = smallfile.Text(f.name, left)
+	f.data, err = files.Text(f.name, left)
 	return err
 }
 
@@ -89,9 +89,9 @@ func Default() *Config {
 	return cfg
 }
 
-// parse does the work of Load. files is not empty.
-func parse(files []*source, table []Driver, col *collector) (*Config, error) {
-	cfg, _ := build(files, table, col)
+// parse does the work of Load. sources is not empty.
+func parse(sources []*source, table []Driver, col *collector) (*Config, error) {
+	cfg, _ := build(sources, table, col)
 	if ps := col.problems(); ps != nil {
 		return nil, ps
 	}
@@ -101,10 +101,10 @@ func parse(files []*source, table []Driver, col *collector) (*Config, error) {
 
 // build makes the configuration of the files, and gives the tree of what they
 // say too. It counts for nothing if col has problems.
-func build(files []*source, table []Driver, col *collector) (*Config, *node) {
+func build(sources []*source, table []Driver, col *collector) (*Config, *node) {
 	left := valuesMost
-	root := readTree(files[0], col, &left)
-	for _, f := range files[1:] {
+	root := readTree(sources[0], col, &left)
+	for _, f := range sources[1:] {
 		root.merge(readTree(f, col, &left), "", col)
 	}
 	cfg := Default()
@@ -126,7 +126,7 @@ func build(files []*source, table []Driver, col *collector) (*Config, *node) {
 // "/" in life.
 func DerivedID(root string) (string, error) {
 	path := filepath.Join(root, "etc/machine-id")
-	id, err := smallfile.Line(path)
+	id, err := files.Line(path)
 	if err != nil {
 		return "", fmt.Errorf("derive the gateway's id: %w; set id in [gateway]", err)
 	}

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
 // fileMost is the most that the file has, in bytes: two configurations of the
@@ -19,11 +19,11 @@ const fileMost = 2 << 20
 // load reads the file into k; one that is not there is nothing kept. One that
 // makes no sense is set aside.
 func load(path string, k *kept) error {
-	text, err := smallfile.Read(path, fileMost)
+	text, err := files.Read(path, fileMost)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
-	case errors.Is(err, smallfile.ErrKind) || errors.Is(err, smallfile.ErrSize): // this program did not write it
+	case errors.Is(err, files.ErrKind) || errors.Is(err, files.ErrSize): // this program did not write it
 	case err != nil:
 		return fmt.Errorf("read the kept configuration: %w", err)
 	default:

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
 // Certificates are valid from long ago: a board without a battery-backed
@@ -104,7 +104,7 @@ func serves(cert, ca *x509.Certificate, names []string) bool {
 }
 
 func load(dir, certFile, keyFile string) (tls.Certificate, error) {
-	return smallfile.KeyPair(filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
+	return files.KeyPair(filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
 }
 
 func makeCA(dir string, now time.Time) (tls.Certificate, error) {

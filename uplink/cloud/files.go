@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
 // writeFile puts data at path whole or not at all, also when power fails: a
@@ -76,7 +76,7 @@ const OperatorTokenFile = "operator.token"
 // operator.token in dir; it is made (mode 0600) if there is none.
 func OperatorToken(dir string) (token, path string, err error) {
 	path = filepath.Join(dir, OperatorTokenFile)
-	token, err = smallfile.Line(path)
+	token, err = files.Line(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		token = randomHex()
 		err = writeFile(path, []byte(token+"\n"), 0o600)

@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
 // folderLook is how often Watch looks at a folder.
@@ -52,7 +52,7 @@ func (f folder) of(kind string) string {
 // Get implements Shelf.
 func (f folder) Get(_ context.Context, key string) (Doc, error) {
 	path := f.path(key)
-	body, err := smallfile.Read(path, documentMost)
+	body, err := files.Read(path, documentMost)
 	if path == "" || errors.Is(err, fs.ErrNotExist) {
 		return Doc{}, fmt.Errorf("%w: %s", ErrNoDoc, key)
 	}

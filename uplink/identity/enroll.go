@@ -18,7 +18,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
 const (
@@ -130,7 +130,7 @@ func (e Enrolment) request() (*request, error) {
 	sum := sha256.Sum256([]byte(e.Token))
 	want := hex.EncodeToString(sum[:])
 	var p pending
-	text, err := smallfile.Read(path, fileMost)
+	text, err := files.Read(path, fileMost)
 	if err == nil && json.Unmarshal(text, &p) == nil && p.Token == want && (p.CSR != "") == e.Certificate {
 		return &request{Token: e.Token, InstallID: p.InstallID, CSR: p.CSR, private: p.Private}, nil
 	}

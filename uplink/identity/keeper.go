@@ -17,7 +17,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
 // File is the name of the credential's file in the state directory.
@@ -194,8 +194,8 @@ var errDamaged = errors.New("damaged")
 
 // load reads the file, which must be its owner's alone.
 func load(path string) (c contents, err error) {
-	text, err := smallfile.Owned(path, fileMost)
-	for _, foreign := range []error{smallfile.ErrKind, smallfile.ErrSize, smallfile.ErrText} {
+	text, err := files.Owned(path, fileMost)
+	for _, foreign := range []error{files.ErrKind, files.ErrSize, files.ErrText} {
 		if errors.Is(err, foreign) { // this program did not write it
 			return c, fmt.Errorf("%w: %w: enrol this gateway again", errDamaged, err)
 		}

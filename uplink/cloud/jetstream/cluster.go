@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -46,13 +46,13 @@ func (l *Log) connect() error {
 	}
 	if l.opt.Creds != "" {
 		// nats.go opens it at every connection, and would wait for a FIFO.
-		if _, err := smallfile.Read(l.opt.Creds, smallfile.MostPEM); err != nil {
+		if _, err := files.Read(l.opt.Creds, files.MostPEM); err != nil {
 			return fmt.Errorf("read the credentials for NATS: %w", err)
 		}
 		options = append(options, nats.UserCredentials(l.opt.Creds))
 	}
 	if l.opt.CA != "" {
-		ca := smallfile.Renew("the authority for NATS", []string{l.opt.CA}, func() (*x509.CertPool, error) { return smallfile.Authorities(l.opt.CA) }, l.opt.Logger)
+		ca := files.Renew("the authority for NATS", []string{l.opt.CA}, func() (*x509.CertPool, error) { return files.Authorities(l.opt.CA) }, l.opt.Logger)
 		if _, err := ca.Look(); err != nil {
 			return fmt.Errorf("read the authority for NATS: %w", err)
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -100,12 +100,12 @@ func (l *Log) space() (int64, error) {
 // promised is the sum of the limits that the streams have in their files. A
 // file that cannot be read is the server's to report.
 func (l *Log) promised() (sum int64) {
-	files, _ := filepath.Glob(filepath.Join(l.opt.Dir, "jetstream", "*", "streams", "*", "meta.inf"))
-	for _, f := range files {
+	descriptions, _ := filepath.Glob(filepath.Join(l.opt.Dir, "jetstream", "*", "streams", "*", "meta.inf"))
+	for _, f := range descriptions {
 		var limits struct {
 			MaxBytes int64 `json:"max_bytes"`
 		}
-		b, err := smallfile.Read(f, smallfile.MostPEM)
+		b, err := files.Read(f, files.MostPEM)
 		if err == nil && json.Unmarshal(b, &limits) == nil {
 			sum += max(limits.MaxBytes, 0)
 		}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
 // ErrFileMode is what ParseDSN says of a file that everybody may read.
@@ -37,7 +37,7 @@ func ParseDSN(dsn string) (*pgx.ConnConfig, error) {
 }
 
 func readDSN(path string) (string, error) {
-	text, err := smallfile.Text(path, smallfile.MostLine)
+	text, err := files.Text(path, files.MostLine)
 	if err != nil {
 		return "", err
 	}

@@ -1,4 +1,4 @@
-package smallfile_test
+package files_test
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
 // put writes a file that is its owner's alone.
@@ -53,12 +53,12 @@ func in16(text string, mark bool, bigEndian bool) string {
 
 // readers are all that open a path; none may wait, or read without end.
 var readers = map[string]func(path string) error{
-	"Read":        func(p string) error { _, err := smallfile.Read(p, 100); return err },
-	"Text":        func(p string) error { _, err := smallfile.Text(p, 100); return err },
-	"Line":        func(p string) error { _, err := smallfile.Line(p); return err },
-	"Secret":      func(p string) error { _, err := smallfile.Secret(p); return err },
-	"Authorities": func(p string) error { _, err := smallfile.Authorities(p); return err },
-	"KeyPair":     func(p string) error { _, err := smallfile.KeyPair(p, p); return err },
+	"Read":        func(p string) error { _, err := files.Read(p, 100); return err },
+	"Text":        func(p string) error { _, err := files.Text(p, 100); return err },
+	"Line":        func(p string) error { _, err := files.Line(p); return err },
+	"Secret":      func(p string) error { _, err := files.Secret(p); return err },
+	"Authorities": func(p string) error { _, err := files.Authorities(p); return err },
+	"KeyPair":     func(p string) error { _, err := files.KeyPair(p, p); return err },
 }
 
 func TestOnlyRegularFilesAreRead(t *testing.T) {
@@ -76,9 +76,9 @@ func TestOnlyRegularFilesAreRead(t *testing.T) {
 		err   error
 		words string
 	}{
-		"fifo": {smallfile.ErrKind, "is a FIFO"}, "link to a fifo": {smallfile.ErrKind, "is a FIFO"}, "folder": {smallfile.ErrKind, "is a folder"},
-		"zero": {smallfile.ErrKind, "is a device"}, "socket": {smallfile.ErrKind, "is a socket"}, "loop": {unix.ELOOP, "loop"},
-		"dangling": {smallfile.ErrLink, "nowhere is not there"}, "none": {fs.ErrNotExist, "no such file"},
+		"fifo": {files.ErrKind, "is a FIFO"}, "link to a fifo": {files.ErrKind, "is a FIFO"}, "folder": {files.ErrKind, "is a folder"},
+		"zero": {files.ErrKind, "is a device"}, "socket": {files.ErrKind, "is a socket"}, "loop": {unix.ELOOP, "loop"},
+		"dangling": {files.ErrLink, "nowhere is not there"}, "none": {fs.ErrNotExist, "no such file"},
 	} {
 		for how, read := range readers {
 			if err := read(at(name)); !errors.Is(err, want.err) || !strings.Contains(err.Error(), want.words) {
@@ -95,14 +95,14 @@ func TestTheBoundHoldsWhateverTheSizeSays(t *testing.T) {
 		if err := os.Truncate(path, 1<<40); err != nil { // a file with a hole of a tebibyte
 			t.Fatal(err)
 		}
-		if err := read(path); !errors.Is(err, smallfile.ErrSize) {
+		if err := read(path); !errors.Is(err, files.ErrSize) {
 			t.Errorf("%s of a tebibyte: %v", how, err)
 		}
 	}
-	if _, err := smallfile.Read("/proc/self/status", 100); !errors.Is(err, smallfile.ErrSize) {
+	if _, err := files.Read("/proc/self/status", 100); !errors.Is(err, files.ErrSize) {
 		t.Errorf("a file of size 0 with more in it: %v", err)
 	}
-	if data, err := smallfile.Read(put(t, strings.Repeat("x", 100)), 100); len(data) != 100 || err != nil {
+	if data, err := files.Read(put(t, strings.Repeat("x", 100)), 100); len(data) != 100 || err != nil {
 		t.Errorf("a file as large as allowed: %d, %v", len(data), err)
 	}
 }
@@ -112,7 +112,7 @@ func TestLine(t *testing.T) {
 		"": "", "\n": "", "fg1": "fg1", "fg1\n": "fg1", "fg1\r\n": "fg1", "fg1\r": "fg1", "  fg1 \t\n": "fg1", "\n\r\n fg1 \r\n\r\n\n": "fg1",
 		"\xef\xbb\xbffg1\r\n": "fg1", "\xef\xbb\xbf": "", "two words\n": "two words",
 	} {
-		for _, read := range []func(string) (string, error){smallfile.Line, smallfile.Secret} {
+		for _, read := range []func(string) (string, error){files.Line, files.Secret} {
 			if got, err := read(put(t, text)); got != want || err != nil {
 				t.Errorf("%q gives %q, %v, want %q", text, got, err, want)
 			}
@@ -121,9 +121,9 @@ func TestLine(t *testing.T) {
 	for text, words := range map[string]string{
 		"fg1\nfg2\n": "2 lines", "fg1\rfg2": "2 lines", "#\n\nfg1": "2 lines",
 		in16("fg1\r\n", true, false): "UTF-16", in16("fg1\r\n", true, true): "UTF-16", in16("fg1", false, false): "zero bytes",
-		"fg1\xe9": "another encoding", "\xef\xbb": "another encoding", strings.Repeat("x", smallfile.MostLine+1): "too large",
+		"fg1\xe9": "another encoding", "\xef\xbb": "another encoding", strings.Repeat("x", files.MostLine+1): "too large",
 	} {
-		for _, read := range []func(string) (string, error){smallfile.Line, smallfile.Secret} {
+		for _, read := range []func(string) (string, error){files.Line, files.Secret} {
 			if got, err := read(put(t, text)); err == nil || got != "" || !strings.Contains(err.Error(), words) || strings.Contains(err.Error(), "fg1") {
 				t.Errorf("%.20q gives %q, %v, want an error with %q", text, got, err, words)
 			}
@@ -137,7 +137,7 @@ func TestSecretIsForItsOwnerAlone(t *testing.T) {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := smallfile.Secret(path); got != "" || !errors.Is(err, smallfile.ErrMode) || !strings.Contains(err.Error(), "chmod 600 "+path) {
+		if got, err := files.Secret(path); got != "" || !errors.Is(err, files.ErrMode) || !strings.Contains(err.Error(), "chmod 600 "+path) {
 			t.Errorf("%o: %q, %v", mode, got, err)
 		}
 	}
@@ -180,7 +180,7 @@ func TestAuthorities(t *testing.T) {
 		"words around": "subject=a\n" + a + "\n# the new one\n\n" + b + "end\n", "a key beside": a + key + b, "twice": a + b + a,
 		"key glued": strings.TrimSpace(a) + strings.TrimSpace(key) + b,
 	} {
-		if pool, err := smallfile.Authorities(put(t, text)); err != nil || !pool.Equal(both) {
+		if pool, err := files.Authorities(put(t, text)); err != nil || !pool.Equal(both) {
 			t.Errorf("%s: not both authorities, %v", name, err)
 		}
 	}
@@ -194,7 +194,7 @@ func TestAuthorities(t *testing.T) {
 		"of openssl":     {a + strings.ReplaceAll(b, "CERTIFICATE", "TRUSTED CERTIFICATE"), "TRUSTED CERTIFICATE"},
 		"UTF-16":         {in16(a+b, true, false), "UTF-16"}, "UTF-16 without a mark": {in16(a+b, false, true), "zero bytes"}, "DER": {string(block.Bytes), "DER"},
 	} {
-		if pool, err := smallfile.Authorities(put(t, c.text)); err == nil || pool != nil || !strings.Contains(err.Error(), c.words) {
+		if pool, err := files.Authorities(put(t, c.text)); err == nil || pool != nil || !strings.Contains(err.Error(), c.words) {
 			t.Errorf("%s: %v, want an error with %q", name, err, c.words)
 		}
 	}
@@ -207,7 +207,7 @@ func TestKeyPair(t *testing.T) {
 		"plain": {a, key}, "byte order marks": {"\xef\xbb\xbf" + a, "\xef\xbb\xbf" + key}, "CRLF": {strings.ReplaceAll(a, "\n", "\r\n"), strings.ReplaceAll(key, "\n", "\r\n")},
 		"glued chain": {strings.TrimSpace(a) + b, key}, "all in both": {a + key, key + a},
 	} {
-		got, err := smallfile.KeyPair(put(t, texts[0]), put(t, texts[1]))
+		got, err := files.KeyPair(put(t, texts[0]), put(t, texts[1]))
 		if err != nil || !bytes.Equal(got.Certificate[0], cert.Raw) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -220,7 +220,7 @@ func TestKeyPair(t *testing.T) {
 		"passphrase": {a, "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n", "passphrase"},
 		"cut chain":  {a + b[:100], key, "cut off or damaged"}, "UTF-16": {a, in16(key, true, true), "UTF-16"},
 	} {
-		_, err := smallfile.KeyPair(put(t, c.cert), put(t, c.key))
+		_, err := files.KeyPair(put(t, c.cert), put(t, c.key))
 		if err == nil || !strings.Contains(err.Error(), c.words) {
 			t.Errorf("%s: %v, want an error with %q", name, err, c.words)
 		}

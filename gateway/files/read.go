@@ -1,9 +1,4 @@
-// Package smallfile reads the small files that people and other programs put
-// in place: configurations, tokens, certificates, keys. Whatever stands at the
-// path, reading it ends soon and takes little memory: only regular files are
-// opened, and only up to a bound. Text comes in the forms that editors leave;
-// what cannot be taken for certain is refused in words, never left out.
-package smallfile
+package files
 
 import (
 	"bytes"

@@ -62,7 +62,7 @@ func readMounts(from io.Reader) (all []mount, err error) {
 		if !ok || len(a) < 6 || len(b) < 3 {
 			return nil, fmt.Errorf("a line of mountinfo that makes no sense: %q", lines.Text())
 		}
-		all = append(all, mount{device: a[2], root: plain(a[3]), point: plain(a[4]), kind: b[0], source: plain(b[1]), options: split(b[2])})
+		all = append(all, mount{device: a[2], root: unescaped(a[3]), point: unescaped(a[4]), kind: b[0], source: unescaped(b[1]), options: split(b[2])})
 	}
 	return all, lines.Err()
 }
@@ -70,12 +70,12 @@ func readMounts(from io.Reader) (all []mount, err error) {
 // unescape undoes the kernel's octal escapes.
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`, `\054`, ",", `\072`, ":")
 
-func plain(s string) string { return unescape.Replace(s) }
+func unescaped(s string) string { return unescape.Replace(s) }
 
 // split separates mount options; a comma in a value is escaped.
 func split(options string) (all []string) {
 	for option := range strings.SplitSeq(options, ",") {
-		all = append(all, plain(option))
+		all = append(all, unescaped(option))
 	}
 	return all
 }

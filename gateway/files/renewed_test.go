@@ -1,4 +1,4 @@
-package smallfile_test
+package files_test
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fieldgate/fieldgate/gateway/smallfile"
+	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
 // numbered makes a certificate with a number, and its key.
@@ -72,8 +72,8 @@ func TestRenewedPair(t *testing.T) {
 	place(t, in("a", "tls.key"), key)
 	flip(t, "a", in("live"))
 	var told bytes.Buffer
-	files := []string{in("live", "tls.crt"), in("live", "tls.key")}
-	renewed := smallfile.Renew("the pair", files, func() (tls.Certificate, error) { return smallfile.KeyPair(files[0], files[1]) }, slog.New(slog.NewTextHandler(&told, nil)))
+	pair := []string{in("live", "tls.crt"), in("live", "tls.key")}
+	renewed := files.Renew("the pair", pair, func() (tls.Certificate, error) { return files.KeyPair(pair[0], pair[1]) }, slog.New(slog.NewTextHandler(&told, nil)))
 	serial := served(t, func() (*tls.Certificate, error) { c, err := renewed.Look(); return &c, err })
 	want := func(number int64, after string, lines int) {
 		t.Helper()
@@ -148,12 +148,12 @@ func TestRenewedIsMadeOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	made := 0
 	var told bytes.Buffer
-	renewed := smallfile.Renew("the token", []string{path}, func() (string, error) {
+	renewed := files.Renew("the token", []string{path}, func() (string, error) {
 		if _, err := os.Stat(path); err != nil {
 			made++
 			place(t, path, []byte("made"))
 		}
-		return smallfile.Line(path)
+		return files.Line(path)
 	}, slog.New(slog.NewTextHandler(&told, nil)))
 	for range 2 {
 		if token, err := renewed.Look(); token != "made" || err != nil || told.Len() > 0 {
