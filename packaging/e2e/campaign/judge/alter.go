@@ -2,6 +2,7 @@ package judge
 
 import (
 	"slices"
+	"time"
 )
 
 // An Alteration makes evidence say that a promise was broken, so that the
@@ -110,8 +111,22 @@ func changeValue(e *Evidence) bool {
 	return changeLine(e, func(l *Line) { other := 0.123; l.Value = &other })
 }
 
+// changeTime changes the time of a reading that was not taken when the board's
+// clock was set.
 func changeTime(e *Evidence) bool {
-	return changeLine(e, func(l *Line) { l.Timestamp = l.Timestamp.Add(20 * stampSlack) })
+	set := map[string][]time.Time{}
+	for i := range e.Cloud {
+		if l := &e.Cloud[i]; l.Type == "event" && l.Kind == "anchor" {
+			set[l.Epoch] = append(set[l.Epoch], l.Timestamp)
+		}
+	}
+	_, i := e.held(func(h *Heard, _ *Line) bool {
+		return !slices.ContainsFunc(set[h.Epoch], func(t time.Time) bool { return h.Timestamp.Sub(t).Abs() < 2*claimSlack })
+	})
+	if i >= 0 {
+		e.Cloud[i].Timestamp = e.Cloud[i].Timestamp.Add(20 * stampSlack)
+	}
+	return i >= 0
 }
 
 func changeDevice(e *Evidence) bool {

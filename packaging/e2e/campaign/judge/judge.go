@@ -99,6 +99,7 @@ type court struct {
 	held     map[Name]*Line
 	heard    map[Name]*Heard
 	accounts map[[2]string]*account
+	set      map[[2]string][]time.Time // when the clock of an epoch's board was set
 	lives    map[lifeName]*Life
 	missing  map[lifeName][]*Heard
 	boards   map[string]Board
@@ -107,7 +108,7 @@ type court struct {
 // Judge comes to a verdict.
 func Judge(e Evidence) Verdict {
 	c := &court{
-		Evidence: e, held: map[Name]*Line{}, heard: map[Name]*Heard{}, accounts: map[[2]string]*account{},
+		Evidence: e, held: map[Name]*Line{}, heard: map[Name]*Heard{}, accounts: map[[2]string]*account{}, set: map[[2]string][]time.Time{},
 		lives: map[lifeName]*Life{}, missing: map[lifeName][]*Heard{}, boards: map[string]Board{},
 	}
 	c.verdict.Tally = Tally{ByHow: map[string]int{}, LostByHow: map[string]int{}, GapsByWhy: map[string]uint64{}}
@@ -189,6 +190,9 @@ func (c *court) takeCloud() {
 				c.blame(RuleTwice, "event %v is twice in the cloud's log", n)
 			}
 			events[n] = true
+			if key := [2]string{l.Gateway, l.Epoch}; l.Kind == "anchor" {
+				c.set[key] = append(c.set[key], l.Timestamp)
+			}
 		case "gap":
 			a.tell(span{l.First, l.First + l.N - 1, l.Why, false})
 			c.verdict.Tally.GapsByWhy[l.Why] += l.N

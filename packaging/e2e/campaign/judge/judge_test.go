@@ -180,6 +180,18 @@ func change(t *testing.T, path, old, new string) {
 	}
 }
 
+// A reading that was taken before the board's clock was set, and shown after,
+// is derived from what was known before.
+func TestAReadingShownWhenTheClockIsSet(t *testing.T) {
+	dir := evidence(t)
+	change(t, filepath.Join(dir, judge.CloudFile), `"2026-03-01T12:00:00.7Z"`, `"2026-03-01T12:00:01.7Z"`)
+	raw(t, dir, judge.CloudFile, `{"type":"event","gateway_id":"g","kind":"anchor","epoch":"`+epochName(1)+
+		`","seq":1,"timestamp":"2026-03-01T12:00:00.7Z"}`)
+	if found := judged(t, dir).Of(judge.RuleValue); len(found) > 0 {
+		t.Errorf("%v", found)
+	}
+}
+
 // What completeness claimed while it ran must be so at the end.
 func TestTheJudgeRemembersClaims(t *testing.T) {
 	epoch := epochName(1)

@@ -12,7 +12,7 @@ import (
 // What the judge allows beyond a promise, because it looks from outside.
 const (
 	clockSlack  = 15 * time.Second       // a board's clock that only the line has set, and later sets better
-	stampSlack  = 100 * time.Millisecond // between readings that such a change moves together
+	stampSlack  = 10 * time.Millisecond  // between readings that such a change moves together
 	claimSlack  = time.Second            // at the edges of a range
 	windowSlack = 500 * time.Millisecond // a commit may just have been slower than all before …
 	boundFactor = 2.1                    // what a gateway may count with, in the place of the rate that it is set to
@@ -35,6 +35,14 @@ func (c *court) values() {
 	c.stamps()
 }
 
+// clockSet tells whether the board's clock was set when a reading was taken: it
+// may have been taken before, and shown after.
+func (c *court) clockSet(h *Heard) bool {
+	return slices.ContainsFunc(c.set[[2]string{h.Gateway, h.Epoch}], func(t time.Time) bool {
+		return h.Timestamp.Sub(t).Abs() < claimSlack
+	})
+}
+
 // stamps demands that what the cloud says of times is what was heard. What is
 // known of a board's clock may have become better since: that moves all
 // readings of some time together, and not far.
@@ -54,7 +62,7 @@ func (c *court) stamps() {
 		}
 		for i, h := range hs {
 			alone := (i == 0 || (moved[i]-moved[i-1]).Abs() > stampSlack) && (i+1 == len(hs) || (moved[i]-moved[i+1]).Abs() > stampSlack)
-			if alone && len(hs) > 1 || moved[i].Abs() > clockSlack {
+			if alone && len(hs) > 1 && !c.clockSet(h) || moved[i].Abs() > clockSlack {
 				c.blame(RuleValue, "%v was heard with the time %v; the cloud says %v", h.Name(), h.Timestamp, c.held[h.Name()].Timestamp)
 			}
 		}
@@ -105,16 +113,21 @@ func (c *court) bounds() {
 }
 
 // most is how many readings can have been taken in an epoch, from when its
-// life began until the next one of that board; 0: nobody can say.
+// life began until the next one of that board that could write down that it
+// had begun; 0: nobody can say.
 func (c *court) most(a *account) uint64 {
 	for name := range a.lives {
-		l, next := c.lives[name], c.lives[lifeName{name.board, name.n + 1}]
+		l := c.lives[name]
 		if l == nil || !l.Sound {
 			return 0
 		}
 		until := l.Ended
-		if next != nil {
+		for next := c.lives[lifeName{name.board, name.n + 1}]; next != nil; next = c.lives[lifeName{next.Board, next.N + 1}] {
 			until = next.Began
+			if next.Sound && next.Spoke {
+				break
+			}
+			until = c.Run.Ended
 		}
 		b := c.boards[l.Gateway]
 		span := until.Sub(l.Began) + restart + l.Stall
