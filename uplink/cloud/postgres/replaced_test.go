@@ -113,6 +113,22 @@ func TestOlderThanTheLog(t *testing.T) {
 	wantRows(t, pg.Ask(t, `select count(*), min(seq) from fieldgate.readings_v`), "60|11")
 }
 
+// TestEndThatTheBoardCannotTell: a board that lost its power knows neither until
+// when an epoch went on nor how much of it is missing. Then the views say
+// nothing, and no time before the first one and no number that looks real.
+func TestEndThatTheBoardCannotTell(t *testing.T) {
+	pg, feed := witness.NewPostgres(t), newMemFeed()
+	b := newBoard(t, feed, "plant-7")
+	a := good(1)
+	b.send(epochID(1), 1, 5, a)
+	wa := wire.Anchor{Boot: a.Boot, Offset: a.Offset, Quality: a.Quality}
+	b.update(6, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 6,
+		End: &wire.End{Why: gateway.WhyUncleanStop, AtMost: gateway.AtMostUnknown, T0: 13e6, Anchor: &wa}})
+	run(t, feed, pg.DSN())
+	feed.await(t)
+	wantRows(t, pg.Ask(t, `select ended, from_at is null, to_at is null, at_most is null from fieldgate.epochs_v`), "unclean_stop|f|t|t")
+}
+
 // TestViewsWithNothingSet reads every column of every view as psql would, of a
 // new database and of one that the version before made.
 func TestViewsWithNothingSet(t *testing.T) {

@@ -55,6 +55,23 @@ language sql stable as $$
 	from fieldgate.anchors a where a.id = wall.anchor
 $$;
 
+-- When a gap ended that a board could not tell, because it lost its power, is
+-- not known, and how many readings it hides may not be known either.
+create or replace view gaps_v as
+select g.gateway, replace(e.epoch::text, '-', '') as epoch, p.first, p.n, p.why,
+	wall(p.anchor, p.t0_us) as from_at, case when p.t1_us >= p.t0_us then wall(p.anchor, p.t1_us) end as to_at, p.received_at
+from gaps p
+join epochs e on e.id = p.epoch
+join gateways g on g.id = e.gateway;
+
+create or replace view epochs_v as
+select g.gateway, replace(e.epoch::text, '-', '') as epoch, replace(b.boot::text, '-', '') as boot, e.upto, e.ended,
+	nullif(e.at_most, 9223372036854775807) as at_most,
+	wall(e.anchor, e.t0_us) as from_at, case when e.t1_us >= e.t0_us then wall(e.anchor, e.t1_us) end as to_at
+from epochs e
+join gateways g on g.id = e.gateway
+left join boots b on b.id = e.boot;
+
 -- Readings of boots with several anchors are held against this rule once.
 update epochs e set unsure_first = 1, unsure_last = greatest(e.upto, 1)
 where (select count(*) from anchors a where a.boot = e.boot) > 1;
