@@ -165,5 +165,11 @@ func (s *session) nacked(m *wire.Nack) error {
 	if i < 0 {
 		return nil
 	}
-	return s.note(states[i], position{upto: m.Expected - 1})
+	if err := s.note(states[i], position{upto: m.Expected - 1}); err != nil {
+		return err
+	}
+	// What was sent before may still be without an answer, and never get one
+	// (the cloud could not read it): this answer is newer, and it counts.
+	s.goBack(t, m.Expected-1)
+	return nil
 }

@@ -64,6 +64,7 @@ func (c *chaos) update(w *world) func(p *uplinktest.Peer, m *wire.Update) bool {
 		case 6: // an answer to something long past
 			p.Send(&wire.Ack{Epochs: []wire.EpochAck{{Epoch: m.Epoch, Upto: w.cloud.Held(m.Epoch).Upto}}})
 			return false
+		case 7: // neither stored nor answered
 		default:
 			return false
 		}
