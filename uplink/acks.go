@@ -62,7 +62,7 @@ func (s *session) note(st gateway.EpochState, p position) error {
 	before := t.cloud
 	t.cloud = p
 	if s.landed(t, p) {
-		t.held = time.Time{}
+		t.held, t.later = time.Time{}, 0
 		s.clear(st.ID, "the readings of this epoch are sent again")
 	}
 	switch {
@@ -149,8 +149,7 @@ func (s *session) nacked(m *wire.Nack) error {
 	s.recall(m.Epoch)
 	s.goBack(t, f.pos-1)
 	if m.Code != wire.NackSeq && m.Retry {
-		after := max(time.Second, time.Duration(min(m.AfterMS, hintMax.Milliseconds()))*time.Millisecond)
-		t.held = time.Now().Add(after)
+		t.waitFor(time.Duration(min(m.AfterMS, hintMax.Milliseconds())) * time.Millisecond)
 		return nil
 	}
 	if err := s.refused(string(m.Code)); err != nil {

@@ -144,6 +144,62 @@ func TestNackWithRetry(t *testing.T) {
 	})
 }
 
+// A cloud that cannot store now, and does not say how long, is asked less and
+// less often. The session stays open, commands arrive, and once it stores again
+// it is asked at the old pace.
+func TestNackWithRetryForHours(t *testing.T) {
+	for _, code := range []wire.NackCode{"storage", "quota", wire.NackBlock, wire.NackTime} {
+		var tries atomic.Int32
+		var full atomic.Bool
+		var did *clerk
+		inWorld(t, func(w *world, o *uplink.Options) {
+			did = &clerk{}
+			o.Commands = did
+			w.store.Append(10)
+			w.store.Reopen(true)
+			w.store.Append(10)
+			full.Store(true)
+			w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
+				if !full.Load() {
+					return false
+				}
+				tries.Add(1)
+				p.Send(&wire.Nack{Epoch: m.Epoch, First: m.First, N: m.N, Code: code, Retry: true})
+				return true
+			}
+		}, func(w *world) {
+			w.pass(30 * time.Second)
+			if n := tries.Load(); n < 13 || n > 17 { // at 0, 1, 3, 7, 15 s: readings of two epochs, and the end of one
+				t.Errorf("%s: %d tries in half a minute", code, n)
+			}
+			w.pass(2 * time.Hour)
+			if n := tries.Load(); n < 3*230 || n > 3*250 { // every 30 s
+				t.Errorf("%s: %d tries in two hours", code, n)
+			}
+			w.cloud.SendAll(&wire.Command{ID: "c-1", Seq: 1, Device: "boiler", Action: "set", TTLMS: 1000})
+			w.pass(time.Second)
+			did.mu.Lock()
+			n := len(did.commands)
+			did.mu.Unlock()
+			if n != 1 {
+				t.Errorf("%s: a command does not arrive", code)
+			}
+			full.Store(false)
+			w.complete(31 * time.Second)
+			full.Store(true)
+			w.store.Append(1)
+			before := tries.Load()
+			w.pass(5 * time.Second)
+			if n := tries.Load() - before; n != 3 {
+				t.Errorf("%s: %d tries after something was stored, at 0, 1 and 3 s", code, n)
+			}
+			if n := len(w.cloud.Hellos()); n != 1 {
+				t.Errorf("%s: %d sessions", code, n)
+			}
+		})
+	}
+}
+
 // A cloud that asks for the same seq for ever ends the session, not the CPU.
 func TestNackInCircles(t *testing.T) {
 	var nacks atomic.Int32

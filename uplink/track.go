@@ -6,6 +6,12 @@ import (
 	"github.com/fieldgate/fieldgate/gateway"
 )
 
+// What the cloud cannot store now is sent again after a time between these.
+const (
+	laterLeast = time.Second
+	laterMost  = 30 * time.Second
+)
+
 // A position is what the cloud holds of an epoch.
 type position struct {
 	upto uint64
@@ -20,8 +26,9 @@ type track struct {
 	ended   bool     // so is the end
 	flights []flight // in order
 	held    time.Time
-	high    uint64 // the most that acks of this session said
-	doubt   *doubt // what the cloud refused
+	later   time.Duration // the last wait of a cloud that cannot store now and does not say how long
+	high    uint64        // the most that acks of this session said
+	doubt   *doubt        // what the cloud refused
 }
 
 // A flight is a message under way.
@@ -71,6 +78,19 @@ func (t *track) wants(st gateway.EpochState) bool {
 		return true
 	}
 	return !t.ended && !finished(st, t.cloud.upto, t.cloud.done)
+}
+
+// waitFor leaves the epoch alone for as long as the cloud asked, at least for
+// laterLeast. If it did not say, each wait is twice the one before, up to
+// laterMost, until something is stored. Nothing is wrong between the two sides,
+// so it does not count as a refusal, and the session goes on.
+func (t *track) waitFor(asked time.Duration) {
+	wait := max(asked, laterLeast)
+	if asked <= 0 {
+		wait = min(max(2*t.later, laterLeast), laterMost)
+		t.later = wait
+	}
+	t.held = time.Now().Add(wait)
 }
 
 // goBack gives up what was sent behind seq, to send it again.
