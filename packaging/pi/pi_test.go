@@ -384,8 +384,8 @@ func (s *story) storeInRAM(t *testing.T) {
 	}
 	s.screen.Await(t, "uplink online", 0, online)
 	s.cloud.Await(t, "the condition in the cloud", func(witness.Log) bool {
-		_, answer, err := s.cloud.Ask(t.Context(), http.MethodGet, "/v1/gateways", "")
-		return err == nil && strings.Contains(string(answer), "store_volatile")
+		fleet, err := s.cloud.Fleet(t.Context())
+		return err == nil && strings.Contains(fleet, "store_volatile")
 	})
 	s.cloud.Stop(t)
 	from := s.screen.Count()

@@ -117,7 +117,22 @@ func (c *Cloud) Ask(ctx context.Context, method, path, body string) (status int,
 	return res.StatusCode, answer, err
 }
 
+// Fleet gives what the cloud says of its gateways, as JSON.
+func (c *Cloud) Fleet(ctx context.Context) (string, error) {
+	res, err := c.requestAt(ctx, http.MethodGet, "/v1/gateways", "")
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return string(text), err
+}
+
 func (c *Cloud) request(ctx context.Context, method, path, body string) (*http.Response, error) {
+	return c.requestAt(ctx, method, "/v1/gateways/"+c.Gateway+path, body)
+}
+
+func (c *Cloud) requestAt(ctx context.Context, method, path, body string) (*http.Response, error) {
 	ca, err1 := os.ReadFile(filepath.Join(c.State, "ca.pem"))
 	token, err2 := os.ReadFile(filepath.Join(c.State, "operator.token"))
 	if err := errors.Join(err1, err2); err != nil {
@@ -126,8 +141,7 @@ func (c *Cloud) request(ctx context.Context, method, path, body string) (*http.R
 	trusted := x509.NewCertPool()
 	trusted.AppendCertsFromPEM(ca)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}, DisableKeepAlives: true}}
-	url := fmt.Sprintf("https://%s/v1/gateways/%s%s", c.Addr, c.Gateway, path)
-	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, "https://"+c.Addr+path, strings.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
