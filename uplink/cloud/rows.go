@@ -27,6 +27,9 @@ func asBlocks(u *wire.Update) (*wire.Update, *flaw) {
 	if len(u.Readings)+len(u.ThinnedRows) == 0 {
 		return u, nil
 	}
+	if f := unreadable(u); f != nil {
+		return nil, f
+	}
 	enc := encoders.Get().(*block.Encoder)
 	defer encoders.Put(enc)
 	b := *u
@@ -46,6 +49,22 @@ func asBlocks(u *wire.Update) (*wire.Update, *flaw) {
 		return nil, &flaw{wire.NackBlock, err}
 	}
 	return &b, nil
+}
+
+// unreadable gives what is wrong with rows of which one has a stamp that is no
+// time: the sender finds out which, and the line goes on.
+func unreadable(u *wire.Update) *flaw {
+	for i := range u.Readings {
+		if !u.Readings[i].Timestamp.Readable() {
+			return &flaw{wire.NackTime, fmt.Errorf("reading %d: the timestamp is not a time of RFC 3339 of the years 1 to 9999", i)}
+		}
+	}
+	for i := range u.ThinnedRows {
+		if !u.ThinnedRows[i].Timestamp.Readable() {
+			return &flaw{wire.NackTime, fmt.Errorf("thinned row %d: the timestamp is not a time of RFC 3339 of the years 1 to 9999", i)}
+		}
+	}
+	return nil
 }
 
 // channels gives rows of the same channel the same channel.

@@ -77,5 +77,5 @@ func (m *Bare) validate() error {
 	case !finite(m.Value):
 		return errors.New("value is not a number")
 	}
-	return errors.Join(validUnit(m.Unit), validTime(m.Timestamp))
+	return validUnit(m.Unit)
 }

@@ -118,13 +118,7 @@ func Decode(b []byte) (Message, error) {
 	if m == nil {
 		return nil, &UnknownTypeError{Type: head.Type}
 	}
-	if err := decMode.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("%w: type %s: %w", ErrMalformed, head.Type, err)
-	}
-	if err := m.validate(); err != nil {
-		return nil, fmt.Errorf("%w: type %s: %w", ErrMalformed, head.Type, err)
-	}
-	return m, nil
+	return checked(m, decMode.Unmarshal(b, m))
 }
 
 func newMessage(t Type) Message {
@@ -152,4 +146,20 @@ var messages = map[Type]func() Message{
 	TypeDrain:    func() Message { return new(Drain) },
 	TypeBye:      func() Message { return new(Bye) },
 	TypeError:    func() Message { return new(Error) },
+}
+
+// checked gives m, of which failed says why it could not be decoded, if it can
+// be true. An error is never answered with an error: one that cannot be true
+// is one that says nothing more.
+func checked(m Message, failed error) (Message, error) {
+	if failed == nil {
+		failed = m.validate()
+	}
+	if _, isError := m.(*Error); isError && failed != nil {
+		return &Error{Code: "malformed", Message: "an error whose fields cannot be read"}, nil
+	}
+	if failed != nil {
+		return nil, fmt.Errorf("%w: type %s: %w", ErrMalformed, m.messageType(), failed)
+	}
+	return m, nil
 }

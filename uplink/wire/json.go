@@ -101,11 +101,5 @@ func decodeJSON(b []byte) (Message, error) {
 	case m == nil:
 		return nil, &UnknownTypeError{Name: *head.Type}
 	}
-	if err := json.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("%w: type %s: %w", ErrMalformed, m.messageType(), err)
-	}
-	if err := m.validate(); err != nil {
-		return nil, fmt.Errorf("%w: type %s: %w", ErrMalformed, m.messageType(), err)
-	}
-	return m, nil
+	return checked(m, json.Unmarshal(b, m))
 }

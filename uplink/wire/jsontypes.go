@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
@@ -59,18 +60,50 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return time.UnixMilli(ms).UTC().AppendFormat(make([]byte, 0, 32), `"`+milliRFC3339+`"`), nil
 }
 
+// unreadable is what a text that is no time becomes. It is outside of the span
+// above, so validTime refuses it.
+const unreadable Time = math.MinInt64
+
+// Readable reports whether t is of the years 1 to 9999, or no time. Of what a
+// decoder gives, only a stamp of a row or of a Bare may be unreadable.
+func (t Time) Readable() bool { return validTime(t) == nil }
+
 // UnmarshalJSON takes RFC 3339 in any zone; what is finer than a millisecond
-// is dropped.
+// is dropped. Another text makes a time that is not Readable; what is no text
+// is an error.
 func (t *Time) UnmarshalJSON(b []byte) error {
 	if string(b) == "null" {
 		return nil
 	}
 	var at time.Time
-	if err := at.UnmarshalJSON(b); err != nil {
+	if at.UnmarshalJSON(b) == nil {
+		*t = Time(at.UnixMilli() * 1000)
+		return nil
+	}
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
 		return fmt.Errorf("not a time of RFC 3339: %w", err)
 	}
-	*t = Time(at.UnixMilli() * 1000)
+	*t = rareTime(text)
 	return nil
+}
+
+// rareTime reads the forms of RFC 3339 that package time does not take: small
+// letters, and second 60, which becomes the last millisecond of second 59.
+func rareTime(text string) Time {
+	const seconds = len("2006-01-02T15:04:")
+	leap := len(text) > seconds+2 && text[seconds:seconds+2] == "60"
+	if leap {
+		text = text[:seconds] + "59" + text[seconds+2:]
+	}
+	at, err := time.Parse(time.RFC3339, strings.ToUpper(text))
+	if err != nil {
+		return unreadable
+	}
+	if leap {
+		at = at.Truncate(time.Second).Add(999 * time.Millisecond)
+	}
+	return Time(at.UnixMilli() * 1000)
 }
 
 func floorDiv(a, b int64) int64 {

@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"unicode/utf8"
 )
 
-var errKeyTwice = errors.New("a key comes twice in a map")
+var (
+	errKeyTwice = errors.New("a key comes twice in a map")
+	errNotUTF8  = errors.New("a text is not UTF-8")
+)
 
-// noKeyTwice looks at every map of a well-formed item with definite lengths:
+// noKeyTwice looks at every map and every text of a well-formed item with definite lengths:
 // the codec library looks only at those that it decodes, not at what stands in
 // fields that nobody knows. It allocates nothing.
 func noKeyTwice(b []byte) error {
@@ -45,7 +49,12 @@ func walk(b []byte) ([]byte, error) {
 	h := headOf(b)
 	b = b[h.size:]
 	switch h.major {
-	case 2, 3: // bytes, text
+	case 2: // bytes
+		return b[h.n:], nil
+	case 3: // text
+		if !utf8.Valid(b[:h.n]) {
+			return nil, errNotUTF8
+		}
 		return b[h.n:], nil
 	case 4: // array
 		for range h.n {

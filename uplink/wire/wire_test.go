@@ -193,7 +193,6 @@ func TestDecodeRefusesNonsense(t *testing.T) {
 		"nack without code":        &Nack{},
 		"nack seq, expected none":  &Nack{Code: NackSeq},
 		"nack into the past":       &Nack{Code: NackBlock, AfterMS: -1},
-		"error of 2 KiB":           &Error{Code: "x", Message: strings.Repeat("m", 2048)},
 
 		"hello without an epoch":     &Hello{GatewayID: "g", Epochs: []HelloEpoch{{Oldest: 1}}},
 		"update without an epoch":    &Update{Lane: LaneLive, First: 1, N: 1, Blocks: [][]byte{{1}}},
