@@ -145,7 +145,7 @@ func (s *session) nacked(m *wire.Nack) error {
 		return nil
 	}
 	f := t.flights[i]
-	s.restartLate()
+	s.lanes[f.lane].alive = time.Now()
 	s.recall(m.Epoch)
 	s.goBack(t, f.pos-1)
 	if m.Code != wire.NackSeq && m.Retry {

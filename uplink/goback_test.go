@@ -101,3 +101,30 @@ func TestGoesOnAtExpectedAtThePaceOfReadings(t *testing.T) {
 		})
 	}
 }
+
+// An update or an event without an answer is not waited for as long as
+// something else is answered: the session ends, and the next one goes on.
+func TestUnansweredBesideWhatIsAnswered(t *testing.T) {
+	for _, unheard := range []func(m *wire.Update) bool{
+		func(m *wire.Update) bool { return m.End != nil },
+		func(m *wire.Update) bool { return m.Lane == wire.LaneBacklog },
+	} {
+		inWorld(t, func(w *world, o *uplink.Options) {
+			w.store.Append(10)
+			w.store.Reopen(true)
+			w.cloud.OnUpdate = func(_ *uplinktest.Peer, m *wire.Update) bool {
+				return len(w.cloud.Hellos()) == 1 && unheard(m)
+			}
+		}, func(w *world) {
+			w.online()
+			for range 50 {
+				w.store.Append(1)
+				w.pass(time.Second)
+			}
+			w.complete(2 * time.Second)
+			if n := len(w.cloud.Hellos()); n != 2 {
+				t.Errorf("%d sessions", n)
+			}
+		})
+	}
+}

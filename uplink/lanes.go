@@ -27,9 +27,10 @@ const backlogPart = 8
 // A channel is one lane of a session.
 type channel struct {
 	win   wire.Window
-	msgs  int     // sent, without an answer yet
-	bytes int     // of these
-	ready *parcel // what leaves next
+	msgs  int       // sent, without an answer yet
+	bytes int       // of these
+	alive time.Time // the cloud last answered here, or what is under way left
+	ready *parcel   // what leaves next
 
 	want  chan *request // to the lane's fetcher; nil for events
 	asked *request      // what it is waiting for
@@ -159,14 +160,15 @@ func (s *session) launch(l lane) {
 	p := c.ready
 	c.ready = nil
 	p.flight.bytes, p.flight.sent = len(p.data), time.Now()
-	if s.flights() == 0 {
-		s.late.Reset(ackTimeout)
-	}
 	if p.loose != nil {
 		s.packer.Sent(p.loose)
 	}
+	if c.msgs == 0 {
+		c.alive = time.Now()
+	}
 	c.msgs++
 	c.bytes += len(p.data)
+	s.watch()
 	s.shares.sent(l, len(p.data))
 	if p.paces {
 		s.pace = time.Now().Add(s.livePace())
@@ -186,25 +188,33 @@ func (s *session) land(f flight) {
 	c := &s.lanes[f.lane]
 	c.msgs--
 	c.bytes -= f.bytes
-	s.restartLate()
+	c.alive = time.Now()
+	s.watch()
 }
 
-// restartLate: the cloud is alive; what is still under way gets time anew.
+// restartLate gives what is under way time anew in every lane.
 func (s *session) restartLate() {
-	if s.flights() == 0 {
+	for l := range s.lanes {
+		s.lanes[l].alive = time.Now()
+	}
+	s.watch()
+}
+
+// watch sets the timer for the lane that is without an answer for longest. An
+// answer in one lane says nothing of another: an end that nobody answers would
+// be waited for as long as there are live readings.
+func (s *session) watch() {
+	var first time.Time
+	for l := range s.lanes {
+		if c := &s.lanes[l]; c.msgs > 0 && (first.IsZero() || c.alive.Before(first)) {
+			first = c.alive
+		}
+	}
+	if first.IsZero() {
 		s.late.Stop()
 		return
 	}
-	s.late.Reset(ackTimeout)
-}
-
-// flights counts what is without an answer.
-func (s *session) flights() int {
-	n := 0
-	for l := range s.lanes {
-		n += s.lanes[l].msgs
-	}
-	return n
+	s.late.Reset(time.Until(first.Add(ackTimeout)))
 }
 
 // shares keep a lane from starving another.
