@@ -38,6 +38,9 @@ type account struct {
 	T0    int64                `json:"t0"`    // earliest and latest stamp of its readings, µs of BOOTTIME
 	T1    int64                `json:"t1"`
 	Worst gateway.ClockQuality `json:"worst"` // of the anchors that came with them
+	// Others is when its readings of other boots were taken, by the anchors that
+	// came with them: stamps of two boots cannot be compared.
+	Others walls `json:"others,omitzero"`
 
 	Since   time.Time `json:"since"` // when its first record came, and its newest
 	Until   time.Time `json:"until"`
@@ -194,6 +197,18 @@ func (a *account) index(seq uint64, in content) {
 	if s.N == segmentSize {
 		a.full = append(a.full, *s)
 		*s = segment{}
+	}
+}
+
+// rebase gives an epoch the boot of its first readings. The index may have
+// stamps of another boot by then; they say nothing any more.
+func (a *account) rebase(boot gateway.BootID) {
+	a.Boot = boot
+	if a.Tail.N > 0 {
+		a.Tail.T0, a.Tail.T1 = -unknownBound, unknownBound
+	}
+	for i := range a.full {
+		a.full[i].T0, a.full[i].T1 = -unknownBound, unknownBound
 	}
 }
 

@@ -133,6 +133,73 @@ func TestAnEndOfUnknownTimeIsNotForgotten(t *testing.T) {
 	}
 }
 
+// TestStampsOfTwoBootsInOneEpoch: rows tell wall times and are of no boot, what
+// else is told of their epoch has stamps of one. None of them may be read with
+// the clock of the other, in whatever order they come.
+func TestStampsOfTwoBootsInOneEpoch(t *testing.T) {
+	anchor := gateway.Anchor{Boot: gateway.BootID{7}, Offset: at(0).UnixMicro(), Quality: gateway.ClockNTP}
+	wa, rowsAnchor := wireAnchorOf(anchor), gateway.Anchor{Quality: gateway.ClockNTP}
+	update := func(e gateway.EpochID, first, n uint64) *wire.Update {
+		return &wire.Update{Lane: wire.LaneBacklog, Epoch: e, First: first, N: n}
+	}
+	wallRows := func(h *history, e gateway.EpochID, first, n uint64, s int64) *wire.Update {
+		u := update(e, first, n)
+		u.Blocks = [][]byte{h.block(e, first, n, s+at(0).Unix(), rowsAnchor)}
+		return u
+	}
+	lost := func(e gateway.EpochID, first uint64, s int64) *wire.Update {
+		u := update(e, first, 5)
+		u.Gap = &wire.Gap{Why: gateway.WhyDropped, T0: s * 1e6, T1: (s + 1) * 1e6, Anchor: wa}
+		return u
+	}
+	for name, says := range map[string]func(h *history, e gateway.EpochID) []*wire.Update{
+		"rows, then a gap": func(h *history, e gateway.EpochID) []*wire.Update {
+			return []*wire.Update{wallRows(h, e, 1, 5, 600), lost(e, 6, 610)}
+		},
+		"a gap, then rows": func(h *history, e gateway.EpochID) []*wire.Update {
+			return []*wire.Update{lost(e, 1, 600), wallRows(h, e, 6, 6, 606)}
+		},
+		"rows, then an open end": func(h *history, e gateway.EpochID) []*wire.Update {
+			u := update(e, 6, 0)
+			u.End = &wire.End{Why: gateway.WhyUncleanStop, AtMost: 5, T0: 604e6, T1: 611e6, Anchor: &wa}
+			return []*wire.Update{wallRows(h, e, 1, 5, 600), u}
+		},
+		"readings of a boot, then rows, then a gap": func(h *history, e gateway.EpochID) []*wire.Update {
+			u := update(e, 1, 5)
+			u.Blocks = [][]byte{h.block(e, 1, 5, 600, anchor)}
+			return []*wire.Update{u, wallRows(h, e, 6, 5, 605), lost(e, 11, 610)}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHistory()
+			e := h.epoch()
+			h.open("g", true, e)
+			for _, u := range says(h, e) {
+				h.send("g", u)
+			}
+			c := ask(t, h, -1, -1, &e)
+			if got := c.Epochs[0]; c.Complete || got.First == nil || !got.First.Equal(at(600)) || got.Last == nil || got.Last.After(at(611)) {
+				t.Errorf("the epoch is said to be of %v to %v; want within %v to %v", got.First, got.Last, at(600), at(611))
+			}
+			for _, seconds := range []int{30 * 365 * 24 * 3600, -20 * 365 * 24 * 3600} { // halfway to the sum, and to the difference, of both clocks
+				if c := ask(t, h, seconds, seconds+3600, nil); c.Complete {
+					t.Errorf("complete at %v, where nothing is known: %+v", at(seconds), c)
+				}
+			}
+			if c := ask(t, h, 599, 612, nil); c.Complete || len(c.Epochs) != 1 {
+				t.Errorf("of the time itself: %+v", c)
+			}
+			for _, wants := range []string{`"type":"gap"`, `"type":"end"`} {
+				url := "/v1/gateways/g/readings?from=" + at(599).Format(time.RFC3339) + "&to=" + at(612).Format(time.RFC3339)
+				all := h.get(t, &memShelf{}, "/v1/gateways/g/readings").Body.String()
+				if got := h.get(t, &memShelf{}, url).Body.String(); strings.Contains(all, wants) && !strings.Contains(got, wants) {
+					t.Errorf("%s is left out of the lines of its time:\n%s", wants, got)
+				}
+			}
+		})
+	}
+}
+
 // What the cloud had acknowledged and lost is shown as its own loss.
 func TestTheCloudsOwnLoss(t *testing.T) {
 	h := newHistory()

@@ -60,19 +60,26 @@ func (c *content) missed(r Record, s span) {
 // clock notes when readings were taken.
 func (c *content) clock(h gateway.BlockHeader) {
 	a, anchor := c.account, wireAnchorOf(h.Anchor)
+	if !a.Timed && a.Boot != h.Anchor.Boot {
+		a.rebase(h.Anchor.Boot) // so far only gaps came, and they told of another boot
+	}
 	c.stamps(anchor, int64(h.T0), int64(h.T1))
 	if !a.Timed || h.Anchor.Quality < a.Worst {
 		a.Worst = h.Anchor.Quality
 	}
+	if a.Boot != h.Anchor.Boot {
+		a.Others = a.Others.with(wallsOf(h.Anchor, int64(h.T0), int64(h.T1)))
+		return // its stamps count from another moment
+	}
 	if !a.Timed {
-		a.Boot, a.Timed, a.T0, a.T1 = h.Anchor.Boot, true, int64(h.T0), int64(h.T1)
+		a.Timed, a.T0, a.T1 = true, int64(h.T0), int64(h.T1)
 	}
 	a.T0, a.T1 = min(a.T0, int64(h.T0)), max(a.T1, int64(h.T1))
 }
 
 func (c *content) stamps(anchor wire.Anchor, t0, t1 int64) {
 	a := c.account
-	if a.Boot == (gateway.BootID{}) {
+	if a.Boot == (gateway.BootID{}) && !a.Timed { // rows are of no boot, and stay so
 		a.Boot = anchor.Boot
 	}
 	if anchor.Boot != a.Boot {

@@ -67,8 +67,15 @@ func (b *book) times(ctx context.Context) ([]epochTime, error) {
 func (e *epochTime) measure() {
 	a := e.account
 	s0, s1, some := a.T0, a.T1, a.Timed
-	widen := func(boot gateway.BootID, t0, t1 int64) {
-		if boot != a.Boot || t0 == 0 && t1 == 0 {
+	others := a.Others
+	widen := func(anchor wire.Anchor, t0, t1 int64) {
+		switch {
+		case t0 == 0 && t1 == 0:
+			return
+		case anchor.Boot != a.Boot:
+			if anchor.Quality > gateway.ClockNone {
+				others = others.with(wallsOf(anchorOf(anchor), t0, t1))
+			}
 			return
 		}
 		if !some {
@@ -77,16 +84,44 @@ func (e *epochTime) measure() {
 		s0, s1 = min(s0, t0), max(s1, t1)
 	}
 	for _, s := range a.Spans {
-		widen(s.Anchor.Boot, s.T0, s.T1)
+		widen(s.Anchor, s.T0, s.T1)
 	}
 	if !some && a.Open != nil {
-		widen(a.Open.Anchor.Boot, a.Open.T0, max(a.Open.T0, a.Open.T1))
+		widen(a.Open.Anchor, a.Open.T0, max(a.Open.T0, a.Open.T1))
 	}
-	if !some || len(e.clock.Timeline) == 0 {
+	all := others
+	if some && len(e.clock.Timeline) > 0 {
+		var own walls
+		own.T0, own.T1, own.Quality = e.clock.bounds(s0, s1)
+		all = all.with(own)
+	} else if some || others == (walls{}) {
 		return
 	}
-	e.t0, e.t1, e.quality = e.clock.bounds(s0, s1)
+	e.t0, e.t1, e.quality = all.T0, all.T1, all.Quality
 	e.known = e.quality > gateway.ClockNone
+}
+
+// walls is a stretch of wall time; the zero one is none.
+type walls struct {
+	T0      time.Time            `json:"t0"`
+	T1      time.Time            `json:"t1"`
+	Quality gateway.ClockQuality `json:"quality"` // the worst
+}
+
+// wallsOf gives the wall time of stamps by one anchor.
+func wallsOf(a gateway.Anchor, t0, t1 int64) walls {
+	return walls{a.Wall(gateway.Stamp(t0)), a.Wall(gateway.Stamp(t1)), a.Quality}
+}
+
+// with gives the stretch that has both.
+func (w walls) with(x walls) walls {
+	if w == (walls{}) {
+		return x
+	}
+	if x.T0.Before(w.T0) {
+		w.T0 = x.T0
+	}
+	return walls{w.T0, latest(w.T1, x.T1), min(w.Quality, x.Quality)}
 }
 
 // span gives between which times something lies that was told with an anchor.
