@@ -276,7 +276,12 @@ func (k *Keeper) known(d gateway.DesiredConfig) (bool, gateway.ConfigOutcome) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if c := k.kept.Current; c != nil && c.Hash == d.Hash && !k.unfit && k.kept.Trial == nil {
-		if c.Ver != d.Ver {
+		r := k.kept.Refused
+		again := r != nil && r.Ver == d.Ver // another document under this number was refused, and is not wanted any more
+		if again {
+			k.kept.Refused = nil
+		}
+		if c.Ver != d.Ver || again {
 			c.Ver = d.Ver
 			k.saveLocked()
 		}

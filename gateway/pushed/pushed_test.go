@@ -231,6 +231,38 @@ func TestGoodAndBadConfigurations(t *testing.T) {
 	})
 }
 
+// A version is its number and its hash. Another document under a number that
+// was refused is tried, the same one is not; and none that fails takes the
+// place of the good one, or of what is told on site.
+func TestAnotherDocumentUnderTheSameNumber(t *testing.T) {
+	onBoard(t, func(b *board) {
+		b.send(desire(2, "bad"))
+		b.send(desire(2, "bad"))
+		b.want("own", rejected, rejected)
+		b.send(desire(2, "good"))
+		b.want("good", applied)
+		b.send(desire(2, "unfit"))
+		b.want("good", rolledBack)
+		b.stop()
+		b.start()
+		b.send(desire(2, "unfit"))
+		b.want("good", rolledBack)
+		if b.unfits != 1 {
+			t.Errorf("the same document under the same number was tried %d times", b.unfits)
+		}
+		b.send(desire(2, "also bad"))
+		b.want("good", rejected)
+		if r := b.k.State().Refused; r == nil || r.Ver != 2 || r.Hash != desire(2, "also bad").Hash {
+			t.Errorf("on site it says %+v", r)
+		}
+		b.send(desire(2, "good"))
+		b.want("good", applied)
+		if s := b.k.State(); s.Ver != 2 || s.OnTrial || s.Refused != nil {
+			t.Errorf("on site it says %+v", s)
+		}
+	})
+}
+
 // A change of the uplink counts only when a session proves it; the time runs
 // only while the network works otherwise.
 func TestUplinkThatProvesNothing(t *testing.T) {

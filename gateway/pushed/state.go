@@ -25,7 +25,7 @@ func (k *Keeper) State() State {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := State{Ver: ver, OnTrial: k.kept.Trial != nil}
-	if r := k.kept.Refused; r != nil && r.Ver > ver {
+	if r := k.kept.Refused; r != nil && r.Ver >= ver { // the same number may name two documents
 		short := *r
 		short.Errors = first(r.Errors)
 		s.Refused = &short
