@@ -27,7 +27,10 @@ func newStore(o Options) *Store {
 		kick: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	s.disk.hung = s.cardHangs
-	s.state = state{path: filepath.Join(o.Dir, "state.db"), disk: &s.disk, verify: o.VerifyState, readOnly: o.readOnly}
+	s.state = state{path: filepath.Join(o.Dir, "state.db"), disk: &s.disk, room: stateRoom, verify: o.VerifyState, readOnly: o.readOnly}
+	if o.MaxSize > 0 {
+		s.state.room = min(stateRoom, o.MaxSize/stateShare)
+	}
 	s.shelf.dir, s.shelf.disk = filepath.Join(o.Dir, "log"), &s.disk
 	s.journal = journal{path: filepath.Join(o.Dir, "journal"), disk: &s.disk}
 	return s

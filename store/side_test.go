@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,7 +129,7 @@ func TestNothingCanBeMadeAtTheStart(t *testing.T) {
 		b.open()
 		b.append(10)
 		b.sleep(time.Minute)
-		if list := table.List(); len(list) != 1 || list[0].Code != store.ConditionCard {
+		if list := table.List(); len(list) != 1 || list[0].Code != store.ConditionUnreadable || !strings.Contains(list[0].Sentence, "read-only") {
 			t.Errorf("people are told %+v", list)
 		}
 		if err := errors.Join(unix.Mount("", card, "", unix.MS_REMOUNT, ""), os.Remove(rest)); err != nil {

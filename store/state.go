@@ -20,9 +20,13 @@ import (
 
 const stateVersion = 1
 
-// stateRoom is how many bytes of the card state.db takes from the beginning:
-// so that what it is to hold has room when others have filled the card.
-const stateRoom = 256 << 10
+// State.db takes so many bytes of the card from the beginning, so that what it
+// is to hold has room when others have filled the card; of a small store no
+// more than this part of max_size, because that room is the readings'.
+const (
+	stateRoom  = 256 << 10
+	stateShare = 64
+)
 
 var (
 	bucketMeta   = []byte("meta")
@@ -74,6 +78,7 @@ type entry struct {
 type state struct {
 	path     string
 	disk     *disk
+	room     int64 // what it takes from the beginning, in bytes
 	readOnly bool
 	verify   func(path string) error // looks at the file where a fault kills nobody; nil: nobody looks
 	db       *bbolt.DB               // nil: not there, or not to be written any more
@@ -90,7 +95,7 @@ func (st *state) load() (facts, map[uint64]entry, error) {
 		return f, nil, proven(st.path, err)
 	}
 	if !st.readOnly {
-		reserve(st.path, stateRoom)
+		reserve(st.path, st.room)
 	}
 	db, err := openBolt(st.path, st.readOnly)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
@@ -252,7 +257,7 @@ func (st *state) write(f string, next map[uint64]string, more []func(*bbolt.Tx) 
 	}
 	db, err := openBolt(st.path, false)
 	if errors.Is(err, fs.ErrNotExist) {
-		st.db, err = createBolt(st.disk, st.path, stateRoom, fill)
+		st.db, err = createBolt(st.disk, st.path, st.room, fill)
 		return err
 	}
 	if err = proven(st.path, err); isDamage(err) {
