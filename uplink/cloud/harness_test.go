@@ -222,6 +222,9 @@ func (p *peer) acked(u *wire.Update) wire.EpochAck {
 	p.t.Helper()
 	p.send(u)
 	a := recv[*wire.Ack](p)
+	for len(a.Epochs) == 0 && a.Events == nil { // a slow machine is a slow log: it asks for less
+		a = recv[*wire.Ack](p)
+	}
 	if len(a.Epochs) != 1 || a.Epochs[0].Epoch != u.Epoch {
 		p.t.Fatalf("ack %+v is not for epoch %s", a, u.Epoch)
 	}
