@@ -149,11 +149,20 @@ func (o *openGap) span(p *openGap) {
 	if o.T0 == p.T0 && (o.AtMost == p.AtMost && p.T1 == 0 || p.AtMost == gateway.AtMostUnknown) {
 		return
 	}
-	o.AtMost, o.T0 = max(o.AtMost, p.AtMost), min(o.T0, p.T0)
-	if o.T1 == 0 || p.T1 == 0 {
+	t0, t1 := p.T0, p.T1
+	if p.Anchor.Boot != o.Anchor.Boot { // its stamps are told as ones of this boot
+		x, y := anchorOf(p.Anchor), anchorOf(o.Anchor)
+		if t0 += x.Offset - y.Offset; x.Quality == gateway.ClockNone || y.Quality == gateway.ClockNone {
+			t0, t1 = o.T0, 0
+		} else if t1 != 0 {
+			t1 += x.Offset - y.Offset
+		}
+	}
+	o.AtMost, o.T0 = max(o.AtMost, p.AtMost), min(o.T0, t0)
+	if o.T1 == 0 || t1 == 0 {
 		o.T1 = 0 // not known
 	} else {
-		o.T1 = max(o.T1, p.T1)
+		o.T1 = max(o.T1, t1)
 	}
 }
 

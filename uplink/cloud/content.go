@@ -79,8 +79,8 @@ func (c *content) clock(h gateway.BlockHeader) {
 
 func (c *content) stamps(anchor wire.Anchor, t0, t1 int64) {
 	a := c.account
-	if a.Boot == (gateway.BootID{}) && !a.Timed { // rows are of no boot, and stay so
-		a.Boot = anchor.Boot
+	if a.Boot == (gateway.BootID{}) && !a.Timed && anchor.Boot != a.Boot { // rows are of no boot, and stay so
+		a.rebase(anchor.Boot)
 	}
 	if anchor.Boot != a.Boot {
 		c.foreign = true

@@ -8,6 +8,8 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
+const maxUptime = 1e15 // µs; no board runs for 31 years
+
 // An epochTime is when the readings of an epoch were taken. If the clock of
 // its boot was never set, t0 and t1 are what the epochs beside it and the
 // arrival of its readings leave possible; zero is no bound.
@@ -68,6 +70,12 @@ func (e *epochTime) measure() {
 	a := e.account
 	s0, s1, some := a.T0, a.T1, a.Timed
 	others := a.Others
+	if e.mistimed() {
+		if some = false; s0 <= maxUptime {
+			return // they are joined with stamps of the boot
+		}
+		others = others.with(wallsOf(gateway.Anchor{Quality: a.Worst}, s0, s1))
+	}
 	widen := func(anchor wire.Anchor, t0, t1 int64) {
 		switch {
 		case t0 == 0 && t1 == 0:
@@ -99,6 +107,12 @@ func (e *epochTime) measure() {
 	}
 	e.t0, e.t1, e.quality = all.T0, all.T1, all.Quality
 	e.known = e.quality > gateway.ClockNone
+}
+
+// mistimed tells that an older version put stamps of no boot, which are µs
+// since 1970, into an account of a boot.
+func (e *epochTime) mistimed() bool {
+	return e.Boot != (gateway.BootID{}) && e.Timed && e.T1 > maxUptime
 }
 
 // walls is a stretch of wall time; the zero one is none.

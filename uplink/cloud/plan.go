@@ -58,7 +58,7 @@ func (b *book) plan(ctx context.Context, q *question, epochs []epochTime) ([]str
 // stretches gives where the records of one epoch lie that may be of this time.
 func (b *book) stretches(ctx context.Context, q *question, e *epochTime) ([]stretch, error) {
 	whole := stretch{e.From, e.Seq}
-	if !q.span.bounded() || !e.known {
+	if !q.span.bounded() || !e.known || e.mistimed() {
 		if e.known || q.span.meets(e.t0, e.t1) {
 			return []stretch{whole}, nil
 		}
