@@ -110,6 +110,10 @@ func (t Timeline) Bounds(t0, t1 Stamp) (w0, w1 time.Time, q ClockQuality) {
 		a, until = t.At(s)
 		lo, hi, q = min(lo, a.Micros(s)), max(hi, a.Micros(min(until, t1))), min(q, a.Quality)
 		if until > t1 || until == math.MaxInt64 {
+			if t1 == math.MaxInt64 { // an anchor may begin to hold just there
+				a, _ = t.At(t1)
+				lo, hi, q = min(lo, a.Micros(t1)), max(hi, a.Micros(t1)), min(q, a.Quality)
+			}
 			return time.UnixMicro(lo).UTC(), time.UnixMicro(hi).UTC(), q
 		}
 	}

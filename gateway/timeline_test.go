@@ -87,6 +87,18 @@ func TestTimelineKeeps128(t *testing.T) {
 	}
 }
 
+// TestAnchorFromTheLastStampOn: an anchor that begins to hold with the greatest
+// stamp decides the time of that one.
+func TestAnchorFromTheLastStampOn(t *testing.T) {
+	var line gateway.Timeline
+	line, _ = line.With(gateway.Anchor{From: math.MinInt64, Offset: math.MinInt64, Quality: gateway.ClockSession})
+	line, _ = line.With(gateway.Anchor{From: math.MaxInt64, Quality: gateway.ClockSession})
+	w, _ := line.Wall(math.MaxInt64)
+	if _, w1, _ := line.Bounds(math.MinInt64, math.MaxInt64); w.After(w1) {
+		t.Errorf("the last stamp is %s, behind the end %s of all", w, w1)
+	}
+}
+
 // TestTimelineExtremes: stamps and offsets may be any number; bounds end, hold
 // every stamp between them, and are times that RFC 3339 can write.
 func TestTimelineExtremes(t *testing.T) {
