@@ -96,7 +96,8 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 	}
 	log.Info(fmt.Sprintf("listening on %s", ln.Addr()), "version", programVersion(),
 		"ca_file", c.caFile(), "operator_token_file", filepath.Join(c.State, cloud.OperatorTokenFile), "level", records.Level())
-	tellManager(ctx, log, fmt.Sprintf("serving on %s", ln.Addr()))
+	told := tellManager(ctx, log, fmt.Sprintf("serving on %s", ln.Addr()))
+	defer told()
 	err = serve(ctx, records, log, func(ctx context.Context) error {
 		purge := func(ctx context.Context) { c.purging(ctx, records.Purge, log) }
 		return beside(ctx, purge, func(ctx context.Context) error {

@@ -35,10 +35,17 @@ func writeLogFigures(log, figures io.Writer) {
 }
 
 // tellManager tells the service manager that the server serves, and, when ctx
-// is done, that it ends.
-func tellManager(ctx context.Context, log *slog.Logger, status string) {
+// is done, that it ends. The process may not end before told has returned: it
+// waits until the manager has heard of the end, if that has begun.
+func tellManager(ctx context.Context, log *slog.Logger, status string) (told func()) {
 	if err := systemd.Ready(status); err != nil {
 		log.Error("systemd did not hear that the server is ready, and will end it", "error", err)
 	}
-	context.AfterFunc(ctx, systemd.Stopping)
+	heard := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { systemd.Stopping(); close(heard) })
+	return func() {
+		if !stop() { // it was called
+			<-heard
+		}
+	}
 }
