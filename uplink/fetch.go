@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -14,9 +15,10 @@ type request struct {
 	lane   lane
 	st     gateway.EpochState
 	seq    uint64
-	most   int  // bytes
-	single bool // one block and no more
-	stale  bool // the cloud's word changed meanwhile: ask anew; owned by the session
+	at     time.Time // when it was asked
+	most   int       // bytes
+	single bool      // one block and no more
+	stale  bool      // the cloud's word changed meanwhile: ask anew; owned by the session
 }
 
 // A fetched answers a request: consecutive blocks, or one gap, end or thinned

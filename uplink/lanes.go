@@ -24,6 +24,10 @@ const maxUrgent = 64
 // backlogPart: of this many bytes the backlog gets one when others wait too.
 const backlogPart = 8
 
+// liveFetch is how long the backlog waits for live readings that the store is
+// about to give.
+const liveFetch = time.Second
+
 // A channel is one lane of a session.
 type channel struct {
 	win   wire.Window
@@ -144,7 +148,19 @@ func (s *session) choose() lane {
 	if b := &s.lanes[laneBacklog]; can[laneBacklog] && b.msgs > 0 && b.bytes+len(b.ready.data) > s.link.window {
 		can[laneBacklog] = false
 	}
+	if size := s.lanes[laneBacklog].size(); s.liveComes(time.Now()) && !s.shares.due(size) {
+		can[laneBacklog] = false
+	}
 	return s.shares.next(can, s.lanes[laneBacklog].size())
+}
+
+// liveComes tells whether the live readings that the store has are being
+// fetched: a message of the backlog that leaves in that moment would stand
+// before them, for half a second on a slow line. A store that takes longer than
+// liveFetch is not waited for.
+func (s *session) liveComes(now time.Time) bool {
+	r := s.lanes[laneLive].asked
+	return r != nil && !r.stale && r.seq <= r.st.Last && now.Sub(r.at) < liveFetch
 }
 
 func (c *channel) size() int {
@@ -227,7 +243,7 @@ type shares struct {
 // backlog would send.
 func (h *shares) next(can [laneCount]bool, backlog int) lane {
 	switch {
-	case can[laneBacklog] && h.others >= (backlogPart-1)*backlog:
+	case can[laneBacklog] && h.due(backlog):
 		return laneBacklog
 	case can[laneEvents] && can[laneLive] && h.events > 0:
 		return laneLive
@@ -239,6 +255,9 @@ func (h *shares) next(can [laneCount]bool, backlog int) lane {
 	}
 	return laneCount
 }
+
+// due tells whether the backlog gets its part now, with so many bytes.
+func (h *shares) due(backlog int) bool { return h.others >= (backlogPart-1)*backlog }
 
 // sent counts what has left.
 func (h *shares) sent(l lane, bytes int) {

@@ -45,6 +45,11 @@ func (s *session) ask() {
 			s.request(c, l, *st)
 		}
 	}
+	if s.lanes[laneBacklog].ready != nil && s.liveComes(now) { // the backlog waits for them, but not for long
+		if until := s.lanes[laneLive].asked.at.Add(liveFetch); wake.IsZero() || until.Before(wake) {
+			wake = until
+		}
+	}
 	if !wake.IsZero() {
 		s.wake.Reset(time.Until(wake))
 	}
@@ -62,7 +67,7 @@ func (s *session) room(l lane) bool {
 
 func (s *session) request(c *channel, l lane, st gateway.EpochState) {
 	t := s.track(st)
-	r := &request{lane: l, st: st, seq: t.sent + 1, most: s.maxMsg - envelope, single: s.codec.Text || t.doubt != nil}
+	r := &request{lane: l, st: st, seq: t.sent + 1, at: time.Now(), most: s.maxMsg - envelope, single: s.codec.Text || t.doubt != nil}
 	if l == laneBacklog {
 		r.most = min(r.most, s.link.message())
 	}
