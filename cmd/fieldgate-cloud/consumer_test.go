@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // asOperator reads a page of the operator's API.
@@ -33,7 +33,7 @@ func (p *process) asOperator(path string) string {
 // A database that is no longer wanted holds the log back until the operator
 // has it forgotten.
 func TestForgetDatabase(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	dsn := write(t, filepath.Join(t.TempDir(), "dsn"), pg.DSN())
 	state := t.TempDir()
 	token := add(t, state, "g")

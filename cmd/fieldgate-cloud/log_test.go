@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // unread starts a server whose log goes to w, and waits until it is ready.
@@ -27,7 +27,7 @@ func unread(t *testing.T, w *os.File) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { manager.Close() })
-	p := &process{t: t, state: t.TempDir(), addr: witness.FreeAddr(t)}
+	p := &process{t: t, state: t.TempDir(), addr: e2e.FreeAddr(t)}
 	p.cmd = exec.Command(os.Args[0], "run", "--state", p.state, "--listen", p.addr, "--log-level", "debug")
 	p.cmd.Env = append(os.Environ(), asProgram+"=1", "NOTIFY_SOCKET="+at.Name)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink/cloud/natstest"
 )
 
@@ -17,7 +17,7 @@ import (
 // its token and its trust, goes back to what it still holds, and the database
 // has every reading once.
 func TestFromOneMachineToACluster(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	alone := t.TempDir()
 	token := add(t, alone, "g")
 	one := start(t, alone, "--postgres", pg.DSN())

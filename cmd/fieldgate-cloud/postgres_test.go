@@ -13,12 +13,12 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // awaitReadings waits until the database holds so many readings of g.
-func awaitReadings(t *testing.T, pg *witness.Postgres, want uint64) {
+func awaitReadings(t *testing.T, pg *e2e.Postgres, want uint64) {
 	t.Helper()
 	deadline := time.After(answerWithin)
 	count := func() int64 {
@@ -39,7 +39,7 @@ func awaitReadings(t *testing.T, pg *witness.Postgres, want uint64) {
 // The server, or the database, or both are killed again and again while a
 // gateway sends. Every reading is in the log once, and in the database once.
 func TestKilledWithDatabase(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	dsn := write(t, filepath.Join(t.TempDir(), "dsn"), pg.DSN())
 	state := t.TempDir()
 	token := add(t, state, "g")

@@ -8,14 +8,14 @@ import (
 	"testing"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // TestDatabaseRestored restores last night's backup under the running server,
 // and once more while it is stopped, then gives it an empty database: what the
 // log holds comes again, and every reading stands in the database once.
 func TestDatabaseRestored(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	dsn := write(t, filepath.Join(t.TempDir(), "dsn"), pg.DSN())
 	state := t.TempDir()
 	token := add(t, state, "g")

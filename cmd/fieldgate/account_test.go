@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // A station is a gateway as a process of its own, with simulated chips.
@@ -23,7 +23,7 @@ type station struct {
 	program func(t *testing.T, args ...string) *exec.Cmd // how it is started
 }
 
-func newStation(t *testing.T, cloud *witness.Cloud, listen string) *station {
+func newStation(t *testing.T, cloud *e2e.Cloud, listen string) *station {
 	t.Helper()
 	dir := t.TempDir()
 	token := write(t, filepath.Join(dir, "token"), cloud.Enrol(t))
@@ -86,15 +86,15 @@ func (s *station) end(t *testing.T, signal syscall.Signal) {
 // window.
 func TestEveryReadingIsAccountedFor(t *testing.T) {
 	cloud := newCloud(t, "plant-7")
-	addr := witness.FreeAddr(t)
+	addr := e2e.FreeAddr(t)
 	st := newStation(t, cloud, addr)
 	cloud.Start(t)
 	st.start(t)
-	screen := witness.Watch(t, addr)
-	online := func(_ []witness.Reading, s witness.Status) bool { return s.Uplink.State == "online" }
+	screen := e2e.Watch(t, addr)
+	online := func(_ []e2e.Reading, s e2e.Status) bool { return s.Uplink.State == "online" }
 	screen.Await(t, "uplink online", 0, online)
 	more := func(n int) {
-		screen.Await(t, fmt.Sprintf("%d more readings", n), screen.Count(), func(rs []witness.Reading, _ witness.Status) bool { return len(rs) >= n })
+		screen.Await(t, fmt.Sprintf("%d more readings", n), screen.Count(), func(rs []e2e.Reading, _ e2e.Status) bool { return len(rs) >= n })
 	}
 	more(200)
 
@@ -110,11 +110,11 @@ func TestEveryReadingIsAccountedFor(t *testing.T) {
 	seen, status, _ := screen.Snapshot()
 	cut := seen[len(seen)-1]
 	st.start(t)
-	screen.Await(t, "a new epoch", len(seen), func(rs []witness.Reading, _ witness.Status) bool {
-		return slices.ContainsFunc(rs, func(r witness.Reading) bool { return r.Epoch != cut.Epoch })
+	screen.Await(t, "a new epoch", len(seen), func(rs []e2e.Reading, _ e2e.Status) bool {
+		return slices.ContainsFunc(rs, func(r e2e.Reading) bool { return r.Epoch != cut.Epoch })
 	})
 	cloud.Start(t)
-	held, _ := cloud.Await(t, "the end of the epoch that was killed", func(h witness.Log) bool { return h.Ended[cut.Epoch] != "" })
+	held, _ := cloud.Await(t, "the end of the epoch that was killed", func(h e2e.Log) bool { return h.Ended[cut.Epoch] != "" })
 	// The commit that was under way when the kill came may have been slower than all before.
 	const slower = 300 * time.Millisecond
 	window := slower + time.Duration(status.Store.LossWindow*float64(time.Second))
@@ -132,11 +132,11 @@ func TestEveryReadingIsAccountedFor(t *testing.T) {
 	st.end(t, syscall.SIGTERM)
 	from := screen.Count()
 	st.start(t)
-	screen.Await(t, "readings after an orderly stop", from, func(rs []witness.Reading, _ witness.Status) bool { return len(rs) > 50 })
+	screen.Await(t, "readings after an orderly stop", from, func(rs []e2e.Reading, _ e2e.Status) bool { return len(rs) > 50 })
 	all, _, _ := screen.Snapshot()
-	after := slices.DeleteFunc(slices.Clone(all), func(r witness.Reading) bool { return r.Epoch == cut.Epoch })
+	after := slices.DeleteFunc(slices.Clone(all), func(r e2e.Reading) bool { return r.Epoch == cut.Epoch })
 	cloud.AwaitAll(t, after) // an orderly stop costs nothing
-	held, _ = cloud.Await(t, "the event of each of three starts", func(h witness.Log) bool { return h.Boots() == 3 })
+	held, _ = cloud.Await(t, "the event of each of three starts", func(h e2e.Log) bool { return h.Boots() == 3 })
 	for _, fault := range held.Faults() {
 		t.Error(fault)
 	}

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // authorityFor makes an authority that ends after a time.
@@ -53,7 +53,7 @@ func TestAuthorityThatEnds(t *testing.T) {
 	cmd.Stderr = w
 	startReady(t, cmd)
 	w.Close()
-	ends := func(_ []witness.Reading, s witness.Status) bool {
+	ends := func(_ []e2e.Reading, s e2e.Status) bool {
 		for _, c := range s.Health {
 			if c.Code == codeCertificateEnds && strings.Contains(c.Sentence, ca) {
 				return true
@@ -61,7 +61,7 @@ func TestAuthorityThatEnds(t *testing.T) {
 		}
 		return false
 	}
-	screen := witness.Watch(t, addr)
+	screen := e2e.Watch(t, addr)
 	screen.Await(t, "the condition", 0, ends)
 	if text := body(t, "http://"+addr+"/metrics"); !strings.Contains(text, `fieldgate_certificate_end_seconds{of="`+ca+`"}`) {
 		t.Errorf("its end is no figure:\n%s", text)

@@ -12,14 +12,14 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // TestDemo does what the README tells a newcomer to do: `make run`, look at
 // the dashboard's address, ask the cloud with the printed command, cut the
 // uplink and restore it, end it.
 func TestDemo(t *testing.T) {
-	addr, cloudAddr := witness.FreeAddr(t), witness.FreeAddr(t)
+	addr, cloudAddr := e2e.FreeAddr(t), e2e.FreeAddr(t)
 	state := t.TempDir()
 	make := exec.Command("make", "-C", "../..", "run", "DEMO=--listen "+addr+" --cloud-listen "+cloudAddr+" --state "+state)
 	make.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
@@ -39,9 +39,9 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("the demo says:\n%s", banner)
 	}
 
-	screen := witness.Watch(t, addr)
-	uplink := func(state string) func([]witness.Reading, witness.Status) bool {
-		return func(_ []witness.Reading, s witness.Status) bool { return s.Uplink.State == state }
+	screen := e2e.Watch(t, addr)
+	uplink := func(state string) func([]e2e.Reading, e2e.Status) bool {
+		return func(_ []e2e.Reading, s e2e.Status) bool { return s.Uplink.State == state }
 	}
 	screen.Await(t, "uplink online", 0, uplink("online"))
 	if code := get(t, "http://"+addr+"/"); code != http.StatusOK {
@@ -50,7 +50,7 @@ func TestDemo(t *testing.T) {
 
 	sendSignal(t, "USR1", pid[1])
 	readUntil(t, lines, "uplink cut")
-	screen.Await(t, "a buffer that grows", screen.Count(), func(rs []witness.Reading, s witness.Status) bool {
+	screen.Await(t, "a buffer that grows", screen.Count(), func(rs []e2e.Reading, s e2e.Status) bool {
 		return s.Uplink.State == "waiting" && s.Store.Unacked >= 5
 	})
 	sendSignal(t, "USR1", pid[1])
@@ -58,7 +58,7 @@ func TestDemo(t *testing.T) {
 	if text := readUntil(t, lines, " delivered in "); !regexp.MustCompile(`(?m)^[1-9]\d* readings delivered in \d+\.\d s, complete$`).MatchString(text) {
 		t.Errorf("of what waited the demo says:\n%s", text)
 	}
-	screen.Await(t, "a buffer that drained", screen.Count(), func(_ []witness.Reading, s witness.Status) bool {
+	screen.Await(t, "a buffer that drained", screen.Count(), func(_ []e2e.Reading, s e2e.Status) bool {
 		return s.Uplink.State == "online" && s.Store.Unacked < 20
 	})
 	out, err := exec.Command("sh", "-c", curl[1]).Output()

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // completeness is what these tests look at of the cloud's answer.
@@ -30,9 +30,9 @@ type completeness struct {
 }
 
 // awaitComplete asks whether everything is there until the answer satisfies ok.
-func awaitComplete(t *testing.T, cloud *witness.Cloud, ok func(completeness) bool) completeness {
+func awaitComplete(t *testing.T, cloud *e2e.Cloud, ok func(completeness) bool) completeness {
 	t.Helper()
-	deadline := time.After(witness.Patience)
+	deadline := time.After(e2e.Patience)
 	for {
 		var c completeness
 		_, text, err := cloud.Ask(t.Context(), http.MethodGet, "/completeness", "")
@@ -68,18 +68,18 @@ func shell(t *testing.T, args ...string) {
 // less than was acknowledged, goes back, and sends again what it still has; the
 // ledger tells of the join, the database is not confused.
 func TestDrill(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	cloud := newCloud(t, "plant-7")
 	cloud.Flags = []string{"--postgres", pg.DSN()}
-	addr := witness.FreeAddr(t)
+	addr := e2e.FreeAddr(t)
 	st := newStation(t, cloud, addr)
 	cloud.Start(t)
 	st.start(t)
-	screen := witness.Watch(t, addr)
+	screen := e2e.Watch(t, addr)
 	more := func(n int) {
-		screen.Await(t, fmt.Sprintf("%d more readings", n), screen.Count(), func(rs []witness.Reading, _ witness.Status) bool { return len(rs) >= n })
+		screen.Await(t, fmt.Sprintf("%d more readings", n), screen.Count(), func(rs []e2e.Reading, _ e2e.Status) bool { return len(rs) >= n })
 	}
-	allHeld := func() []witness.Reading {
+	allHeld := func() []e2e.Reading {
 		seen, _, _ := screen.Snapshot()
 		cloud.AwaitAll(t, seen)
 		return seen
@@ -123,21 +123,21 @@ func TestDrill(t *testing.T) {
 }
 
 // awaitDatabase waits until the database holds all these readings.
-func awaitDatabase(t *testing.T, pg *witness.Postgres, rs []witness.Reading) {
+func awaitDatabase(t *testing.T, pg *e2e.Postgres, rs []e2e.Reading) {
 	t.Helper()
-	deadline := time.After(witness.Patience)
+	deadline := time.After(e2e.Patience)
 	for {
-		held := map[witness.Name]bool{}
+		held := map[e2e.Name]bool{}
 		if pg.Number(t, `select count(*) from pg_class where relname = 'readings_v'`) > 0 {
 			for _, row := range pg.Query(t, `select epoch, seq from readings_v`) {
-				var n witness.Name
+				var n e2e.Name
 				epoch, seq, _ := strings.Cut(row, "|")
 				n.Epoch = epoch
 				_, _ = fmt.Sscan(seq, &n.Seq)
 				held[n] = true
 			}
 		}
-		lacks := slices.ContainsFunc(rs, func(r witness.Reading) bool { return !held[r.Name()] })
+		lacks := slices.ContainsFunc(rs, func(r e2e.Reading) bool { return !held[r.Name()] })
 		if !lacks {
 			return
 		}
@@ -156,13 +156,13 @@ func awaitDatabase(t *testing.T, pg *witness.Postgres, rs []witness.Reading) {
 // stay.
 func TestBoardSwappedThenTakenOut(t *testing.T) {
 	cloud := newCloud(t, "plant-7")
-	addr := witness.FreeAddr(t)
+	addr := e2e.FreeAddr(t)
 	old := newStation(t, cloud, addr)
 	cloud.Start(t)
 	old.start(t)
-	screen := witness.Watch(t, addr)
+	screen := e2e.Watch(t, addr)
 	more := func(n int) {
-		screen.Await(t, fmt.Sprintf("%d more readings", n), screen.Count(), func(rs []witness.Reading, _ witness.Status) bool { return len(rs) >= n })
+		screen.Await(t, fmt.Sprintf("%d more readings", n), screen.Count(), func(rs []e2e.Reading, _ e2e.Status) bool { return len(rs) >= n })
 	}
 	more(100)
 	seen, _, _ := screen.Snapshot()
@@ -173,12 +173,12 @@ func TestBoardSwappedThenTakenOut(t *testing.T) {
 	shell(t, cloud.Program, "gateway", "remove", cloud.Gateway, "--state", cloud.State)
 	fresh := newStation(t, cloud, addr) // a new card; Enrol gives the id a new token
 	fresh.start(t)
-	screen.Await(t, "readings of the new board", len(seen), func(rs []witness.Reading, _ witness.Status) bool {
-		return slices.ContainsFunc(rs, func(r witness.Reading) bool { return r.Epoch != last })
+	screen.Await(t, "readings of the new board", len(seen), func(rs []e2e.Reading, _ e2e.Status) bool {
+		return slices.ContainsFunc(rs, func(r e2e.Reading) bool { return r.Epoch != last })
 	})
 	more(50)
 	all, _, _ := screen.Snapshot()
-	cloud.AwaitAll(t, slices.DeleteFunc(all, func(r witness.Reading) bool { return r.Epoch == last }))
+	cloud.AwaitAll(t, slices.DeleteFunc(all, func(r e2e.Reading) bool { return r.Epoch == last }))
 	said := awaitComplete(t, cloud, func(c completeness) bool { return c.end(last) == "unlisted" })
 	if said.Complete {
 		t.Errorf("an epoch nobody knows the end of counts as complete: %+v", said)
@@ -186,7 +186,7 @@ func TestBoardSwappedThenTakenOut(t *testing.T) {
 	t.Logf("the ledger: %s", said.Sentence)
 
 	shell(t, cloud.Program, "gateway", "remove", cloud.Gateway, "--state", cloud.State)
-	screen.Await(t, "the gateway to be turned away", screen.Count(), func(_ []witness.Reading, s witness.Status) bool { return s.Uplink.State != "online" })
+	screen.Await(t, "the gateway to be turned away", screen.Count(), func(_ []e2e.Reading, s e2e.Status) bool { return s.Uplink.State != "online" })
 	more(20) // it samples on
 	held, err := cloud.Read(t.Context())
 	if err != nil || len(held.Lacks(seen)) > 0 {

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // A gateway that runs without a credential is enrolled beside it, with a token
@@ -28,15 +28,15 @@ func enrolled(t *testing.T, kind string) {
 	cloud := newCloud(t, "plant-7")
 	lost := cloud.Enrol(t) // of the board that this one takes the place of
 	cloud.Start(t)
-	dir, addr := t.TempDir(), witness.FreeAddr(t)
+	dir, addr := t.TempDir(), e2e.FreeAddr(t)
 	ca := filepath.Join(cloud.State, "ca.pem")
 	state := filepath.Join(dir, "state")
 	text := fmt.Sprintf("version = 1\n[gateway]\nid = %q\n[uplink]\nurl = %q\nca = %q\n[store]\ndir = %q\n[local]\nlisten = %q\nview = \"open\"\n", cloud.Gateway, cloud.URL(), ca, state, addr)
 	text += "[[device]]\nid = \"chip\"\ndriver = \"lm75\"\nmodel = \"tmp105\"\nbus = \"sim-0\"\naddress = 0x48\ninterval = \"100ms\"\n"
 	st := &station{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log"), program: program}
 	st.start(t)
-	screen := witness.Watch(t, addr)
-	screen.Await(t, "without a credential", 0, func(_ []witness.Reading, s witness.Status) bool { return s.Uplink.State == "no_credential" })
+	screen := e2e.Watch(t, addr)
+	screen.Await(t, "without a credential", 0, func(_ []e2e.Reading, s e2e.Status) bool { return s.Uplink.State == "no_credential" })
 
 	once, err := exec.Command(cloud.Program, "token", "add", cloud.Gateway, "--state", cloud.State).Output()
 	if err != nil {
@@ -57,7 +57,7 @@ func enrolled(t *testing.T, kind string) {
 	if info, err := os.Stat(filepath.Join(state, "credential.json")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the credential: %v, %v", info, err)
 	}
-	screen.Await(t, "online", 0, func(_ []witness.Reading, s witness.Status) bool { return s.Uplink.State == "online" })
+	screen.Await(t, "online", 0, func(_ []e2e.Reading, s e2e.Status) bool { return s.Uplink.State == "online" })
 	readings, _, _ := screen.Snapshot()
 	cloud.AwaitAll(t, readings)
 

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // listening starts a program that listens on addr, until the test ends.
@@ -45,7 +45,7 @@ func TestEnrollGoesTheWayOfTheUplink(t *testing.T) {
 	cloud.Start(t)
 	dir := t.TempDir()
 	ca := filepath.Join(cloud.State, "ca.pem")
-	socks, plain, secure := witness.FreeAddr(t), witness.FreeAddr(t), witness.FreeAddr(t)
+	socks, plain, secure := e2e.FreeAddr(t), e2e.FreeAddr(t), e2e.FreeAddr(t)
 	port := func(addr string) string { _, p, _ := net.SplitHostPort(addr); return p }
 	listening(t, socks, "microsocks", "-i", "127.0.0.1", "-p", port(socks), "-u", "plant", "-P", "pr0xy.passw0rd")
 	listening(t, plain, "tinyproxy", "-d", "-c", write(t, filepath.Join(dir, "tinyproxy.conf"), "Listen 127.0.0.1\nPort "+port(plain)+"\nAllow 127.0.0.1\n"))
@@ -57,7 +57,7 @@ func TestEnrollGoesTheWayOfTheUplink(t *testing.T) {
 	pair := write(t, filepath.Join(dir, "pair.pem"), string(cert)+string(key))
 	listening(t, secure, "haproxy", "-f", write(t, filepath.Join(dir, "haproxy.cfg"), "defaults\n\tmode tcp\n\ttimeout connect 5s\n\ttimeout client 1m\n\ttimeout server 1m\n"+
 		"listen proxy\n\tbind "+secure+" ssl crt "+pair+"\n\tserver s "+plain+"\n"))
-	nobody := witness.FreeAddr(t)
+	nobody := e2e.FreeAddr(t)
 	for name, c := range map[string]struct {
 		uplink string
 		args   []string

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // fullCard gives a folder on a file system of its own that has no room at all.
@@ -40,7 +40,7 @@ func fullCard(t *testing.T) string {
 // memory has is sent before the uplink ends. All that was seen on site is in
 // the cloud's log.
 func TestStopWithACardThatTakesNothing(t *testing.T) {
-	cloud, addr := newCloud(t, "plant-7"), witness.FreeAddr(t)
+	cloud, addr := newCloud(t, "plant-7"), e2e.FreeAddr(t)
 	st := newStation(t, cloud, addr)
 	text, err := os.ReadFile(st.config)
 	if err != nil {
@@ -54,8 +54,8 @@ func TestStopWithACardThatTakesNothing(t *testing.T) {
 	st.setChips(t, 10, 20*time.Millisecond)
 	cloud.Start(t)
 	st.start(t)
-	screen := witness.Watch(t, addr)
-	screen.Await(t, "500 readings, online", 0, func(rs []witness.Reading, s witness.Status) bool { return len(rs) > 500 && isOnline(rs, s) })
+	screen := e2e.Watch(t, addr)
+	screen.Await(t, "500 readings, online", 0, func(rs []e2e.Reading, s e2e.Status) bool { return len(rs) > 500 && isOnline(rs, s) })
 	if err := st.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

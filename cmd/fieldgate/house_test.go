@@ -18,7 +18,7 @@ const module = "github.com/fieldgate/fieldgate"
 var doors = map[string][]string{
 	"cmd/fieldgate": {"drivers", "drivers/builtin", "drivers/linux", "drivers/sim", "gateway", "gateway/clock", "gateway/command", "gateway/config", "gateway/files",
 		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/pipeline", "gateway/pushed", "gateway/sample", "store", "store/plant", "systemd", "uplink", "uplink/identity", "uplink/wire"},
-	"packaging/witness":       {},
+	"packaging/e2e":           {},
 	"packaging/bench":         {"gateway", "gateway/health", "store", "store/block", "store/plant", "uplink/wire"},
 	"cmd/fieldgate-cloud":     {"gateway", "gateway/files", "systemd", "uplink/cloud", "uplink/cloud/jetstream", "uplink/cloud/postgres"},
 	"drivers":                 {},
@@ -70,7 +70,7 @@ var onlyIn = map[string][]string{
 	"github.com/pelletier/go-toml":       {"gateway/config"},
 	"github.com/fxamacker/cbor":          {"store/block", "store", "uplink/wire", "uplink/cloud"},
 	"github.com/klauspost/compress":      {"store/block"},
-	"github.com/gorilla/websocket":       {"packaging/bench", "packaging/witness", "gateway/local", "uplink", "uplink/cloud", "uplink/uplinktest"},
+	"github.com/gorilla/websocket":       {"packaging/bench", "packaging/e2e", "gateway/local", "uplink", "uplink/cloud", "uplink/uplinktest"},
 	"github.com/coreos/go-systemd":       {"systemd"},
 	"github.com/VictoriaMetrics/metrics": {"uplink/cloud"},
 }

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 var (
@@ -93,27 +93,27 @@ func (f *flapping) set(up bool) {
 type matrix struct {
 	t       *testing.T
 	random  *rand.Rand
-	cloud   *witness.Cloud
-	pg      *witness.Postgres
+	cloud   *e2e.Cloud
+	pg      *e2e.Postgres
 	gateway *station
 	line    *flapping
-	screen  *witness.Screen
+	screen  *e2e.Screen
 
 	gatewayUp, databaseUp bool
-	killed                []witness.Reading // the last one seen of each life of the gateway
+	killed                []e2e.Reading // the last one seen of each life of the gateway
 	window                time.Duration
 }
 
 func newMatrix(t *testing.T, random *rand.Rand) *matrix {
 	t.Helper()
-	m := &matrix{t: t, random: random, cloud: newCloud(t, "plant-7"), pg: witness.NewPostgres(t), databaseUp: true}
+	m := &matrix{t: t, random: random, cloud: newCloud(t, "plant-7"), pg: e2e.NewPostgres(t), databaseUp: true}
 	m.cloud.Flags = []string{"--postgres", m.pg.DSN()}
-	addr := witness.FreeAddr(t)
+	addr := e2e.FreeAddr(t)
 	m.gateway = newStation(t, m.cloud, addr)
 	m.cloud.Start(t)
 	m.line = newFlapping(t, m.cloud.Addr)
 	m.gateway.dialThrough(t, m.cloud.Addr, m.line.listener.Addr().String())
-	m.screen = witness.Watch(t, addr)
+	m.screen = e2e.Watch(t, addr)
 	return m
 }
 
@@ -132,8 +132,8 @@ func (m *matrix) rise() {
 	from := m.screen.Count()
 	m.gateway.start(m.t)
 	m.gatewayUp = true
-	m.screen.Await(m.t, "a reading of the new life", from, func(rs []witness.Reading, _ witness.Status) bool {
-		return slices.ContainsFunc(rs, func(r witness.Reading) bool {
+	m.screen.Await(m.t, "a reading of the new life", from, func(rs []e2e.Reading, _ e2e.Status) bool {
+		return slices.ContainsFunc(rs, func(r e2e.Reading) bool {
 			return len(m.killed) == 0 || r.Epoch != m.killed[len(m.killed)-1].Epoch
 		})
 	})
@@ -190,14 +190,14 @@ func TestKilledAtAnyTime(t *testing.T) {
 	}
 	m.line.set(true)
 	m.rise()
-	held, took := m.cloud.Await(t, "the ends of all epochs that were killed", func(h witness.Log) bool {
-		return !slices.ContainsFunc(m.killed, func(r witness.Reading) bool { return h.Ended[r.Epoch] == "" })
+	held, took := m.cloud.Await(t, "the ends of all epochs that were killed", func(h e2e.Log) bool {
+		return !slices.ContainsFunc(m.killed, func(r e2e.Reading) bool { return h.Ended[r.Epoch] == "" })
 	})
 	seen, _, _ := m.screen.Snapshot()
 	m.window += 300 * time.Millisecond // the commit under way may have been slower than all before
 	lost := 0
 	for _, last := range m.killed {
-		own := slices.DeleteFunc(slices.Clone(seen), func(r witness.Reading) bool { return r.Epoch != last.Epoch })
+		own := slices.DeleteFunc(slices.Clone(seen), func(r e2e.Reading) bool { return r.Epoch != last.Epoch })
 		for _, r := range held.Lacks(own) {
 			lost++
 			if age := last.Timestamp.Sub(r.Timestamp); age > m.window || !held.Explained(r.Name()) {
@@ -207,8 +207,8 @@ func TestKilledAtAnyTime(t *testing.T) {
 	}
 	m.gateway.end(t, syscall.SIGTERM)
 	seen, _, _ = m.screen.Snapshot()
-	ofLastLife := slices.DeleteFunc(seen, func(r witness.Reading) bool {
-		return slices.ContainsFunc(m.killed, func(k witness.Reading) bool { return k.Epoch == r.Epoch })
+	ofLastLife := slices.DeleteFunc(seen, func(r e2e.Reading) bool {
+		return slices.ContainsFunc(m.killed, func(k e2e.Reading) bool { return k.Epoch == r.Epoch })
 	})
 	m.restart(ofLastLife)
 	t.Logf("%d kills, %d of the gateway: %d readings held by the cloud, %d lost within the window of %v; told %v after the last start",
@@ -217,19 +217,19 @@ func TestKilledAtAnyTime(t *testing.T) {
 
 // restart has the gateway, which has stopped in order, send what is left of
 // its last lives, and compares the log with the database.
-func (m *matrix) restart(lastLife []witness.Reading) {
+func (m *matrix) restart(lastLife []e2e.Reading) {
 	m.t.Helper()
 	m.gateway.start(m.t)
 	held, _ := m.cloud.AwaitAll(m.t, lastLife)
 	m.gateway.end(m.t, syscall.SIGKILL) // from here on nothing new comes
 	for n := -1; n < len(held.Readings); {
 		n = len(held.Readings)
-		held, _ = m.cloud.Await(m.t, "an answer", func(witness.Log) bool { return true })
+		held, _ = m.cloud.Await(m.t, "an answer", func(e2e.Log) bool { return true })
 	}
 	for _, fault := range held.Faults() {
 		m.t.Error(fault)
 	}
-	var all []witness.Reading
+	var all []e2e.Reading
 	for _, rs := range held.Readings {
 		all = append(all, rs[0])
 	}

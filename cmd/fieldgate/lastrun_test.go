@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // After a kill the journal says in one line how the run before ended and what
@@ -36,7 +36,7 @@ func TestLastRunIsTold(t *testing.T) {
 		if want := map[int]int{1: 1}[i]; n != want || strings.Count(text, "the last run") != want {
 			t.Errorf("start %d says it %d times, want %d:\n%s", i+1, n, want, text)
 		}
-		witness.Watch(t, addr).Await(t, "readings", 0, func(rs []witness.Reading, _ witness.Status) bool { return len(rs) > 3 })
+		e2e.Watch(t, addr).Await(t, "readings", 0, func(rs []e2e.Reading, _ e2e.Status) bool { return len(rs) > 3 })
 		_ = cmd.Process.Signal(end)
 		_, _ = io.Copy(io.Discard, r)
 		_ = cmd.Wait()

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 var (
@@ -212,18 +212,18 @@ func TestOverBadLines(t *testing.T) {
 	}
 	t.Logf("seed %d (-lineseed)", seed)
 	cloud := newCloud(t, "plant-7")
-	addr := witness.FreeAddr(t)
+	addr := e2e.FreeAddr(t)
 	st := newStation(t, cloud, addr)
 	cloud.Start(t)
 	line := newBadLine(t, cloud.Addr, seed)
 	st.dialThrough(t, cloud.Addr, line.listener.Addr().String())
 	st.start(t)
-	screen := witness.Watch(t, addr)
+	screen := e2e.Watch(t, addr)
 	screen.Await(t, "online", 0, isOnline)
 
 	arrives := func(t *testing.T) {
 		from := screen.Count()
-		screen.Await(t, "100 more readings", from, func(rs []witness.Reading, _ witness.Status) bool { return len(rs) >= 100 })
+		screen.Await(t, "100 more readings", from, func(rs []e2e.Reading, _ e2e.Status) bool { return len(rs) >= 100 })
 		seen, _, _ := screen.Snapshot()
 		held, took := cloud.AwaitAll(t, seen)
 		for _, fault := range held.Faults() {
@@ -233,7 +233,7 @@ func TestOverBadLines(t *testing.T) {
 	}
 	whole, pass := t, func(d time.Duration) { <-time.After(d) }
 	until := func(t *testing.T, what string, ok func() bool) {
-		for late := time.Now().Add(witness.Patience); !ok(); pass(20 * time.Millisecond) {
+		for late := time.Now().Add(e2e.Patience); !ok(); pass(20 * time.Millisecond) {
 			if time.Now().After(late) {
 				t.Fatalf("never seen: %s; %v", what, line)
 			}

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // Both ends of a link: the gateway's and the cloud's.
@@ -192,7 +192,7 @@ func (l *link) String() string {
 
 // farCloud is a cloud at the far end of the link; the test asks it over the
 // loopback.
-func farCloud(t *testing.T) *witness.Cloud {
+func farCloud(t *testing.T) *e2e.Cloud {
 	cloud := newCloud(t, "plant-7")
 	_, port, _ := strings.Cut(cloud.Addr, ":")
 	cloud.Name = farIP
@@ -203,25 +203,25 @@ func farCloud(t *testing.T) *witness.Cloud {
 // A crossing is a gateway and its cloud with the link between.
 type crossing struct {
 	*link
-	cloud   *witness.Cloud
+	cloud   *e2e.Cloud
 	station *station
-	screen  *witness.Screen
+	screen  *e2e.Screen
 	addr    string // of the dashboard
 }
 
 func cross(t *testing.T, l *link) *crossing {
-	c := &crossing{link: l, cloud: farCloud(t), addr: witness.FreeAddr(t)}
+	c := &crossing{link: l, cloud: farCloud(t), addr: e2e.FreeAddr(t)}
 	c.station = newStation(t, c.cloud, c.addr)
 	c.cloud.Start(t)
 	c.station.start(t)
-	c.screen = witness.Watch(t, c.addr)
+	c.screen = e2e.Watch(t, c.addr)
 	c.screen.Await(t, "online", 0, isOnline)
 	return c
 }
 
 // isOnline is true of what a screen saw since the gateway was started, if it is
 // online: the first that comes, before any reading, is a status.
-func isOnline(rs []witness.Reading, s witness.Status) bool {
+func isOnline(rs []e2e.Reading, s e2e.Status) bool {
 	return len(rs) > 0 && s.Uplink.State == "online"
 }
 
@@ -239,7 +239,7 @@ func (c *crossing) allOnce(t *testing.T) {
 
 func (c *crossing) more(t *testing.T, n int) {
 	t.Helper()
-	c.screen.Await(t, fmt.Sprintf("%d more readings", n), c.screen.Count(), func(rs []witness.Reading, _ witness.Status) bool { return len(rs) >= n })
+	c.screen.Await(t, fmt.Sprintf("%d more readings", n), c.screen.Count(), func(rs []e2e.Reading, _ e2e.Status) bool { return len(rs) >= n })
 }
 
 // Promises 1 and 3 on a line that loses packets, and on one by satellite.
@@ -300,7 +300,7 @@ func TestHalfOpenLine(t *testing.T) {
 	c.more(t, 200)
 	l.set(100, 0)
 	from := c.screen.Count()
-	took := c.screen.Await(t, "it noticed", from, func(_ []witness.Reading, s witness.Status) bool { return s.Uplink.State != "online" })
+	took := c.screen.Await(t, "it noticed", from, func(_ []e2e.Reading, s e2e.Status) bool { return s.Uplink.State != "online" })
 	passed, dropped := l.counted()
 	t.Logf("noticed %v after the line went dead; %d packets lost", took.Round(time.Second), dropped)
 	if passed > 0 || dropped == 0 {

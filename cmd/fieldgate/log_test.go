@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // fullPipe gives the two ends of a pipe that takes nothing more.
@@ -67,17 +67,17 @@ func startReady(t *testing.T, cmd *exec.Cmd) {
 func logging(t *testing.T) (config, addr, state string) {
 	t.Helper()
 	dir := t.TempDir()
-	addr, state = witness.FreeAddr(t), filepath.Join(dir, "state")
+	addr, state = e2e.FreeAddr(t), filepath.Join(dir, "state")
 	token := write(t, filepath.Join(dir, "token"), "fg1_p_0123456789abcdef0123456789abcdef\n")
 	return write(t, filepath.Join(dir, "fieldgate.toml"), fmt.Sprintf("version = 1\n[gateway]\nid = \"p\"\n[uplink]\nurl = \"wss://%s/v1/gateway\"\ntoken_file = %q\n"+
 		"[store]\ndir = %q\nmin_free = \"1MiB\"\n[local]\nlisten = %q\nview = \"open\"\n[[device]]\nid = \"boiler\"\ndriver = \"lm75\"\nbus = \"sim-1\"\naddress = 0x48\ninterval = \"50ms\"\n",
-		witness.FreeAddr(t), token, state, addr)), addr, state
+		e2e.FreeAddr(t), token, state, addr)), addr, state
 }
 
 // awaitLogged waits until the uplink has told that nobody answers.
 func awaitLogged(t *testing.T, addr string) {
 	t.Helper()
-	witness.Watch(t, addr).Await(t, "an uplink that failed", 0, func(rs []witness.Reading, s witness.Status) bool {
+	e2e.Watch(t, addr).Await(t, "an uplink that failed", 0, func(rs []e2e.Reading, s e2e.Status) bool {
 		return s.Uplink.State == "waiting" && len(rs) > 0 && len(s.Health) > 0
 	})
 }

@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // TestMain lets the test binary be the program itself, race detector and all:
@@ -71,13 +71,13 @@ var cloudProgramPath = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-func newCloud(t *testing.T, gateway string) *witness.Cloud {
+func newCloud(t *testing.T, gateway string) *e2e.Cloud {
 	t.Helper()
 	path, err := cloudProgramPath()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &witness.Cloud{Program: path, State: t.TempDir(), Addr: witness.FreeAddr(t), Gateway: gateway, Name: "localhost"}
+	return &e2e.Cloud{Program: path, State: t.TempDir(), Addr: e2e.FreeAddr(t), Gateway: gateway, Name: "localhost"}
 }
 
 func write(t *testing.T, path, text string) string {

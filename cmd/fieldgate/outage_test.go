@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // `fieldgate demo --outage` fills the store as two hours without uplink
@@ -21,7 +21,7 @@ func TestDemoDrainsAnOutage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	demo := program(t, "demo", "--outage", "2h", "--listen", witness.FreeAddr(t), "--cloud-listen", witness.FreeAddr(t), "--state", t.TempDir())
+	demo := program(t, "demo", "--outage", "2h", "--listen", e2e.FreeAddr(t), "--cloud-listen", e2e.FreeAddr(t), "--state", t.TempDir())
 	demo.Env = append(demo.Env, "PATH="+filepath.Dir(cloud)+":"+os.Getenv("PATH"))
 	demo.Stderr = os.Stderr
 	stdout, err := demo.StdoutPipe()

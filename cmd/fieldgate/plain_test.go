@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // plainServer is the five-line server that many start with, in Node.js with ws.
@@ -38,7 +38,7 @@ func TestPlainNodeServer(t *testing.T) {
 		t.Skip("SKIPPED: needs Node.js and Debian's package node-ws")
 	}
 	dir := t.TempDir()
-	at, local := witness.FreeAddr(t), witness.FreeAddr(t)
+	at, local := e2e.FreeAddr(t), e2e.FreeAddr(t)
 	_, port, _ := net.SplitHostPort(at)
 	server := exec.Command(node, write(t, filepath.Join(dir, "server.js"), plainServer), port)
 	server.Env = append(os.Environ(), "NODE_PATH=/usr/share/nodejs")
@@ -59,8 +59,8 @@ func TestPlainNodeServer(t *testing.T) {
 	st := &station{log: filepath.Join(dir, "log"), program: program}
 	st.config = write(t, filepath.Join(dir, "fieldgate.toml"), fmt.Sprintf("version = 1\n[gateway]\nid = \"plant-7\"\n[uplink]\nurl = \"ws://%s\"\nunacknowledged = true\n[store]\ndir = %q\n[local]\nlisten = %q\nview = \"open\"\n[[device]]\nid = \"boiler\"\ndriver = \"lm75\"\nbus = \"sim-1\"\naddress = 0x48\ninterval = \"50ms\"\n", at, filepath.Join(dir, "state"), local))
 	st.start(t)
-	screen := witness.Watch(t, local)
-	screen.Await(t, "what the status says of it", 0, func(_ []witness.Reading, s witness.Status) bool {
+	screen := e2e.Watch(t, local)
+	screen.Await(t, "what the status says of it", 0, func(_ []e2e.Reading, s e2e.Status) bool {
 		for _, c := range s.Health {
 			if c.Code == "uplink_unproved" && strings.Contains(c.Sentence, "acknowledges nothing") {
 				return s.Uplink.State == "online"

@@ -10,14 +10,14 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // Every command in the README is run by a test: the first block by TestDemo
 // (make run) and by whoever runs this (make test), the second on the emulated
 // Pi, the third here.
 func TestREADME(t *testing.T) {
-	blocks := witness.Blocks(t, "../../README.md", "sh")
+	blocks := e2e.Blocks(t, "../../README.md", "sh")
 	if len(blocks) != 3 || blocks[0] != "make run\nmake test\n" || !strings.HasPrefix(blocks[1], "sudo apt install ./fieldgate_") {
 		t.Fatalf("the README has other commands than those that tests run: %q", blocks)
 	}
@@ -30,7 +30,7 @@ func TestREADME(t *testing.T) {
 		t.Fatal(err)
 	}
 	shell := func(command string) *exec.Cmd {
-		cmd := exec.Command("sh", "-c", "exec "+strings.Replace(command, "127.0.0.1:8443", witness.FreeAddr(t), 1))
+		cmd := exec.Command("sh", "-c", "exec "+strings.Replace(command, "127.0.0.1:8443", e2e.FreeAddr(t), 1))
 		cmd.Dir = filepath.Dir(program)
 		cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"))
 		return cmd
@@ -58,7 +58,7 @@ func TestREADME(t *testing.T) {
 // The configuration in the README, and the one that the package ships, are
 // good ones.
 func TestShownConfigurationsAreValid(t *testing.T) {
-	for _, block := range witness.Blocks(t, "../../README.md", "toml") {
+	for _, block := range e2e.Blocks(t, "../../README.md", "toml") {
 		path := write(t, filepath.Join(t.TempDir(), "readme.toml"), "version = 1\n"+block)
 		if code, _, errs := outcome(t, "check", path); code != exitOK {
 			t.Errorf("the README's configuration: exit %d\n%s", code, errs)

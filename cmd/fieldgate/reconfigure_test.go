@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // A reported is what the cloud says of a gateway's configuration.
@@ -25,7 +25,7 @@ type reported struct {
 }
 
 // configure puts a configuration and gives its version.
-func configure(t *testing.T, cloud *witness.Cloud, query, doc string) uint64 {
+func configure(t *testing.T, cloud *e2e.Cloud, query, doc string) uint64 {
 	t.Helper()
 	status, text, err := cloud.Ask(t.Context(), http.MethodPut, "/config"+query, doc)
 	var v struct{ Ver uint64 }
@@ -39,10 +39,10 @@ func configure(t *testing.T, cloud *witness.Cloud, query, doc string) uint64 {
 }
 
 // awaitReport waits until the gateway has said what became of a version.
-func awaitReport(t *testing.T, cloud *witness.Cloud, ver uint64) reported {
+func awaitReport(t *testing.T, cloud *e2e.Cloud, ver uint64) reported {
 	t.Helper()
 	var c struct{ Reported *reported }
-	for began := time.Now(); time.Since(began) < witness.Patience; {
+	for began := time.Now(); time.Since(began) < e2e.Patience; {
 		_, text, err := cloud.Ask(t.Context(), http.MethodGet, "/config", "")
 		if err == nil && json.Unmarshal(text, &c) == nil && c.Reported != nil && c.Reported.Ver == ver {
 			return *c.Reported
@@ -60,7 +60,7 @@ func awaitReport(t *testing.T, cloud *witness.Cloud, ver uint64) reported {
 // in the middle, again and again.
 func TestConfigurationFromTheCloud(t *testing.T) {
 	cloud := newCloud(t, "plant-7")
-	addr := witness.FreeAddr(t)
+	addr := e2e.FreeAddr(t)
 	st := newStation(t, cloud, addr)
 	own, err := os.ReadFile(st.config)
 	if err != nil {
@@ -68,11 +68,11 @@ func TestConfigurationFromTheCloud(t *testing.T) {
 	}
 	cloud.Start(t)
 	st.start(t)
-	screen := witness.Watch(t, addr)
+	screen := e2e.Watch(t, addr)
 	read := func(device string) {
 		t.Helper()
-		screen.Await(t, "a reading of "+device, screen.Count(), func(rs []witness.Reading, _ witness.Status) bool {
-			return slices.ContainsFunc(rs, func(r witness.Reading) bool { return r.Device == device })
+		screen.Await(t, "a reading of "+device, screen.Count(), func(rs []e2e.Reading, _ e2e.Status) bool {
+			return slices.ContainsFunc(rs, func(r e2e.Reading) bool { return r.Device == device })
 		})
 	}
 	read("chip-3")
@@ -93,7 +93,7 @@ func TestConfigurationFromTheCloud(t *testing.T) {
 
 	_, rest, _ := strings.Cut(string(own), "[uplink]")
 	table, _, _ := strings.Cut(rest, "[store]")
-	dead := strings.Replace(table, strings.TrimPrefix(cloud.URL(), "wss://"), witness.FreeAddr(t)+"/v1/gateway", 1)
+	dead := strings.Replace(table, strings.TrimPrefix(cloud.URL(), "wss://"), e2e.FreeAddr(t)+"/v1/gateway", 1)
 	moved := configure(t, cloud, "?confirm_s=2", "version = 1\n[uplink]"+dead+fmt.Sprintf(device, "moved"))
 	read("moved") // it is on trial
 	if r := awaitReport(t, cloud, moved); r.State != "rolled_back" || len(r.Errors) != 1 {
@@ -103,7 +103,7 @@ func TestConfigurationFromTheCloud(t *testing.T) {
 	awaitConfig(t, screen, moved-1, "rolled_back")
 
 	var ver uint64
-	var cuts []witness.Reading
+	var cuts []e2e.Reading
 	for i := range 5 {
 		ver = configure(t, cloud, "", "version = 1\n[uplink]"+table+fmt.Sprintf(device, fmt.Sprintf("again-%d", i)))
 		<-time.After(time.Duration(rand.IntN(300)) * time.Millisecond)
@@ -119,7 +119,7 @@ func TestConfigurationFromTheCloud(t *testing.T) {
 	st.end(t, syscall.SIGTERM)
 	from := screen.Count()
 	st.start(t)
-	screen.Await(t, "a reading", from, func(rs []witness.Reading, _ witness.Status) bool { return len(rs) > 0 })
+	screen.Await(t, "a reading", from, func(rs []e2e.Reading, _ e2e.Status) bool { return len(rs) > 0 })
 	read("again-4") // kept over a restart
 	if now, err := os.ReadFile(st.config); err != nil || string(now) != string(own) {
 		t.Errorf("the board's own file has changed (%v)", err)
@@ -129,9 +129,9 @@ func TestConfigurationFromTheCloud(t *testing.T) {
 
 // awaitConfig waits until the gateway says on site that this version is in
 // force, and that a later one was refused in this way, or none.
-func awaitConfig(t *testing.T, screen *witness.Screen, ver uint64, refused string) {
+func awaitConfig(t *testing.T, screen *e2e.Screen, ver uint64, refused string) {
 	t.Helper()
-	screen.Await(t, fmt.Sprintf("version %d in force, one %q", ver, refused), screen.Count(), func(_ []witness.Reading, st witness.Status) bool {
+	screen.Await(t, fmt.Sprintf("version %d in force, one %q", ver, refused), screen.Count(), func(_ []e2e.Reading, st e2e.Status) bool {
 		c := st.Config
 		if c.Version != ver || (c.Refused != nil) != (refused != "") {
 			return false
@@ -142,11 +142,11 @@ func awaitConfig(t *testing.T, screen *witness.Screen, ver uint64, refused strin
 
 // everythingHeld checks that what was seen is in the cloud's log, what was
 // killed with its epoch excepted.
-func everythingHeld(t *testing.T, cloud *witness.Cloud, screen *witness.Screen, killed []witness.Reading) {
+func everythingHeld(t *testing.T, cloud *e2e.Cloud, screen *e2e.Screen, killed []e2e.Reading) {
 	t.Helper()
 	seen, _, _ := screen.Snapshot()
-	seen = slices.DeleteFunc(seen, func(r witness.Reading) bool {
-		return slices.ContainsFunc(killed, func(k witness.Reading) bool { return k.Epoch == r.Epoch })
+	seen = slices.DeleteFunc(seen, func(r e2e.Reading) bool {
+		return slices.ContainsFunc(killed, func(k e2e.Reading) bool { return k.Epoch == r.Epoch })
 	})
 	held, _ := cloud.AwaitAll(t, seen)
 	for _, fault := range held.Faults() {
@@ -158,7 +158,7 @@ func everythingHeld(t *testing.T, cloud *witness.Cloud, screen *witness.Screen, 
 // real gateway, which has no outputs, and back.
 func TestCommandToAGatewayWithoutOutputs(t *testing.T) {
 	cloud := newCloud(t, "plant-7")
-	st := newStation(t, cloud, witness.FreeAddr(t))
+	st := newStation(t, cloud, e2e.FreeAddr(t))
 	cloud.Start(t)
 	st.start(t)
 	out, err := exec.Command(cloud.Program, "send", "--state", cloud.State, "plant-7", "pump", "set", "on", "--wait").CombinedOutput()

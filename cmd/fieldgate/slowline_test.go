@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway/config"
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // An hour of backlog on a line of 64 kbit/s: what is live does not wait behind
@@ -22,7 +22,7 @@ func TestOverASlowLine(t *testing.T) {
 	if l == nil {
 		return
 	}
-	cloud, addr := farCloud(t), witness.FreeAddr(t)
+	cloud, addr := farCloud(t), e2e.FreeAddr(t)
 	st := newStation(t, cloud, addr)
 	st.setChips(t, 20, time.Second)
 	cfg, err := config.Load(st.config, driverTable())
@@ -38,9 +38,9 @@ func TestOverASlowLine(t *testing.T) {
 	cloud.Start(t)
 	overslept := oversleeping(t)
 	st.start(t)
-	screen := witness.Watch(t, addr)
+	screen := e2e.Watch(t, addr)
 	screen.Await(t, "online", 0, isOnline)
-	took := screen.Await(t, "the backlog is through", 0, func(_ []witness.Reading, s witness.Status) bool {
+	took := screen.Await(t, "the backlog is through", 0, func(_ []e2e.Reading, s e2e.Status) bool {
 		return s.Uplink.State == "online" && s.Store.Unacked < 3*20 // of the last seconds
 	})
 	late, busy := latest(t, addr), overslept()

@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // refused starts the gateway while the kernel refuses to open one path, with
@@ -35,12 +35,12 @@ func (s *station) refused(t *testing.T, errno, path string) {
 // damaged, also without a line to the cloud.
 func TestTheKernelRefusesAFile(t *testing.T) {
 	cloud := newCloud(t, "plant-7")
-	addr := witness.FreeAddr(t)
+	addr := e2e.FreeAddr(t)
 	st := newStation(t, cloud, addr)
 	state := filepath.Join(filepath.Dir(st.config), "state")
-	screen := witness.Watch(t, addr)
+	screen := e2e.Watch(t, addr)
 	st.start(t)
-	screen.Await(t, "readings", 0, func(rs []witness.Reading, _ witness.Status) bool { return len(rs) >= 200 })
+	screen.Await(t, "readings", 0, func(rs []e2e.Reading, _ e2e.Status) bool { return len(rs) >= 200 })
 	st.end(t, syscall.SIGTERM)
 	for _, c := range []struct{ name, errno, subject string }{
 		{"lock", "EBADMSG", state},
@@ -57,7 +57,7 @@ func TestTheKernelRefusesAFile(t *testing.T) {
 		t.Run(c.name+" "+c.errno, func(t *testing.T) {
 			from := screen.Count()
 			st.refused(t, c.errno, filepath.Join(state, c.name))
-			screen.Await(t, "sampling, and people told", from, func(rs []witness.Reading, s witness.Status) bool { return len(rs) >= 50 && s.About(c.subject) })
+			screen.Await(t, "sampling, and people told", from, func(rs []e2e.Reading, s e2e.Status) bool { return len(rs) >= 50 && s.About(c.subject) })
 			st.end(t, syscall.SIGTERM)
 		})
 	}

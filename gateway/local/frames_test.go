@@ -4,7 +4,7 @@ import (
 	"net"
 	"testing"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // What RFC 6455 forbids, byte by byte.
@@ -17,7 +17,7 @@ func TestForbiddenFrames(t *testing.T) {
 }
 
 func forbidden(t *testing.T, addr, path string) {
-	raw := witness.Raw{
+	raw := e2e.Raw{
 		Dial: func(t *testing.T) net.Conn {
 			conn, err := net.Dial("tcp", addr)
 			if err != nil {
@@ -39,7 +39,7 @@ func forbidden(t *testing.T, addr, path string) {
 func TestTrickleOfAFrame(t *testing.T) {
 	o, _ := options()
 	inVirtualTime(t, o, func(_ *Server, l *pipeListener) {
-		raw := witness.Raw{
+		raw := e2e.Raw{
 			Dial: func(*testing.T) net.Conn {
 				here, there := net.Pipe()
 				l.conns <- there

@@ -14,7 +14,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // TestMain lets the test binary be a server, for tests that stop or kill it.
@@ -176,7 +176,7 @@ func TestPageBehindProxies(t *testing.T) {
 	_, gateway := start(t, o)
 	publish(o.Hub, 1, 61.5)
 	dir := t.TempDir()
-	proxies := []string{witness.FreeAddr(t), witness.FreeAddr(t), witness.FreeAddr(t)}
+	proxies := []string{e2e.FreeAddr(t), e2e.FreeAddr(t), e2e.FreeAddr(t)}
 	startNginx(t, dir, fmt.Sprintf(nginxConf, dir, gateway, proxies[0], proxies[1], proxies[2]), proxies[2])
 	for i, proxy := range proxies {
 		b := openBrowser(t, 360, 740)

@@ -21,7 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 func packages(t *testing.T, pattern string, want int) []string {
@@ -141,7 +141,7 @@ func TestInstalled(t *testing.T) {
 	if !strings.HasPrefix(token, "fg1_plant-7_") {
 		t.Errorf("the token is %q", token)
 	}
-	addr := witness.FreeAddr(t)
+	addr := e2e.FreeAddr(t)
 	server, manager := startUnit(t, tree, who, addr)
 	await(t, manager, "READY=1\nSTATUS=serving on "+addr)
 	if status := ready(t, addr, filepath.Join(state, "ca.pem")); status != http.StatusOK {

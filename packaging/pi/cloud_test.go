@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 const (
@@ -28,14 +28,14 @@ func (s *story) ownCloud(t *testing.T) {
 	s.cloud.Stop(t)
 	s.installCloud(t)
 	here := s.enrolHere(t)
-	held, _ := here.Await(t, "readings of the board", func(h witness.Log) bool { return len(h.Readings) >= 10 })
+	held, _ := here.Await(t, "readings of the board", func(h e2e.Log) bool { return len(h.Readings) >= 10 })
 	t.Logf("pi: installed, enrolled and 10 readings in its log after %.0f s", time.Since(start).Seconds())
 
 	s.killCloud(t, here, len(held.Readings))
 	s.stopCloud(t)
 
 	s.board.run(t, "systemctl start fieldgate-cloud")
-	held, _ = here.Await(t, "more readings", func(h witness.Log) bool { return len(h.Readings) > len(held.Readings)+10 })
+	held, _ = here.Await(t, "more readings", func(h e2e.Log) bool { return len(h.Readings) > len(held.Readings)+10 })
 	s.check(t, held)
 	t.Logf("pi: the cloud on the board took %.0f s in all", time.Since(start).Seconds())
 }
@@ -71,7 +71,7 @@ func (s *story) installCloud(t *testing.T) {
 }
 
 // enrolHere gives the board's gateway to the board's cloud, and that as the host sees it.
-func (s *story) enrolHere(t *testing.T) *witness.Cloud {
+func (s *story) enrolHere(t *testing.T) *e2e.Cloud {
 	s.board.put(t, "/etc/fieldgate/fieldgate.toml", []byte(devices), true)
 	s.board.put(t, "/etc/fieldgate/conf.d/uplink.toml",
 		[]byte("[uplink]\nurl = \"wss://localhost:8443/v1/gateway\"\nca = \"/etc/fieldgate/own-ca.pem\"\n"), true)
@@ -83,14 +83,14 @@ func (s *story) enrolHere(t *testing.T) *witness.Cloud {
 			t.Fatal(err)
 		}
 	}
-	return &witness.Cloud{State: state, Addr: fmt.Sprintf("127.0.0.1:%d", s.board.tlsPort), Gateway: gatewayID}
+	return &e2e.Cloud{State: state, Addr: fmt.Sprintf("127.0.0.1:%d", s.board.tlsPort), Gateway: gatewayID}
 }
 
 // killCloud: systemd starts it again, and the readings go on.
-func (s *story) killCloud(t *testing.T, here *witness.Cloud, had int) {
+func (s *story) killCloud(t *testing.T, here *e2e.Cloud, had int) {
 	start := time.Now()
 	s.board.run(t, "systemctl kill -s KILL fieldgate-cloud")
-	here.Await(t, "readings after the kill", func(h witness.Log) bool { return len(h.Readings) > had+5 })
+	here.Await(t, "readings after the kill", func(h e2e.Log) bool { return len(h.Readings) > had+5 })
 	t.Logf("pi: killed -> restarted by systemd and more readings in its log %.0f s", time.Since(start).Seconds())
 	if got := s.board.run(t, "systemctl show -p ActiveState,NRestarts --value fieldgate-cloud | tr '\\n' ' '"); sorted(got) != "1 active" {
 		t.Errorf("state and restarts: %s, want active after one restart", got)

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 const gatewayID = "pi-1"
@@ -27,8 +27,8 @@ var cuts = flag.Int("cuts", 5, "how often the power is cut, in phase after phase
 type story struct {
 	root   string // of the repository
 	board  *board
-	screen *witness.Screen
-	cloud  *witness.Cloud
+	screen *e2e.Screen
+	cloud  *e2e.Cloud
 	token  string // of the gateway, in the cloud's eyes
 }
 
@@ -37,12 +37,12 @@ func TestPi(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	witness.Patience = bootLimit
+	e2e.Patience = bootLimit
 	s := &story{root: root, board: newBoard(t)}
 	t.Logf("pi: boot to ssh %.0f s", s.board.boot().Seconds())
-	s.screen = witness.Watch(t, fmt.Sprintf("127.0.0.1:%d", s.board.webPort))
+	s.screen = e2e.Watch(t, fmt.Sprintf("127.0.0.1:%d", s.board.webPort))
 	// The guest reaches this host's loopback as 10.0.2.2.
-	s.cloud = &witness.Cloud{Program: filepath.Join(root, "bin", "fieldgate-cloud"), State: t.TempDir(), Addr: witness.FreeAddr(t), Gateway: gatewayID, Name: "10.0.2.2"}
+	s.cloud = &e2e.Cloud{Program: filepath.Join(root, "bin", "fieldgate-cloud"), State: t.TempDir(), Addr: e2e.FreeAddr(t), Gateway: gatewayID, Name: "10.0.2.2"}
 	s.token = s.cloud.Enrol(t)
 	s.cloud.Start(t)
 	for _, step := range []struct {
@@ -111,7 +111,7 @@ func (s *story) install(t *testing.T) {
 func (s *story) installCommands(t *testing.T) []string {
 	t.Helper()
 	var commands []string
-	for line := range strings.Lines(witness.Blocks(t, filepath.Join(s.root, "README.md"), "sh")[1]) {
+	for line := range strings.Lines(e2e.Blocks(t, filepath.Join(s.root, "README.md"), "sh")[1]) {
 		command := strings.TrimPrefix(strings.TrimSpace(line), "sudo ")
 		if strings.HasPrefix(command, "sudoedit ") {
 			continue
@@ -223,12 +223,12 @@ func (s *story) uplink(t *testing.T) {
 	s.board.put(t, "/etc/fieldgate/conf.d/uplink.toml", fmt.Appendf(nil, "[uplink]\nurl = %q\nca = %q\ntoken_file = %q\n",
 		s.cloud.URL(), "/etc/fieldgate/cloud-ca.pem", "/etc/fieldgate/uplink.token"), true)
 	s.board.run(t, "systemctl restart fieldgate")
-	s.screen.Await(t, "uplink online", 0, func(_ []witness.Reading, st witness.Status) bool { return st.Uplink.State == "online" })
+	s.screen.Await(t, "uplink online", 0, func(_ []e2e.Reading, st e2e.Status) bool { return st.Uplink.State == "online" })
 
 	for _, celsius := range []float64{-5.5, 85} {
 		s.board.temperature(t, celsius)
 		shown := s.screen.AwaitValue(t, "tank", celsius)
-		_, stored := s.cloud.Await(t, fmt.Sprintf("tank at %v", celsius), func(h witness.Log) bool {
+		_, stored := s.cloud.Await(t, fmt.Sprintf("tank at %v", celsius), func(h e2e.Log) bool {
 			for _, held := range h.Readings {
 				if held[0].Device == "tank" && held[0].Value == celsius {
 					return true
@@ -257,7 +257,7 @@ func (s *story) outage(t *testing.T) {
 	s.check(t, held)
 }
 
-func (s *story) check(t *testing.T, held witness.Log) {
+func (s *story) check(t *testing.T, held e2e.Log) {
 	t.Helper()
 	faults := held.Faults()
 	for _, fault := range faults {
@@ -274,7 +274,7 @@ func (s *story) bus(t *testing.T) {
 	cursor := s.board.run(t, "journalctl -u fieldgate -n 0 --show-cursor | sed -n 's/^-- cursor: //p'")
 
 	s.board.run(t, "echo 3f804000.i2c > "+driver+"/unbind; test ! -e /dev/i2c-1")
-	sick := func(_ []witness.Reading, st witness.Status) bool { return st.About("i2c-1") || st.About("tank") }
+	sick := func(_ []e2e.Reading, st e2e.Status) bool { return st.About("i2c-1") || st.About("tank") }
 	took := s.screen.Await(t, "a condition about the bus or its device", 0, sick)
 	t.Logf("pi: bus gone -> condition %.1f s", took.Seconds())
 	s.screen.AwaitSpan(t, s.screen.Count(), 10*time.Second) // the others go on, and the log has time to repeat itself
@@ -282,7 +282,7 @@ func (s *story) bus(t *testing.T) {
 	s.board.run(t, "echo 3f804000.i2c > "+driver+"/bind")
 	s.board.temperature(t, 30)
 	took = s.screen.AwaitValue(t, "tank", 30)
-	s.screen.Await(t, "the condition's end", 0, func(rs []witness.Reading, st witness.Status) bool { return !sick(rs, st) })
+	s.screen.Await(t, "the condition's end", 0, func(rs []e2e.Reading, st e2e.Status) bool { return !sick(rs, st) })
 	t.Logf("pi: bus back -> reading %.1f s", took.Seconds())
 
 	lines := s.board.run(t, "journalctl -u fieldgate -o cat --no-pager --after-cursor='"+cursor+"'")
@@ -313,8 +313,8 @@ type phase struct {
 // A powerCut is one that happened.
 type powerCut struct {
 	phase  string
-	seen   []witness.Reading // on /ws since the cut before, the last one at the end
-	window time.Duration     // what a cut costs at most, as the status had said
+	seen   []e2e.Reading // on /ws since the cut before, the last one at the end
+	window time.Duration // what a cut costs at most, as the status had said
 }
 
 // powerCuts: each takes the power away in another phase. Of what /ws showed before it, at most the loss window is
@@ -352,8 +352,8 @@ func (s *story) powerCuts(t *testing.T) {
 			s.board.options = "overlayroot=tmpfs" // for storeInRAM
 		}
 		t.Logf("pi: cut %d, %s; boot to ssh %.0f s", n+1, now.name, s.board.boot().Seconds())
-		s.screen.Await(t, "a reading after the cut", from, func(rs []witness.Reading, _ witness.Status) bool {
-			return slices.ContainsFunc(rs, func(r witness.Reading) bool { return r.Epoch != seen[len(seen)-1].Epoch })
+		s.screen.Await(t, "a reading after the cut", from, func(rs []e2e.Reading, _ e2e.Status) bool {
+			return slices.ContainsFunc(rs, func(r e2e.Reading) bool { return r.Epoch != seen[len(seen)-1].Epoch })
 		})
 		if next.name == phases[1].name && n+1 < *cuts {
 			continue // at once
@@ -366,7 +366,7 @@ func (s *story) powerCuts(t *testing.T) {
 		}
 		all, unjudged = append(all, unjudged...), nil
 	}
-	held, _ := s.cloud.Await(t, "an answer", func(witness.Log) bool { return true })
+	held, _ := s.cloud.Await(t, "an answer", func(e2e.Log) bool { return true })
 	s.check(t, held)
 	t.Logf("pi: %d power cuts", len(all))
 }
@@ -374,8 +374,8 @@ func (s *story) powerCuts(t *testing.T) {
 // storeInRAM: the last boot laid an overlay in RAM over the card. The gateway says so everywhere, and what the cloud did
 // not get is gone with the power.
 func (s *story) storeInRAM(t *testing.T) {
-	s.screen.Await(t, "the condition of a volatile store", 0, func(_ []witness.Reading, st witness.Status) bool {
-		return slices.ContainsFunc(st.Health, func(c witness.Condition) bool {
+	s.screen.Await(t, "the condition of a volatile store", 0, func(_ []e2e.Reading, st e2e.Status) bool {
+		return slices.ContainsFunc(st.Health, func(c e2e.Condition) bool {
 			return c.Code == "store_volatile" && strings.Contains(c.Sentence, "is volatile") && strings.Contains(c.Sentence, "tmpfs")
 		})
 	})
@@ -383,7 +383,7 @@ func (s *story) storeInRAM(t *testing.T) {
 		t.Errorf("the journal says it %s times", said)
 	}
 	s.screen.Await(t, "uplink online", 0, online)
-	s.cloud.Await(t, "the condition in the cloud", func(witness.Log) bool {
+	s.cloud.Await(t, "the condition in the cloud", func(e2e.Log) bool {
 		fleet, err := s.cloud.Fleet(t.Context())
 		return err == nil && strings.Contains(fleet, "store_volatile")
 	})
@@ -398,23 +398,23 @@ func (s *story) storeInRAM(t *testing.T) {
 	t.Logf("pi: a cut with the store in RAM, at most %v may be lost; boot to ssh %.0f s", window, s.board.boot().Seconds())
 	s.cloud.Start(t)
 	s.judge(t, powerCut{"store in RAM", seen[from:], window})
-	held, _ := s.cloud.Await(t, "an answer", func(witness.Log) bool { return true })
+	held, _ := s.cloud.Await(t, "an answer", func(e2e.Log) bool { return true })
 	if got, all := len(held.Lacks(seen[from:])), len(seen)-from; got < all/2 {
 		t.Errorf("%d of %d readings were lost: the store was not in RAM", got, all)
 	}
-	s.screen.Await(t, "a store on the card", len(seen), func(_ []witness.Reading, st witness.Status) bool {
-		return !slices.ContainsFunc(st.Health, func(c witness.Condition) bool {
+	s.screen.Await(t, "a store on the card", len(seen), func(_ []e2e.Reading, st e2e.Status) bool {
+		return !slices.ContainsFunc(st.Health, func(c e2e.Condition) bool {
 			return c.Code == "store_volatile"
 		})
 	})
 }
 
-func online(_ []witness.Reading, st witness.Status) bool { return st.Uplink.State == "online" }
+func online(_ []e2e.Reading, st e2e.Status) bool { return st.Uplink.State == "online" }
 
 // judge looks what a cut cost.
 func (s *story) judge(t *testing.T, c powerCut) {
 	last := c.seen[len(c.seen)-1]
-	held, _ := s.cloud.Await(t, "the end of the epoch that was cut", func(h witness.Log) bool { return h.Ended[last.Epoch] != "" })
+	held, _ := s.cloud.Await(t, "the end of the epoch that was cut", func(h e2e.Log) bool { return h.Ended[last.Epoch] != "" })
 	missing := held.Lacks(c.seen)
 	for _, r := range missing {
 		if age := last.Timestamp.Sub(r.Timestamp); age > c.window {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -35,7 +35,7 @@ func TestForbiddenFrames(t *testing.T) {
 				}
 				return token
 			}
-			raw := witness.Raw{
+			raw := e2e.Raw{
 				Dial: func(t *testing.T) net.Conn {
 					conn, err := tls.Dial("tcp", addr, trusted)
 					if err != nil {
@@ -74,7 +74,7 @@ func TestForbiddenFramesOnTheLiveStream(t *testing.T) {
 	s.add("plant_7")
 	for _, offer := range []string{"", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"} {
 		t.Run(offer, func(t *testing.T) {
-			raw := witness.Raw{
+			raw := e2e.Raw{
 				Dial: func(t *testing.T) net.Conn {
 					conn, err := tls.Dial("tcp", addr, trusted)
 					if err != nil {

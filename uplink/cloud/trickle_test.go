@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -37,7 +37,7 @@ func TestTrickleOfAFrame(t *testing.T) {
 				s, ln := New(opt), make(pipes)
 				hs := &http.Server{Handler: s}
 				go func() { _ = hs.Serve(ln) }()
-				raw := witness.Raw{
+				raw := e2e.Raw{
 					Dial: func(*testing.T) net.Conn {
 						ours, theirs := net.Pipe()
 						ln <- theirs

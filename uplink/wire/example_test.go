@@ -13,7 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -31,7 +31,7 @@ type caller struct {
 	conn *websocket.Conn
 }
 
-func dialExample(t *testing.T, e *witness.Example, token string, protocols ...string) (*websocket.Conn, *http.Response, error) {
+func dialExample(t *testing.T, e *e2e.Example, token string, protocols ...string) (*websocket.Conn, *http.Response, error) {
 	t.Helper()
 	ca, err := os.ReadFile(e.Path("cert.pem"))
 	if err != nil {
@@ -44,7 +44,7 @@ func dialExample(t *testing.T, e *witness.Example, token string, protocols ...st
 }
 
 // call opens a session as a gateway that offers both encodings.
-func call(t *testing.T, e *witness.Example, epochs ...wire.HelloEpoch) (*caller, *wire.Welcome) {
+func call(t *testing.T, e *e2e.Example, epochs ...wire.HelloEpoch) (*caller, *wire.Welcome) {
 	t.Helper()
 	conn, _, err := dialExample(t, e, e.Token, wire.SubprotocolCBOR, wire.SubprotocolJSON)
 	if err != nil || conn.Subprotocol() != wire.SubprotocolJSON {
@@ -104,7 +104,7 @@ func acked(e gateway.EpochID, upto uint64, done bool) *wire.Ack {
 }
 
 func TestExampleRefusesStrangers(t *testing.T) {
-	e := witness.NewExample(t, "example_cloud.py")
+	e := e2e.NewExample(t, "example_cloud.py")
 	e.Start(t)
 	for what, c := range map[string]struct {
 		token    string
@@ -139,7 +139,7 @@ func TestExampleRefusesStrangers(t *testing.T) {
 
 // The rules of PROTOCOL.md, section 9, through kills of the example.
 func TestExampleStoresEachReadingOnce(t *testing.T) {
-	e := witness.NewExample(t, "example_cloud.py")
+	e := e2e.NewExample(t, "example_cloud.py")
 	e.Start(t)
 	held := []wire.HelloEpoch{{Epoch: ea, Oldest: 1, Last: 20}, {Epoch: eb, Oldest: 1}}
 	c, w := call(t, e, held...)
@@ -208,7 +208,7 @@ func TestExampleStoresEachReadingOnce(t *testing.T) {
 }
 
 // cutLastLine leaves half a line at the end of the file, as a power cut does.
-func cutLastLine(t *testing.T, e *witness.Example) {
+func cutLastLine(t *testing.T, e *e2e.Example) {
 	t.Helper()
 	f, err := os.OpenFile(e.Path("readings.ndjson"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
@@ -221,7 +221,7 @@ func cutLastLine(t *testing.T, e *witness.Example) {
 }
 
 func TestExampleLetsTheNewestWin(t *testing.T) {
-	e := witness.NewExample(t, "example_cloud.py")
+	e := e2e.NewExample(t, "example_cloud.py")
 	e.Start(t)
 	first, _ := call(t, e)
 	second, _ := call(t, e)
@@ -236,7 +236,7 @@ func TestExampleLetsTheNewestWin(t *testing.T) {
 // A disk that takes no more ends the example: nothing is acknowledged that is
 // not there, and after a restart it knows what is.
 func TestExampleDoesNotAckWhatItCannotWrite(t *testing.T) {
-	e := witness.NewExample(t, "example_cloud.py")
+	e := e2e.NewExample(t, "example_cloud.py")
 	e.Limit = 16
 	e.Start(t)
 	c, _ := call(t, e)

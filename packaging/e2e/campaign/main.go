@@ -1,6 +1,6 @@
 // Command campaign runs the real programs through faults at random: three
 // gateways and a cloud, each on a card that forgets or tears what was not
-// flushed, over lines that fail. A witness writes down what each gateway
+// flushed, over lines that fail. An observer writes down what each gateway
 // shows on site, and a judge who knows the programs only from outside decides
 // whether every reading is accounted for.
 //

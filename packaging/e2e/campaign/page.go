@@ -25,7 +25,7 @@ func page(e judge.Evidence, v judge.Verdict, tried int, note string) string {
 	say("# A campaign of faults\n")
 	say("This page is written by `make campaign`; nobody edits it. The real programs run here, %d gateways and a cloud.", len(e.Run.Boards))
 	say("Each has a card of its own: ext4 on a disk that forgets or tears what was not flushed when the power goes.")
-	say("Faults come at random from a seed. A witness on `/ws` writes down what each gateway shows on site.")
+	say("Faults come at random from a seed. An observer on `/ws` writes down what each gateway shows on site.")
 	say("At the end everything is mended, every gateway delivers what it has, and a judge compares.")
 	say("The judge knows both programs only from outside.\n")
 	if note != "" {

@@ -29,7 +29,7 @@ type status struct {
 	} `json:"health"`
 }
 
-// A watcher is the witness of one life of a gateway: it writes down what /ws
+// A watcher observes one life of a gateway: it writes down what /ws
 // shows, each name once.
 type watcher struct {
 	url   string

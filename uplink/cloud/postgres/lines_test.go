@@ -8,14 +8,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink/cloud/postgres"
 )
 
 // await asks until a query gives a number that is not 0.
-func await(t *testing.T, pg *witness.Postgres, query string) {
+func await(t *testing.T, pg *e2e.Postgres, query string) {
 	t.Helper()
-	deadline := time.After(witness.Patience)
+	deadline := time.After(e2e.Patience)
 	for pg.Number(t, query) == 0 {
 		select {
 		case <-deadline:
@@ -26,7 +26,7 @@ func await(t *testing.T, pg *witness.Postgres, query string) {
 }
 
 // admin is a connection of somebody else's, with statements that must work.
-func admin(t *testing.T, pg *witness.Postgres) (*pgx.Conn, func(sql string)) {
+func admin(t *testing.T, pg *e2e.Postgres) (*pgx.Conn, func(sql string)) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), pg.DSN()+" search_path=fieldgate")
 	if err != nil {
@@ -49,7 +49,7 @@ const (
 // The connection is ended in the middle of a COPY: nothing of it is there, and
 // it comes again.
 func TestCutInTheMiddleOfCopy(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	s, book := runTelling(t, feed, pg.DSN())
 	b := newBoard(t, feed, "g0")
@@ -79,7 +79,7 @@ func TestCutInTheMiddleOfCopy(t *testing.T) {
 // Somebody else and the sink wait for each other, and PostgreSQL ends the
 // sink's transaction: it is done again.
 func TestDeadlock(t *testing.T) {
-	pg := witness.NewPostgres(t, "deadlock_timeout = 100ms")
+	pg := e2e.NewPostgres(t, "deadlock_timeout = 100ms")
 	feed := newMemFeed()
 	s, book := runTelling(t, feed, pg.DSN())
 	b := newBoard(t, feed, "g0")
@@ -106,7 +106,7 @@ func TestDeadlock(t *testing.T) {
 
 // A reader that looks on for long holds nothing up.
 func TestLongReader(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	run(t, feed, pg.DSN())
 	b := newBoard(t, feed, "g0")
@@ -123,7 +123,7 @@ func TestLongReader(t *testing.T) {
 // The password was changed, or the right to connect taken away: that is told,
 // without the password, and it goes on when it is given back.
 func TestRightsTakenAway(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	pg.Query(t, `create role sink login; grant create on database postgres to sink`)
 	dsn := strings.Replace(pg.DSN(), "user=fieldgate", "user=sink", 1)
 	feed := newMemFeed()
@@ -146,7 +146,7 @@ func TestRightsTakenAway(t *testing.T) {
 
 // A database that cannot hold every text is refused, with what to do.
 func TestEncodingThatIsNotUTF8(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	_, do := admin(t, pg)
 	do(`create database ascii encoding 'SQL_ASCII' template template0`)
 	feed := newMemFeed()
@@ -161,7 +161,7 @@ func TestEncodingThatIsNotUTF8(t *testing.T) {
 // The log gives a part again while the sink runs: that is no reason to doubt
 // what the database knows of its epochs, and no record is taken for void.
 func TestPartComesAgain(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	s, book := runTelling(t, feed, pg.DSN())
 	b := newBoard(t, feed, "g0")
@@ -181,7 +181,7 @@ func TestPartComesAgain(t *testing.T) {
 // Rules that somebody has added to the tables: records that they refuse stand
 // in nobody's way.
 func TestRulesOfOthers(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	s, book := runTelling(t, feed, pg.DSN())
 	b := newBoard(t, feed, "g0")

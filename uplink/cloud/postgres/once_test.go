@@ -7,14 +7,14 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // wantOnce checks that the table holds the readings 1 … upto of every gateway
 // with the value that is their seq, and none beside.
-func wantOnce(t *testing.T, pg *witness.Postgres, upto map[string]uint64) {
+func wantOnce(t *testing.T, pg *e2e.Postgres, upto map[string]uint64) {
 	t.Helper()
 	var want []string
 	for i := range len(upto) {
@@ -26,7 +26,7 @@ func wantOnce(t *testing.T, pg *witness.Postgres, upto map[string]uint64) {
 
 // The database is stopped at once, again and again, while records come.
 func TestDatabaseKilled(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	run(t, feed, pg.DSN())
 	upto := map[string]uint64{}
@@ -59,7 +59,7 @@ func TestDatabaseKilled(t *testing.T) {
 // A log gives batches twice, in part or whole, after an error or after the
 // end of a sink: nothing is there twice.
 func TestRepeats(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	b := newBoard(t, feed, "g0")
 	var upto uint64
@@ -89,7 +89,7 @@ func TestRepeats(t *testing.T) {
 // A record is void whose predecessor is another: a newer session had taken its
 // place. Its readings come again in the valid one.
 func TestVoidRecords(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	b := newBoard(t, feed, "g0")
 	b.send(epochID(1), 1, 10, good(1))
@@ -111,7 +111,7 @@ func TestVoidRecords(t *testing.T) {
 // again from the gateway, in other records under the same sequences; and the
 // chain goes on from a record before the one that the database saw last.
 func TestLogRestored(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	b := newBoard(t, feed, "g0")
 	for i := range uint64(10) {
@@ -146,7 +146,7 @@ func TestLogRestored(t *testing.T) {
 // An epoch that ended by an open gap goes on: a live original whose copied
 // image reported first. An orderly end is final.
 func TestEndsThatMove(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	b := newBoard(t, feed, "g0")
 	run(t, feed, pg.DSN())
@@ -196,7 +196,7 @@ func TestEndsThatMove(t *testing.T) {
 // The database knows less of its epochs than it holds: somebody restored a
 // part of it. Nothing is lost over that, and nothing doubled.
 func TestTableOfEpochsBehind(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	b := newBoard(t, feed, "g0")
 	b.send(epochID(1), 1, 100, good(1))
@@ -218,7 +218,7 @@ func TestTableOfEpochsBehind(t *testing.T) {
 // Two sinks of one database do not write at once: the second waits until the
 // first has ended.
 func TestTwoSinks(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed, other := newMemFeed(), newMemFeed()
 	b, c := newBoard(t, feed, "g0"), newBoard(t, other, "g1")
 	_, end := run(t, feed, pg.DSN())

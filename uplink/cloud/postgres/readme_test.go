@@ -6,17 +6,17 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // The README's queries give what it says that they give.
 func TestQueriesOfREADME(t *testing.T) {
-	queries := witness.Blocks(t, "../../../README.md", "sql")
+	queries := e2e.Blocks(t, "../../../README.md", "sql")
 	if len(queries) != 2 {
 		t.Fatalf("the README has %d queries, want 2", len(queries))
 	}
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	b := newBoard(t, feed, "plant-7")
 	began := time.Now().Add(-3 * time.Hour).Truncate(time.Hour) // three hours ago, or less

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -17,12 +17,12 @@ import (
 // one that is written to, while the sink runs: in the end every reading of the
 // log is there once, and names that are claimed are there.
 func TestDatabaseReplaced(t *testing.T) {
-	for name, replace := range map[string]func(*testing.T, *witness.Postgres, string){
-		"restored":                       func(t *testing.T, pg *witness.Postgres, night string) { pg.Replace(t, night) },
-		"made anew, empty":               func(t *testing.T, pg *witness.Postgres, _ string) { pg.Replace(t, "") },
-		"restored in an open connection": func(t *testing.T, pg *witness.Postgres, night string) { pg.ReplaceWithin(t, night) },
-		"emptied in an open connection":  func(t *testing.T, pg *witness.Postgres, _ string) { pg.ReplaceWithin(t, "") },
-		"another cloud's": func(t *testing.T, pg *witness.Postgres, _ string) {
+	for name, replace := range map[string]func(*testing.T, *e2e.Postgres, string){
+		"restored":                       func(t *testing.T, pg *e2e.Postgres, night string) { pg.Replace(t, night) },
+		"made anew, empty":               func(t *testing.T, pg *e2e.Postgres, _ string) { pg.Replace(t, "") },
+		"restored in an open connection": func(t *testing.T, pg *e2e.Postgres, night string) { pg.ReplaceWithin(t, night) },
+		"emptied in an open connection":  func(t *testing.T, pg *e2e.Postgres, _ string) { pg.ReplaceWithin(t, "") },
+		"another cloud's": func(t *testing.T, pg *e2e.Postgres, _ string) {
 			other := newMemFeed()
 			for _, id := range []string{"g0", "x"} {
 				b := newBoard(t, other, id)
@@ -30,14 +30,14 @@ func TestDatabaseReplaced(t *testing.T) {
 					b.send(epochID(7), 1+i, 1, good(9))
 				}
 			}
-			beside := witness.NewPostgres(t)
+			beside := e2e.NewPostgres(t)
 			run(t, other, beside.DSN())
 			other.await(t)
 			pg.Replace(t, beside.Dump(t))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			pg := witness.NewPostgres(t)
+			pg := e2e.NewPostgres(t)
 			feed := newMemFeed()
 			run(t, feed, pg.DSN())
 			boards := []*board{newBoard(t, feed, "g0"), newBoard(t, feed, "g1")}
@@ -70,7 +70,7 @@ func TestDatabaseReplaced(t *testing.T) {
 // TestLogLostItsTail: the log was restored from an older state, and goes on
 // otherwise than what the database has.
 func TestLogLostItsTail(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	run(t, feed, pg.DSN())
 	b := newBoard(t, feed, "g0")
@@ -92,7 +92,7 @@ func TestLogLostItsTail(t *testing.T) {
 // TestOlderThanTheLog: a database that is older than all that the log still
 // has says what it lacks, until the log has it again.
 func TestOlderThanTheLog(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	run(t, feed, pg.DSN())
 	b := newBoard(t, feed, "g0")
@@ -117,7 +117,7 @@ func TestOlderThanTheLog(t *testing.T) {
 // when an epoch went on nor how much of it is missing. Then the views say
 // nothing, and no time before the first one and no number that looks real.
 func TestEndThatTheBoardCannotTell(t *testing.T) {
-	pg, feed := witness.NewPostgres(t), newMemFeed()
+	pg, feed := e2e.NewPostgres(t), newMemFeed()
 	b := newBoard(t, feed, "plant-7")
 	a := good(1)
 	b.send(epochID(1), 1, 5, a)
@@ -133,7 +133,7 @@ func TestEndThatTheBoardCannotTell(t *testing.T) {
 // new database and of one that the version before made.
 func TestViewsWithNothingSet(t *testing.T) {
 	for _, old := range []bool{false, true} {
-		pg := witness.NewPostgres(t)
+		pg := e2e.NewPostgres(t)
 		if old {
 			var sql strings.Builder
 			sql.WriteString("create schema fieldgate; create table schema_version (version integer primary key, at timestamptz not null default now()); insert into schema_version values (1), (2);")
@@ -178,7 +178,7 @@ func TestViewsWithNothingSet(t *testing.T) {
 // TestExtremesInSQL: stamps, offsets and names up to the ends of whole numbers
 // are written, found in every view, and corrected to the end.
 func TestExtremesInSQL(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	s, _ := run(t, feed, pg.DSN())
 	number := rapid.OneOf(rapid.Int64(), rapid.SampledFrom([]int64{-1 << 63, 1 - 1<<63, -1, 0, 1, 1 << 53, 1<<63 - 2, 1<<63 - 1}))

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -41,7 +41,7 @@ func wallCases(t *testing.T) []wallCase {
 // the table of cases, whichever of the case's anchors they came with, and
 // whether they came before the anchors or behind them.
 func TestWallTimesInSQL(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	random := rand.New(rand.NewPCG(1, 2))
 	want := map[string]int64{}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/postgres"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -39,7 +39,7 @@ func run(t testing.TB, feed cloud.Feed, dsn string) (*postgres.Sink, func()) {
 
 // Everything that a record can hold arrives, in words.
 func TestEverythingArrives(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	b := newBoard(t, feed, "plant-7")
 	e := epochID(1)

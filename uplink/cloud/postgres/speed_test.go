@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/store/plant"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -16,7 +16,7 @@ var speed = flag.Int("speed", 200_000, "how many readings TestSpeed writes")
 // A backlog as a gateway sends it, many blocks an update, into a database that
 // syncs every commit. The figures are in the test's output.
 func TestSpeed(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	b := newBoard(t, feed, "plant-7")
 	source, first := plant.New(1), uint64(1)

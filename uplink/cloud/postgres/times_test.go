@@ -9,14 +9,14 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // awaitCorrected waits until nothing is left to correct.
-func awaitCorrected(t *testing.T, pg *witness.Postgres) {
+func awaitCorrected(t *testing.T, pg *e2e.Postgres) {
 	t.Helper()
-	deadline := time.After(witness.Patience)
+	deadline := time.After(e2e.Patience)
 	for pg.Number(t, `select count(*) from boots where better > corrected`) > 0 {
 		select {
 		case <-deadline:
@@ -34,7 +34,7 @@ func anchorEvent(e gateway.EpochID, seq uint64, a gateway.Anchor) *wire.Event {
 // A board boots in 1970, samples, learns the time, loses it to somebody who
 // sets the clock by hand, and learns it again.
 func TestTimeLearnedLate(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	b := newBoard(t, feed, "plant-7")
 	e, boot := epochID(1), gateway.BootID{7}
@@ -105,7 +105,7 @@ func wallOf(anchors []gateway.Anchor, s gateway.Stamp) int64 {
 // Anchors and readings of many boots come in any order, in blocks, in events
 // and again: in the end every time is the one that all anchors together give.
 func TestTimesByAllAnchors(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 3))

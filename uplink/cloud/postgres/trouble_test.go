@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/postgres"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -57,7 +57,7 @@ func runTelling(t *testing.T, feed cloud.Feed, dsn string) (*postgres.Sink, *log
 // awaitErr waits until the sink is in trouble, of this kind if want is set.
 func awaitErr(t *testing.T, s *postgres.Sink, want error) {
 	t.Helper()
-	deadline := time.After(witness.Patience)
+	deadline := time.After(e2e.Patience)
 	for {
 		if err := s.State().Err; err != nil && (want == nil || errors.Is(err, want)) {
 			return
@@ -73,7 +73,7 @@ func awaitErr(t *testing.T, s *postgres.Sink, want error) {
 // The database is not there when the sink starts, comes, goes and comes back:
 // records wait, and each turn is told once.
 func TestDatabaseDown(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	pg.Stop(t)
 	feed := newMemFeed()
 	b := newBoard(t, feed, "g0")
@@ -100,7 +100,7 @@ func TestDatabaseDown(t *testing.T) {
 
 // Tables of a later version are not touched, and the sentence says what to do.
 func TestNewerSchema(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	_, end := run(t, feed, pg.DSN())
 	newBoard(t, feed, "g0").send(epochID(1), 1, 10, good(1))
@@ -118,7 +118,7 @@ func TestNewerSchema(t *testing.T) {
 // A database that version 1 made and filled is brought to this version, with
 // what is in it.
 func TestUpgradeFromVersion1(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	first, err := os.ReadFile("migrations/001_tables.sql")
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +148,7 @@ func TestUpgradeFromVersion1(t *testing.T) {
 
 // A record that PostgreSQL cannot take stands in nobody's way, and is kept.
 func TestRecordThatCannotBeWritten(t *testing.T) {
-	pg := witness.NewPostgres(t)
+	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
 	b := newBoard(t, feed, "g0")
 	b.send(epochID(1), 1, 10, good(1))
@@ -188,7 +188,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 	t.Setenv("TMPDIR", dir)
-	pg := witness.NewPostgres(t, "max_wal_size = 32MB")
+	pg := e2e.NewPostgres(t, "max_wal_size = 32MB")
 	feed := newMemFeed()
 	s, book := runTelling(t, feed, pg.DSN())
 	b := newBoard(t, feed, "g0")

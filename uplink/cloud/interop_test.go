@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -22,13 +22,13 @@ func TestForeignGateways(t *testing.T) {
 	s.creds = cloud.Credentials{Dir: filepath.Join(s.dir, "gateways")}
 	addr, trusted := s.serveTLS(t)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trusted, DisableKeepAlives: true}}
-	for _, library := range witness.ForeignMakes() {
+	for _, library := range e2e.InteropLibraries() {
 		t.Run(library, func(t *testing.T) {
 			token, err := s.creds.Add(library)
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := witness.NewForeign(t, library, witness.Door{URL: "wss://" + addr + "/v1/gateway", CA: filepath.Join(s.dir, cloud.CAFile), Token: token})
+			c := e2e.NewInteropClient(t, library, e2e.InteropTarget{URL: "wss://" + addr + "/v1/gateway", CA: filepath.Join(s.dir, cloud.CAFile), Token: token})
 			ask := func(m wire.Message) wire.Message {
 				t.Helper()
 				text, err := wire.JSON.Encode(m)

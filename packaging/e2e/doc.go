@@ -1,8 +1,8 @@
-// Package witness sees what a gateway shows on site and what the cloud's log
-// holds, each from outside as a person would, and judges whether every
-// reading is accounted for. The tests of the whole program use it, on this
+// Package e2e is the harness of the end-to-end tests. It sees from outside what
+// a gateway shows on site and what the cloud's log holds, and judges whether
+// every reading is accounted for. The tests of both programs use it, on this
 // machine and on the emulated Raspberry Pi.
-package witness
+package e2e
 
 import "time"
 

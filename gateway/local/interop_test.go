@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // Clients of other makes see the status and the readings, and are told what
@@ -14,9 +14,9 @@ func TestForeignClients(t *testing.T) {
 	o, _ := options()
 	_, addr := start(t, o)
 	publish(o.Hub, 1, 20.5)
-	for _, library := range witness.ForeignMakes() {
+	for _, library := range e2e.InteropLibraries() {
 		t.Run(library, func(t *testing.T) {
-			c := witness.NewForeign(t, library, witness.Door{URL: "ws://" + addr + "/ws"})
+			c := e2e.NewInteropClient(t, library, e2e.InteropTarget{URL: "ws://" + addr + "/ws"})
 			until := func(say, prefix string) {
 				t.Helper()
 				for heard := c.Ask(t, say); !strings.HasPrefix(heard, prefix); heard = c.Ask(t, "") {

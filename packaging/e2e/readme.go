@@ -1,4 +1,4 @@
-package witness
+package e2e
 
 import (
 	"os"

@@ -8,19 +8,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fieldgate/fieldgate/packaging/witness"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // A cloud of sixty lines in Python, the one that the protocol's description
 // comes with, is killed and started while the daemon sends to it in JSON. Its
 // file holds every reading seen on site once.
 func TestForeignCloudHoldsEveryReadingOnce(t *testing.T) {
-	cloud := witness.NewExample(t, "../../uplink/wire/example_cloud.py")
-	addr := witness.FreeAddr(t)
+	cloud := e2e.NewExample(t, "../../uplink/wire/example_cloud.py")
+	addr := e2e.FreeAddr(t)
 	st := stationFor(t, cloud, addr)
 	cloud.Start(t)
 	st.start(t)
-	screen := witness.Watch(t, addr)
+	screen := e2e.Watch(t, addr)
 	lives := 0
 	for held := 0; lives < 3; lives++ { // each pause of the gateway may be twice as long as the one before
 		if lives > 0 {
@@ -34,9 +34,9 @@ func TestForeignCloudHoldsEveryReadingOnce(t *testing.T) {
 	awaitHeld(t, cloud, screen.Count())
 	st.end(t, syscall.SIGTERM) // closes its epoch
 	st.start(t)
-	screen.Await(t, "a new epoch", screen.Count(), func(rs []witness.Reading, _ witness.Status) bool { return len(rs) > 50 })
+	screen.Await(t, "a new epoch", screen.Count(), func(rs []e2e.Reading, _ e2e.Status) bool { return len(rs) > 50 })
 	seen, _, _ := screen.Snapshot()
-	late := time.After(witness.Patience)
+	late := time.After(e2e.Patience)
 	for log := cloud.Read(t); len(log.Lacks(seen)) > 0 || log.Ended[seen[0].Epoch] != "closed"; log = cloud.Read(t) {
 		select {
 		case <-late:
@@ -57,9 +57,9 @@ func TestForeignCloudHoldsEveryReadingOnce(t *testing.T) {
 }
 
 // awaitHeld waits until the cloud holds so many readings, and gives how many.
-func awaitHeld(t *testing.T, cloud *witness.Example, n int) int {
+func awaitHeld(t *testing.T, cloud *e2e.Example, n int) int {
 	t.Helper()
-	late := time.After(witness.Patience)
+	late := time.After(e2e.Patience)
 	for {
 		if held := len(cloud.Read(t).Readings); held >= n {
 			return held
@@ -73,7 +73,7 @@ func awaitHeld(t *testing.T, cloud *witness.Example, n int) int {
 }
 
 // stationFor makes a gateway with simulated chips that sends to the example.
-func stationFor(t *testing.T, cloud *witness.Example, listen string) *station {
+func stationFor(t *testing.T, cloud *e2e.Example, listen string) *station {
 	t.Helper()
 	dir := t.TempDir()
 	text := fmt.Sprintf("version = 1\n[gateway]\nid = \"plant-7\"\n[uplink]\nurl = \"wss://%s/v1/gateway\"\nca = %q\ntoken_file = %q\n[store]\ndir = %q\n[local]\nlisten = %q\nview = \"open\"\n",

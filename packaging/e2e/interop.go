@@ -1,4 +1,4 @@
-package witness
+package e2e
 
 import (
 	"bufio"
@@ -20,39 +20,39 @@ import (
 	"github.com/coder/websocket"
 )
 
-//go:embed foreign
-var foreign embed.FS
+//go:embed interop
+var interopClients embed.FS
 
-// ForeignMakes are WebSocket libraries that others use.
-func ForeignMakes() []string {
+// InteropLibraries are WebSocket libraries that others use.
+func InteropLibraries() []string {
 	return []string{"ws", "websockets", "websocket-client", "coder"}
 }
 
-// A Foreign is a client made with one of these libraries.
-type Foreign struct {
+// An InteropClient is a client made with one of these libraries.
+type InteropClient struct {
 	ask func(text string) (string, error)
 	end func() error // closes in order
 }
 
-// A Door is where a client connects to.
-type Door struct {
+// An InteropTarget is where a client connects to.
+type InteropTarget struct {
 	URL   string
 	CA    string // file of the certificate authority
 	Token string // "": no subprotocol, no credential, no TLS
 }
 
-// NewForeign connects a client of a make.
-func NewForeign(t *testing.T, library string, door Door) *Foreign {
+// NewInteropClient connects a client of a library.
+func NewInteropClient(t *testing.T, library string, target InteropTarget) *InteropClient {
 	t.Helper()
-	args := []string{door.URL}
-	if door.Token != "" {
-		args = append(args, door.CA, door.Token)
+	args := []string{target.URL}
+	if target.Token != "" {
+		args = append(args, target.CA, target.Token)
 	}
 	dir := t.TempDir()
-	if err := os.CopyFS(dir, foreign); err != nil {
+	if err := os.CopyFS(dir, interopClients); err != nil {
 		t.Fatal(err)
 	}
-	dir = filepath.Join(dir, "foreign")
+	dir = filepath.Join(dir, "interop")
 	switch library {
 	case "ws":
 		install(t, dir)
@@ -64,7 +64,7 @@ func NewForeign(t *testing.T, library string, door Door) *Foreign {
 		Need(t, "websocket", "python3-websocket")
 		return process(t, Python, append([]string{filepath.Join(dir, "websocket_client.py")}, args...)...)
 	}
-	return coder(t, door)
+	return coder(t, target)
 }
 
 // install gets the library that package-lock.json names.
@@ -83,7 +83,7 @@ func install(t *testing.T, dir string) {
 }
 
 // process runs a client that answers each line with a line.
-func process(t *testing.T, name string, args ...string) *Foreign {
+func process(t *testing.T, name string, args ...string) *InteropClient {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Stderr = os.Stderr
@@ -104,7 +104,7 @@ func process(t *testing.T, name string, args ...string) *Foreign {
 	})
 	t.Cleanup(func() { _ = end() })
 	lines := bufio.NewReader(out)
-	return &Foreign{end: end, ask: func(text string) (string, error) {
+	return &InteropClient{end: end, ask: func(text string) (string, error) {
 		if _, err := io.WriteString(in, text+"\n"); err != nil {
 			return "", err
 		}
@@ -113,13 +113,13 @@ func process(t *testing.T, name string, args ...string) *Foreign {
 }
 
 // coder is a client made with github.com/coder/websocket.
-func coder(t *testing.T, door Door) *Foreign {
+func coder(t *testing.T, target InteropTarget) *InteropClient {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	t.Cleanup(cancel)
 	options := &websocket.DialOptions{}
-	if door.Token != "" {
-		ca, err := os.ReadFile(door.CA)
+	if target.Token != "" {
+		ca, err := os.ReadFile(target.CA)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,15 +128,15 @@ func coder(t *testing.T, door Door) *Foreign {
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}}
 		t.Cleanup(transport.CloseIdleConnections)
 		options.HTTPClient = &http.Client{Transport: transport}
-		options.HTTPHeader = http.Header{"Authorization": {"Bearer " + door.Token}}
+		options.HTTPHeader = http.Header{"Authorization": {"Bearer " + target.Token}}
 		options.Subprotocols = []string{"fieldgate.v1.json"}
 	}
-	conn, _, err := websocket.Dial(ctx, door.URL, options)
+	conn, _, err := websocket.Dial(ctx, target.URL, options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.CloseNow() })
-	return &Foreign{
+	return &InteropClient{
 		ask: func(text string) (string, error) {
 			if text != "" {
 				if err := conn.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
@@ -151,9 +151,9 @@ func coder(t *testing.T, door Door) *Foreign {
 }
 
 // Ask says something, if it is not empty, and gives the next message.
-func (f *Foreign) Ask(t *testing.T, text string) string {
+func (c *InteropClient) Ask(t *testing.T, text string) string {
 	t.Helper()
-	answer, err := f.ask(text)
+	answer, err := c.ask(text)
 	if err != nil {
 		t.Fatalf("said %s, heard %q: %v", text, answer, err)
 	}
@@ -161,9 +161,9 @@ func (f *Foreign) Ask(t *testing.T, text string) string {
 }
 
 // End closes the connection in order.
-func (f *Foreign) End(t *testing.T) {
+func (c *InteropClient) End(t *testing.T) {
 	t.Helper()
-	if err := f.end(); err != nil {
+	if err := c.end(); err != nil {
 		t.Errorf("the client did not end in order: %v", err)
 	}
 }
