@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/fieldgate/fieldgate/gateway/config"
+	"github.com/fieldgate/fieldgate/gateway/pushed"
 	"github.com/fieldgate/fieldgate/systemd"
 )
 
@@ -34,5 +37,32 @@ func tellNotes(cfg *config.Config, log *slog.Logger) {
 	for _, n := range cfg.Notes {
 		n.Excerpt = ""
 		log.Warn("in the configuration: " + n.String())
+	}
+}
+
+// supervise runs the gateway by the configuration that is to be in force, and
+// starts its parts anew, within the process, when that is another one. An
+// orderly stop of the parts costs no reading. every is what each
+// of them begins as.
+func supervise(ctx context.Context, every *daemon) error {
+	base := every.base
+	every.pushed = pushed.Open(filepath.Join(base.Store.Dir, configFile), every.log)
+	for {
+		d := new(daemon)
+		*d = *every
+		err := d.choose()
+		if err == nil {
+			err = d.start()
+		}
+		if err != nil && d.cfg != base {
+			d.pushed.Failed(err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := d.run(ctx); !errors.Is(err, pushed.ErrRestart) || ctx.Err() != nil {
+			return err
+		}
 	}
 }

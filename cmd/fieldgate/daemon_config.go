@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
-	"path/filepath"
 	"reflect"
 	"time"
 
@@ -24,33 +22,6 @@ import (
 const configFile = "config.json"
 
 const probeWithin = 5 * time.Second
-
-// supervise runs the gateway by the configuration that is to be in force, and
-// starts its parts anew, within the process, when that is another one. An
-// orderly stop of the parts costs no reading. every is what each
-// of them begins as.
-func supervise(ctx context.Context, every *daemon) error {
-	base := every.base
-	every.pushed = pushed.Open(filepath.Join(base.Store.Dir, configFile), every.log)
-	for {
-		d := new(daemon)
-		*d = *every
-		err := d.choose()
-		if err == nil {
-			err = d.start()
-		}
-		if err != nil && d.cfg != base {
-			d.pushed.Failed(err)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := d.run(ctx); !errors.Is(err, pushed.ErrRestart) || ctx.Err() != nil {
-			return err
-		}
-	}
-}
 
 // choose takes the configuration that is to be in force.
 func (d *daemon) choose() (err error) {

@@ -3,8 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
+	"os"
+	"os/signal"
 	"sync"
+	"syscall"
+	"time"
 )
 
 var errCut = errors.New("the uplink is cut by the demo")
@@ -71,4 +77,53 @@ func (w *cable) Close() error {
 	delete(w.breaker.conns, w)
 	w.breaker.mu.Unlock()
 	return w.Conn.Close()
+}
+
+// A demoLine is the line to the cloud that people cut and restore.
+type demoLine struct {
+	*breaker
+	d     *daemon
+	cloud *demoCloud
+	out   io.Writer
+}
+
+// switchUplink cuts and restores the uplink at every u or SIGUSR1.
+func (k demoCommand) switchUplink(ctx context.Context, line *demoLine) {
+	usr1 := make(chan os.Signal, 1)
+	signal.Notify(usr1, syscall.SIGUSR1)
+	defer signal.Stop(usr1)
+	keys, restore := readKeys(os.Stdin)
+	defer restore()
+	ticker := time.NewTicker(tellEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-usr1:
+			line.flip(ctx)
+		case key := <-keys:
+			if key == 'u' || key == 'U' {
+				line.flip(ctx)
+			}
+		case <-ticker.C:
+			if line.isCut() {
+				fmt.Fprintf(line.out, "uplink cut: %d readings wait on this board\n", line.d.store.Stats().Unacked)
+			}
+		}
+	}
+}
+
+// flip cuts the line, or restores it and tells how what waited is delivered.
+func (l *demoLine) flip(ctx context.Context) {
+	if !l.isCut() {
+		l.set(true)
+		fmt.Fprintln(l.out, "uplink cut")
+		return
+	}
+	due := owedOf(l.d.store)
+	l.set(false)
+	fmt.Fprintln(l.out, "uplink restored")
+	l.d.uplink.Wake()
+	go due.tell(ctx, l.cloud, l.out) // ends with ctx
 }
