@@ -61,5 +61,5 @@ func (c copyLogCmd) copyCredentials(ctx context.Context, to jetstream.Options) (
 		return 0, err
 	}
 	defer there.Close()
-	return c.credentials().CopyTo(cloud.Credentials{Shelf: there})
+	return c.credentials().CopyTo(cloud.Credentials{KV: there})
 }

@@ -75,7 +75,7 @@ func (f keyringFlags) with(ctx context.Context, do func(cloud.Credentials) error
 		return err
 	}
 	defer records.Close()
-	return do(cloud.Credentials{Shelf: records})
+	return do(cloud.Credentials{KV: records})
 }
 
 type addCmd struct {

@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"sync"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/postgres"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // postgresFlag names the database that readings are carried into.
@@ -19,7 +19,7 @@ type postgresFlag struct {
 // A sink carries readings into the database; the zero sink does nothing.
 type sink struct{ *postgres.Sink }
 
-func (f postgresFlag) sink(feed cloud.Feed, log *slog.Logger) (sink, error) {
+func (f postgresFlag) sink(feed record.Feed, log *slog.Logger) (sink, error) {
 	if f.Postgres == nil {
 		return sink{}, nil
 	}

@@ -82,9 +82,9 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 	}
 	keyring := c.credentials()
 	if len(c.NATS) > 0 {
-		keyring = cloud.Credentials{Shelf: records}
+		keyring = cloud.Credentials{KV: records}
 	}
-	opt.Log, opt.Feed, opt.Shelf, opt.Bus = records, records, records, records
+	opt.Log, opt.Feed, opt.KV, opt.PubSub = records, records, records, records
 	opt.Credentials, opt.GatewayCA, opt.OperatorToken, opt.Health = keyring, present.GatewayCA, present.OperatorToken, records.Health
 	opt.Logger, opt.Metrics = log, func(w io.Writer) { carry.metrics(w); writeLogFigures(out.stderr, w) }
 	site := cloud.New(opt)

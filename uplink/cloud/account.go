@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -25,13 +26,13 @@ type account struct {
 	Index string          `json:"index,omitempty"` // the line in which its index begins, if that is another
 	Seq   uint64          `json:"seq"`             // newest record that is in it
 
-	Upto    uint64   `json:"upto"` // accounted for up to here without a hole
-	End     ending   `json:"end"`
-	Open    *openGap `json:"open,omitempty"` // behind upto; stays while an epoch that had ended goes on
-	Missing uint64   `json:"missing"`        // readings up to upto that stand in gaps
-	Thinned uint64   `json:"thinned"`        // … of which summaries are left
-	Spans   []span   `json:"spans,omitempty"`
-	Parts   int      `json:"parts,omitempty"` // documents that hold older spans, maxSpans each
+	Upto    uint64        `json:"upto"` // accounted for up to here without a hole
+	End     record.Ending `json:"end"`
+	Open    *openGap      `json:"open,omitempty"` // behind upto; stays while an epoch that had ended goes on
+	Missing uint64        `json:"missing"`        // readings up to upto that stand in gaps
+	Thinned uint64        `json:"thinned"`        // … of which summaries are left
+	Spans   []span        `json:"spans,omitempty"`
+	Parts   int           `json:"parts,omitempty"` // documents that hold older spans, maxSpans each
 
 	Boot  gateway.BootID       `json:"boot"`  // zero: its stamps are µs since 1970, from peers that say wall times
 	Timed bool                 `json:"timed"` // T0 and T1 are known
@@ -80,14 +81,14 @@ type segment struct {
 	T1    int64  `json:"t1"`
 }
 
-func (a *account) done() bool { return a.End == endClosed || a.End == endOpen }
+func (a *account) done() bool { return a.End == record.EndClosed || a.End == record.EndOpen }
 
 // held is how many single readings the cloud has got.
 func (a *account) held() uint64 { return a.Upto - a.Missing - a.Thinned }
 
 // enter takes a record in, which is the next of its epoch. u is nil if its
 // body cannot be read. learn is given the anchors that came with it.
-func (a *account) enter(r Record, u *wire.Update, learn func(wire.Anchor)) {
+func (a *account) enter(r record.Record, u *wire.Update, learn func(wire.Anchor)) {
 	if r.Seq <= a.Seq {
 		return
 	}
@@ -104,7 +105,7 @@ func (a *account) enter(r Record, u *wire.Update, learn func(wire.Anchor)) {
 	in := content{account: a, learn: learn}
 	in.take(r, u)
 	a.index(r.Seq, in)
-	if r.N > 0 || a.End == endUnlisted {
+	if r.N > 0 || a.End == record.EndUnlisted {
 		a.reopen()
 	}
 	a.Upto = max(a.Upto, r.First+r.N-1)
@@ -125,21 +126,21 @@ func (a *account) enter(r Record, u *wire.Update, learn func(wire.Anchor)) {
 // reopen lets an epoch go on that had ended by an open gap: that gap then lies
 // behind what came. An orderly end is final.
 func (a *account) reopen() {
-	if a.End != endClosed {
-		a.End, a.Settled = endNone, false
+	if a.End != record.EndClosed {
+		a.End, a.Settled = record.EndNone, false
 	}
 }
 
 func (a *account) close(e *wire.End) {
 	switch {
 	case e.Closed != nil:
-		a.End, a.Open = endClosed, nil
-	case a.End != endClosed:
+		a.End, a.Open = record.EndClosed, nil
+	case a.End != record.EndClosed:
 		o := openGap{Why: e.Why, AtMost: e.AtMost, T0: e.T0, T1: e.T1, Anchor: *e.Anchor, Sum: e.Sum()}
-		if a.End == endOpen && a.Open != nil {
+		if a.End == record.EndOpen && a.Open != nil {
 			o.span(a.Open)
 		}
-		a.End, a.Open = endOpen, &o
+		a.End, a.Open = record.EndOpen, &o
 	}
 }
 
@@ -151,7 +152,7 @@ func (o *openGap) span(p *openGap) {
 	}
 	t0, t1 := p.T0, p.T1
 	if p.Anchor.Boot != o.Anchor.Boot { // its stamps are told as ones of this boot
-		x, y := anchorOf(p.Anchor), anchorOf(o.Anchor)
+		x, y := record.AnchorOf(p.Anchor), record.AnchorOf(o.Anchor)
 		if t0 += x.Offset - y.Offset; x.Quality == gateway.ClockNone || y.Quality == gateway.ClockNone {
 			t0, t1 = o.T0, 0
 		} else if t1 != 0 {
@@ -222,12 +223,12 @@ func (a *account) rebase(boot gateway.BootID) {
 }
 
 // rewind goes back to what a log that has lost records says of the epoch.
-func (a *account) rewind(e epochState) {
+func (a *account) rewind(e record.EpochState) {
 	a.dirty = true
 	a.Claimed, a.LogLost = max(a.Claimed, a.Upto), nil
 	for _, s := range a.Spans {
-		if s.last() > e.upto {
-			lost := s.last() - max(s.First, e.upto+1) + 1
+		if s.last() > e.Upto {
+			lost := s.last() - max(s.First, e.Upto+1) + 1
 			if s.Why == whyThinned {
 				a.Thinned -= lost
 			} else {
@@ -235,13 +236,13 @@ func (a *account) rewind(e epochState) {
 			}
 		}
 	}
-	a.Spans = cutSpans(a.Spans, e.upto)
-	a.Upto, a.End, a.Ended, a.Settled = e.upto, e.end, time.Time{}, false
-	if a.End != endOpen {
+	a.Spans = cutSpans(a.Spans, e.Upto)
+	a.Upto, a.End, a.Ended, a.Settled = e.Upto, e.End, time.Time{}, false
+	if a.End != record.EndOpen {
 		a.Open = nil
 	}
 	if a.Open != nil {
-		a.Open.Sum = e.sum
+		a.Open.Sum = e.Sum
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 const (
@@ -35,8 +37,8 @@ var alarmCodes = []string{"backlog_age", "consumer_lag", "epochs_per_day", "cert
 // ledger at the time.
 type alarms struct {
 	presences   *presences
-	consumers   func(context.Context) ([]ConsumerState, error) // nil: not known
-	ends        func() map[string]time.Time                    // of certificates, by where they are from; nil: none
+	consumers   func(context.Context) ([]record.ConsumerState, error) // nil: not known
+	ends        func() map[string]time.Time                           // of certificates, by where they are from; nil: none
 	logger      *slog.Logger
 	backlogAge  time.Duration
 	consumerAge time.Duration
@@ -44,7 +46,7 @@ type alarms struct {
 
 	mu       sync.Mutex       // guards what follows
 	raised   map[string]alarm // by code and subject
-	lagging  []ConsumerState
+	lagging  []record.ConsumerState
 	restless map[string][]time.Time // by gateway: when the newest epochs began, if they are too many
 }
 
@@ -115,8 +117,8 @@ func (a *alarms) ofCloud() []alarm {
 	return list
 }
 
-// sentence tells what a consumer that lags means.
-func (c ConsumerState) sentence() string {
+// lagging tells what a consumer that lags means.
+func lagging(c record.ConsumerState) string {
 	text := fmt.Sprintf("The consumer %q has not taken what the log has held since %s. Nothing is lost; nothing is purged before it has.",
 		c.Name, c.Oldest.UTC().Format(timeLayout))
 	if !c.Used && c.Name != ledgerName {
@@ -156,7 +158,7 @@ func (a *alarms) count(code string) int {
 }
 
 // behind gives how many records a consumer has before it.
-func (a *alarms) behind() []ConsumerState {
+func (a *alarms) behind() []record.ConsumerState {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.lagging)
@@ -187,7 +189,7 @@ func (a *alarms) look(ctx context.Context) {
 	}
 	a.restlessNow(now)
 	a.endingNow(now)
-	var states []ConsumerState
+	var states []record.ConsumerState
 	if a.consumers != nil {
 		var err error
 		if states, err = a.consumers(ctx); err != nil {
@@ -197,7 +199,7 @@ func (a *alarms) look(ctx context.Context) {
 	for _, c := range states {
 		if !c.Oldest.IsZero() && time.Since(c.Oldest) > a.consumerAge {
 			since := c.Oldest.Add(a.consumerAge)
-			now["consumer_lag "+c.Name] = alarm{"consumer_lag", c.Name, c.sentence(), &since}
+			now["consumer_lag "+c.Name] = alarm{"consumer_lag", c.Name, lagging(c), &since}
 		}
 	}
 	a.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -25,7 +26,7 @@ type clockDoc struct {
 func (c *bootClock) MarshalJSON() ([]byte, error) {
 	doc := clockDoc{Boot: c.Boot}
 	for _, a := range c.Timeline {
-		doc.Anchors = append(doc.Anchors, wireAnchorOf(a))
+		doc.Anchors = append(doc.Anchors, record.WireAnchor(a))
 	}
 	return json.Marshal(doc)
 }
@@ -45,7 +46,7 @@ func (c *bootClock) UnmarshalJSON(b []byte) error {
 
 // add takes an anchor in and tells whether that changed anything.
 func (c *bootClock) add(a wire.Anchor) (changed bool) {
-	c.Timeline, changed = c.With(anchorOf(a))
+	c.Timeline, changed = c.With(record.AnchorOf(a))
 	return changed
 }
 
@@ -56,11 +57,3 @@ func (c *bootClock) bounds(t0, t1 int64) (w0, w1 time.Time, q gateway.ClockQuali
 
 // wall is likewise.
 func (c *bootClock) wall(s int64) (time.Time, gateway.ClockQuality) { return c.Wall(gateway.Stamp(s)) }
-
-func anchorOf(a wire.Anchor) gateway.Anchor {
-	return gateway.Anchor{Boot: a.Boot, From: gateway.Stamp(a.From), Offset: a.Offset, Quality: a.Quality, Error: gateway.Micros(a.ErrUS)}
-}
-
-func wireAnchorOf(a gateway.Anchor) wire.Anchor {
-	return wire.Anchor{Boot: a.Boot, From: int64(a.From), Offset: a.Offset, Quality: a.Quality, ErrUS: a.Error.Microseconds()}
-}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // operator lets only those through who show the operator's token, and ask with
@@ -83,7 +84,7 @@ func (s *Server) known(r *http.Request, id string) (bool, error) {
 		return true, nil
 	}
 	_, err := s.opt.Log.Last(r.Context(), id)
-	if errors.Is(err, ErrNoRecord) {
+	if errors.Is(err, record.ErrNoRecord) {
 		return false, nil
 	}
 	return err == nil, err

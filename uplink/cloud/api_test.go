@@ -12,7 +12,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -234,7 +234,7 @@ func TestVoidRecordIsNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What an older session had under way when the log lost its tail.
-	void := cloud.Record{ID: "void", Prev: "lost", PrevSeq: last.Seq, Kind: cloud.KindUpdate, Epoch: e, First: 3, N: 5, Body: body}
+	void := record.Record{ID: "void", Prev: "lost", PrevSeq: last.Seq, Kind: record.KindUpdate, Epoch: e, First: 3, N: 5, Body: body}
 	if _, err := s.log.Append(t.Context(), s.id, last.Seq, void); err != nil {
 		t.Fatal(err)
 	}

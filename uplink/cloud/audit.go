@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 const (
@@ -41,8 +42,8 @@ type AuditEntry struct {
 // is waited for. An attacker cannot fill it: what repeats is folded, and the
 // oldest go.
 type trail struct {
-	shelf Shelf  // nil: there is only the log
-	notes folder // what was noted beside the server; no dir: nothing is
+	shelf record.KV // nil: there is only the log
+	notes folder    // what was noted beside the server; no dir: nothing is
 	log   *slog.Logger
 	queue chan AuditEntry
 
@@ -63,7 +64,7 @@ type folded struct {
 	last  AuditEntry // of those
 }
 
-func newTrail(shelf Shelf, log *slog.Logger) *trail {
+func newTrail(shelf record.KV, log *slog.Logger) *trail {
 	return &trail{shelf: shelf, log: log, queue: make(chan AuditEntry, auditQueue), same: map[string]*folded{}}
 }
 
@@ -241,7 +242,7 @@ func (s *Server) serveAudit(w http.ResponseWriter, r *http.Request) {
 		deny(w, http.StatusNotFound, "no_audit", "this server keeps no audit trail")
 		return
 	}
-	var docs []Doc
+	var docs []record.Doc
 	for doc, err := range s.trail.shelf.List(r.Context(), "audit") {
 		if err != nil {
 			s.opt.Logger.Error("cannot read the audit trail", "error", err)
@@ -250,7 +251,7 @@ func (s *Server) serveAudit(w http.ResponseWriter, r *http.Request) {
 		}
 		docs = append(docs, doc)
 	}
-	slices.SortFunc(docs, func(a, b Doc) int { return -compareKeys(a, b) })
+	slices.SortFunc(docs, func(a, b record.Doc) int { return -compareKeys(a, b) })
 	var found []AuditEntry
 	for _, doc := range docs {
 		var e AuditEntry
@@ -294,7 +295,7 @@ func asked(r *http.Request, e AuditEntry) bool {
 	return (id == "" || id == e.Gateway) && (event == "" || event == e.Event)
 }
 
-func compareKeys(a, b Doc) int {
+func compareKeys(a, b record.Doc) int {
 	switch {
 	case a.Key < b.Key:
 		return -1

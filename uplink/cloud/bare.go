@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -18,11 +19,11 @@ func (x *session) takeBare(it item, m *wire.Bare) error {
 	if x.bare == (gateway.EpochID{}) {
 		x.bare = gateway.NewEpochID()
 	}
-	after := x.state.get(x.bare)
-	after.upto++
-	after.end = endBare
+	after := x.state.Get(x.bare)
+	after.Upto++
+	after.End = record.EndBare
 	u, f := asBlocks(&wire.Update{
-		Lane: wire.LaneLive, Epoch: x.bare, First: after.upto, N: 1, Readings: []wire.Row{rowOf(m, time.Now())},
+		Lane: wire.LaneLive, Epoch: x.bare, First: after.Upto, N: 1, Readings: []wire.Row{rowOf(m, time.Now())},
 	})
 	if f == nil {
 		f = checkBlocks(u, time.Now())
@@ -34,8 +35,8 @@ func (x *session) takeBare(it item, m *wire.Bare) error {
 	if err != nil {
 		return err
 	}
-	state := x.state.with(after)
-	r := Record{Kind: KindUpdate, State: state.String(), Epoch: x.bare, First: after.upto, N: 1, Lane: u.Lane, Body: body}
+	state := x.state.With(after)
+	r := record.Record{Kind: record.KindUpdate, State: state.String(), Epoch: x.bare, First: after.Upto, N: 1, Lane: u.Lane, Body: body}
 	if err := x.store(r, u); err != nil {
 		return err
 	}

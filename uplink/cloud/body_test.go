@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // pipedRaw makes a server on pipes and gives what opens a bare connection to
@@ -47,7 +49,7 @@ func TestBodyThatNeverCame(t *testing.T) {
 	} {
 		t.Run(path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				conn := pipedRaw(t, Options{Log: &memLog{}, Shelf: &memShelf{}, Bus: &memBus{}})()
+				conn := pipedRaw(t, Options{Log: &memLog{}, KV: &memShelf{}, PubSub: &memBus{}})()
 				began := time.Now()
 				go func() {
 					_, _ = fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: cloud\r\nAuthorization: Bearer operator\r\nContent-Length: 1000\r\n\r\n{", path)
@@ -75,7 +77,7 @@ func TestBodyThatNeverCame(t *testing.T) {
 // A stillShelf never has anything to tell.
 type stillShelf struct{ *memShelf }
 
-func (stillShelf) Watch(ctx context.Context, _ string, _ func(Doc)) error {
+func (stillShelf) Watch(ctx context.Context, _ string, _ func(record.Doc)) error {
 	<-ctx.Done()
 	return nil
 }
@@ -84,7 +86,7 @@ func (stillShelf) Watch(ctx context.Context, _ string, _ func(Doc)) error {
 // broken off when it waits for its answer.
 func TestAnswerMayTakeLongerThanTheBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := pipedRaw(t, Options{Log: &memLog{}, Shelf: stillShelf{&memShelf{}}, Bus: &memBus{}})()
+		conn := pipedRaw(t, Options{Log: &memLog{}, KV: stillShelf{&memShelf{}}, PubSub: &memBus{}})()
 		const command = `{"id":"c1","device_id":"pump","action":"set","value":1}`
 		began := time.Now()
 		go func() {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -21,8 +22,8 @@ const maxJoins = 32
 // order of the log. Owned by one goroutine.
 type book struct {
 	gatewayID string
-	log       Log
-	shelf     Shelf // nil: nothing was ever saved
+	log       record.Log
+	shelf     record.KV // nil: nothing was ever saved
 	page      page
 	accounts  map[gateway.EpochID]*account // those touched
 	clocks    map[gateway.BootID]*bootClock
@@ -62,7 +63,7 @@ type ended struct {
 	At    time.Time       `json:"at"`
 }
 
-func newBook(gatewayID string, log Log, shelf Shelf) *book {
+func newBook(gatewayID string, log record.Log, shelf record.KV) *book {
 	return &book{
 		gatewayID: gatewayID, log: log, shelf: shelf,
 		accounts: map[gateway.EpochID]*account{}, clocks: map[gateway.BootID]*bootClock{}, changed: map[gateway.BootID]bool{},
@@ -86,7 +87,7 @@ func (b *book) get(ctx context.Context, key string, v any) (found bool, err erro
 		return false, nil
 	}
 	doc, err := b.shelf.Get(ctx, key)
-	if errors.Is(err, ErrNoDoc) {
+	if errors.Is(err, record.ErrNoDoc) {
 		return false, nil
 	}
 	if err == nil {
@@ -108,7 +109,7 @@ func (b *book) open(ctx context.Context) error {
 func (b *book) account(ctx context.Context, e gateway.EpochID) (*account, error) {
 	a := b.accounts[e]
 	if a == nil {
-		a = &account{Epoch: e, End: endNone}
+		a = &account{Epoch: e, End: record.EndNone}
 		found, err := b.get(ctx, b.accountKey(e), a)
 		if err != nil {
 			return nil, err
@@ -143,7 +144,7 @@ func (b *book) clock(ctx context.Context, id gateway.BootID) (*bootClock, error)
 }
 
 // enter takes the next record of the gateway in.
-func (b *book) enter(ctx context.Context, r Record) error {
+func (b *book) enter(ctx context.Context, r record.Record) error {
 	p := &b.page
 	if !b.checked {
 		ok, err := b.intact(ctx)
@@ -197,7 +198,7 @@ func (b *book) intact(ctx context.Context) (bool, error) {
 
 // follows tells whether r is the next record of the chain, or void. It is void
 // if another stands in the place of its predecessor.
-func (b *book) follows(ctx context.Context, r Record) (bool, error) {
+func (b *book) follows(ctx context.Context, r record.Record) (bool, error) {
 	if b.page.Last.ID == "" || r.Prev == b.page.Last.ID {
 		return true, nil
 	}
@@ -242,12 +243,12 @@ func (b *book) settle(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-func (b *book) enterBody(ctx context.Context, r Record) error {
-	if r.Kind == KindOpen {
+func (b *book) enterBody(ctx context.Context, r record.Record) error {
+	if r.Kind == record.KindOpen {
 		return b.enterState(ctx, r)
 	}
 	m, _ := wire.Decode(r.Body) // checked before it was stored: nil is damage
-	if r.Kind == KindEvent {
+	if r.Kind == record.KindEvent {
 		e, ok := m.(*wire.Event)
 		if !ok {
 			return nil
@@ -265,7 +266,7 @@ func (b *book) enterBody(ctx context.Context, r Record) error {
 		if err := b.unsplit(ctx, a); err != nil {
 			return err
 		}
-		a.rewind(epochState{upto: r.First - 1, end: endNone})
+		a.rewind(record.EpochState{Upto: r.First - 1, End: record.EndNone})
 	}
 	var anchors []wire.Anchor
 	u, _ := m.(*wire.Update)
@@ -280,13 +281,13 @@ func (b *book) enterBody(ctx context.Context, r Record) error {
 
 // enterState takes over what the state of an open record says: epochs that
 // hello named first, and those that it no longer names.
-func (b *book) enterState(ctx context.Context, r Record) error {
-	held, err := parseState(r.State)
+func (b *book) enterState(ctx context.Context, r record.Record) error {
+	held, err := record.ParseState(r.State)
 	if err != nil {
 		return fmt.Errorf("record %d of %s: %w", r.Seq, b.gatewayID, err)
 	}
-	for _, e := range held.epochs {
-		a, err := b.account(ctx, e.id)
+	for _, e := range held.Epochs {
+		a, err := b.account(ctx, e.ID)
 		if err != nil {
 			return err
 		}
@@ -294,17 +295,17 @@ func (b *book) enterState(ctx context.Context, r Record) error {
 			continue // a crash came between this account and the page
 		}
 		switch {
-		case e.upto > a.Upto:
-			a.witness(e.upto)
+		case e.Upto > a.Upto:
+			a.witness(e.Upto)
 			a.dirty = true
-		case e.upto < a.Upto: // an epoch that a log begun anew did not know
+		case e.Upto < a.Upto: // an epoch that a log begun anew did not know
 			if err := b.unsplit(ctx, a); err != nil {
 				return err
 			}
 			a.rewind(e)
 		}
-		if a.End != e.end && (e.end == endUnlisted || a.End == endUnlisted) {
-			a.End, a.dirty = e.end, true
+		if a.End != e.End && (e.End == record.EndUnlisted || a.End == record.EndUnlisted) {
+			a.End, a.dirty = e.End, true
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // saveAtOnce is how many documents are on their way to the shelf together.
@@ -26,7 +27,7 @@ type paper struct {
 // pages, which say that records need not be entered again. A crash in between
 // leaves accounts that know more than their page: what is entered again
 // changes nothing in them.
-func save(ctx context.Context, shelf Shelf, books []*book) error {
+func save(ctx context.Context, shelf record.KV, books []*book) error {
 	var first, second, third []paper
 	for _, b := range books {
 		papers, err := b.prepare(ctx)
@@ -191,7 +192,7 @@ func (b *book) loadAll(ctx context.Context) error {
 }
 
 // putAll makes documents durable, several at once, and gives the first error.
-func putAll(ctx context.Context, shelf Shelf, papers []paper) error {
+func putAll(ctx context.Context, shelf record.KV, papers []paper) error {
 	errs := make([]error, min(saveAtOnce, len(papers)))
 	var writing sync.WaitGroup
 	for i := range errs {
@@ -205,10 +206,10 @@ func putAll(ctx context.Context, shelf Shelf, papers []paper) error {
 	return errors.Join(errs...)
 }
 
-func put(ctx context.Context, shelf Shelf, p paper) error {
+func put(ctx context.Context, shelf record.KV, p paper) error {
 	body, err := json.Marshal(p.what)
 	if err == nil {
-		_, err = shelf.Put(ctx, p.key, body, AnyRev, 0)
+		_, err = shelf.Put(ctx, p.key, body, record.AnyRev, 0)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -11,12 +12,12 @@ import (
 // still wall times, and its index bounds nothing.
 func TestWallTimesInAnOldAccountOfABoot(t *testing.T) {
 	b := newBook("g", newHistory(), nil)
-	if err := b.learn(t.Context(), []wire.Anchor{wireAnchorOf(bootAnchor(gateway.EpochID{7}))}); err != nil {
+	if err := b.learn(t.Context(), []wire.Anchor{record.WireAnchor(bootAnchor(gateway.EpochID{7}))}); err != nil {
 		t.Fatal(err)
 	}
 	old := &account{
 		Epoch: gateway.EpochID{7}, Boot: gateway.BootID{7}, Timed: true, T0: at(1).UnixMicro(), T1: at(2).UnixMicro(), Worst: gateway.ClockNTP,
-		Spans: []span{{First: 3, N: 5, Why: gateway.WhyDropped, T0: 3e6, T1: 8e6, Anchor: wireAnchorOf(bootAnchor(gateway.EpochID{7}))}},
+		Spans: []span{{First: 3, N: 5, Why: gateway.WhyDropped, T0: 3e6, T1: 8e6, Anchor: record.WireAnchor(bootAnchor(gateway.EpochID{7}))}},
 	}
 	b.accounts[old.Epoch] = old
 	list, err := b.times(t.Context())

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -27,7 +28,7 @@ const (
 // A chain is where a session stands in its gateway's records. Owned by one
 // goroutine: so there is never more than one record in flight.
 type chain struct {
-	log       Log
+	log       record.Log
 	gatewayID string
 	gen       uint64
 	known     place                               // newest record that is not void: the predecessor of the next
@@ -45,41 +46,41 @@ type place struct {
 	id  string
 }
 
-func placeOf(r Record) place { return place{r.Seq, r.ID} }
+func placeOf(r record.Record) place { return place{r.Seq, r.ID} }
 
 // openChain appends the record that opens a session. From then on no older
 // session can append.
-func openChain(ctx context.Context, c *chain, h *wire.Hello) (state, error) {
+func openChain(ctx context.Context, c *chain, h *wire.Hello) (record.State, error) {
 	for range openTries {
 		tail, err := c.findTail(ctx)
 		if err != nil {
-			return state{}, err
+			return record.State{}, err
 		}
-		held, err := parseState(tail.State)
+		held, err := record.ParseState(tail.State)
 		if err != nil {
-			return state{}, fmt.Errorf("record %d of %s: %w", tail.Seq, c.gatewayID, err)
+			return record.State{}, fmt.Errorf("record %d of %s: %w", tail.Seq, c.gatewayID, err)
 		}
 		if held, err = c.recalled(ctx, held, h); err != nil {
-			return state{}, fmt.Errorf("ask the ledger: %w", err)
+			return record.State{}, fmt.Errorf("ask the ledger: %w", err)
 		}
-		opened := held.opened(h)
+		opened := held.Opened(h)
 		c.gen = genOf(tail) + 1
-		_, err = c.append(ctx, Record{Kind: KindOpen, State: opened.String()})
+		_, err = c.append(ctx, record.Record{Kind: record.KindOpen, State: opened.String()})
 		if err == nil {
 			c.gen = max(c.gen, c.known.seq)
 			return opened, nil
 		}
 		if !errors.Is(err, errSuperseded) {
-			return state{}, err
+			return record.State{}, err
 		}
 	}
-	return state{}, fmt.Errorf("open session: %w, %d times", errSuperseded, openTries)
+	return record.State{}, fmt.Errorf("open session: %w, %d times", errSuperseded, openTries)
 }
 
 // genOf gives the number of the session that wrote r. An open record cannot
 // hold its own sequence, from which its session's number is taken.
-func genOf(r Record) uint64 {
-	if r.Kind == KindOpen {
+func genOf(r record.Record) uint64 {
+	if r.Kind == record.KindOpen {
 		return max(r.Gen, r.Seq)
 	}
 	return r.Gen
@@ -87,14 +88,14 @@ func genOf(r Record) uint64 {
 
 // findTail sets where the chain ends and gives the newest record that is not
 // void; the zero record if there is none.
-func (c *chain) findTail(ctx context.Context) (Record, error) {
+func (c *chain) findTail(ctx context.Context) (record.Record, error) {
 	r, err := c.log.Last(ctx, c.gatewayID)
 	c.end = placeOf(r)
 	for found := false; err == nil && !found && r.PrevSeq != 0; {
 		r, found, err = c.validUpTo(ctx, r)
 	}
-	if errors.Is(err, ErrNoRecord) {
-		r, err = Record{}, nil
+	if errors.Is(err, record.ErrNoRecord) {
+		r, err = record.Record{}, nil
 	}
 	c.known = placeOf(r)
 	return r, err
@@ -105,7 +106,7 @@ func (c *chain) findTail(ctx context.Context) (Record, error) {
 // lost that one, r is void, and the answer is the record before r, of which
 // nothing is known yet. What lies between the two may be void, or may itself
 // follow that record, which makes r void.
-func (c *chain) validUpTo(ctx context.Context, r Record) (tail Record, found bool, err error) {
+func (c *chain) validUpTo(ctx context.Context, r record.Record) (tail record.Record, found bool, err error) {
 	for p, err := range c.log.Read(ctx, c.gatewayID, r.PrevSeq) {
 		switch {
 		case err != nil:
@@ -130,7 +131,7 @@ func (c *chain) validUpTo(ctx context.Context, r Record) (tail Record, found boo
 // append stores r as the chain's next record, which it gives. It returns when
 // that is durable, or errSuperseded, or when ctx is done; while the log is in
 // trouble it waits and tries again. An append under way is always finished.
-func (c *chain) append(ctx context.Context, r Record) (Record, error) {
+func (c *chain) append(ctx context.Context, r record.Record) (record.Record, error) {
 	r.Prev, r.PrevSeq, r.Gen = c.known.id, c.known.seq, c.gen
 	c.tries = c.tries[:0]
 	failing := false
@@ -160,7 +161,7 @@ func (c *chain) append(ctx context.Context, r Record) (Record, error) {
 // To try again is safe: at most one can be the next. But every try has an id of
 // its own: what is still under way of an earlier one must not pass, after the
 // log has lost its newest records, for the record that a later one follows.
-func (c *chain) try(ctx context.Context, r Record) error {
+func (c *chain) try(ctx context.Context, r record.Record) error {
 	began := time.Now()
 	seq, err := c.log.Append(context.WithoutCancel(ctx), c.gatewayID, c.end.seq, r)
 	if c.tried != nil {
@@ -184,7 +185,7 @@ func (c *chain) try(ctx context.Context, r Record) error {
 func (c *chain) settle(ctx context.Context, failed error) (place, error) {
 	last, err := c.log.Last(context.WithoutCancel(ctx), c.gatewayID)
 	switch {
-	case err != nil && !errors.Is(err, ErrNoRecord):
+	case err != nil && !errors.Is(err, record.ErrNoRecord):
 		return place{}, err
 	case slices.Contains(c.tries, last.ID):
 		return placeOf(last), nil

@@ -10,10 +10,11 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-func openOn(t testing.TB, l Log) *chain {
+func openOn(t testing.TB, l record.Log) *chain {
 	t.Helper()
 	c := &chain{log: l, gatewayID: "g"}
 	if _, err := openChain(t.Context(), c, &wire.Hello{}); err != nil {
@@ -39,10 +40,10 @@ func TestAppendSettlesByReading(t *testing.T) {
 		told  int // 1: told once that it fails, then once that it works
 	}{
 		"no trouble":                {},
-		"stored, no reply":          {fault: times(1, true, ErrUnavailable)},
-		"stored, reply lost, deaf":  {fault: times(1, true, ErrUnavailable), deaf: times(3, false, ErrUnavailable), told: 1},
-		"not stored, no reply":      {fault: times(1, false, ErrUnavailable), told: 1},
-		"full for a while":          {fault: times(9, false, ErrFull), told: 1},
+		"stored, no reply":          {fault: times(1, true, record.ErrUnavailable)},
+		"stored, reply lost, deaf":  {fault: times(1, true, record.ErrUnavailable), deaf: times(3, false, record.ErrUnavailable), told: 1},
+		"not stored, no reply":      {fault: times(1, false, record.ErrUnavailable), told: 1},
+		"full for a while":          {fault: times(9, false, record.ErrFull), told: 1},
 		"stored, answered as error": {fault: times(1, true, errors.New("odd"))},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -62,7 +63,7 @@ func TestAppendSettlesByReading(t *testing.T) {
 					l.deaf = func() error { _, err := c.deaf(); return err }
 				}
 				for first := range uint64(2) {
-					if _, err := ch.append(t.Context(), Record{Kind: KindUpdate, First: first}); err != nil {
+					if _, err := ch.append(t.Context(), record.Record{Kind: record.KindUpdate, First: first}); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -81,11 +82,11 @@ func TestAppendEndsWithItsSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &memLog{}
 		c := openOn(t, l)
-		l.fault = times(1<<30, false, ErrFull)
+		l.fault = times(1<<30, false, record.ErrFull)
 		ctx, stop := context.WithCancelCause(t.Context())
 		why := errors.New("why")
 		c.trouble = func(error) { stop(why) }
-		if _, err := c.append(ctx, Record{}); !errors.Is(err, why) || !errors.Is(err, ErrFull) {
+		if _, err := c.append(ctx, record.Record{}); !errors.Is(err, why) || !errors.Is(err, record.ErrFull) {
 			t.Errorf("ended with %v", err)
 		}
 	})
@@ -98,10 +99,10 @@ func TestNewerSessionFencesOlder(t *testing.T) {
 	if newer.gen <= older.gen {
 		t.Errorf("gen %d after %d", newer.gen, older.gen)
 	}
-	if _, err := older.append(t.Context(), Record{}); !errors.Is(err, errSuperseded) {
+	if _, err := older.append(t.Context(), record.Record{}); !errors.Is(err, errSuperseded) {
 		t.Errorf("the older session got %v", err)
 	}
-	if _, err := newer.append(t.Context(), Record{}); err != nil {
+	if _, err := newer.append(t.Context(), record.Record{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -110,11 +111,11 @@ func TestLogThatLostItsTail(t *testing.T) {
 	l := &memLog{}
 	e := gateway.NewEpochID()
 	ghost := openOn(t, l)
-	if _, err := ghost.append(t.Context(), Record{Kind: KindUpdate, State: state{epochs: []epochState{{id: e, upto: 9, end: endNone}}}.String()}); err != nil {
+	if _, err := ghost.append(t.Context(), record.Record{Kind: record.KindUpdate, State: record.State{Epochs: []record.EpochState{{ID: e, Upto: 9, End: record.EndNone}}}.String()}); err != nil {
 		t.Fatal(err)
 	}
 	l.lose(1)
-	if _, err := ghost.append(t.Context(), Record{}); !errors.Is(err, errSuperseded) {
+	if _, err := ghost.append(t.Context(), record.Record{}); !errors.Is(err, errSuperseded) {
 		t.Errorf("a session from before the loss got %v", err)
 	}
 
@@ -124,16 +125,16 @@ func TestLogThatLostItsTail(t *testing.T) {
 	if next.end.seq != ghost.end.seq {
 		t.Fatalf("sequences %d and %d", next.end.seq, ghost.end.seq)
 	}
-	void := Record{Kind: KindUpdate, ID: "void", Prev: ghost.known.id, PrevSeq: ghost.known.seq, State: state{epochs: []epochState{{id: e, upto: 99, end: endNone}}}.String()}
+	void := record.Record{Kind: record.KindUpdate, ID: "void", Prev: ghost.known.id, PrevSeq: ghost.known.seq, State: record.State{Epochs: []record.EpochState{{ID: e, Upto: 99, End: record.EndNone}}}.String()}
 	if _, err := l.Append(t.Context(), "g", ghost.end.seq, void); err != nil {
 		t.Fatal(err)
 	}
 	c := &chain{log: l, gatewayID: "g"}
 	st, err := openChain(t.Context(), c, &wire.Hello{})
-	if err != nil || st.get(e).upto != 0 {
+	if err != nil || st.Get(e).Upto != 0 {
 		t.Fatalf("opened with %v, %v: the void record's state was believed", st, err)
 	}
-	if _, err := c.append(t.Context(), Record{ID: "last"}); err != nil {
+	if _, err := c.append(t.Context(), record.Record{ID: "last"}); err != nil {
 		t.Fatal(err)
 	}
 	again := openOn(t, l)
@@ -141,7 +142,7 @@ func TestLogThatLostItsTail(t *testing.T) {
 		t.Errorf("opened again behind %+v", again.known)
 	}
 	var ids []string
-	for r := range valid(l.Read(t.Context(), "g", 0)) {
+	for r := range record.Valid(l.Read(t.Context(), "g", 0)) {
 		ids = append(ids, r.ID)
 	}
 	if len(ids) != len(l.records)-1 {
@@ -154,18 +155,18 @@ func TestLogThatLostItsTail(t *testing.T) {
 func TestTailIsWhereReadersSeeIt(t *testing.T) {
 	const lost = "of the log before"
 	for name, c := range map[string]struct {
-		records []Record // sequences 1, 2, …; ID and Prev as they stand
+		records []record.Record // sequences 1, 2, …; ID and Prev as they stand
 		tail    string
 	}{
-		"nothing void":                       {[]Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "c", Prev: "b", PrevSeq: 2}}, "c"},
-		"void ones before the newest":        {[]Record{{ID: "a"}, {ID: "x", Prev: lost, PrevSeq: 1}, {ID: "b", Prev: "a", PrevSeq: 1}}, "b"},
-		"the newest is void":                 {[]Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "x", Prev: lost, PrevSeq: 2}}, "b"},
-		"two are, both from before":          {[]Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "x", Prev: lost, PrevSeq: 2}, {ID: "y", Prev: lost, PrevSeq: 3}}, "b"},
-		"void, of one that knew a void one":  {[]Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "c", Prev: "b", PrevSeq: 2}, {ID: "x", Prev: lost, PrevSeq: 2}}, "c"},
-		"void behind what is still there":    {[]Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "x", Prev: "a", PrevSeq: 1}}, "b"},
-		"the same, and void ones between":    {[]Record{{ID: "a"}, {ID: "x", Prev: lost, PrevSeq: 1}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "y", Prev: "a", PrevSeq: 1}}, "b"},
-		"what came before it is purged":      {[]Record{3: {ID: "d", Prev: "c", PrevSeq: 3}}, "d"},
-		"purged, and the newest one is void": {[]Record{3: {ID: "d", Prev: "c", PrevSeq: 3}, 4: {ID: "x", Prev: lost, PrevSeq: 4}}, "d"},
+		"nothing void":                       {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "c", Prev: "b", PrevSeq: 2}}, "c"},
+		"void ones before the newest":        {[]record.Record{{ID: "a"}, {ID: "x", Prev: lost, PrevSeq: 1}, {ID: "b", Prev: "a", PrevSeq: 1}}, "b"},
+		"the newest is void":                 {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "x", Prev: lost, PrevSeq: 2}}, "b"},
+		"two are, both from before":          {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "x", Prev: lost, PrevSeq: 2}, {ID: "y", Prev: lost, PrevSeq: 3}}, "b"},
+		"void, of one that knew a void one":  {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "c", Prev: "b", PrevSeq: 2}, {ID: "x", Prev: lost, PrevSeq: 2}}, "c"},
+		"void behind what is still there":    {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "x", Prev: "a", PrevSeq: 1}}, "b"},
+		"the same, and void ones between":    {[]record.Record{{ID: "a"}, {ID: "x", Prev: lost, PrevSeq: 1}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "y", Prev: "a", PrevSeq: 1}}, "b"},
+		"what came before it is purged":      {[]record.Record{3: {ID: "d", Prev: "c", PrevSeq: 3}}, "d"},
+		"purged, and the newest one is void": {[]record.Record{3: {ID: "d", Prev: "c", PrevSeq: 3}, 4: {ID: "x", Prev: lost, PrevSeq: 4}}, "d"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := &memLog{}
@@ -180,7 +181,7 @@ func TestTailIsWhereReadersSeeIt(t *testing.T) {
 				t.Errorf("the chain ends with %q, goes on behind %+v (%v), want %q", tail.ID, ch.end, err, c.tail)
 			}
 			last := ""
-			for r := range valid(l.Read(t.Context(), "g", 0)) {
+			for r := range record.Valid(l.Read(t.Context(), "g", 0)) {
 				last = r.ID
 			}
 			if last != c.tail {
@@ -196,22 +197,22 @@ func TestTriesAreNotTakenForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &memLog{}
 		old := openOn(t, l)
-		if _, err := old.append(t.Context(), Record{Kind: KindUpdate}); err != nil {
+		if _, err := old.append(t.Context(), record.Record{Kind: record.KindUpdate}); err != nil {
 			t.Fatal(err)
 		}
-		var first Record
-		l.late = func(r Record) { first = r }
-		l.fault = times(1, false, ErrUnavailable)
-		stored, err := old.append(t.Context(), Record{Kind: KindUpdate})
+		var first record.Record
+		l.late = func(r record.Record) { first = r }
+		l.fault = times(1, false, record.ErrUnavailable)
+		stored, err := old.append(t.Context(), record.Record{Kind: record.KindUpdate})
 		if err != nil || first.ID == stored.ID {
 			t.Fatalf("stored %+v (%v) after %+v", stored, err, first)
 		}
-		next := Record{ID: "next", Prev: stored.ID, PrevSeq: stored.Seq}
+		next := record.Record{ID: "next", Prev: stored.ID, PrevSeq: stored.Seq}
 
 		l.fault, l.late = nil, nil
 		l.lose(2)
 		anew := openOn(t, l) // in the place of the first record that was lost
-		for i, r := range []Record{first, next} {
+		for i, r := range []record.Record{first, next} {
 			if _, err := l.Append(t.Context(), "g", anew.end.seq+uint64(i), r); err != nil {
 				t.Fatal(err)
 			}
@@ -228,9 +229,9 @@ func clash(rt *rapid.T, t testing.TB, l *memLog) error {
 	answers := []func() (bool, error){
 		func() (bool, error) { return true, nil },
 		func() (bool, error) { return true, nil },
-		func() (bool, error) { return true, ErrUnavailable },
-		func() (bool, error) { return false, ErrUnavailable },
-		func() (bool, error) { return false, ErrFull },
+		func() (bool, error) { return true, record.ErrUnavailable },
+		func() (bool, error) { return false, record.ErrUnavailable },
+		func() (bool, error) { return false, record.ErrFull },
 	}
 	l.fault = func() (bool, error) { return rapid.SampledFrom(answers).Draw(rt, "answer")() }
 	var chains []*chain
@@ -243,7 +244,7 @@ func clash(rt *rapid.T, t testing.TB, l *memLog) error {
 		// Like gateways, sessions do not know of each other.
 		c := rapid.SampledFrom(chains).Draw(rt, "session")
 		next++
-		_, err := c.append(t.Context(), Record{Kind: KindUpdate, First: next})
+		_, err := c.append(t.Context(), record.Record{Kind: record.KindUpdate, First: next})
 		if err == nil {
 			want = append(want, next)
 		}
@@ -252,8 +253,8 @@ func clash(rt *rapid.T, t testing.TB, l *memLog) error {
 		}
 	}
 	var got []uint64
-	for r := range valid(l.Read(t.Context(), "g", 0)) {
-		if r.Kind == KindUpdate {
+	for r := range record.Valid(l.Read(t.Context(), "g", 0)) {
+		if r.Kind == record.KindUpdate {
 			got = append(got, r.First)
 		}
 	}

@@ -8,13 +8,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // A fullShelf takes no documents.
 type fullShelf struct{ memShelf }
 
 func (*fullShelf) Put(context.Context, string, []byte, uint64, time.Duration) (uint64, error) {
-	return 0, ErrUnavailable
+	return 0, record.ErrUnavailable
 }
 
 // Who posts a command without an id and gets no answer to rely on is told the
@@ -24,7 +26,7 @@ func TestCommandThatWasNotKeptHasAnID(t *testing.T) {
 	if _, err := creds.Add("g"); err != nil {
 		t.Fatal(err)
 	}
-	s := New(Options{Log: &memLog{}, Shelf: &fullShelf{}, Bus: &memBus{}, Credentials: creds, OperatorToken: "operator", Logger: slog.New(slog.DiscardHandler)})
+	s := New(Options{Log: &memLog{}, KV: &fullShelf{}, PubSub: &memBus{}, Credentials: creds, OperatorToken: "operator", Logger: slog.New(slog.DiscardHandler)})
 	for body, want := range map[string]string{
 		`{"device_id":"valve","action":"set"}`:             `the id [A-Z2-7]{26},`,
 		`{"device_id":"valve","action":"set","id":"mine"}`: `the id mine,`,

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -26,7 +27,7 @@ const (
 // serveCommands adds the operator's API for commands and configurations, where
 // there is a shelf to keep them and a bus to bring them.
 func (s *Server) serveCommands() {
-	if s.opt.Shelf == nil || s.opt.Bus == nil {
+	if s.opt.KV == nil || s.opt.PubSub == nil {
 		return
 	}
 	c := newDispatch(s.opt)
@@ -174,7 +175,7 @@ func (a *commandAPI) place(ctx context.Context, d commandDoc) (commandDoc, error
 		return d, err
 	}
 	err = a.shelf.put(ctx, d, 0)
-	if errors.Is(err, ErrRevision) {
+	if errors.Is(err, record.ErrRevision) {
 		before, _, err := a.shelf.get(ctx, d.Gateway, d.ID)
 		switch {
 		case err != nil:
@@ -234,7 +235,7 @@ func (a *commandAPI) await(ctx context.Context, d commandDoc, wait time.Duration
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	_ = a.shelf.Watch(ctx, commandKey(d.Gateway, d.ID), func(doc Doc) {
+	_ = a.shelf.Watch(ctx, commandKey(d.Gateway, d.ID), func(doc record.Doc) {
 		var now commandDoc
 		if doc.Body != nil && json.Unmarshal(doc.Body, &now) == nil {
 			d = now
@@ -308,7 +309,7 @@ func (a *commandAPI) answer(w http.ResponseWriter, r *http.Request, d commandDoc
 }
 
 func (a *commandAPI) unknown(w http.ResponseWriter, err error, message string) {
-	if err != nil && !errors.Is(err, ErrNoDoc) {
+	if err != nil && !errors.Is(err, record.ErrNoDoc) {
 		a.unavailable(w, err)
 		return
 	}

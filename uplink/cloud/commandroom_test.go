@@ -17,7 +17,7 @@ import (
 // needs none.
 func TestCommandsThatExpiredMakeRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newDispatch(Options{Shelf: &memShelf{}, Bus: &memBus{}, Logger: slog.New(slog.DiscardHandler)})
+		c := newDispatch(Options{KV: &memShelf{}, PubSub: &memBus{}, Logger: slog.New(slog.DiscardHandler)})
 		api := &commandAPI{dispatch: c}
 		doc := func(id string) commandDoc {
 			d, err := parseCommand(fmt.Appendf(nil, `{"id":%q,"device_id":"pump","action":"set","value":1}`, id), "g", time.Now())

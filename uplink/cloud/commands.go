@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -126,7 +127,7 @@ func commandKey(gatewayID, id string) string { return "cmd." + gatewayID + "." +
 
 // A commandShelf keeps the documents of commands.
 type commandShelf struct {
-	Shelf
+	record.KV
 	moved func(commandDoc) // told of every state that a command has come to; may be nil
 }
 
@@ -170,11 +171,11 @@ func (c commandShelf) change(ctx context.Context, gatewayID, id string, alter fu
 		if err == nil && d.State != was {
 			c.tellMoved(d)
 		}
-		if !errors.Is(err, ErrRevision) {
+		if !errors.Is(err, record.ErrRevision) {
 			return d, err
 		}
 	}
-	return commandDoc{}, fmt.Errorf("change command %s: %w", id, ErrRevision)
+	return commandDoc{}, fmt.Errorf("change command %s: %w", id, record.ErrRevision)
 }
 
 // list gives the commands of a gateway in order of seq; pending alone are
@@ -207,7 +208,7 @@ func (c commandShelf) seq(ctx context.Context, gatewayID string) (uint64, error)
 		if err == nil {
 			err = json.Unmarshal(doc.Body, &last)
 		}
-		if err != nil && !errors.Is(err, ErrNoDoc) {
+		if err != nil && !errors.Is(err, record.ErrNoDoc) {
 			return 0, fmt.Errorf("number command: %w", err)
 		}
 		last.Seq = max(last.Seq+1, uint64(time.Now().UnixMilli()))
@@ -215,9 +216,9 @@ func (c commandShelf) seq(ctx context.Context, gatewayID string) (uint64, error)
 		if err != nil {
 			return 0, fmt.Errorf("number command: %w", err)
 		}
-		if _, err = c.Put(ctx, key, body, doc.Rev, 0); !errors.Is(err, ErrRevision) {
+		if _, err = c.Put(ctx, key, body, doc.Rev, 0); !errors.Is(err, record.ErrRevision) {
 			return last.Seq, err
 		}
 	}
-	return 0, fmt.Errorf("number command: %w", ErrRevision)
+	return 0, fmt.Errorf("number command: %w", record.ErrRevision)
 }

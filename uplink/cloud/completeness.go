@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // maxGapsTold is how many gaps one answer lists; the rest is counted.
@@ -182,7 +183,7 @@ func (e *epochTime) undelivered(span timeRange) bool {
 
 // growing tells whether an epoch is the newest, whose readings are told apart
 // by time.
-func (e *epochTime) growing() bool { return e.next.IsZero() && e.known && e.End != endUnlisted }
+func (e *epochTime) growing() bool { return e.next.IsZero() && e.known && e.End != record.EndUnlisted }
 
 // tell gives what there is to say of one epoch.
 func (b *book) tell(ctx context.Context, e *epochTime, span timeRange, c *completeness) (epochAnswer, error) {

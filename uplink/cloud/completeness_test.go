@@ -8,6 +8,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -138,7 +139,7 @@ func TestAnEndOfUnknownTimeIsNotForgotten(t *testing.T) {
 // the clock of the other, in whatever order they come.
 func TestStampsOfTwoBootsInOneEpoch(t *testing.T) {
 	anchor := gateway.Anchor{Boot: gateway.BootID{7}, Offset: at(0).UnixMicro(), Quality: gateway.ClockNTP}
-	wa, rowsAnchor := wireAnchorOf(anchor), gateway.Anchor{Quality: gateway.ClockNTP}
+	wa, rowsAnchor := record.WireAnchor(anchor), gateway.Anchor{Quality: gateway.ClockNTP}
 	update := func(e gateway.EpochID, first, n uint64) *wire.Update {
 		return &wire.Update{Lane: wire.LaneBacklog, Epoch: e, First: first, N: n}
 	}
@@ -271,7 +272,7 @@ func TestCompleteWithoutAClock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.write("g", Record{Kind: KindEvent, State: h.gw("g").state.String(), Epoch: lost, First: 1, Body: ev})
+	h.write("g", record.Record{Kind: record.KindEvent, State: h.gw("g").state.String(), Epoch: lost, First: 1, Body: ev})
 	if c := ask(t, h, 1000, 2000, nil); !c.Complete || len(c.Epochs) != 0 {
 		t.Errorf("with the time known later, another time: %+v", c)
 	}

@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -44,7 +45,7 @@ type reportedDoc struct {
 func (c commandShelf) desired(ctx context.Context, gatewayID string) (*desiredDoc, uint64, error) {
 	var d desiredDoc
 	rev, err := c.read(ctx, "cfg."+gatewayID, &d)
-	if errors.Is(err, ErrNoDoc) {
+	if errors.Is(err, record.ErrNoDoc) {
 		return nil, 0, nil
 	}
 	return &d, rev, err
@@ -53,7 +54,7 @@ func (c commandShelf) desired(ctx context.Context, gatewayID string) (*desiredDo
 func (c commandShelf) reported(ctx context.Context, gatewayID string) (*reportedDoc, error) {
 	var r reportedDoc
 	_, err := c.read(ctx, "rep."+gatewayID, &r)
-	if errors.Is(err, ErrNoDoc) {
+	if errors.Is(err, record.ErrNoDoc) {
 		return nil, nil
 	}
 	return &r, err
@@ -86,11 +87,11 @@ func (c commandShelf) desire(ctx context.Context, gatewayID string, next desired
 		if err != nil {
 			return next, fmt.Errorf("encode configuration: %w", err)
 		}
-		if _, err = c.Put(ctx, "cfg."+gatewayID, body, rev, 0); !errors.Is(err, ErrRevision) {
+		if _, err = c.Put(ctx, "cfg."+gatewayID, body, rev, 0); !errors.Is(err, record.ErrRevision) {
 			return next, err
 		}
 	}
-	return next, fmt.Errorf("keep configuration: %w", ErrRevision)
+	return next, fmt.Errorf("keep configuration: %w", record.ErrRevision)
 }
 
 // noteReport keeps what a gateway says became of a configuration; of an older
@@ -104,7 +105,7 @@ func (c commandShelf) noteReport(ctx context.Context, gatewayID string, r *wire.
 	if err != nil {
 		return fmt.Errorf("encode report: %w", err)
 	}
-	_, err = c.Put(ctx, "rep."+gatewayID, body, AnyRev, 0)
+	_, err = c.Put(ctx, "rep."+gatewayID, body, record.AnyRev, 0)
 	return err
 }
 

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // The figures tell of every consumer how far it is behind, for how long, and
@@ -14,8 +16,8 @@ func TestConsumerFigures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{Log: nil, Logger: slog.New(slog.DiscardHandler)})
 		defer s.Close()
-		old := ConsumerState{Name: "postgres", Behind: 7, Oldest: time.Now()}
-		s.alarms.lagging = []ConsumerState{{Name: "ledger", Used: true}, old}
+		old := record.ConsumerState{Name: "postgres", Behind: 7, Oldest: time.Now()}
+		s.alarms.lagging = []record.ConsumerState{{Name: "ledger", Used: true}, old}
 		time.Sleep(90 * time.Second)
 		var shown strings.Builder
 		s.writeConsumerFigures(&shown)
@@ -27,11 +29,11 @@ func TestConsumerFigures(t *testing.T) {
 				t.Errorf("%s is not in\n%s", line, &shown)
 			}
 		}
-		if text := old.sentence(); !strings.HasSuffix(text, "if none is to, fieldgate-cloud consumer forget postgres.") {
+		if text := lagging(old); !strings.HasSuffix(text, "if none is to, fieldgate-cloud consumer forget postgres.") {
 			t.Error(text)
 		}
 		old.Used = true
-		if text := old.sentence(); strings.Contains(text, "forget") {
+		if text := lagging(old); strings.Contains(text, "forget") {
 			t.Errorf("of one that is used: %s", text)
 		}
 	})

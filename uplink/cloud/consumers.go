@@ -9,25 +9,26 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // useConsumers adds the parts that serve those who read: the ledger.
 func (s *Server) useConsumers() {
 	var l *ledger
-	if s.opt.Feed != nil && s.opt.Shelf != nil {
-		l = &ledger{log: s.opt.Log, feed: s.opt.Feed, shelf: s.opt.Shelf, logger: s.opt.Logger, pause: ledgerPause}
+	if s.opt.Feed != nil && s.opt.KV != nil {
+		l = &ledger{log: s.opt.Log, feed: s.opt.Feed, shelf: s.opt.KV, logger: s.opt.Logger, pause: ledgerPause}
 		s.parts = append(s.parts, part{run: l.run})
 	}
 	s.presences = newPresences(s)
-	s.hub = newFeedHub(s.opt.Bus, s.opt.Logger)
+	s.hub = newFeedHub(s.opt.PubSub, s.opt.Logger)
 	s.hub.load, s.presences.changed = s.newest, s.hub.tell
 	s.alarms = &alarms{
 		ends:      func() map[string]time.Time { return s.keys.Load().Ends },
 		presences: s.presences, logger: s.opt.Logger, raised: map[string]alarm{}, restless: map[string][]time.Time{}, epochs: cmp.Or(s.opt.EpochsAlarm, defaultEpochs),
 		backlogAge: cmp.Or(s.opt.BacklogAlarm, defaultBacklogAge), consumerAge: cmp.Or(s.opt.ConsumerAlarm, defaultConsumerAge),
 	}
-	if g, ok := s.opt.Feed.(Gauge); ok {
+	if g, ok := s.opt.Feed.(record.Gauge); ok {
 		s.alarms.consumers = g.Consumers
 		s.mux.HandleFunc("GET /v1/consumers", s.operator(s.listConsumers(g)))
 		s.mux.HandleFunc("DELETE /v1/consumers/{name}", s.operator(s.forgetConsumer(g)))
@@ -37,7 +38,7 @@ func (s *Server) useConsumers() {
 		l.note = func(ctx context.Context, id string, e *wire.Event) error { return s.dispatch.fromLog(ctx, id, e) }
 	}
 	s.useConsumerFigures(l)
-	s.tickets = &tickets{shelf: s.opt.Shelf, open: map[string]time.Time{}}
+	s.tickets = &tickets{shelf: s.opt.KV, open: map[string]time.Time{}}
 	s.parts = append(s.parts,
 		part{opened: s.presences.opened, closed: s.presences.closed, heard: s.presences.heard, stored: s.presences.stored, run: s.presences.run},
 		part{stored: s.hub.stored, run: s.hub.run}, part{run: s.alarms.run})
@@ -55,7 +56,7 @@ func (s *Server) useConsumers() {
 func (s *Server) admitReader(w http.ResponseWriter, r *http.Request, id string) bool {
 	known, err := s.known(r, id)
 	if err == nil && !known && gateway.ValidID(id) { // the ledger outlives the credential and the log
-		known, err = newBook(id, s.opt.Log, s.opt.Shelf).get(r.Context(), "ledger."+id+".page", new(page))
+		known, err = newBook(id, s.opt.Log, s.opt.KV).get(r.Context(), "ledger."+id+".page", new(page))
 	}
 	if err != nil {
 		s.opt.Logger.Error("cannot read the log", "error", err)

@@ -3,6 +3,7 @@ package cloud
 import (
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -16,7 +17,7 @@ type content struct {
 	foreign bool // some stamps are of another boot, or not known
 }
 
-func (c *content) take(r Record, u *wire.Update) {
+func (c *content) take(r record.Record, u *wire.Update) {
 	if u == nil {
 		c.missed(r, span{Why: whyDamaged, Anchor: wire.Anchor{Boot: c.account.Boot}})
 		return
@@ -34,7 +35,7 @@ func (c *content) take(r Record, u *wire.Update) {
 			return
 		}
 		c.clock(h)
-		c.missed(r, span{Why: whyThinned, T0: int64(h.T0), T1: int64(h.T1), Anchor: wireAnchorOf(h.Anchor)})
+		c.missed(r, span{Why: whyThinned, T0: int64(h.T0), T1: int64(h.T1), Anchor: record.WireAnchor(h.Anchor)})
 	}
 	if g := u.Gap; g != nil {
 		c.stamps(g.Anchor, g.T0, g.T1)
@@ -51,7 +52,7 @@ func (c *content) take(r Record, u *wire.Update) {
 }
 
 // missed enters the counted part of a record as a span.
-func (c *content) missed(r Record, s span) {
+func (c *content) missed(r record.Record, s span) {
 	if s.First, s.N = r.First, r.N; s.N > 0 {
 		c.account.miss(s)
 	}
@@ -59,7 +60,7 @@ func (c *content) missed(r Record, s span) {
 
 // clock notes when readings were taken.
 func (c *content) clock(h gateway.BlockHeader) {
-	a, anchor := c.account, wireAnchorOf(h.Anchor)
+	a, anchor := c.account, record.WireAnchor(h.Anchor)
 	if !a.Timed && a.Boot != h.Anchor.Boot {
 		a.rebase(h.Anchor.Boot) // so far only gaps came, and they told of another boot
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // What can be wrong with a credential or a command about one.
@@ -34,8 +35,8 @@ const (
 // is read at every use (so that a gateway can be added and removed while a
 // server runs), or on the shelf that the servers of one cloud share.
 type Credentials struct {
-	Dir   string
-	Shelf Shelf // nil: Dir
+	Dir string
+	KV  record.KV // nil: Dir
 }
 
 // A Key is one thing by which a gateway shows who it is. The server keeps the
@@ -55,9 +56,9 @@ type Credential struct {
 	Next *Key `json:"next,omitempty"`
 }
 
-func (c Credentials) shelf() Shelf {
-	if c.Shelf != nil {
-		return c.Shelf
+func (c Credentials) shelf() record.KV {
+	if c.KV != nil {
+		return c.KV
 	}
 	return folder{c.Dir}
 }
@@ -76,7 +77,7 @@ func (c Credentials) Add(id string) (token string, err error) {
 		return "", err
 	}
 	err = c.put(Credential{ID: id, Key: key}, 0)
-	if errors.Is(err, ErrRevision) {
+	if errors.Is(err, record.ErrRevision) {
 		return "", fmt.Errorf("%w: %s", ErrGatewayExists, id)
 	}
 	if err != nil {
@@ -133,7 +134,7 @@ func (c Credentials) get(id string) (Credential, uint64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
 	defer cancel()
 	doc, err := c.shelf().Get(ctx, keyOf(id))
-	if errors.Is(err, ErrNoDoc) {
+	if errors.Is(err, record.ErrNoDoc) {
 		return Credential{}, 0, fmt.Errorf("%w: %s", ErrUnknownGateway, id)
 	}
 	if err != nil {
@@ -143,7 +144,7 @@ func (c Credentials) get(id string) (Credential, uint64, error) {
 	return cred, doc.Rev, err
 }
 
-func decodeCredential(doc Doc) (cred Credential, err error) {
+func decodeCredential(doc record.Doc) (cred Credential, err error) {
 	if err := json.Unmarshal(doc.Body, &cred); err != nil {
 		return cred, fmt.Errorf("read credential %s: %w", doc.Key, err)
 	}
@@ -180,11 +181,11 @@ func (c Credentials) change(id string, do func(*Credential) error) error {
 		if err := do(&cred); err != nil {
 			return err
 		}
-		if err := c.put(cred, rev); !errors.Is(err, ErrRevision) {
+		if err := c.put(cred, rev); !errors.Is(err, record.ErrRevision) {
 			return err
 		}
 	}
-	return fmt.Errorf("keep credential of %s: %w", id, ErrRevision)
+	return fmt.Errorf("keep credential of %s: %w", id, record.ErrRevision)
 }
 
 // offer gives a gateway a key beside the one that it has. A key offered before

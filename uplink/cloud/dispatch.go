@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -31,7 +32,7 @@ const (
 // what was not sent, sends again what may be, and asks for the rest.
 type dispatch struct {
 	shelf commandShelf
-	bus   Bus
+	bus   record.PubSub
 	log   *slog.Logger
 
 	mu    sync.Mutex
@@ -64,7 +65,7 @@ type wake struct {
 
 func newDispatch(opt Options) *dispatch {
 	return &dispatch{
-		shelf: commandShelf{Shelf: opt.Shelf}, bus: opt.Bus, log: opt.Logger,
+		shelf: commandShelf{KV: opt.KV}, bus: opt.PubSub, log: opt.Logger,
 		lines: map[*session]*commandLine{}, late: map[string]lateResult{},
 	}
 }
@@ -194,7 +195,7 @@ func (c *dispatch) heard(x *session, m wire.Message) {
 
 // stored takes the event of either. If the server dies before this is done,
 // the ledger finds it in the log: see fromLog.
-func (c *dispatch) stored(x *session, _ Record, m wire.Message) {
+func (c *dispatch) stored(x *session, _ record.Record, m wire.Message) {
 	ev, ok := m.(*wire.Event)
 	if !ok {
 		return
@@ -242,7 +243,7 @@ func (c *dispatch) note(gatewayID string, r *wire.Result) error {
 	ctx, cancel := context.WithTimeout(context.Background(), shelfWithin)
 	defer cancel()
 	_, err := c.shelf.change(ctx, gatewayID, r.ID, func(d *commandDoc) bool { return d.take(r) })
-	if errors.Is(err, ErrNoDoc) {
+	if errors.Is(err, record.ErrNoDoc) {
 		return nil
 	}
 	return err

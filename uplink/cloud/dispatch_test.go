@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -20,7 +21,7 @@ func TestResultsThatTheShelfDoesNotTake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.NewTextHandler(t.Output(), nil))
 		shelf := &memShelf{}
-		c := newDispatch(Options{Shelf: shelf, Logger: log})
+		c := newDispatch(Options{KV: shelf, Logger: log})
 		doc := commandDoc{ID: "c-1", Gateway: "g", State: commandSent, Expires: time.Now().Add(time.Minute)}
 		if err := c.shelf.put(t.Context(), doc, 0); err != nil {
 			t.Fatal(err)
@@ -52,7 +53,7 @@ func TestResultsThatTheShelfDoesNotTake(t *testing.T) {
 		if d, _, err := c.shelf.get(t.Context(), "g", "c-1"); err != nil || d.State != gateway.CommandDone || late() != 0 {
 			t.Errorf("it is %+v (%v), %d are late", d, err, late())
 		}
-		answers(func() (bool, error) { return false, ErrRevision })
+		answers(func() (bool, error) { return false, record.ErrRevision })
 		if err := c.note("g", &wire.Result{ID: "c-1", State: gateway.CommandFailed}); err != nil {
 			t.Errorf("what changes nothing is written: %v", err)
 		}

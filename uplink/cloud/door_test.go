@@ -6,6 +6,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -27,7 +28,7 @@ func doorSeeds(f *testing.F) (cbor, text [][]byte) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	anchor := wireAnchorOf(a)
+	anchor := record.WireAnchor(a)
 	closed := uint64(2)
 	for _, m := range []wire.Message{
 		&wire.Update{Lane: wire.LaneLive, Epoch: e, First: 1, N: 2, Blocks: [][]byte{plain}},
@@ -72,8 +73,8 @@ func FuzzDoor(f *testing.F) {
 		if err != nil || !ok || u.Packed != nil {
 			return
 		}
-		what, after := state{}.judge(u)
-		if what != store {
+		what, after := record.State{}.Judge(u)
+		if what != record.Store {
 			return
 		}
 		u, flaw := asBlocks(u)
@@ -94,7 +95,7 @@ func FuzzDoor(f *testing.F) {
 }
 
 // stored reads a body as those do who read the log.
-func stored(t *testing.T, body []byte, after epochState) {
+func stored(t *testing.T, body []byte, after record.EpochState) {
 	t.Helper()
 	m, err := wire.Decode(body)
 	if err != nil {
@@ -109,10 +110,10 @@ func stored(t *testing.T, body []byte, after epochState) {
 		}
 		next += h.N
 	}
-	if u.Gap == nil && u.Thinned == nil && u.End == nil && after.upto != next-1 {
-		t.Fatalf("the state says %d, the blocks end before %d", after.upto, next)
+	if u.Gap == nil && u.Thinned == nil && u.End == nil && after.Upto != next-1 {
+		t.Fatalf("the state says %d, the blocks end before %d", after.Upto, next)
 	}
 	a := &account{Epoch: u.Epoch}
-	r := Record{Kind: kindOf(u), Epoch: u.Epoch, First: 1, N: after.upto, Lane: u.Lane, Body: body}
+	r := record.Record{Kind: kindOf(u), Epoch: u.Epoch, First: 1, N: after.Upto, Lane: u.Lane, Body: body}
 	(&content{account: a}).take(r, u)
 }

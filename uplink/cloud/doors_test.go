@@ -42,7 +42,7 @@ func (s *site) ask(method, path string, h http.Header) (status int, code string,
 func TestEveryRouteRefusesParametersItDoesNotKnow(t *testing.T) {
 	s := newSite(t, nil)
 	server := cloud.New(cloud.Options{
-		Log: s.log, Feed: s.log, Shelf: s.log, Bus: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t),
+		Log: s.log, Feed: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t),
 	})
 	for _, pattern := range routes(t) {
 		if public[pattern] {
@@ -123,7 +123,7 @@ func TestQuestionsThatCannotBeMeant(t *testing.T) {
 // address with how often, and in the figures; who shows none only there.
 func TestWrongOperatorTokensLeaveATrace(t *testing.T) {
 	s := newSite(t, nil)
-	server := cloud.New(cloud.Options{Log: s.log, Shelf: s.log, Bus: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t)})
+	server := cloud.New(cloud.Options{Log: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t)})
 	try := func(from string, h http.Header) {
 		r := httptest.NewRequest("GET", "/v1/gateways", nil)
 		r.Header, r.RemoteAddr = h, from
@@ -177,7 +177,7 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 	s := newSite(t, nil)
 	const ours = "https://ops.example.com"
 	server := cloud.New(cloud.Options{
-		Log: s.log, Feed: s.log, Shelf: s.log, Bus: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t), Origins: []string{ours, "http://localhost:3000"},
+		Log: s.log, Feed: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t), Origins: []string{ours, "http://localhost:3000"},
 	})
 	ask := func(method, path, origin, wants string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, path, nil)

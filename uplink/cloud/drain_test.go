@@ -11,6 +11,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -85,7 +86,7 @@ func TestDrainOfALogInTrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &memLog{}
 		conn, _, s := welcomed(t, l)
-		l.fault = times(1<<30, false, ErrFull)
+		l.fault = times(1<<30, false, record.ErrFull)
 		say(t, conn, lost(wire.LaneLive, gateway.NewEpochID(), 1, 1))
 		hear[*wire.Ack](t, conn)
 		began, done := time.Now(), make(chan time.Duration)
@@ -124,7 +125,7 @@ func TestByeDuringTrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &memLog{}
 		conn, _, _ := welcomed(t, l)
-		l.fault = times(1<<30, false, ErrFull)
+		l.fault = times(1<<30, false, record.ErrFull)
 		say(t, conn, lost(wire.LaneLive, gateway.NewEpochID(), 1, 1))
 		say(t, conn, &wire.Bye{Reason: "reboot"})
 		began := time.Now()

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // A configInfo says in the list of gateways how far a gateway is from the
@@ -26,7 +27,7 @@ func (c configInfo) refused() bool {
 // A drift is the part that knows of every gateway what it is to run by and
 // what it has reported, so that nobody need read through the shelf for it.
 type drift struct {
-	shelf  Shelf
+	shelf  record.KV
 	logger *slog.Logger
 
 	mu       sync.Mutex // guards what follows, by gateway_id
@@ -42,7 +43,7 @@ type configVersion struct {
 
 // useDrift shows in /metrics how many gateways do not run by what is desired.
 func (s *Server) useDrift() {
-	d := &drift{shelf: s.opt.Shelf, logger: s.opt.Logger, desired: map[string]configVersion{}, reported: map[string]configVersion{}}
+	d := &drift{shelf: s.opt.KV, logger: s.opt.Logger, desired: map[string]configVersion{}, reported: map[string]configVersion{}}
 	s.drift = d
 	s.parts = append(s.parts, part{run: d.run})
 	number := func(which func(configInfo) bool) func() float64 {
@@ -65,7 +66,7 @@ func (d *drift) run(ctx context.Context) {
 	var watching sync.WaitGroup
 	for kind, into := range map[string]map[string]configVersion{"cfg": d.desired, "rep": d.reported} {
 		watching.Go(func() {
-			err := d.shelf.Watch(ctx, kind, func(doc Doc) { d.hear(into, strings.TrimPrefix(doc.Key, kind+"."), doc.Body) })
+			err := d.shelf.Watch(ctx, kind, func(doc record.Doc) { d.hear(into, strings.TrimPrefix(doc.Key, kind+"."), doc.Body) })
 			if err != nil && ctx.Err() == nil {
 				d.logger.Error("how far gateways are from their configuration is no longer followed", "error", err)
 			}

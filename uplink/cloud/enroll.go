@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 const (
@@ -191,7 +192,7 @@ func (c Credentials) mark(key string, do func(*once) error) (o once, err error) 
 	defer cancel()
 	for range keyringTries {
 		doc, err := c.shelf().Get(ctx, key)
-		if errors.Is(err, ErrNoDoc) {
+		if errors.Is(err, record.ErrNoDoc) {
 			return o, errOnce
 		}
 		if err != nil {
@@ -207,11 +208,11 @@ func (c Credentials) mark(key string, do func(*once) error) (o once, err error) 
 		if err := do(&o); err != nil {
 			return o, err
 		}
-		if err := c.putOnce(key, o, doc.Rev); !errors.Is(err, ErrRevision) {
+		if err := c.putOnce(key, o, doc.Rev); !errors.Is(err, record.ErrRevision) {
 			return o, err
 		}
 	}
-	return o, fmt.Errorf("keep one-time token: %w", ErrRevision)
+	return o, fmt.Errorf("keep one-time token: %w", record.ErrRevision)
 }
 
 // grant makes the credential that the use of a one-time token stands for.

@@ -48,7 +48,7 @@ func inGatehouse(t *testing.T, servers int, shelf bool, certLife time.Duration) 
 	g := &gatehouse{T: t, log: openLog(t, dir+"/log", 0), creds: cloud.Credentials{Dir: dir + "/gateways"}, pool: x509.NewCertPool()}
 	t.Cleanup(func() { g.log.Close() })
 	if shelf {
-		g.creds = cloud.Credentials{Shelf: g.log}
+		g.creds = cloud.Credentials{KV: g.log}
 	}
 	var err error
 	if g.cert, err = cloud.Certificate(dir, nil); err != nil {
@@ -74,7 +74,7 @@ func (g *gatehouse) serve(certLife time.Duration) {
 		g.Fatal(err)
 	}
 	server := cloud.New(cloud.Options{
-		Log: g.log, Shelf: g.log, Credentials: g.creds, OperatorToken: operatorToken, GatewayCA: &g.ca, CertLife: certLife, Logger: quiet(g),
+		Log: g.log, KV: g.log, Credentials: g.creds, OperatorToken: operatorToken, GatewayCA: &g.ca, CertLife: certLife, Logger: quiet(g),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -82,7 +83,7 @@ func (e *epochTime) measure() {
 			return
 		case anchor.Boot != a.Boot:
 			if anchor.Quality > gateway.ClockNone {
-				others = others.with(wallsOf(anchorOf(anchor), t0, t1))
+				others = others.with(wallsOf(record.AnchorOf(anchor), t0, t1))
 			}
 			return
 		}
@@ -153,7 +154,7 @@ func (e *epochTime) span(anchor wire.Anchor, s0, s1 int64) (t0, t1 time.Time, q 
 	case anchor.Boot == e.Boot && anchor.Boot != (gateway.BootID{}) && len(e.clock.Timeline) > 0:
 		t0, t1, q = e.clock.bounds(s0, s1)
 	default:
-		a := anchorOf(anchor)
+		a := record.AnchorOf(anchor)
 		t0, t1, q = a.Wall(gateway.Stamp(s0)), a.Wall(gateway.Stamp(s1)), a.Quality
 	}
 	if q == gateway.ClockNone {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -23,7 +24,7 @@ type eventPlace struct {
 func (b *book) placesKey(n int) string { return fmt.Sprintf("events.%s.%d", b.gatewayID, n) }
 
 // place notes where an event lies.
-func (b *book) place(ctx context.Context, r Record, e *wire.Event) error {
+func (b *book) place(ctx context.Context, r record.Record, e *wire.Event) error {
 	c, err := b.clock(ctx, e.Anchor.Boot)
 	if err != nil {
 		return err

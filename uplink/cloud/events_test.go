@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -20,7 +20,7 @@ func (s *site) eventsInLog() (names []string) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if r.Kind != cloud.KindEvent {
+		if r.Kind != record.KindEvent {
 			continue
 		}
 		m, err := wire.Decode(r.Body)

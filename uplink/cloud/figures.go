@@ -14,6 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -109,7 +110,7 @@ func (f *figures) tried(took time.Duration, err error) {
 		return
 	}
 	code := "other"
-	for is, name := range map[error]string{ErrFenced: "fenced", ErrFull: "full", ErrUnavailable: "unavailable"} {
+	for is, name := range map[error]string{record.ErrFenced: "fenced", record.ErrFull: "full", record.ErrUnavailable: "unavailable"} {
 		if errors.Is(err, is) {
 			code = name
 		}

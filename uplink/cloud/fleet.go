@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -48,7 +49,7 @@ type epochInfo struct {
 	End   string          `json:"end"` // growing, closed, open, unlisted
 }
 
-var endNames = map[ending]string{endNone: "growing", endClosed: "closed", endOpen: "open", endUnlisted: "unlisted", endBare: "growing"}
+var endNames = map[record.Ending]string{record.EndNone: "growing", record.EndClosed: "closed", record.EndOpen: "open", record.EndUnlisted: "unlisted", record.EndBare: "growing"}
 
 // listGateways answers GET /v1/gateways.
 func (s *Server) listGateways(w http.ResponseWriter, r *http.Request) {
@@ -89,17 +90,17 @@ func (s *Server) serveDescription(w http.ResponseWriter, r *http.Request) {
 func (s *Server) describe(ctx context.Context, id string) (gatewayInfo, error) {
 	info := gatewayInfo{GatewayID: id, Epochs: []epochInfo{}, Health: []wire.Condition{}}
 	last, err := s.opt.Log.Last(ctx, id)
-	if err != nil && !errors.Is(err, ErrNoRecord) {
+	if err != nil && !errors.Is(err, record.ErrNoRecord) {
 		return info, err
 	}
-	held, err := parseState(last.State)
+	held, err := record.ParseState(last.State)
 	if err != nil {
 		return info, err
 	}
-	for _, e := range held.epochs {
-		info.Epochs = append(info.Epochs, epochInfo{e.id, e.upto, e.done(), endNames[e.end]})
+	for _, e := range held.Epochs {
+		info.Epochs = append(info.Epochs, epochInfo{e.ID, e.Upto, e.Done(), endNames[e.End]})
 	}
-	b := newBook(id, s.opt.Log, s.opt.Shelf)
+	b := newBook(id, s.opt.Log, s.opt.KV)
 	if err := b.open(ctx); err != nil {
 		return info, err
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fieldgate/fieldgate/gateway/files"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // folderLook is how often Watch looks at a folder.
@@ -50,16 +51,16 @@ func (f folder) of(kind string) string {
 }
 
 // Get implements Shelf.
-func (f folder) Get(_ context.Context, key string) (Doc, error) {
+func (f folder) Get(_ context.Context, key string) (record.Doc, error) {
 	path := f.path(key)
 	body, err := files.Read(path, documentMost)
 	if path == "" || errors.Is(err, fs.ErrNotExist) {
-		return Doc{}, fmt.Errorf("%w: %s", ErrNoDoc, key)
+		return record.Doc{}, fmt.Errorf("%w: %s", record.ErrNoDoc, key)
 	}
 	if err != nil {
-		return Doc{}, fmt.Errorf("read %s: %w", path, err)
+		return record.Doc{}, fmt.Errorf("read %s: %w", path, err)
 	}
-	doc := Doc{Key: key, Rev: revOf(body), Body: body}
+	doc := record.Doc{Key: key, Rev: revOf(body), Body: body}
 	if info, err := os.Stat(path); err == nil {
 		doc.At = info.ModTime()
 	}
@@ -84,11 +85,11 @@ func (f folder) Put(ctx context.Context, key string, body []byte, rev uint64, _ 
 	}
 	defer release()
 	doc, err := f.Get(ctx, key)
-	if err != nil && !errors.Is(err, ErrNoDoc) {
+	if err != nil && !errors.Is(err, record.ErrNoDoc) {
 		return 0, err
 	}
-	if rev != AnyRev && rev != doc.Rev {
-		return 0, fmt.Errorf("%w: %s", ErrRevision, key)
+	if rev != record.AnyRev && rev != doc.Rev {
+		return 0, fmt.Errorf("%w: %s", record.ErrRevision, key)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return 0, fmt.Errorf("make folder of credentials: %w", err)
@@ -131,16 +132,16 @@ func (f folder) Delete(_ context.Context, key string) error {
 }
 
 // List implements Shelf.
-func (f folder) List(ctx context.Context, prefix string) iter.Seq2[Doc, error] {
-	return func(yield func(Doc, error) bool) {
+func (f folder) List(ctx context.Context, prefix string) iter.Seq2[record.Doc, error] {
+	return func(yield func(record.Doc, error) bool) {
 		names, err := f.names(prefix)
 		if err != nil {
-			yield(Doc{}, err)
+			yield(record.Doc{}, err)
 			return
 		}
 		for _, name := range slices.Sorted(maps.Keys(names)) {
 			doc, err := f.Get(ctx, name)
-			if errors.Is(err, ErrNoDoc) {
+			if errors.Is(err, record.ErrNoDoc) {
 				continue // removed in this moment
 			}
 			if !yield(doc, err) || err != nil {
@@ -170,7 +171,7 @@ func (f folder) names(prefix string) (map[string]time.Time, error) {
 
 // Watch implements Shelf, by looking once a second whether the folder has
 // changed: every change to it is a rename or a removal.
-func (f folder) Watch(ctx context.Context, prefix string, tell func(Doc)) error {
+func (f folder) Watch(ctx context.Context, prefix string, tell func(record.Doc)) error {
 	kind, _, _ := strings.Cut(prefix, ".")
 	known := map[string]time.Time{}
 	var stamp time.Time
@@ -194,7 +195,7 @@ func (f folder) Watch(ctx context.Context, prefix string, tell func(Doc)) error 
 	}
 }
 
-func (f folder) changes(ctx context.Context, prefix string, known map[string]time.Time, tell func(Doc)) error {
+func (f folder) changes(ctx context.Context, prefix string, known map[string]time.Time, tell func(record.Doc)) error {
 	names, err := f.names(prefix)
 	if err != nil {
 		return err
@@ -211,7 +212,7 @@ func (f folder) changes(ctx context.Context, prefix string, known map[string]tim
 	for key := range known {
 		if _, there := names[key]; !there {
 			delete(known, key)
-			tell(Doc{Key: key})
+			tell(record.Doc{Key: key})
 		}
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // A consumerInfo is a consumer of the log in GET /v1/consumers.
@@ -18,7 +20,7 @@ type consumerInfo struct {
 }
 
 // listConsumers answers GET /v1/consumers.
-func (s *Server) listConsumers(g Gauge) http.HandlerFunc {
+func (s *Server) listConsumers(g record.Gauge) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		states, err := g.Consumers(r.Context())
 		if err != nil {
@@ -37,14 +39,14 @@ func (s *Server) listConsumers(g Gauge) http.HandlerFunc {
 
 // forgetConsumer answers DELETE /v1/consumers/{name}: the log waits no longer
 // for it. 404 if there is none; 409 if it is in use, or the server's own.
-func (s *Server) forgetConsumer(g Gauge) http.HandlerFunc {
+func (s *Server) forgetConsumer(g record.Gauge) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("name")
 		if name == ledgerName {
 			deny(w, http.StatusConflict, "needed", "the server itself needs this consumer, for what it says of completeness: it cannot be forgotten")
 			return
 		}
-		var was ConsumerState
+		var was record.ConsumerState
 		states, err := g.Consumers(r.Context())
 		for _, c := range states {
 			if c.Name == name {
@@ -55,10 +57,10 @@ func (s *Server) forgetConsumer(g Gauge) http.HandlerFunc {
 			err = g.Forget(r.Context(), name)
 		}
 		switch {
-		case errors.Is(err, ErrNoConsumer):
+		case errors.Is(err, record.ErrNoConsumer):
 			deny(w, http.StatusNotFound, "unknown_consumer", "the log knows no consumer of this name")
 			return
-		case errors.Is(err, ErrConsumerUsed):
+		case errors.Is(err, record.ErrConsumerUsed):
 			deny(w, http.StatusConflict, "used", "records are consumed under this name at the moment: end that first, on every server (postgres: start them without --postgres)")
 			return
 		case err != nil:

@@ -21,6 +21,7 @@ import (
 	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -53,7 +54,7 @@ type site struct {
 }
 
 // newSite starts a server; wrap may put something between it and its log.
-func newSite(t testing.TB, wrap func(cloud.Log) cloud.Log) *site {
+func newSite(t testing.TB, wrap func(record.Log) record.Log) *site {
 	s := &site{t: t, dir: t.TempDir()}
 	s.creds = cloud.Credentials{Dir: s.dir + "/gateways"}
 	s.add("plant_7")
@@ -72,19 +73,19 @@ func (s *site) add(id string) {
 	s.id, s.token = id, token
 }
 
-func (s *site) start(wrap func(cloud.Log) cloud.Log) {
+func (s *site) start(wrap func(record.Log) record.Log) {
 	s.t.Helper()
 	s.log = openLog(s.t, s.dir+"/log", 0)
 	s.serve(wrap)
 }
 
-func (s *site) serve(wrap func(cloud.Log) cloud.Log) {
-	var log cloud.Log = s.log
+func (s *site) serve(wrap func(record.Log) record.Log) {
+	var log record.Log = s.log
 	if wrap != nil {
 		log = wrap(log)
 	}
 	s.server = cloud.New(cloud.Options{
-		Log: log, Shelf: s.log, Bus: s.log, Credentials: s.creds, OperatorToken: operatorToken, Health: s.log.Health, Logger: quiet(s.t),
+		Log: log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Health: s.log.Health, Logger: quiet(s.t),
 	})
 	s.http = httptest.NewTLSServer(s.server)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -136,7 +137,7 @@ func (s *Server) recheck() {
 // watchCredentials hears of changes, on whichever server they are made.
 func (s *Server) watchCredentials() {
 	for s.ctx.Err() == nil {
-		err := s.opt.Credentials.shelf().Watch(s.ctx, "cred", func(d Doc) {
+		err := s.opt.Credentials.shelf().Watch(s.ctx, "cred", func(d record.Doc) {
 			if x := s.connected(strings.TrimPrefix(d.Key, "cred.")); x != nil {
 				s.recheckSession(x)
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // A join is where the log no longer had what the ledger had entered, and went
@@ -27,8 +28,8 @@ type joinedFrom struct {
 
 // join marks where the log goes on after it lost records: what its state says
 // of each epoch counts from here on.
-func (b *book) join(ctx context.Context, r Record) error {
-	held, err := parseState(r.State)
+func (b *book) join(ctx context.Context, r record.Record) error {
+	held, err := record.ParseState(r.State)
 	if err != nil {
 		return fmt.Errorf("record %d of %s: %w", r.Seq, b.gatewayID, err)
 	}
@@ -36,9 +37,9 @@ func (b *book) join(ctx context.Context, r Record) error {
 		return err
 	}
 	j := join{At: r.At, Seq: r.Seq, Anew: r.PrevSeq == 0}
-	named := map[gateway.EpochID]epochState{}
-	for _, e := range held.epochs {
-		named[e.id] = e
+	named := map[gateway.EpochID]record.EpochState{}
+	for _, e := range held.Epochs {
+		named[e.ID] = e
 	}
 	for _, a := range b.sorted() {
 		if a.Line == b.page.Line && a.Seq >= r.Seq {
@@ -46,8 +47,8 @@ func (b *book) join(ctx context.Context, r Record) error {
 		}
 		e, ok := named[a.Epoch]
 		switch {
-		case ok && e.upto < a.Upto:
-			j.Epochs = append(j.Epochs, joinedFrom{a.Epoch, e.upto + 1, a.Upto})
+		case ok && e.Upto < a.Upto:
+			j.Epochs = append(j.Epochs, joinedFrom{a.Epoch, e.Upto + 1, a.Upto})
 			if err := b.unsplit(ctx, a); err != nil {
 				return err
 			}

@@ -9,7 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -60,7 +60,7 @@ func TestJSONSession(t *testing.T) {
 			t.Fatal(err)
 		}
 		m, err := wire.Decode(r.Body)
-		if u, ok := m.(*wire.Update); r.Kind != cloud.KindOpen && (err != nil || ok && len(u.Readings) > 0) {
+		if u, ok := m.(*wire.Update); r.Kind != record.KindOpen && (err != nil || ok && len(u.Readings) > 0) {
 			t.Errorf("record %d holds %+v, %v", r.Seq, m, err)
 		}
 	}

@@ -31,12 +31,12 @@ func (s *Server) tellOthers(x *session) {
 }
 
 func (s *Server) kickOthers(gatewayID string, k kick) {
-	if s.opt.Bus == nil {
+	if s.opt.PubSub == nil {
 		return
 	}
 	data, err := json.Marshal(k)
 	if err == nil {
-		err = s.opt.Bus.Tell(kickSubject+gatewayID, data)
+		err = s.opt.PubSub.Tell(kickSubject+gatewayID, data)
 	}
 	if err != nil {
 		s.opt.Logger.Debug("the other servers were not told of a session", "gateway", gatewayID, "error", err)
@@ -45,7 +45,7 @@ func (s *Server) kickOthers(gatewayID string, k kick) {
 
 // hearKicks ends sessions of gateways that have moved to another server.
 func (s *Server) hearKicks(ctx context.Context) {
-	off, err := s.opt.Bus.On(kickSubject+"*", func(subject string, data []byte) []byte {
+	off, err := s.opt.PubSub.On(kickSubject+"*", func(subject string, data []byte) []byte {
 		var k kick
 		if json.Unmarshal(data, &k) == nil {
 			s.kicked(strings.TrimPrefix(subject, kickSubject), k)

@@ -11,6 +11,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -30,7 +31,7 @@ func (b *memBus) Tell(subject string, data []byte) error {
 	return nil
 }
 
-func (b *memBus) Ask(context.Context, string, []byte) ([]byte, error) { return nil, ErrNobody }
+func (b *memBus) Ask(context.Context, string, []byte) ([]byte, error) { return nil, record.ErrNobody }
 
 func (b *memBus) On(subject string, hear func(string, []byte) []byte) (func(), error) {
 	b.mu.Lock()
@@ -48,7 +49,7 @@ func twoServers(t *testing.T) (connect func(server int, boot byte) *websocket.Co
 	l, bus := &memLog{}, &memBus{}
 	var dials []func() *websocket.Conn
 	for range 2 {
-		s, dial := piped(t, Options{Log: l, Bus: bus})
+		s, dial := piped(t, Options{Log: l, PubSub: bus})
 		var running sync.WaitGroup
 		running.Go(func() { s.hearKicks(s.ctx) })
 		t.Cleanup(func() { s.Close(); running.Wait() })

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -35,7 +36,7 @@ func (s *Server) newest(ctx context.Context, id string) ([]liveReading, error) {
 		if err != nil {
 			return nil, err
 		}
-		if r.Kind != KindUpdate || r.Lane != wire.LaneLive || r.N == 0 {
+		if r.Kind != record.KindUpdate || r.Lane != wire.LaneLive || r.N == 0 {
 			continue
 		}
 		m, err := wire.Decode(r.Body)

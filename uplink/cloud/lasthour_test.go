@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -19,8 +19,8 @@ func BenchmarkLastHour(b *testing.B) {
 	s := newSite(b, nil)
 	s.withLedger()
 	e := gateway.NewEpochID()
-	last := cloud.Record{}
-	add := func(r cloud.Record) {
+	last := record.Record{}
+	add := func(r record.Record) {
 		r.ID, r.Prev, r.PrevSeq = fmt.Sprint("r", last.Seq+1), last.ID, last.Seq
 		seq, err := s.log.Append(b.Context(), s.id, last.Seq, r)
 		if err != nil {
@@ -29,7 +29,7 @@ func BenchmarkLastHour(b *testing.B) {
 		r.Seq, last = seq, r
 		last.Seq = seq
 	}
-	add(cloud.Record{Kind: cloud.KindOpen})
+	add(record.Record{Kind: record.KindOpen})
 	records := uint64(*hours * 3600)
 	for i := range records {
 		u := readings(b, e, 20*i+1, 20, 20)
@@ -37,7 +37,7 @@ func BenchmarkLastHour(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		add(cloud.Record{Kind: cloud.KindUpdate, Epoch: e, First: u.First, N: u.N, Lane: wire.LaneLive, Body: body})
+		add(record.Record{Kind: record.KindUpdate, Epoch: e, First: u.First, N: u.N, Lane: wire.LaneLive, Body: body})
 	}
 	s.entered()
 	newest := time.UnixMicro(anchor.Offset + int64(20*records)*1e6).UTC() // a reading a second of the clock, twenty in a record

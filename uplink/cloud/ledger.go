@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -22,9 +23,9 @@ const (
 // A ledger keeps a book for every gateway, from the log's feed, on the shelf.
 // What it has entered outlives the log.
 type ledger struct {
-	log    Log
-	feed   Feed
-	shelf  Shelf
+	log    record.Log
+	feed   record.Feed
+	shelf  record.KV
 	logger *slog.Logger
 	pause  time.Duration
 	note   func(ctx context.Context, gatewayID string, e *wire.Event) error // told of results and reports, before it is saved that they were entered; may be nil
@@ -55,7 +56,7 @@ func (l *ledger) run(ctx context.Context) {
 
 // take enters a batch and saves what it changed. After an error nothing is
 // remembered that is not saved: the batch comes again.
-func (l *ledger) take(ctx context.Context, batch []Entry) error {
+func (l *ledger) take(ctx context.Context, batch []record.Entry) error {
 	if wait := l.pause - time.Since(l.saved); len(batch) < ledgerBatch && wait > 0 {
 		select {
 		case <-time.After(wait): // meanwhile more comes, which the next save takes along
@@ -99,7 +100,7 @@ func (l *ledger) take(ctx context.Context, batch []Entry) error {
 	return nil
 }
 
-func (l *ledger) enter(ctx context.Context, batch []Entry, touched map[string]*book) error {
+func (l *ledger) enter(ctx context.Context, batch []record.Entry, touched map[string]*book) error {
 	for _, e := range batch {
 		b := l.books[e.GatewayID]
 		if b == nil {
@@ -133,9 +134,9 @@ func (l *ledger) tellJoin(gatewayID string, j join) {
 // those that the log has lost since.
 func (s *Server) settled() recall {
 	compared, intact := false, false // the book is not kept: sessions are many, and long
-	return func(ctx context.Context, gatewayID string, e gateway.EpochID) (epochState, bool, error) {
-		none := epochState{id: e, end: endNone}
-		b := newBook(gatewayID, s.opt.Log, s.opt.Shelf)
+	return func(ctx context.Context, gatewayID string, e gateway.EpochID) (record.EpochState, bool, error) {
+		none := record.EpochState{ID: e, End: record.EndNone}
+		b := newBook(gatewayID, s.opt.Log, s.opt.KV)
 		if !compared {
 			err := b.open(ctx)
 			if err == nil {
@@ -156,7 +157,7 @@ func (s *Server) settled() recall {
 				return none, false, err
 			}
 		}
-		return epochState{id: e, upto: a.Upto, end: a.End, sum: a.sum()}, true, nil
+		return record.EpochState{ID: e, Upto: a.Upto, End: a.End, Sum: a.sum()}, true, nil
 	}
 }
 
@@ -183,7 +184,7 @@ func (b *book) holds(ctx context.Context, a *account) (bool, error) {
 
 // sum tells one open gap from another, as in a state.
 func (a *account) sum() uint32 {
-	if a.End != endOpen || a.Open == nil {
+	if a.End != record.EndOpen || a.Open == nil {
 		return 0
 	}
 	return a.Open.Sum
@@ -192,7 +193,7 @@ func (a *account) sum() uint32 {
 // reading gives a gateway's book as of now: what is saved, and what the log
 // has beyond it. It is not to be saved.
 func (s *Server) reading(ctx context.Context, gatewayID string) (*book, error) {
-	b := newBook(gatewayID, s.opt.Log, s.opt.Shelf)
+	b := newBook(gatewayID, s.opt.Log, s.opt.KV)
 	if err := errors.Join(b.open(ctx), b.loadAll(ctx)); err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -23,7 +24,7 @@ import (
 // beside it, in the simplest form, what a ledger must say of it.
 type history struct {
 	enc     *block.Encoder
-	entries []Entry
+	entries []record.Entry
 	name    string // what the ids of its records begin with
 	seq     uint64
 	now     time.Time
@@ -33,7 +34,7 @@ type history struct {
 
 // A told is what a history says of one gateway.
 type told struct {
-	state  state
+	state  record.State
 	last   mark
 	epochs map[gateway.EpochID]*toldEpoch
 	order  []gateway.EpochID
@@ -41,7 +42,7 @@ type told struct {
 
 type toldEpoch struct {
 	what    []gateway.Why // of every seq from 1; "" is a reading
-	end     ending
+	end     record.Ending
 	open    *wire.End
 	records uint64
 }
@@ -62,7 +63,7 @@ func (h *history) gw(id string) *told {
 	return h.gws[id]
 }
 
-func (h *history) write(id string, r Record) {
+func (h *history) write(id string, r record.Record) {
 	g := h.gw(id)
 	h.seq++
 	h.now = h.now.Add(time.Second)
@@ -71,7 +72,7 @@ func (h *history) write(id string, r Record) {
 		r.Prev, r.PrevSeq = g.last.ID, g.last.Seq
 		g.last = mark{r.Seq, r.ID}
 	}
-	h.entries = append(h.entries, Entry{id, r})
+	h.entries = append(h.entries, record.Entry{GatewayID: id, Record: r})
 }
 
 func (h *history) open(id string, all bool, epochs ...gateway.EpochID) {
@@ -80,23 +81,23 @@ func (h *history) open(id string, all bool, epochs ...gateway.EpochID) {
 	for _, e := range epochs {
 		hello.Epochs = append(hello.Epochs, wire.HelloEpoch{Epoch: e})
 		if g.epochs[e] == nil {
-			g.epochs[e] = &toldEpoch{end: endNone}
+			g.epochs[e] = &toldEpoch{end: record.EndNone}
 			g.order = append(g.order, e)
 		}
 	}
-	g.state = g.state.opened(hello)
-	for _, e := range g.state.epochs {
-		g.epochs[e.id].end = e.end
+	g.state = g.state.Opened(hello)
+	for _, e := range g.state.Epochs {
+		g.epochs[e.ID].end = e.End
 	}
-	h.write(id, Record{Kind: KindOpen, State: g.state.String()})
+	h.write(id, record.Record{Kind: record.KindOpen, State: g.state.String()})
 }
 
 // send stores u if the rules say so.
 func (h *history) send(id string, u *wire.Update) {
 	g := h.gw(id)
-	before := g.state.get(u.Epoch)
-	what, after := g.state.judge(u)
-	if what != store {
+	before := g.state.Get(u.Epoch)
+	what, after := g.state.Judge(u)
+	if what != record.Store {
 		return
 	}
 	if g.epochs[u.Epoch] == nil {
@@ -110,28 +111,28 @@ func (h *history) send(id string, u *wire.Update) {
 	} else if u.Thinned != nil {
 		why = whyThinned
 	}
-	for range after.upto - before.upto {
+	for range after.Upto - before.Upto {
 		t.what = append(t.what, why)
 	}
-	if t.end = after.end; u.End != nil && u.End.Closed == nil && after.end == endOpen {
+	if t.end = after.End; u.End != nil && u.End.Closed == nil && after.End == record.EndOpen {
 		t.open = u.End
-	} else if after.end == endClosed {
+	} else if after.End == record.EndClosed {
 		t.open = nil
 	}
 	t.records++
-	g.state = g.state.with(after)
+	g.state = g.state.With(after)
 	body, err := wire.Encode(u)
 	if err != nil {
 		panic(err)
 	}
-	h.write(id, Record{
-		Kind: KindUpdate, State: g.state.String(), Epoch: u.Epoch, First: before.upto + 1, N: after.upto - before.upto, Lane: u.Lane, Body: body,
+	h.write(id, record.Record{
+		Kind: record.KindUpdate, State: g.state.String(), Epoch: u.Epoch, First: before.Upto + 1, N: after.Upto - before.Upto, Lane: u.Lane, Body: body,
 	})
 }
 
 // void writes a record whose predecessor was lost.
 func (h *history) void(id string) {
-	h.write(id, Record{Prev: "lost", PrevSeq: 1, Kind: KindUpdate, Epoch: h.epoch(), First: 1, N: 7})
+	h.write(id, record.Record{Prev: "lost", PrevSeq: 1, Kind: record.KindUpdate, Epoch: h.epoch(), First: 1, N: 7})
 }
 
 var aChannel = &gateway.Channel{Device: "boiler", Quantity: "temperature", Unit: "Cel"}
@@ -155,7 +156,7 @@ func bootAnchor(e gateway.EpochID) gateway.Anchor {
 }
 
 func aGap(e gateway.EpochID, first, n uint64, why gateway.Why) *wire.Update {
-	a := wireAnchorOf(bootAnchor(e))
+	a := record.WireAnchor(bootAnchor(e))
 	return &wire.Update{Lane: wire.LaneBacklog, Epoch: e, First: first, N: n, Gap: &wire.Gap{Why: why, T0: int64(first * 1e6), T1: int64((first + n) * 1e6), Anchor: a}}
 }
 
@@ -165,7 +166,7 @@ func anEnd(e gateway.EpochID, last uint64, closed bool) *wire.Update {
 		u.End.Closed = &last
 		return u
 	}
-	a := wireAnchorOf(bootAnchor(e))
+	a := record.WireAnchor(bootAnchor(e))
 	u.End = &wire.End{Why: gateway.WhyUncleanStop, AtMost: 10 + last, T0: int64(last * 1e6), T1: int64(last*1e6 + 5e6), Anchor: &a}
 	return u
 }
@@ -196,7 +197,7 @@ func (h *history) step(rt *rapid.T) {
 	}
 	e := rapid.SampledFrom(g.order[max(0, len(g.order)-3):]).Draw(rt, "epoch")
 	n := uint64(rapid.IntRange(1, 5).Draw(rt, "n"))
-	first := g.state.get(e).upto + 1
+	first := g.state.Get(e).Upto + 1
 	if back := uint64(rapid.IntRange(0, 2).Draw(rt, "overlap")); back < first {
 		first -= back
 	}
@@ -208,7 +209,7 @@ func (h *history) step(rt *rapid.T) {
 	case 6:
 		h.send(id, h.aThinned(e, first, n))
 	case 7:
-		h.send(id, anEnd(e, g.state.get(e).upto, rapid.Bool().Draw(rt, "closed")))
+		h.send(id, anEnd(e, g.state.Get(e).Upto, rapid.Bool().Draw(rt, "closed")))
 	case 8:
 		h.void(id)
 	case 9:
@@ -217,8 +218,8 @@ func (h *history) step(rt *rapid.T) {
 }
 
 // Read makes a history a Log to read from.
-func (h *history) Read(_ context.Context, id string, from uint64) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
+func (h *history) Read(_ context.Context, id string, from uint64) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
 		for _, e := range h.entries {
 			if e.GatewayID == id && e.Seq >= from {
 				h.read++
@@ -230,21 +231,23 @@ func (h *history) Read(_ context.Context, id string, from uint64) iter.Seq2[Reco
 	}
 }
 
-func (h *history) Last(_ context.Context, id string) (Record, error) {
+func (h *history) Last(_ context.Context, id string) (record.Record, error) {
 	for _, e := range slices.Backward(h.entries) {
 		if e.GatewayID == id {
 			return e.Record, nil
 		}
 	}
-	return Record{}, ErrNoRecord
+	return record.Record{}, record.ErrNoRecord
 }
 
-func (h *history) Append(context.Context, string, uint64, Record) (uint64, error) { panic("not asked") }
-func (h *history) Level() wire.Level                                              { return wire.LevelFsynced }
+func (h *history) Append(context.Context, string, uint64, record.Record) (uint64, error) {
+	panic("not asked")
+}
+func (h *history) Level() wire.Level { return wire.LevelFsynced }
 
 var errCrash = errors.New("crash")
 
-func newLedger(h *history, shelf Shelf) *ledger {
+func newLedger(h *history, shelf record.KV) *ledger {
 	return &ledger{log: h, shelf: shelf, logger: slog.New(slog.DiscardHandler), pause: ledgerPause, books: map[string]*book{}}
 }
 
@@ -252,7 +255,7 @@ func newLedger(h *history, shelf Shelf) *ledger {
 func (h *history) wantAccounts(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}, shelf Shelf) {
+}, shelf record.KV) {
 	t.Helper()
 	for id, g := range h.gws {
 		b := newBook(id, h, shelf)
@@ -300,7 +303,7 @@ func (w *toldEpoch) differs(b *book, a *account) string {
 	switch {
 	case !slices.Equal(got, w.what):
 		return fmt.Sprintf("holds %q, want %q", got, w.what)
-	case a.End != w.end && !(a.End == endUnlisted && w.end == endNone):
+	case a.End != w.end && !(a.End == record.EndUnlisted && w.end == record.EndNone):
 		return fmt.Sprintf("end %c, want %c", a.End, w.end)
 	case (open == nil) != (a.Open == nil) || open != nil && *open != *a.Open:
 		return fmt.Sprintf("open gap %+v, want %+v", a.Open, open)
@@ -372,7 +375,7 @@ func TestLedgerWritesSeldom(t *testing.T) {
 		l := newLedger(h, shelf)
 		began := time.Now()
 		for _, entry := range h.entries {
-			if err := l.take(t.Context(), []Entry{entry}); err != nil {
+			if err := l.take(t.Context(), []record.Entry{entry}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // enterAll gives the entries to a new ledger on a shelf, as after a restart,
 // and returns what of them was saved of gateway g.
-func enterAll(t *testing.T, h *history, shelf Shelf, entries []Entry) *book {
+func enterAll(t *testing.T, h *history, shelf record.KV, entries []record.Entry) *book {
 	t.Helper()
 	touched := map[string]*book{}
 	if err := errors.Join(newLedger(h, shelf).enter(t.Context(), entries, touched), save(t.Context(), shelf, slices.Collect(maps.Values(touched)))); err != nil {
@@ -47,7 +48,7 @@ func TestLedgerOutlivesItsLog(t *testing.T) {
 	if len(b.page.Joins) != 1 || !b.page.Joins[0].Anew || len(b.page.Joins[0].Epochs) != 2 {
 		t.Fatalf("joins %+v", b.page.Joins)
 	}
-	if old.LogLost == nil || old.Upto != 6 || old.End != endClosed || len(old.Spans) != 1 {
+	if old.LogLost == nil || old.Upto != 6 || old.End != record.EndClosed || len(old.Spans) != 1 {
 		t.Errorf("what was finished: %s, lost %v", old, old.LogLost)
 	}
 	if now.Upto != 0 || now.Claimed != 50 || now.LogLost != nil {
@@ -80,12 +81,12 @@ func TestLedgerSeesALostTail(t *testing.T) {
 	h.entries = h.entries[:2]
 	h.seq, h.name = 2, "b"
 	kept.last = mark{2, "a2"}
-	kept.state = state{epochs: []epochState{{id: e, upto: 4, end: endNone}}}
+	kept.state = record.State{Epochs: []record.EpochState{{ID: e, Upto: 4, End: record.EndNone}}}
 	kept.epochs[e].what = kept.epochs[e].what[:4]
 	*g = kept
 	h.open("g", true, e)
 	h.open("g", true, e) // in the place of the newest that was lost
-	h.write("g", Record{Prev: lost.ID, PrevSeq: lost.Seq, Kind: KindUpdate, Epoch: e, First: 12, N: 9})
+	h.write("g", record.Record{Prev: lost.ID, PrevSeq: lost.Seq, Kind: record.KindUpdate, Epoch: e, First: 12, N: 9})
 	b := enterAll(t, h, shelf, h.entries[2:])
 	a := b.accounts[e]
 	if a.Upto != 4 || a.Claimed != 11 || a.Missing != 0 || len(a.Spans) != 0 {
@@ -127,7 +128,7 @@ func TestLedgerSplitsLongLists(t *testing.T) {
 	if err := b.unsplit(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
-	a.rewind(epochState{id: e, upto: 7, end: endNone})
+	a.rewind(record.EpochState{ID: e, Upto: 7, End: record.EndNone})
 	if a.Missing != 3 || len(a.Spans) != 3 || a.held() != 4 {
 		t.Errorf("gone back to %s, %d spans", a, len(a.Spans))
 	}
@@ -168,13 +169,13 @@ func TestOlderLogUnderTheLedger(t *testing.T) {
 	h.open("g", true, last)
 	enterAll(t, h, shelf, h.entries)
 
-	s := &Server{opt: Options{Log: h, Shelf: shelf}}
+	s := &Server{opt: Options{Log: h, KV: shelf}}
 	believed := func(when string, want ...gateway.EpochID) {
 		t.Helper()
 		ask := s.settled()
 		for _, e := range []gateway.EpochID{purged, kept, lost} {
 			got, ok, err := ask(t.Context(), "g", e)
-			if err != nil || ok != slices.Contains(want, e) || ok && (got.upto != 4 || got.end != endClosed) {
+			if err != nil || ok != slices.Contains(want, e) || ok && (got.Upto != 4 || got.End != record.EndClosed) {
 				t.Errorf("%s: epoch %v: %v %+v %v", when, e, ok, got, err)
 			}
 		}

@@ -195,7 +195,7 @@ func TestLiveAcrossServers(t *testing.T) {
 	s := newSite(t, nil)
 	other := &site{t: t, creds: s.creds, id: s.id, token: s.token, log: s.log}
 	other.server = cloud.New(cloud.Options{
-		Log: s.log, Shelf: s.log, Bus: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t),
+		Log: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t),
 	})
 	other.http = httptest.NewTLSServer(other.server)
 	t.Cleanup(func() { other.server.Close(); other.http.Close() })

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -155,7 +156,7 @@ type racingShelf struct {
 	between func()
 }
 
-func (s *racingShelf) Get(ctx context.Context, key string) (Doc, error) {
+func (s *racingShelf) Get(ctx context.Context, key string) (record.Doc, error) {
 	d, err := s.memShelf.Get(ctx, key)
 	if f := s.between; f != nil {
 		s.between = nil
@@ -178,7 +179,7 @@ func TestTicketIsGoodOnce(t *testing.T) {
 		t.Errorf("let in: %v and %v", first, second)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		for _, shelf := range []Shelf{nil, &memShelf{}} {
+		for _, shelf := range []record.KV{nil, &memShelf{}} {
 			late := &tickets{shelf: shelf, open: map[string]time.Time{}}
 			ticket, err := late.issue(t.Context())
 			if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -27,7 +28,7 @@ const (
 // stored them. It decodes only what somebody listens to, or has asked for
 // lately.
 type feedHub struct {
-	bus    Bus // nil: this is the only server
+	bus    record.PubSub // nil: this is the only server
 	logger *slog.Logger
 	load   func(ctx context.Context, id string) ([]liveReading, error) // the newest readings that the log holds of a gateway
 
@@ -67,13 +68,13 @@ type liveReading struct {
 	seq     uint64
 }
 
-func newFeedHub(bus Bus, logger *slog.Logger) *feedHub {
+func newFeedHub(bus record.PubSub, logger *slog.Logger) *feedHub {
 	return &feedHub{bus: bus, logger: logger, clients: map[*liveClient]struct{}{}, warm: map[string]*warmGateway{}, blocks: block.NewDecoder()}
 }
 
 // stored tells all servers of a live update, once, as it lies in the log.
-func (h *feedHub) stored(x *session, r Record, _ wire.Message) {
-	if r.Kind != KindUpdate || r.Lane != wire.LaneLive || r.N == 0 {
+func (h *feedHub) stored(x *session, r record.Record, _ wire.Message) {
+	if r.Kind != record.KindUpdate || r.Lane != wire.LaneLive || r.N == 0 {
 		return
 	}
 	if h.bus == nil {

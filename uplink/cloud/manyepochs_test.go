@@ -9,6 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -19,9 +20,9 @@ const natsHeaders = 1<<16 - 1
 // A narrowLog takes no more headers than a real one.
 type narrowLog struct{ memLog }
 
-func (l *narrowLog) Append(ctx context.Context, id string, after uint64, r Record) (uint64, error) {
+func (l *narrowLog) Append(ctx context.Context, id string, after uint64, r record.Record) (uint64, error) {
 	if len(r.State)+512 > natsHeaders {
-		return 0, errors.Join(ErrUnavailable, errors.New("the headers are too large"))
+		return 0, errors.Join(record.ErrUnavailable, errors.New("the headers are too large"))
 	}
 	return l.memLog.Append(ctx, id, after, r)
 }
@@ -38,7 +39,7 @@ func TestGatewayWithTooManyEpochs(t *testing.T) {
 			hear[*wire.Welcome](t, conn)
 			err := error(nil)
 			for n := 0; err == nil; n++ {
-				if n > 2*mostEpochs {
+				if n > 2*record.MaxSessionEpochs {
 					t.Fatal("it takes any number")
 				}
 				say(t, conn, &wire.Update{
@@ -57,7 +58,7 @@ func TestGatewayWithTooManyEpochs(t *testing.T) {
 				t.Fatalf("the server is not ready: %v", err)
 			}
 		}
-		if want := mostEpochs + 2*(mostEpochs-maxEpochs); stored != want {
+		if want := record.MaxSessionEpochs + 2*(record.MaxSessionEpochs-record.MaxEpochs); stored != want {
 			t.Errorf("%d epochs were taken, want %d", stored, want)
 		}
 	})
@@ -66,20 +67,20 @@ func TestGatewayWithTooManyEpochs(t *testing.T) {
 // One that never says that it lists all, and never ends any, is not kept
 // either.
 func TestUnfinishedEpochsAreBounded(t *testing.T) {
-	var s state
+	var s record.State
 	var h *wire.Hello
 	for range 10 {
 		h = &wire.Hello{}
 		for range wire.MaxHelloEpochs {
 			h.Epochs = append(h.Epochs, wire.HelloEpoch{Epoch: gateway.NewEpochID()})
 		}
-		s = s.opened(h)
+		s = s.Opened(h)
 	}
-	if len(s.epochs) != maxEpochs {
-		t.Errorf("%d epochs, want %d", len(s.epochs), maxEpochs)
+	if len(s.Epochs) != record.MaxEpochs {
+		t.Errorf("%d epochs, want %d", len(s.Epochs), record.MaxEpochs)
 	}
 	for _, e := range h.Epochs {
-		if !s.knows(e.Epoch) {
+		if !s.Knows(e.Epoch) {
 			t.Fatalf("epoch %s, which hello names, is not among them", e.Epoch)
 		}
 	}

@@ -9,24 +9,26 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // A memShelf is a Shelf as a page of plain Go.
 type memShelf struct {
 	mu   sync.Mutex
-	docs map[string]Doc
+	docs map[string]record.Doc
 	rev  uint64
 	puts int
 	// fault says of a Put whether it is carried out and what it answers.
 	fault func() (done bool, answer error)
 }
 
-func (s *memShelf) Get(_ context.Context, key string) (Doc, error) {
+func (s *memShelf) Get(_ context.Context, key string) (record.Doc, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d, ok := s.docs[key]
 	if !ok {
-		return Doc{}, ErrNoDoc
+		return record.Doc{}, record.ErrNoDoc
 	}
 	return d, nil
 }
@@ -43,8 +45,8 @@ func (s *memShelf) Put(_ context.Context, key string, body []byte, rev uint64, _
 			return 0, err
 		}
 	}
-	if rev != AnyRev && s.docs[key].Rev != rev {
-		return 0, ErrRevision
+	if rev != record.AnyRev && s.docs[key].Rev != rev {
+		return 0, record.ErrRevision
 	}
 	return s.putLocked(key, body), nil
 }
@@ -57,10 +59,10 @@ func (s *memShelf) written() int {
 
 func (s *memShelf) putLocked(key string, body []byte) uint64 {
 	if s.docs == nil {
-		s.docs = map[string]Doc{}
+		s.docs = map[string]record.Doc{}
 	}
 	s.rev++
-	s.docs[key] = Doc{Key: key, Rev: s.rev, At: time.Now(), Body: slices.Clone(body)}
+	s.docs[key] = record.Doc{Key: key, Rev: s.rev, At: time.Now(), Body: slices.Clone(body)}
 	return s.rev
 }
 
@@ -71,16 +73,16 @@ func (s *memShelf) Delete(_ context.Context, key string) error {
 	return nil
 }
 
-func (s *memShelf) List(_ context.Context, prefix string) iter.Seq2[Doc, error] {
+func (s *memShelf) List(_ context.Context, prefix string) iter.Seq2[record.Doc, error] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var found []Doc
+	var found []record.Doc
 	for _, key := range slices.Sorted(maps.Keys(s.docs)) {
 		if key == prefix || strings.HasPrefix(key, prefix+".") {
 			found = append(found, s.docs[key])
 		}
 	}
-	return func(yield func(Doc, error) bool) {
+	return func(yield func(record.Doc, error) bool) {
 		for _, d := range found {
 			if !yield(d, nil) {
 				return
@@ -89,6 +91,6 @@ func (s *memShelf) List(_ context.Context, prefix string) iter.Seq2[Doc, error] 
 	}
 }
 
-func (s *memShelf) Watch(context.Context, string, func(Doc)) error {
+func (s *memShelf) Watch(context.Context, string, func(record.Doc)) error {
 	return errors.New("not here")
 }

@@ -3,6 +3,8 @@ package cloud
 import (
 	"errors"
 	"fmt"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // CopyTo copies every credential to where another keyring lies, so that
@@ -15,7 +17,7 @@ func (c Credentials) CopyTo(other Credentials) (n int, err error) {
 	}
 	for _, cred := range list {
 		err := other.put(cred, 0)
-		if errors.Is(err, ErrRevision) {
+		if errors.Is(err, record.ErrRevision) {
 			continue
 		}
 		if err != nil {

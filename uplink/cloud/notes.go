@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 const notesEvery = 2 * time.Second
@@ -44,7 +46,7 @@ func (t *trail) takeNotes(ctx context.Context) {
 
 func (t *trail) takeNote(ctx context.Context, key string) error {
 	doc, err := t.notes.Get(ctx, key)
-	if errors.Is(err, ErrNoDoc) {
+	if errors.Is(err, record.ErrNoDoc) {
 		return nil // another has taken it
 	}
 	if err != nil {
@@ -52,7 +54,7 @@ func (t *trail) takeNote(ctx context.Context, key string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, keyringWithin)
 	defer cancel()
-	if _, err := t.shelf.Put(ctx, key, doc.Body, 0, auditAge); err != nil && !errors.Is(err, ErrRevision) {
+	if _, err := t.shelf.Put(ctx, key, doc.Body, 0, auditAge); err != nil && !errors.Is(err, record.ErrRevision) {
 		return err
 	}
 	t.wrote(ctx)

@@ -69,7 +69,7 @@ func TestNotesAreTakenOver(t *testing.T) {
 // On a cluster a note goes straight to the shelf that all share.
 func TestNoteOnTheShelf(t *testing.T) {
 	shelf := &memShelf{}
-	if err := (Credentials{Shelf: shelf}).Note(AuditEntry{At: time.Now(), Event: "gateway_added"}); err != nil {
+	if err := (Credentials{KV: shelf}).Note(AuditEntry{At: time.Now(), Event: "gateway_added"}); err != nil {
 		t.Fatal(err)
 	}
 	n := 0
@@ -86,7 +86,7 @@ func TestNoteOnTheShelf(t *testing.T) {
 // What an operator does twice in a minute is two entries.
 func TestActsAreNotFolded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := New(Options{Shelf: &memShelf{}, Log: &memLog{}, Logger: slog.New(slog.DiscardHandler)})
+		s := New(Options{KV: &memShelf{}, Log: &memLog{}, Logger: slog.New(slog.DiscardHandler)})
 		for _, name := range []string{"postgres", "archive"} {
 			s.auditAct("consumer_forgotten", "the log no longer waits for a consumer", "consumer", name, "remote", "192.0.2.1:1")
 		}

@@ -61,7 +61,7 @@ func (x *session) pay() error {
 func (x *session) settleUp(a *wire.Ack) *wire.Ack {
 	a.Epochs = make([]wire.EpochAck, 0, len(x.owed.epochs))
 	for _, id := range x.owed.epochs {
-		a.Epochs = append(a.Epochs, x.state.get(id).ack())
+		a.Epochs = append(a.Epochs, x.state.Get(id).Ack())
 	}
 	a.Events = x.owed.event
 	for lane, w := range x.owed.lanes {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -31,7 +32,7 @@ type part struct {
 	// record of which the server never learned that it was stored (a crash, a
 	// take-over) is in the log and not told of: what must be complete reads the
 	// log.
-	stored func(x *session, r Record, m wire.Message)
+	stored func(x *session, r record.Record, m wire.Message)
 	// heard: a *wire.Status, *wire.Result, *wire.Reported or *wire.Bye came.
 	// Nothing more of the session is read before it returns.
 	heard func(x *session, m wire.Message)
@@ -55,7 +56,7 @@ func (s *Server) tellClosed(x *session, cause error) {
 	}
 }
 
-func (s *Server) tellStored(x *session, r Record, m wire.Message) {
+func (s *Server) tellStored(x *session, r record.Record, m wire.Message) {
 	for _, p := range s.parts {
 		if p.stored != nil {
 			p.stored(x, r, m)

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -30,7 +31,7 @@ func (d *diary) part() part {
 			_ = x.send(&wire.Command{ID: "c-1", Device: "pump", Action: "set"})
 		},
 		closed: func(x *session, cause error) { d.write("closed %s", x.gatewayID) },
-		stored: func(x *session, r Record, m wire.Message) {
+		stored: func(x *session, r record.Record, m wire.Message) {
 			d.write("stored %s %d+%d at %d as %T", r.Kind, r.First, r.N, r.Seq, m)
 		},
 		heard: func(x *session, m wire.Message) { d.write("heard %T", m) },

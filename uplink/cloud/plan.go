@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // A question is what a reader of lines wants.
@@ -103,10 +104,10 @@ func union(list []stretch) []stretch {
 }
 
 // records gives the valid records of these stretches.
-func (b *book) records(ctx context.Context, stretches []stretch) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
+func (b *book) records(ctx context.Context, stretches []stretch) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
 		for _, s := range stretches {
-			for r, err := range until(valid(b.log.Read(ctx, b.gatewayID, s.first)), s.last) {
+			for r, err := range until(record.Valid(b.log.Read(ctx, b.gatewayID, s.first)), s.last) {
 				if !yield(r, err) {
 					return
 				}
@@ -117,27 +118,10 @@ func (b *book) records(ctx context.Context, stretches []stretch) iter.Seq2[Recor
 
 // until ends with the record that has the sequence last, without a look at
 // what comes behind it.
-func until(records iter.Seq2[Record, error], last uint64) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
+func until(records iter.Seq2[record.Record, error], last uint64) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
 		for r, err := range records {
 			if err == nil && r.Seq > last || !yield(r, err) || r.Seq == last {
-				return
-			}
-		}
-	}
-}
-
-// valid leaves out the void records of a chain: those whose predecessor is not
-// the valid one before them. The first must be valid.
-func valid(records iter.Seq2[Record, error]) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
-		last, begun := "", false
-		for r, err := range records {
-			if err == nil && begun && r.Prev != last {
-				continue
-			}
-			last, begun = r.ID, true
-			if !yield(r, err) {
 				return
 			}
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -58,7 +59,7 @@ func (p *presence) sent() time.Time {
 // presences is the part that knows who is connected, here and to the other
 // servers.
 type presences struct {
-	shelf   Shelf // nil: there are no others
+	shelf   record.KV // nil: there are no others
 	logger  *slog.Logger
 	level   func() wire.Level
 	server  string
@@ -82,7 +83,7 @@ type shelved struct {
 
 func newPresences(s *Server) *presences {
 	return &presences{
-		shelf: s.opt.Shelf, logger: s.opt.Logger, level: func() wire.Level { return s.opt.Log.Level() }, server: rand.Text(), ended: s.serving.Wait, changed: func(string) {},
+		shelf: s.opt.KV, logger: s.opt.Logger, level: func() wire.Level { return s.opt.Log.Level() }, server: rand.Text(), ended: s.serving.Wait, changed: func(string) {},
 		local: map[string]*presence{}, held: map[string]*session{}, dirty: map[string]bool{}, shelfs: map[string]shelved{}, wrote: map[string]time.Time{},
 	}
 }
@@ -145,7 +146,7 @@ func (p *presences) heard(x *session, m wire.Message) {
 // stored takes what has come off what the gateway said that waits: it sends its
 // backlog oldest first. Once live readings come and no other epoch is
 // unfinished, nothing waits but what is on its way.
-func (p *presences) stored(x *session, r Record, m wire.Message) {
+func (p *presences) stored(x *session, r record.Record, m wire.Message) {
 	u, ok := m.(*wire.Update)
 	if !ok {
 		return
@@ -197,10 +198,10 @@ func (p *presences) tickLocked(id string, l *presence, b []byte) {
 
 // onlyUnfinished tells whether a record is of the only epoch from which
 // anything can still come.
-func onlyUnfinished(r Record) bool {
-	held, err := parseState(r.State)
-	for _, e := range held.epochs {
-		if e.id != r.Epoch && !e.done() && e.end != endUnlisted {
+func onlyUnfinished(r record.Record) bool {
+	held, err := record.ParseState(r.State)
+	for _, e := range held.Epochs {
+		if e.ID != r.Epoch && !e.Done() && e.End != record.EndUnlisted {
 			return false
 		}
 	}
@@ -274,7 +275,7 @@ func (p *presences) run(ctx context.Context) {
 	p.write(last) // else the others learn it when the time is up
 }
 
-func (p *presences) hear(d Doc) {
+func (p *presences) hear(d record.Doc) {
 	id := strings.TrimPrefix(d.Key, "presence.")
 	o := shelved{rev: d.Rev, at: d.At}
 	if now := time.Now(); o.at.After(now) {
@@ -342,7 +343,7 @@ func (p *presences) write(ctx context.Context) {
 			p.shelfs[d.id] = shelved{d.what, rev, now}
 		}
 		p.mu.Unlock()
-		if err != nil && !errors.Is(err, ErrRevision) {
+		if err != nil && !errors.Is(err, record.ErrRevision) {
 			p.logger.Debug("the presence of a gateway cannot be written; trying again", "gateway", d.id, "error", err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -18,7 +19,7 @@ import (
 type toldShelf struct {
 	memShelf
 	watch sync.Mutex
-	tell  []func(Doc)
+	tell  []func(record.Doc)
 }
 
 func (s *toldShelf) Put(ctx context.Context, key string, body []byte, rev uint64, ttl time.Duration) (uint64, error) {
@@ -27,13 +28,13 @@ func (s *toldShelf) Put(ctx context.Context, key string, body []byte, rev uint64
 		s.watch.Lock()
 		defer s.watch.Unlock()
 		for _, tell := range s.tell {
-			tell(Doc{Key: key, Rev: now, At: time.Now(), Body: body})
+			tell(record.Doc{Key: key, Rev: now, At: time.Now(), Body: body})
 		}
 	}
 	return now, err
 }
 
-func (s *toldShelf) Watch(ctx context.Context, prefix string, tell func(Doc)) error {
+func (s *toldShelf) Watch(ctx context.Context, prefix string, tell func(record.Doc)) error {
 	s.watch.Lock()
 	s.tell = append(s.tell, tell)
 	for d := range s.List(ctx, prefix) {
@@ -52,7 +53,7 @@ func servers(t *testing.T, n int) (list []*presences, shelf *toldShelf) {
 	var running sync.WaitGroup
 	t.Cleanup(func() { stop(); running.Wait() })
 	for range n {
-		s := New(Options{Log: newHistory(), Shelf: shelf, Credentials: Credentials{Dir: t.TempDir()}, Logger: slog.New(slog.DiscardHandler)})
+		s := New(Options{Log: newHistory(), KV: shelf, Credentials: Credentials{Dir: t.TempDir()}, Logger: slog.New(slog.DiscardHandler)})
 		running.Go(func() { s.presences.run(ctx) })
 		list = append(list, s.presences)
 	}
@@ -129,23 +130,23 @@ func TestBacklogGoesDown(t *testing.T) {
 		h := newHistory()
 		e := gateway.EpochID{1}
 		u := h.data(e, 1, 4)
-		both := state{epochs: []epochState{{id: e, end: endNone}, {id: gateway.EpochID{2}, end: endNone}}}
-		p.stored(x, Record{Kind: KindUpdate, Lane: wire.LaneLive, N: 4, Epoch: e, State: both.String()}, u)
-		p.stored(x, Record{Kind: KindUpdate, Lane: wire.LaneBacklog, N: 4}, u)
+		both := record.State{Epochs: []record.EpochState{{ID: e, End: record.EndNone}, {ID: gateway.EpochID{2}, End: record.EndNone}}}
+		p.stored(x, record.Record{Kind: record.KindUpdate, Lane: wire.LaneLive, N: 4, Epoch: e, State: both.String()}, u)
+		p.stored(x, record.Record{Kind: record.KindUpdate, Lane: wire.LaneBacklog, N: 4}, u)
 		if got, _ := p.of("g"); got.Clock.Quality != gateway.ClockNTP {
 			t.Errorf("clock %+v", got.Clock)
 		}
 		if got, _ := p.of("g"); got.Backlog.N != 6 || got.Backlog.Bytes != 600 || !time.UnixMicro(int64(got.Backlog.OldestTS)).Equal(at(4)) {
 			t.Errorf("%+v", got.Backlog)
 		}
-		p.stored(x, Record{Kind: KindUpdate, Lane: wire.LaneBacklog, N: 9}, u)
+		p.stored(x, record.Record{Kind: record.KindUpdate, Lane: wire.LaneBacklog, N: 9}, u)
 		if got, _ := p.of("g"); got.Backlog != (wire.Backlog{}) {
 			t.Errorf("%+v", got.Backlog)
 		}
 		// What was on its way when it said so is no backlog once it has come.
 		p.heard(x, &wire.Status{Figures: map[string]float64{"unacknowledged": 9, "oldest_unacknowledged_s": 1}})
-		done := state{epochs: []epochState{{id: e, end: endNone}, {id: gateway.EpochID{2}, end: endClosed}}}
-		p.stored(x, Record{Kind: KindUpdate, Lane: wire.LaneLive, N: 4, Epoch: e, State: done.String()}, u)
+		done := record.State{Epochs: []record.EpochState{{ID: e, End: record.EndNone}, {ID: gateway.EpochID{2}, End: record.EndClosed}}}
+		p.stored(x, record.Record{Kind: record.KindUpdate, Lane: wire.LaneLive, N: 4, Epoch: e, State: done.String()}, u)
 		if got, _ := p.of("g"); got.Backlog != (wire.Backlog{}) {
 			t.Errorf("%+v", got.Backlog)
 		}
@@ -157,11 +158,11 @@ func TestAlarmsAreToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		list, _ := servers(t, 1)
 		var log strings.Builder
-		lag := []ConsumerState{{Name: "ledger"}, {Name: "postgres"}}
+		lag := []record.ConsumerState{{Name: "ledger"}, {Name: "postgres"}}
 		a := &alarms{
 			presences: list[0], logger: slog.New(slog.NewTextHandler(&log, nil)), raised: map[string]alarm{},
 			backlogAge: time.Hour, consumerAge: 5 * time.Minute,
-			consumers: func(context.Context) ([]ConsumerState, error) { return lag, nil },
+			consumers: func(context.Context) ([]record.ConsumerState, error) { return lag, nil },
 		}
 		x := aSession(1)
 		list[0].opened(x)
@@ -207,7 +208,7 @@ func TestAlarmsAreToldOnce(t *testing.T) {
 		if l := a.ofCloud(); len(l) != 1 || l[0].Subject != "postgres" || a.behind()[1].Behind != 12 {
 			t.Errorf("%+v", l)
 		}
-		lag[1] = ConsumerState{Name: "postgres"}
+		lag[1] = record.ConsumerState{Name: "postgres"}
 		told("is over")
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -25,9 +26,9 @@ type printer struct {
 }
 
 // print writes one record.
-func (p *printer) print(ctx context.Context, r Record) error {
-	event := r.Kind == KindEvent
-	if r.Kind == KindOpen || event && !p.events || !event && !p.readings || p.epoch != nil && *p.epoch != r.Epoch {
+func (p *printer) print(ctx context.Context, r record.Record) error {
+	event := r.Kind == record.KindEvent
+	if r.Kind == record.KindOpen || event && !p.events || !event && !p.readings || p.epoch != nil && *p.epoch != r.Epoch {
 		return nil
 	}
 	m, err := wire.Decode(r.Body)
@@ -48,7 +49,7 @@ func (p *printer) print(ctx context.Context, r Record) error {
 	return nil
 }
 
-func (p *printer) update(ctx context.Context, r Record, u *wire.Update) error {
+func (p *printer) update(ctx context.Context, r record.Record, u *wire.Update) error {
 	from, last := max(r.First, p.from), r.First+r.N-1
 	for _, b := range u.Blocks {
 		if err := p.block(ctx, b, from); err != nil {
@@ -80,7 +81,7 @@ func (p *printer) wants(from, last uint64) bool {
 // else is known of it.
 func (p *printer) clockOf(ctx context.Context, a wire.Anchor) (*bootClock, error) {
 	if a.Boot == (gateway.BootID{}) { // rows, which say their wall time
-		return &bootClock{Timeline: gateway.Timeline{anchorOf(a)}}, nil
+		return &bootClock{Timeline: gateway.Timeline{record.AnchorOf(a)}}, nil
 	}
 	if p.clock != nil && p.boot == a.Boot {
 		return p.clock, nil
@@ -114,7 +115,7 @@ func (p *printer) block(ctx context.Context, b []byte, from uint64) error {
 	if err != nil || !p.wants(max(from, h.First), h.Last()) {
 		return err
 	}
-	c, err := p.clockOf(ctx, wireAnchorOf(h.Anchor))
+	c, err := p.clockOf(ctx, record.WireAnchor(h.Anchor))
 	if err != nil || !p.possible(c, h.Epoch, int64(h.T0), int64(h.T1)) {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -15,7 +16,7 @@ func (p *printer) thinned(ctx context.Context, b []byte, from uint64) error {
 	if err != nil {
 		return err
 	}
-	c, err := p.clockOf(ctx, wireAnchorOf(h.Anchor))
+	c, err := p.clockOf(ctx, record.WireAnchor(h.Anchor))
 	if err != nil || !p.possible(c, h.Epoch, int64(h.T0), int64(h.T1)) {
 		return err
 	}

@@ -16,13 +16,14 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // read asks a server on this history and shelf for lines of gateway g.
-func (h *history) get(t testing.TB, shelf Shelf, path string) *httptest.ResponseRecorder {
+func (h *history) get(t testing.TB, shelf record.KV, path string) *httptest.ResponseRecorder {
 	t.Helper()
-	s := New(Options{Log: h, Shelf: shelf, Credentials: Credentials{Dir: t.TempDir()}, OperatorToken: "operator"})
+	s := New(Options{Log: h, KV: shelf, Credentials: Credentials{Dir: t.TempDir()}, OperatorToken: "operator"})
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", path, nil)
 	r.Header.Set("Authorization", "Bearer operator")
@@ -32,7 +33,7 @@ func (h *history) get(t testing.TB, shelf Shelf, path string) *httptest.Response
 
 // seqs gives "epoch's first byte: seq" of every reading, and the type of every
 // other line.
-func (h *history) seqs(t testing.TB, shelf Shelf, query string) []string {
+func (h *history) seqs(t testing.TB, shelf record.KV, query string) []string {
 	t.Helper()
 	w := h.get(t, shelf, "/v1/gateways/g/readings"+query)
 	if w.Code != http.StatusOK {
@@ -70,11 +71,11 @@ func month(t *testing.T, records int) (*history, *memShelf) {
 			h.send("g", h.dataAt(b, 3*j+1, 3, int64(3*j)+int64(10*records)))
 		}
 		if i == uint64(records/3) {
-			ev, err := wire.Encode(&wire.Event{Epoch: a, Seq: 1, Kind: gateway.EventAlarm, At: int64(3*i) * 1e6, Device: "boiler", Anchor: wireAnchorOf(bootAnchor(a))})
+			ev, err := wire.Encode(&wire.Event{Epoch: a, Seq: 1, Kind: gateway.EventAlarm, At: int64(3*i) * 1e6, Device: "boiler", Anchor: record.WireAnchor(bootAnchor(a))})
 			if err != nil {
 				t.Fatal(err)
 			}
-			h.write("g", Record{Kind: KindEvent, State: h.gw("g").state.String(), Epoch: a, First: 1, Body: ev})
+			h.write("g", record.Record{Kind: record.KindEvent, State: h.gw("g").state.String(), Epoch: a, First: 1, Body: ev})
 			h.void("g")
 		}
 	}
@@ -183,11 +184,11 @@ func TestReadingsAsCSV(t *testing.T) {
 	h.send("g", h.aThinned(e, 5, 6))
 	h.send("g", anEnd(e, 10, false))
 	h.send("g", anEnd(e, 10, true))
-	ev, err := wire.Encode(&wire.Event{Epoch: e, Seq: 1, Kind: gateway.EventAlarm, Body: []byte(`{"a":"b,c"}`), Anchor: wireAnchorOf(bootAnchor(e))})
+	ev, err := wire.Encode(&wire.Event{Epoch: e, Seq: 1, Kind: gateway.EventAlarm, Body: []byte(`{"a":"b,c"}`), Anchor: record.WireAnchor(bootAnchor(e))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.write("g", Record{Kind: KindEvent, State: h.gw("g").state.String(), Epoch: e, First: 1, Body: ev})
+	h.write("g", record.Record{Kind: record.KindEvent, State: h.gw("g").state.String(), Epoch: e, First: 1, Body: ev})
 	w := h.get(t, nil, "/v1/gateways/g/readings?format=csv")
 	rows, err := csv.NewReader(w.Body).ReadAll()
 	if err != nil || w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/csv") {
@@ -246,7 +247,7 @@ func TestReadingsGetTheirRightTimeLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.write("g", Record{Kind: KindEvent, State: h.gw("g").state.String(), Epoch: e, First: 1, Body: ev})
+	h.write("g", record.Record{Kind: record.KindEvent, State: h.gw("g").state.String(), Epoch: e, First: 1, Body: ev})
 	if got := stamp(); got != "2026-10-01T00:00:10.000Z ntp" {
 		t.Errorf("after: %s", got)
 	}

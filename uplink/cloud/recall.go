@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -25,18 +26,18 @@ const nackStorage wire.NackCode = "storage"
 
 // A recall gives what the ledger knows of an epoch that ended and is proved;
 // false of all others.
-type recall func(ctx context.Context, gatewayID string, e gateway.EpochID) (epochState, bool, error)
+type recall func(ctx context.Context, gatewayID string, e gateway.EpochID) (record.EpochState, bool, error)
 
 // recalled is the state with what the ledger knows of epochs that hello names,
 // and without those that only the ledger needs to know.
-func (c *chain) recalled(ctx context.Context, s state, h *wire.Hello) (state, error) {
+func (c *chain) recalled(ctx context.Context, s record.State, h *wire.Hello) (record.State, error) {
 	if c.recall == nil {
 		return s, nil
 	}
 	named := make(map[gateway.EpochID]bool, len(h.Epochs))
 	for _, he := range h.Epochs {
 		named[he.Epoch] = true
-		if s.knows(he.Epoch) {
+		if s.Knows(he.Epoch) {
 			continue
 		}
 		e, ok, err := c.recall(ctx, c.gatewayID, he.Epoch)
@@ -44,45 +45,45 @@ func (c *chain) recalled(ctx context.Context, s state, h *wire.Hello) (state, er
 			return s, err
 		}
 		if ok {
-			s = s.with(e)
+			s = s.With(e)
 		}
 	}
 	return c.forget(ctx, s, named)
 }
 
 // forget takes epochs out of the state that the ledger has for good.
-func (c *chain) forget(ctx context.Context, s state, named map[gateway.EpochID]bool) (state, error) {
+func (c *chain) forget(ctx context.Context, s record.State, named map[gateway.EpochID]bool) (record.State, error) {
 	finished := 0
-	for _, e := range s.epochs {
-		if e.done() && !named[e.id] {
+	for _, e := range s.Epochs {
+		if e.Done() && !named[e.ID] {
 			finished++
 		}
 	}
-	asked, kept := 0, make([]epochState, 0, len(s.epochs))
-	for _, e := range s.epochs {
-		if !e.done() || named[e.id] || finished <= keepFinished || asked == forgetAtOnce {
+	asked, kept := 0, make([]record.EpochState, 0, len(s.Epochs))
+	for _, e := range s.Epochs {
+		if !e.Done() || named[e.ID] || finished <= keepFinished || asked == forgetAtOnce {
 			kept = append(kept, e)
 			continue
 		}
 		asked++
-		known, ok, err := c.recall(ctx, c.gatewayID, e.id)
+		known, ok, err := c.recall(ctx, c.gatewayID, e.ID)
 		if err != nil {
 			return s, err
 		}
-		if !ok || known.upto != e.upto || known.end != e.end {
+		if !ok || known.Upto != e.Upto || known.End != e.End {
 			kept = append(kept, e) // the ledger is behind
 			continue
 		}
 		finished--
 	}
-	s.epochs = kept
+	s.Epochs = kept
 	return s, nil
 }
 
 // meet takes an epoch into the state that an update names and the state does
 // not know. It is false if the ledger does not answer.
 func (x *session) meet(e gateway.EpochID) bool {
-	if x.chain.recall == nil || x.state.knows(e) {
+	if x.chain.recall == nil || x.state.Knows(e) {
 		return true
 	}
 	ctx, cancel := context.WithTimeout(x.ctx, recallWithin)
@@ -93,7 +94,7 @@ func (x *session) meet(e gateway.EpochID) bool {
 		return false
 	}
 	if ok {
-		x.state = x.state.with(known)
+		x.state = x.state.With(known)
 	}
 	return true
 }

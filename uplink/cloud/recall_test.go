@@ -10,18 +10,19 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // settledIn writes into the ledger that an epoch ended and is proved.
-func settledIn(t *testing.T, shelf *memShelf, e epochState) {
+func settledIn(t *testing.T, shelf *memShelf, e record.EpochState) {
 	t.Helper()
-	a := account{Epoch: e.id, Upto: e.upto, End: e.end, Settled: true}
+	a := account{Epoch: e.ID, Upto: e.Upto, End: e.End, Settled: true}
 	body, err := json.Marshal(a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := shelf.Put(t.Context(), newBook("g", nil, shelf).accountKey(e.id), body, AnyRev, 0); err != nil {
+	if _, err := shelf.Put(t.Context(), newBook("g", nil, shelf).accountKey(e.ID), body, record.AnyRev, 0); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -31,35 +32,37 @@ func settledIn(t *testing.T, shelf *memShelf, e epochState) {
 func TestLedgerAnswersForTheState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shelf, l := &memShelf{}, &memLog{}
-		old := epochState{id: gateway.NewEpochID(), upto: 40, end: endClosed}
-		older := epochState{id: gateway.NewEpochID(), upto: 7, end: endClosed}
+		old := record.EpochState{ID: gateway.NewEpochID(), Upto: 40, End: record.EndClosed}
+		older := record.EpochState{ID: gateway.NewEpochID(), Upto: 7, End: record.EndClosed}
 		settledIn(t, shelf, old)
 		settledIn(t, shelf, older)
-		_, dial := piped(t, Options{Log: l, Shelf: shelf})
+		_, dial := piped(t, Options{Log: l, KV: shelf})
 		conn := dial()
-		say(t, conn, &wire.Hello{GatewayID: "g", Epochs: []wire.HelloEpoch{{Epoch: old.id, Oldest: 1, Last: 40}, {Epoch: gateway.NewEpochID(), Oldest: 1}}})
+		say(t, conn, &wire.Hello{GatewayID: "g", Epochs: []wire.HelloEpoch{{Epoch: old.ID, Oldest: 1, Last: 40}, {Epoch: gateway.NewEpochID(), Oldest: 1}}})
 		w := hear[*wire.Welcome](t, conn)
-		if w.Epochs[0] != old.ack() || w.Epochs[1].Upto != 0 {
+		if w.Epochs[0] != old.Ack() || w.Epochs[1].Upto != 0 {
 			t.Errorf("welcomed with %+v", w.Epochs)
 		}
 		records := len(l.records)
-		say(t, conn, lost(wire.LaneBacklog, older.id, 1, 7))
-		if a := hear[*wire.Ack](t, conn); a.Epochs[0] != older.ack() || len(l.records) != records {
+		say(t, conn, lost(wire.LaneBacklog, older.ID, 1, 7))
+		if a := hear[*wire.Ack](t, conn); a.Epochs[0] != older.Ack() || len(l.records) != records {
 			t.Errorf("ack %+v, %d more records", a, len(l.records)-records)
 		}
 	})
 }
 
 // A deafShelf does not answer.
-type deafShelf struct{ Shelf }
+type deafShelf struct{ record.KV }
 
-func (deafShelf) Get(context.Context, string) (Doc, error) { return Doc{}, errors.New("no answer") }
+func (deafShelf) Get(context.Context, string) (record.Doc, error) {
+	return record.Doc{}, errors.New("no answer")
+}
 
 // TestLedgerThatDoesNotAnswer: what cannot be decided is not stored.
 func TestLedgerThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &memLog{}
-		_, dial := piped(t, Options{Log: l, Shelf: deafShelf{}})
+		_, dial := piped(t, Options{Log: l, KV: deafShelf{}})
 		conn := dial()
 		say(t, conn, &wire.Hello{GatewayID: "g"}) // names nothing: nothing to ask
 		hear[*wire.Welcome](t, conn)
@@ -79,34 +82,34 @@ func TestLedgerThatDoesNotAnswer(t *testing.T) {
 // leaves the state, unless hello names it; the rest stays.
 func TestStateForgetsWhatTheLedgerHas(t *testing.T) {
 	shelf := &memShelf{}
-	s := New(Options{Shelf: shelf})
+	s := New(Options{KV: shelf})
 	t.Cleanup(s.Close)
 	c := &chain{gatewayID: "g", recall: s.settled()}
-	var held state
+	var held record.State
 	for i := range 3 * keepFinished {
-		e := epochState{id: gateway.NewEpochID(), upto: uint64(i), end: endClosed}
-		held = held.with(e)
+		e := record.EpochState{ID: gateway.NewEpochID(), Upto: uint64(i), End: record.EndClosed}
+		held = held.With(e)
 		if i%2 == 0 {
 			settledIn(t, shelf, e)
 		}
 	}
-	behind := epochState{id: gateway.NewEpochID(), upto: 5, end: endOpen}
-	settledIn(t, shelf, epochState{id: behind.id, upto: 4, end: endOpen})
-	growing := epochState{id: gateway.NewEpochID(), upto: 5, end: endNone}
-	held = held.with(behind).with(growing)
-	named := held.epochs[0].id
+	behind := record.EpochState{ID: gateway.NewEpochID(), Upto: 5, End: record.EndOpen}
+	settledIn(t, shelf, record.EpochState{ID: behind.ID, Upto: 4, End: record.EndOpen})
+	growing := record.EpochState{ID: gateway.NewEpochID(), Upto: 5, End: record.EndNone}
+	held = held.With(behind).With(growing)
+	named := held.Epochs[0].ID
 	got, err := c.recalled(t.Context(), held, &wire.Hello{Epochs: []wire.HelloEpoch{{Epoch: named}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !got.knows(named) || !got.knows(behind.id) || !got.knows(growing.id) {
+	if !got.Knows(named) || !got.Knows(behind.ID) || !got.Knows(growing.ID) {
 		t.Errorf("the state forgot what it needs: %s", got)
 	}
-	if n := len(held.epochs) - len(got.epochs); n != 3*keepFinished/2-1 {
+	if n := len(held.Epochs) - len(got.Epochs); n != 3*keepFinished/2-1 {
 		t.Errorf("%d epochs were forgotten, want all that the ledger has but the named one", n)
 	}
-	few := state{epochs: held.epochs[:keepFinished]}
-	if got, err := c.recalled(t.Context(), few, &wire.Hello{}); err != nil || len(got.epochs) != keepFinished {
+	few := record.State{Epochs: held.Epochs[:keepFinished]}
+	if got, err := c.recalled(t.Context(), few, &wire.Hello{}); err != nil || len(got.Epochs) != keepFinished {
 		t.Errorf("of few epochs some were forgotten: %v, %v", got, err)
 	}
 }
@@ -117,27 +120,27 @@ func TestStateForgetsWhatTheLedgerHas(t *testing.T) {
 func TestStateForgetsNoMoreThanItMust(t *testing.T) {
 	var asked int
 	c := &chain{gatewayID: "g"}
-	var held state
+	var held record.State
 	for i := range 3 * forgetAtOnce {
-		held = held.with(epochState{id: gateway.NewEpochID(), upto: uint64(i), end: endClosed})
+		held = held.With(record.EpochState{ID: gateway.NewEpochID(), Upto: uint64(i), End: record.EndClosed})
 	}
-	end := func(e epochState) ending { return e.end }
-	c.recall = func(_ context.Context, _ string, id gateway.EpochID) (epochState, bool, error) {
+	end := func(e record.EpochState) record.Ending { return e.End }
+	c.recall = func(_ context.Context, _ string, id gateway.EpochID) (record.EpochState, bool, error) {
 		asked++
-		e := held.get(id)
-		e.end = end(e)
+		e := held.Get(id)
+		e.End = end(e)
 		return e, true, nil
 	}
 	got, err := c.recalled(t.Context(), held, &wire.Hello{})
-	if err != nil || asked != forgetAtOnce || len(got.epochs) != 2*forgetAtOnce {
-		t.Errorf("asked %d times, %d are left, %v", asked, len(got.epochs), err)
+	if err != nil || asked != forgetAtOnce || len(got.Epochs) != 2*forgetAtOnce {
+		t.Errorf("asked %d times, %d are left, %v", asked, len(got.Epochs), err)
 	}
-	few := state{epochs: held.epochs[:keepFinished+5]}
-	if got, err = c.recalled(t.Context(), few, &wire.Hello{}); err != nil || len(got.epochs) != keepFinished {
-		t.Errorf("of %d %d are left, %v", len(few.epochs), len(got.epochs), err)
+	few := record.State{Epochs: held.Epochs[:keepFinished+5]}
+	if got, err = c.recalled(t.Context(), few, &wire.Hello{}); err != nil || len(got.Epochs) != keepFinished {
+		t.Errorf("of %d %d are left, %v", len(few.Epochs), len(got.Epochs), err)
 	}
-	end = func(epochState) ending { return endOpen }
-	if got, err = c.recalled(t.Context(), few, &wire.Hello{}); err != nil || len(got.epochs) != len(few.epochs) {
-		t.Errorf("of %d that the ledger knows by another end %d are left, %v", len(few.epochs), len(got.epochs), err)
+	end = func(record.EpochState) record.Ending { return record.EndOpen }
+	if got, err = c.recalled(t.Context(), few, &wire.Hello{}); err != nil || len(got.Epochs) != len(few.Epochs) {
+		t.Errorf("of %d that the ledger knows by another end %d are left, %v", len(few.Epochs), len(got.Epochs), err)
 	}
 }

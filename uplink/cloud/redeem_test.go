@@ -21,7 +21,7 @@ func TestRedeemIsFinishedByTheNextRequest(t *testing.T) {
 	for step := range 2 {
 		for _, done := range []bool{false, true} {
 			shelf := &memShelf{}
-			c := Credentials{Shelf: shelf}
+			c := Credentials{KV: shelf}
 			token, err := c.AddOnce("g", time.Hour)
 			if err != nil {
 				t.Fatal(err)
@@ -58,7 +58,7 @@ func TestRedeemIsFinishedByTheNextRequest(t *testing.T) {
 // The same answer may be asked for ten minutes long; then the token is gone.
 func TestRedeemTenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := Credentials{Shelf: &memShelf{}}
+		c := Credentials{KV: &memShelf{}}
 		token, err := c.AddOnce("g", time.Minute)
 		if err != nil {
 			t.Fatal(err)
@@ -77,7 +77,7 @@ func TestRedeemTenMinutes(t *testing.T) {
 			t.Errorf("after ten minutes: %v", err)
 		}
 		c.sweep()
-		for doc := range c.Shelf.List(t.Context(), "token") {
+		for doc := range c.KV.List(t.Context(), "token") {
 			t.Errorf("%s is kept: %s", doc.Key, doc.Body)
 		}
 	})
@@ -86,7 +86,7 @@ func TestRedeemTenMinutes(t *testing.T) {
 // Who was removed does not come back with the one-time token that it had, used
 // or not; those of others stay.
 func TestRemovedWithItsTokens(t *testing.T) {
-	for _, c := range []Credentials{{Shelf: &memShelf{}}, {Dir: t.TempDir()}} {
+	for _, c := range []Credentials{{KV: &memShelf{}}, {Dir: t.TempDir()}} {
 		var tokens []string
 		for _, id := range []string{"g", "g", "h"} {
 			token, err := c.AddOnce(id, time.Hour)
@@ -120,7 +120,7 @@ func TestRemovedWithItsTokens(t *testing.T) {
 func TestTrailIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shelf := &memShelf{}
-		s := New(Options{Shelf: shelf, Log: &memLog{}})
+		s := New(Options{KV: shelf, Log: &memLog{}})
 		for i := range 1000 {
 			s.audit("auth_failed", "", "refused", "remote", fmt.Sprintf("192.0.2.1:%d", i))
 		}
@@ -155,7 +155,7 @@ func TestTrailIsBounded(t *testing.T) {
 func TestFoldedIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shelf := &memShelf{}
-		s := New(Options{Shelf: shelf, Log: &memLog{}, Logger: slog.New(slog.DiscardHandler)})
+		s := New(Options{KV: shelf, Log: &memLog{}, Logger: slog.New(slog.DiscardHandler)})
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { s.trail.run(ctx) })

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -53,12 +54,12 @@ func (c *dispatch) fromLog(ctx context.Context, gatewayID string, ev *wire.Event
 			err = c.shelf.noteReport(ctx, gatewayID, said)
 		}
 	}
-	for _, again := range []error{ErrUnavailable, ErrFull, ErrRevision, context.Canceled, context.DeadlineExceeded} {
+	for _, again := range []error{record.ErrUnavailable, record.ErrFull, record.ErrRevision, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, again) {
 			return fmt.Errorf("note what %s says in an event: %w", gatewayID, err)
 		}
 	}
-	if err != nil && !errors.Is(err, ErrNoDoc) { // given on site, or long over
+	if err != nil && !errors.Is(err, record.ErrNoDoc) { // given on site, or long over
 		c.log.Warn("an event in the log makes no sense, or its command cannot be read", "gateway", gatewayID, "kind", ev.Kind, "epoch", ev.Epoch, "seq", ev.Seq, "error", err)
 	}
 	return nil

@@ -12,20 +12,21 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // A deafShelf takes nothing of commands and reports while it is deaf.
 type deafShelf struct {
-	cloud.Shelf
+	record.KV
 	deaf atomic.Bool
 }
 
 func (s *deafShelf) Put(ctx context.Context, key string, body []byte, rev uint64, ttl time.Duration) (uint64, error) {
 	if s.deaf.Load() && (strings.HasPrefix(key, "cmd.") || strings.HasPrefix(key, "rep.")) {
-		return 0, cloud.ErrUnavailable
+		return 0, record.ErrUnavailable
 	}
-	return s.Shelf.Put(ctx, key, body, rev, ttl)
+	return s.KV.Put(ctx, key, body, rev, ttl)
 }
 
 // A server stores a result and a report, acknowledges them, and dies before it
@@ -34,8 +35,8 @@ func TestResultsAreFoundInTheLog(t *testing.T) {
 	s := newSite(t, nil)
 	s.server.Close()
 	s.http.Close()
-	shelf := &deafShelf{Shelf: s.log}
-	s.server = cloud.New(cloud.Options{Log: s.log, Shelf: shelf, Bus: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t)})
+	shelf := &deafShelf{KV: s.log}
+	s.server = cloud.New(cloud.Options{Log: s.log, KV: shelf, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t)})
 	s.http = httptest.NewTLSServer(s.server)
 	const doc = "version = 1\n"
 	s.put("", doc)

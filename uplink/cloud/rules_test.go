@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -16,7 +16,7 @@ import (
 func (s *site) lastSeq() uint64 {
 	s.t.Helper()
 	r, err := s.log.Last(s.t.Context(), s.id)
-	if err != nil && !errors.Is(err, cloud.ErrNoRecord) {
+	if err != nil && !errors.Is(err, record.ErrNoRecord) {
 		s.t.Fatal(err)
 	}
 	return r.Seq
@@ -64,7 +64,7 @@ func TestPartlyKnownUpdate(t *testing.T) {
 		t.Errorf("acked up to %d, want 15", a.Upto)
 	}
 	r, err := s.log.Last(t.Context(), s.id)
-	if err != nil || r.First != 11 || r.N != 5 || r.Kind != cloud.KindUpdate {
+	if err != nil || r.First != 11 || r.N != 5 || r.Kind != record.KindUpdate {
 		t.Errorf("record %+v, %v; want first 11, n 5", r, err)
 	}
 	if a := p.acked(gap(e, 14, 10)); a.Upto != 23 {

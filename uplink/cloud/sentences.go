@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // whyWords say what became of readings, in words for whoever asks for them.
@@ -60,11 +61,11 @@ func (g *gapAnswer) say() string {
 func (e *epochTime) say(undelivered bool) string {
 	var how string
 	switch {
-	case e.End == endUnlisted:
+	case e.End == record.EndUnlisted:
 		how = "The gateway no longer knows this epoch, and nobody knows how it ended: its card may have been restored from an older copy."
-	case e.End == endClosed:
+	case e.End == record.EndClosed:
 		how = "It ended in order."
-	case e.End == endOpen:
+	case e.End == record.EndOpen:
 		how = "It ended without anybody seeing how: a power cut or a crash."
 	case !undelivered:
 		how = "It goes on; all of this time has arrived."

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -37,10 +38,10 @@ var subprotocols = []string{wire.SubprotocolCBOR, wire.SubprotocolJSON}
 // Options says what a Server works with. Log, Credentials and OperatorToken
 // are required.
 type Options struct {
-	Log           Log   // stays the caller's to close, after the server has ended
-	Feed          Feed  // of the log, for the ledger; nil: none is kept
-	Shelf         Shelf // for the ledger and what servers share; nil: none
-	Bus           Bus   // between the servers of this cloud; nil: there is only this one
+	Log           record.Log    // stays the caller's to close, after the server has ended
+	Feed          record.Feed   // of the log, for the ledger; nil: none is kept
+	KV            record.KV     // for the ledger and what servers share; nil: none
+	PubSub        record.PubSub // between the servers of this cloud; nil: there is only this one
 	Credentials   Credentials
 	GatewayCA     *tls.Certificate // signs the certificates of gateways; nil: they have tokens only
 	CertLife      time.Duration    // of these; 0: 60 days
@@ -103,8 +104,8 @@ func New(opt Options) *Server {
 	}
 	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*line), storage: storage{log: opt.Logger}, gate: newGate(opt.Admission.orDefaults()), figures: newFigures()}
 	s.keys.Store(&Keys{GatewayCA: opt.GatewayCA, OperatorToken: opt.OperatorToken})
-	s.trail = newTrail(opt.Shelf, opt.Logger)
-	if opt.Credentials.Shelf == nil {
+	s.trail = newTrail(opt.KV, opt.Logger)
+	if opt.Credentials.KV == nil {
 		s.trail.notes = folder{opt.Credentials.Dir}
 	}
 	s.upgrade = websocket.Upgrader{
@@ -127,7 +128,7 @@ func New(opt Options) *Server {
 	s.useConsumers()
 	s.serveCommands()
 	s.parts = append(s.parts, part{run: s.countFleet})
-	if opt.Bus != nil {
+	if opt.PubSub != nil {
 		s.parts = append(s.parts, part{run: s.hearKicks})
 	}
 	return s

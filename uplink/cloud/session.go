@@ -14,6 +14,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/rfc6455"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -64,7 +65,7 @@ type session struct {
 
 	// Owned by the storing goroutine after open.
 	chain    *chain
-	state    state
+	state    record.State
 	owed     owed
 	pressure pressure
 	quick    int             // appends in a row that were
@@ -142,7 +143,7 @@ func (x *session) open() error {
 	defer cancel()
 	x.era = x.server.eraNow()
 	x.chain = &chain{log: x.server.opt.Log, gatewayID: x.gatewayID, trouble: x.trouble, tried: x.server.figures.tried}
-	if x.server.opt.Shelf != nil {
+	if x.server.opt.KV != nil {
 		x.chain.recall = x.server.settled()
 	}
 	if x.state, err = openChain(ctx, x.chain, hello); err != nil {
@@ -171,7 +172,7 @@ func (x *session) compare(h *wire.Hello) {
 	var first wire.HelloEpoch
 	n := 0
 	for _, e := range h.Epochs {
-		if e.Acked > x.state.get(e.Epoch).upto {
+		if e.Acked > x.state.Get(e.Epoch).Upto {
 			if n++; n == 1 {
 				first = e
 			}
@@ -179,7 +180,7 @@ func (x *session) compare(h *wire.Hello) {
 	}
 	if n > 0 {
 		x.log.Error("the log has lost readings that were acknowledged; the gateway sends again what it still holds",
-			"epochs", n, "first", first.Epoch, "acknowledged", first.Acked, "held", x.state.get(first.Epoch).upto)
+			"epochs", n, "first", first.Epoch, "acknowledged", first.Acked, "held", x.state.Get(first.Epoch).Upto)
 	}
 }
 
@@ -195,11 +196,11 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 		SpreadS: x.server.spread(),
 		RetainS: int(retain.Seconds()),
 		Win:     x.pressure.windows(),
-		Events:  x.state.newestEvent(),
+		Events:  x.state.NewestEvent(),
 		Caps:    []string{"packed"},
 	}
 	for i := range h.Epochs {
-		w.Epochs = append(w.Epochs, x.state.answer(h, i))
+		w.Epochs = append(w.Epochs, x.state.Answer(h, i))
 	}
 	return w
 }

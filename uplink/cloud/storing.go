@@ -6,6 +6,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -57,49 +58,49 @@ func (x *session) take(it item) error {
 }
 
 func (x *session) takeUpdate(it item, u *wire.Update) error {
-	if len(x.state.epochs) >= mostEpochs && !x.state.knows(u.Epoch) {
-		x.remark(slog.LevelWarn, "the gateway names more epochs than one session takes; it is asked to connect anew", "epochs", len(x.state.epochs))
+	if len(x.state.Epochs) >= record.MaxSessionEpochs && !x.state.Knows(u.Epoch) {
+		x.remark(slog.LevelWarn, "the gateway names more epochs than one session takes; it is asked to connect anew", "epochs", len(x.state.Epochs))
 		x.must(x.pay())
 		return errManyEpochs
 	}
 	if !x.meet(u.Epoch) {
 		return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: nackStorage, Retry: true, AfterMS: recallAgain.Milliseconds()})
 	}
-	before := x.state.get(u.Epoch)
-	what, after := x.state.judge(u)
+	before := x.state.Get(u.Epoch)
+	what, after := x.state.Judge(u)
 	switch what {
-	case refuse:
-		return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Retry: true, Expected: before.upto + 1})
-	case final: // cannot be: an epoch that ended orderly has no more readings
-		x.remark(slog.LevelError, "update behind the orderly end of its epoch", "epoch", u.Epoch, "first", u.First, "end", before.upto)
-		return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Expected: before.upto + 1})
-	case store:
+	case record.Refuse:
+		return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Retry: true, Expected: before.Upto + 1})
+	case record.Final: // cannot be: an epoch that ended orderly has no more readings
+		x.remark(slog.LevelError, "update behind the orderly end of its epoch", "epoch", u.Epoch, "first", u.First, "end", before.Upto)
+		return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Expected: before.Upto + 1})
+	case record.Store:
 		body, f := x.checked(&it, &u)
 		if f != nil {
 			x.remark(slog.LevelWarn, "update refused", "epoch", u.Epoch, "first", u.First, "n", u.N, "error", f)
 			return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: f.code})
 		}
-		r := Record{
-			Kind: kindOf(u), State: x.state.with(after).String(), Epoch: u.Epoch,
-			First: before.upto + 1, N: after.upto - before.upto, Lane: u.Lane, Body: body,
+		r := record.Record{
+			Kind: kindOf(u), State: x.state.With(after).String(), Epoch: u.Epoch,
+			First: before.Upto + 1, N: after.Upto - before.Upto, Lane: u.Lane, Body: body,
 		}
 		if err := x.store(r, u); err != nil {
 			return err
 		}
 	}
 	// The state moves only now: an append that failed has changed nothing.
-	x.state = x.state.with(after)
-	x.counted(it, u, what, after.upto-before.upto)
+	x.state = x.state.With(after)
+	x.counted(it, u, what, after.Upto-before.Upto)
 	x.owed.add(it)
 	x.owed.addEpoch(u.Epoch)
 	return nil
 }
 
 // counted counts an update of which n names were new.
-func (x *session) counted(it item, u *wire.Update, what verdict, n uint64) {
+func (x *session) counted(it item, u *wire.Update, what record.Verdict, n uint64) {
 	f := x.server.figures
 	switch {
-	case what == repeat:
+	case what == record.Repeat:
 		f.duplicates.Inc()
 	case u.Gap != nil:
 		f.gap(u.Gap.Why, n)
@@ -136,26 +137,26 @@ func (x *session) envelope(it *item, m wire.Message) ([]byte, error) {
 	return wire.Encode(m)
 }
 
-func kindOf(u *wire.Update) Kind {
+func kindOf(u *wire.Update) record.Kind {
 	switch {
 	case u.Gap != nil:
-		return KindGap
+		return record.KindGap
 	case u.Thinned != nil:
-		return KindThinned
+		return record.KindThinned
 	}
-	return KindUpdate
+	return record.KindUpdate
 }
 
 // takeEvent stores an event once. The ack names it: so the gateway, which
 // knows in which order it sent them, knows what is held.
 func (x *session) takeEvent(it item, e *wire.Event) error {
-	if !x.state.holds(e.Epoch, e.Seq) {
+	if !x.state.HoldsEvent(e.Epoch, e.Seq) {
 		body, err := x.envelope(&it, e)
 		if err != nil {
 			return err
 		}
-		after := x.state.withEvent(e.Epoch, e.Seq)
-		r := Record{Kind: KindEvent, State: after.String(), Epoch: e.Epoch, First: e.Seq, Body: body}
+		after := x.state.WithEvent(e.Epoch, e.Seq)
+		r := record.Record{Kind: record.KindEvent, State: after.String(), Epoch: e.Epoch, First: e.Seq, Body: body}
 		if err := x.store(r, e); err != nil {
 			return err
 		}
@@ -168,7 +169,7 @@ func (x *session) takeEvent(it item, e *wire.Event) error {
 }
 
 // store appends a record to the chain and tells those who wait for it.
-func (x *session) store(r Record, m wire.Message) error {
+func (x *session) store(r record.Record, m wire.Message) error {
 	stored, err := x.chain.append(x.ctx, r)
 	if err != nil {
 		return err

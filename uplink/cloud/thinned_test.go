@@ -6,7 +6,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -35,7 +35,7 @@ func TestThinnedRangeOverReadings(t *testing.T) {
 		t.Errorf("acked up to %d, want 25", a.Upto)
 	}
 	r, err := s.log.Last(t.Context(), s.id)
-	if err != nil || r.Kind != cloud.KindThinned || r.First != 11 || r.N != 15 {
+	if err != nil || r.Kind != record.KindThinned || r.First != 11 || r.N != 15 {
 		t.Errorf("record %+v, %v; want a thinned one for 15 from 11", r, err)
 	}
 	before := s.lastSeq()

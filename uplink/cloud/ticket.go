@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 const (
@@ -21,7 +23,7 @@ const (
 // tickets let pages open a WebSocket, which cannot send a header: each once,
 // within 30 s. On a shelf they are good on every server of the cloud.
 type tickets struct {
-	shelf Shelf // nil: in memory
+	shelf record.KV // nil: in memory
 
 	mu   sync.Mutex // guards what follows
 	open map[string]time.Time

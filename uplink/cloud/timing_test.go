@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -66,7 +67,7 @@ func piped(t *testing.T, opt Options, parts ...part) (*Server, func() *websocket
 }
 
 // connect gives the gateway's end of a connection to a server on l.
-func connect(t *testing.T, l Log) (*websocket.Conn, *Server) {
+func connect(t *testing.T, l record.Log) (*websocket.Conn, *Server) {
 	s, dial := piped(t, Options{Log: l})
 	return dial(), s
 }
@@ -146,7 +147,7 @@ func TestSilentGatewayIsGivenUp(t *testing.T) {
 
 func TestLogInTroubleAtOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{fault: times(1<<30, false, ErrFull)}
+		l := &memLog{fault: times(1<<30, false, record.ErrFull)}
 		conn, _ := connect(t, l)
 		say(t, conn, &wire.Hello{GatewayID: "g"})
 		if _, _, err := conn.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseTryAgainLater) {
@@ -172,7 +173,7 @@ func TestAppendUnderWayIsFinished(t *testing.T) {
 	c := openOn(t, l)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.append(ctx, Record{}); err != nil || len(l.records) != 2 {
+	if _, err := c.append(ctx, record.Record{}); err != nil || len(l.records) != 2 {
 		t.Errorf("%v, %d records", err, len(l.records))
 	}
 }

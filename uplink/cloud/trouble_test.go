@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -32,30 +32,30 @@ func TestNewestSessionWins(t *testing.T) {
 // A silentLog stores what it is given and then says nothing any more, like a
 // server that is killed between storing and acknowledging.
 type silentLog struct {
-	cloud.Log
+	record.Log
 	dead chan struct{} // closed by the first update
 }
 
-func (l *silentLog) Append(ctx context.Context, id string, after uint64, r cloud.Record) (uint64, error) {
+func (l *silentLog) Append(ctx context.Context, id string, after uint64, r record.Record) (uint64, error) {
 	seq, err := l.Log.Append(ctx, id, after, r)
-	if r.Kind == cloud.KindOpen {
+	if r.Kind == record.KindOpen {
 		return seq, err
 	}
 	close(l.dead)
-	return 0, cloud.ErrUnavailable
+	return 0, record.ErrUnavailable
 }
 
-func (l *silentLog) Last(ctx context.Context, id string) (cloud.Record, error) {
+func (l *silentLog) Last(ctx context.Context, id string) (record.Record, error) {
 	select {
 	case <-l.dead:
-		return cloud.Record{}, cloud.ErrUnavailable
+		return record.Record{}, record.ErrUnavailable
 	default:
 		return l.Log.Last(ctx, id)
 	}
 }
 
 func TestCrashBetweenStoringAndAck(t *testing.T) {
-	s := newSite(t, func(l cloud.Log) cloud.Log { return &silentLog{Log: l, dead: make(chan struct{})} })
+	s := newSite(t, func(l record.Log) record.Log { return &silentLog{Log: l, dead: make(chan struct{})} })
 	e := gateway.NewEpochID()
 	p, _ := s.open(e)
 	p.send(readings(t, e, 1, 5, 5))
@@ -116,12 +116,12 @@ func TestFullLog(t *testing.T) {
 
 // A slowLog stores updates when it is released, and says when one has come.
 type slowLog struct {
-	cloud.Log
+	record.Log
 	came, release chan struct{}
 }
 
-func (l *slowLog) Append(ctx context.Context, id string, after uint64, r cloud.Record) (uint64, error) {
-	if r.Kind != cloud.KindOpen {
+func (l *slowLog) Append(ctx context.Context, id string, after uint64, r record.Record) (uint64, error) {
+	if r.Kind != record.KindOpen {
 		close(l.came)
 		<-l.release
 	}
@@ -130,7 +130,7 @@ func (l *slowLog) Append(ctx context.Context, id string, after uint64, r cloud.R
 
 func TestCloseFinishesWhatIsUnderWay(t *testing.T) {
 	came, release := make(chan struct{}), make(chan struct{})
-	s := newSite(t, func(l cloud.Log) cloud.Log { return &slowLog{l, came, release} })
+	s := newSite(t, func(l record.Log) record.Log { return &slowLog{l, came, release} })
 	e := gateway.NewEpochID()
 	p, _ := s.open(e)
 	p.send(readings(t, e, 1, 3, 3))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/rfc6455"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -88,7 +89,7 @@ func (s *Server) refuse(w http.ResponseWriter, status int, code, message string)
 // denyCredential tells apart what the gateway got wrong and what the server
 // cannot do.
 func (s *Server) denyCredential(w http.ResponseWriter, remote string, from *address, err error) {
-	if errors.Is(err, ErrUnavailable) { // told once, however many gateways knock meanwhile
+	if errors.Is(err, record.ErrUnavailable) { // told once, however many gateways knock meanwhile
 		s.storage.fails(err)
 		s.figures.count("auth_failures_total", "reason", "internal")
 		retryAfter(w, comeBackAfter)

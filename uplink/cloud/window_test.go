@@ -9,6 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -18,7 +19,7 @@ func lost(lane wire.Lane, e gateway.EpochID, first, n uint64) *wire.Update {
 }
 
 // welcomed opens a session on l.
-func welcomed(t *testing.T, l Log, epochs ...wire.HelloEpoch) (*websocket.Conn, *wire.Welcome, *Server) {
+func welcomed(t *testing.T, l record.Log, epochs ...wire.HelloEpoch) (*websocket.Conn, *wire.Welcome, *Server) {
 	t.Helper()
 	conn, s := connect(t, l)
 	say(t, conn, &wire.Hello{GatewayID: "g", Epochs: epochs})
@@ -169,7 +170,7 @@ func TestWindowMovesOn(t *testing.T) {
 // TestLogInTrouble: no windows while the log takes nothing, the usual ones
 // afterwards, and nothing is lost or doubted between.
 func TestLogInTrouble(t *testing.T) {
-	for _, failure := range []error{ErrFull, ErrUnavailable} {
+	for _, failure := range []error{record.ErrFull, record.ErrUnavailable} {
 		synctest.Test(t, func(t *testing.T) {
 			l := &memLog{}
 			conn, _, s := welcomed(t, l)
@@ -201,7 +202,7 @@ func TestTroubleEndsWithItsSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &memLog{}
 		conn, _, s := welcomed(t, l)
-		l.fault = times(1<<30, false, ErrFull)
+		l.fault = times(1<<30, false, record.ErrFull)
 		say(t, conn, lost(wire.LaneLive, gateway.NewEpochID(), 1, 2))
 		hear[*wire.Ack](t, conn)
 		conn.Close()

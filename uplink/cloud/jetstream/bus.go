@@ -8,10 +8,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
-var _ cloud.Bus = (*Log)(nil)
+var _ record.PubSub = (*Log)(nil)
 
 const (
 	busPrefix = "fg.v1."
@@ -64,7 +64,7 @@ func (l *Log) Ask(ctx context.Context, subject string, data []byte) ([]byte, err
 	defer cancel()
 	m, err := l.conn.RequestWithContext(ctx, s, data)
 	if errors.Is(err, nats.ErrNoResponders) {
-		return nil, fmt.Errorf("ask %s: %w", subject, cloud.ErrNobody)
+		return nil, fmt.Errorf("ask %s: %w", subject, record.ErrNobody)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", subject, err)

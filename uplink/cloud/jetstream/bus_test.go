@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 func TestBus(t *testing.T) {
@@ -55,7 +55,7 @@ func TestBus(t *testing.T) {
 
 func TestAsk(t *testing.T) {
 	l := open(t, jetstream.Options{Dir: t.TempDir(), Timeout: 2 * time.Second})
-	if _, err := l.Ask(t.Context(), "cmd.g", nil); !errors.Is(err, cloud.ErrNobody) {
+	if _, err := l.Ask(t.Context(), "cmd.g", nil); !errors.Is(err, record.ErrNobody) {
 		t.Errorf("nobody there: %v", err)
 	}
 	stop, err := l.On("cmd.g", func(_ string, data []byte) []byte { return append([]byte("re: "), data...) })
@@ -66,7 +66,7 @@ func TestAsk(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	stop()
-	if _, err := l.Ask(t.Context(), "cmd.g", nil); !errors.Is(err, cloud.ErrNobody) {
+	if _, err := l.Ask(t.Context(), "cmd.g", nil); !errors.Is(err, record.ErrNobody) {
 		t.Errorf("nobody there any more: %v", err)
 	}
 	stop, err = l.On("cmd.g", func(string, []byte) []byte { return nil })
@@ -85,7 +85,7 @@ func TestSubjectsOfTheBus(t *testing.T) {
 		if err := l.Tell(s, nil); err == nil {
 			t.Errorf("tell %q is accepted", s)
 		}
-		if _, err := l.Ask(t.Context(), s, nil); err == nil || errors.Is(err, cloud.ErrNobody) {
+		if _, err := l.Ask(t.Context(), s, nil); err == nil || errors.Is(err, record.ErrNobody) {
 			t.Errorf("ask %q: %v", s, err)
 		}
 	}

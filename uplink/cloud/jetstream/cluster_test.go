@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
 	"github.com/fieldgate/fieldgate/uplink/cloud/natstest"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -33,7 +33,7 @@ func TestCluster(t *testing.T) {
 	if got := scan(t, l, 0); got != "a1 b2 a3" {
 		t.Errorf("got %s", got)
 	}
-	if _, err := l.Append(t.Context(), "a", 1, cloud.Record{ID: "x", Kind: cloud.KindOpen}); !errors.Is(err, cloud.ErrFenced) {
+	if _, err := l.Append(t.Context(), "a", 1, record.Record{ID: "x", Kind: record.KindOpen}); !errors.Is(err, record.ErrFenced) {
 		t.Errorf("behind another than the last: %v", err)
 	}
 	rev := put(t, l, "ledger.a", "1", 0)
@@ -44,7 +44,7 @@ func TestCluster(t *testing.T) {
 	}
 	broken := make(chan error, 100)
 	second := open(t, jetstream.Options{URL: elsewhere.ClientURL(), Interrupted: func(err error) { broken <- err }})
-	if _, err := second.Put(t.Context(), "ledger.a", nil, rev+1, 0); !errors.Is(err, cloud.ErrRevision) {
+	if _, err := second.Put(t.Context(), "ledger.a", nil, rev+1, 0); !errors.Is(err, record.ErrRevision) {
 		t.Errorf("put at a wrong revision: %v", err)
 	}
 	ask(t, l, second)
@@ -95,7 +95,7 @@ func (w *writer) settled(g string) {
 	w.t.Helper()
 	w.n++
 	prev := w.last[g]
-	r := cloud.Record{ID: fmt.Sprintf("%s%d", g, w.n), Prev: prev.ID, PrevSeq: prev.Seq, Kind: cloud.KindOpen, Body: []byte("body")}
+	r := record.Record{ID: fmt.Sprintf("%s%d", g, w.n), Prev: prev.ID, PrevSeq: prev.Seq, Kind: record.KindOpen, Body: []byte("body")}
 	ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
 	defer cancel()
 	for {

@@ -16,8 +16,8 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // serve starts one nats-server, which ends with the test.
@@ -93,7 +93,7 @@ func TestStreamDeletedUnderTheLog(t *testing.T) {
 				t.Fatal(err)
 			}
 			if c.name != "documents" {
-				if _, err := l.Append(t.Context(), "a", w.last["a"].Seq, cloud.Record{ID: "x", Kind: cloud.KindOpen}); err == nil {
+				if _, err := l.Append(t.Context(), "a", w.last["a"].Seq, record.Record{ID: "x", Kind: record.KindOpen}); err == nil {
 					t.Error("a record was stored behind one that is no more")
 				}
 			}
@@ -130,7 +130,7 @@ func TestOlderServerLater(t *testing.T) {
 		t.Error("healthy without a server")
 	}
 	// Nothing waits to be sent later, behind what was given up.
-	if _, err := l.Append(t.Context(), "a", 0, cloud.Record{ID: "x", Kind: cloud.KindOpen}); !errors.Is(err, cloud.ErrUnavailable) || !strings.Contains(err.Error(), "no connection") {
+	if _, err := l.Append(t.Context(), "a", 0, record.Record{ID: "x", Kind: record.KindOpen}); !errors.Is(err, record.ErrUnavailable) || !strings.Contains(err.Error(), "no connection") {
 		t.Errorf("append without a server: %v", err)
 	}
 	if err := l.Broken(); err != nil {
@@ -151,8 +151,8 @@ func TestLimitsOfAnAccount(t *testing.T) {
 	w.add("a")
 	refused := func(what string) {
 		t.Helper()
-		r := cloud.Record{ID: "x", Prev: w.last["a"].ID, PrevSeq: w.last["a"].Seq, Kind: cloud.KindOpen, Body: make([]byte, 8<<10)}
-		if _, err := l.Append(t.Context(), "a", w.last["a"].Seq, r); !errors.Is(err, cloud.ErrFull) {
+		r := record.Record{ID: "x", Prev: w.last["a"].ID, PrevSeq: w.last["a"].Seq, Kind: record.KindOpen, Body: make([]byte, 8<<10)}
+		if _, err := l.Append(t.Context(), "a", w.last["a"].Seq, r); !errors.Is(err, record.ErrFull) {
 			t.Errorf("%s: %v", what, err)
 		}
 		if last, err := l.Last(t.Context(), "a"); err != nil || last.ID != w.last["a"].ID {
@@ -205,13 +205,13 @@ func TestServerWithoutRoomForMore(t *testing.T) {
 		all.Go(func() {
 			seq := uint64(0)
 			for n := 0; n < 20; {
-				next, err := l.Append(t.Context(), fmt.Sprint("g", g), seq, cloud.Record{ID: fmt.Sprintf("g%d-%d", g, n), PrevSeq: seq, Kind: cloud.KindOpen})
+				next, err := l.Append(t.Context(), fmt.Sprint("g", g), seq, record.Record{ID: fmt.Sprintf("g%d-%d", g, n), PrevSeq: seq, Kind: record.KindOpen})
 				if err == nil {
 					n, seq = n+1, next
 					continue
 				}
 				last, lerr := l.Last(t.Context(), fmt.Sprint("g", g))
-				if !errors.Is(err, cloud.ErrUnavailable) || lerr != nil && !errors.Is(lerr, cloud.ErrNoRecord) || last.Seq != seq {
+				if !errors.Is(err, record.ErrUnavailable) || lerr != nil && !errors.Is(lerr, record.ErrNoRecord) || last.Seq != seq {
 					t.Errorf("%v; the newest is at %d, want %d, %v", err, last.Seq, seq, lerr)
 					return
 				}

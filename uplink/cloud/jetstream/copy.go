@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 const (
@@ -253,7 +253,7 @@ func (l *Log) adopt(ctx context.Context, from, to time.Time) error {
 		if err == nil {
 			_, err = l.Put(ctx, doc.Key, body, doc.Rev, 0)
 		}
-		if errors.Is(err, cloud.ErrRevision) {
+		if errors.Is(err, record.ErrRevision) {
 			err = errors.New("somebody consumes the copy already")
 		}
 		if err != nil {

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
 	"github.com/fieldgate/fieldgate/uplink/cloud/natstest"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // TestCopyToCluster moves a log with holes, documents and a consumer to three
@@ -24,7 +24,7 @@ func TestCopyToCluster(t *testing.T) {
 	for range 20 {
 		w.add("a", "b")
 	}
-	big := cloud.Record{ID: "c42", Kind: cloud.KindOpen, Body: make([]byte, 900<<10)} // more than a piece
+	big := record.Record{ID: "c42", Kind: record.KindOpen, Body: make([]byte, 900<<10)} // more than a piece
 	for i := range big.Body {
 		big.Body[i] = byte(i * i >> 8)
 	}
@@ -69,7 +69,7 @@ func TestCopyOfManyRecords(t *testing.T) {
 	for i := range 100 {
 		var err error
 		copy(body, fmt.Sprint(i))
-		if seq, err = l.Append(t.Context(), "g", seq, cloud.Record{ID: fmt.Sprint("g", i), PrevSeq: seq, Kind: cloud.KindOpen, Body: body}); err != nil {
+		if seq, err = l.Append(t.Context(), "g", seq, record.Record{ID: fmt.Sprint("g", i), PrevSeq: seq, Kind: record.KindOpen, Body: body}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 const (
@@ -82,7 +82,7 @@ func (c *cursor) loadLocked(ctx context.Context) error {
 		return fmt.Errorf("look at the log: %w", err)
 	}
 	doc, err := c.log.Get(ctx, c.key)
-	if err != nil && !errors.Is(err, cloud.ErrNoDoc) {
+	if err != nil && !errors.Is(err, record.ErrNoDoc) {
 		return err
 	}
 	c.rev, c.at = doc.Rev, position{}
@@ -113,7 +113,7 @@ func (c *cursor) putLocked(ctx context.Context, at position) error {
 		return err
 	}
 	rev, err := c.log.Put(ctx, c.key, body, c.rev, 0)
-	if errors.Is(err, cloud.ErrRevision) {
+	if errors.Is(err, record.ErrRevision) {
 		if doc, e := c.log.Get(ctx, c.key); e == nil && string(doc.Body) == string(body) {
 			rev, err = doc.Rev, nil // this very write, done before
 		} else {
@@ -140,7 +140,7 @@ func (c *cursor) advance(ctx context.Context, m message) error {
 }
 
 // goBack notes that the consumer has nothing behind a record.
-func (c *cursor) goBack(ctx context.Context, to *cloud.BehindError) error {
+func (c *cursor) goBack(ctx context.Context, to *record.BehindError) error {
 	return c.advance(ctx, message{seq: to.Seq, at: to.At})
 }
 

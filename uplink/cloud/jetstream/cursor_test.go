@@ -11,8 +11,8 @@ import (
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // TestOneConsumes: of two servers one consumes, and says again and again that
@@ -27,7 +27,7 @@ func TestOneConsumes(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() {
-			done <- l.Consume(ctx, "sink", 1, func(_ context.Context, es []cloud.Entry) error {
+			done <- l.Consume(ctx, "sink", 1, func(_ context.Context, es []record.Entry) error {
 				got <- es[0].ID
 				return nil
 			})
@@ -92,7 +92,7 @@ func TestBatchesAreBounded(t *testing.T) {
 	var seq uint64
 	for i := range 20 {
 		var err error
-		r := cloud.Record{ID: fmt.Sprint("g", i), PrevSeq: seq, Kind: cloud.KindOpen, Body: make([]byte, 900<<10)}
+		r := record.Record{ID: fmt.Sprint("g", i), PrevSeq: seq, Kind: record.KindOpen, Body: make([]byte, 900<<10)}
 		if seq, err = l.Append(t.Context(), "g", seq, r); err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +115,7 @@ func TestMessagesThatWentElsewhere(t *testing.T) {
 	got := make(chan string, 200)
 	done := make(chan error)
 	go func() {
-		done <- l.Consume(ctx, "sink", 1, func(_ context.Context, es []cloud.Entry) error {
+		done <- l.Consume(ctx, "sink", 1, func(_ context.Context, es []record.Entry) error {
 			got <- es[0].ID
 			return nil
 		})
@@ -196,7 +196,7 @@ func TestConsumersThatGiveNothing(t *testing.T) {
 	defer cancel()
 	got, done := make(chan string), make(chan error)
 	go func() {
-		done <- l.Consume(ctx, "sink", 400, func(_ context.Context, es []cloud.Entry) error {
+		done <- l.Consume(ctx, "sink", 400, func(_ context.Context, es []record.Entry) error {
 			got <- es[len(es)-1].ID
 			return nil
 		})
@@ -223,7 +223,7 @@ func addTo(t *testing.T, l *jetstream.Log, g string, n int) {
 	last, err := l.Last(t.Context(), g)
 	for range n {
 		at, _ := strconv.Atoi(strings.TrimPrefix(last.ID, g))
-		r := cloud.Record{ID: fmt.Sprint(g, at+1), Prev: last.ID, PrevSeq: last.Seq, Kind: cloud.KindOpen}
+		r := record.Record{ID: fmt.Sprint(g, at+1), Prev: last.ID, PrevSeq: last.Seq, Kind: record.KindOpen}
 		if err == nil {
 			r.Seq, err = l.Append(t.Context(), g, last.Seq, r)
 		}
@@ -258,7 +258,7 @@ func TestCursorMovedWithoutAnAnswer(t *testing.T) {
 	if err := l.MoveTwice(t.Context(), "sink", func() {}); err != nil {
 		t.Errorf("moved twice: %v", err)
 	}
-	err := l.MoveTwice(t.Context(), "sink", func() { put(t, l, "cursor.sink", `{"seq":1}`, cloud.AnyRev) })
+	err := l.MoveTwice(t.Context(), "sink", func() { put(t, l, "cursor.sink", `{"seq":1}`, record.AnyRev) })
 	if err == nil || !strings.Contains(err.Error(), "another server") {
 		t.Errorf("with another's move between: %v", err)
 	}

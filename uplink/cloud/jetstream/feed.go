@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
-var _ cloud.Feed = (*Log)(nil)
+var _ record.Feed = (*Log)(nil)
 
 const (
 	batchBytes  = 8 << 20          // of record bodies in a batch; a batch always has a record
@@ -20,8 +20,8 @@ const (
 )
 
 // Scan implements cloud.Feed.
-func (l *Log) Scan(ctx context.Context, from uint64) iter.Seq2[cloud.Entry, error] {
-	return func(yield func(cloud.Entry, error) bool) {
+func (l *Log) Scan(ctx context.Context, from uint64) iter.Seq2[record.Entry, error] {
+	return func(yield func(record.Entry, error) bool) {
 		r := &reader{stream: l.stream, filters: []string{subjectPrefix + "*"}, next: from}
 		last := func() (uint64, error) {
 			info, err := l.stream.Info(ctx)
@@ -32,7 +32,7 @@ func (l *Log) Scan(ctx context.Context, from uint64) iter.Seq2[cloud.Entry, erro
 		}
 		joint := newSeam(l.stream)
 		for m, err := range r.upTo(ctx, last) {
-			var e cloud.Entry
+			var e record.Entry
 			if err == nil {
 				err = joint.joins(ctx, m)
 			}
@@ -55,7 +55,7 @@ func (l *Log) Scan(ctx context.Context, from uint64) iter.Seq2[cloud.Entry, erro
 // and after a crash give the newest batch again behind newer ones. The cursor
 // also says who consumes; on a cluster another server takes over when that one
 // is gone. It returns nil when ctx is done.
-func (l *Log) Consume(ctx context.Context, name string, batch int, take func(context.Context, []cloud.Entry) error) error {
+func (l *Log) Consume(ctx context.Context, name string, batch int, take func(context.Context, []record.Entry) error) error {
 	if !gateway.ValidID(name) || batch < 1 {
 		return fmt.Errorf("consume the log: name %q, batch of %d", name, batch)
 	}
@@ -65,7 +65,7 @@ func (l *Log) Consume(ctx context.Context, name string, batch int, take func(con
 		if begun {
 			pause, failing = readPause, false
 		}
-		if errors.As(err, new(*cloud.BehindError)) {
+		if errors.As(err, new(*record.BehindError)) {
 			pause = readPause
 			continue
 		}
@@ -84,7 +84,7 @@ func (l *Log) Consume(ctx context.Context, name string, batch int, take func(con
 }
 
 // consume does so until something fails; begun if at least one batch was taken.
-func (l *Log) consume(ctx context.Context, c *cursor, batch int, take func(context.Context, []cloud.Entry) error) (begun bool, err error) {
+func (l *Log) consume(ctx context.Context, c *cursor, batch int, take func(context.Context, []record.Entry) error) (begun bool, err error) {
 	if err := c.take(ctx); err != nil {
 		return false, err
 	}
@@ -101,7 +101,7 @@ func (l *Log) consume(ctx context.Context, c *cursor, batch int, take func(conte
 			return begun, errors.Join(err, context.Cause(ctx))
 		}
 		err = l.give(ctx, c.key, entries, take)
-		if behind := new(cloud.BehindError); errors.As(err, &behind) {
+		if behind := new(record.BehindError); errors.As(err, &behind) {
 			return true, errors.Join(err, c.goBack(ctx, behind))
 		}
 		if err != nil {
@@ -116,7 +116,7 @@ func (l *Log) consume(ctx context.Context, c *cursor, batch int, take func(conte
 
 // gather waits for a record and takes along what else is there. last is the
 // newest of them.
-func (l *Log) gather(ctx context.Context, r *reader, joint *seam, batch int) (entries []cloud.Entry, last message, err error) {
+func (l *Log) gather(ctx context.Context, r *reader, joint *seam, batch int) (entries []record.Entry, last message, err error) {
 	m, err := r.read(ctx)
 	if err != nil {
 		return nil, last, err
@@ -147,7 +147,7 @@ func (l *Log) gather(ctx context.Context, r *reader, joint *seam, batch int) (en
 
 // accept adds the record of m. What is damaged, or not written by a cloud
 // server, would stop the consumer for ever: it is told and left out.
-func (l *Log) accept(ctx context.Context, joint *seam, m message, entries []cloud.Entry) []cloud.Entry {
+func (l *Log) accept(ctx context.Context, joint *seam, m message, entries []record.Entry) []record.Entry {
 	e, err := entryOf(m)
 	if err == nil {
 		entries = append(entries, e)
@@ -159,7 +159,7 @@ func (l *Log) accept(ctx context.Context, joint *seam, m message, entries []clou
 }
 
 // give hands a batch to take until it is taken.
-func (l *Log) give(ctx context.Context, consumer string, entries []cloud.Entry, take func(context.Context, []cloud.Entry) error) error {
+func (l *Log) give(ctx context.Context, consumer string, entries []record.Entry, take func(context.Context, []record.Entry) error) error {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -174,7 +174,7 @@ func (l *Log) give(ctx context.Context, consumer string, entries []cloud.Entry, 
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errors.As(err, new(*cloud.BehindError)):
+		case errors.As(err, new(*record.BehindError)):
 			return err
 		case !failing:
 			l.opt.Logger.Error("records cannot be consumed; they are given again until they are", "consumer", consumer, "error", err)
@@ -184,7 +184,7 @@ func (l *Log) give(ctx context.Context, consumer string, entries []cloud.Entry, 
 	}
 }
 
-func entryOf(m message) (cloud.Entry, error) {
+func entryOf(m message) (record.Entry, error) {
 	r, err := recordOf(m)
-	return cloud.Entry{GatewayID: strings.TrimPrefix(m.subject, subjectPrefix), Record: r}, err
+	return record.Entry{GatewayID: strings.TrimPrefix(m.subject, subjectPrefix), Record: r}, err
 }

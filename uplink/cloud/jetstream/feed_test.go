@@ -11,20 +11,20 @@ import (
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // A writer appends to the chains of gateways.
 type writer struct {
 	t    testing.TB
 	l    *jetstream.Log
-	last map[string]cloud.Record
+	last map[string]record.Record
 	n    int
 }
 
 func newWriter(t testing.TB, l *jetstream.Log) *writer {
-	return &writer{t: t, l: l, last: map[string]cloud.Record{}}
+	return &writer{t: t, l: l, last: map[string]record.Record{}}
 }
 
 // add appends a record to each gateway and gives the place of the last.
@@ -33,7 +33,7 @@ func (w *writer) add(gateways ...string) uint64 {
 	for _, g := range gateways {
 		w.n++
 		prev := w.last[g]
-		r := cloud.Record{ID: fmt.Sprintf("%s%d", g, w.n), Prev: prev.ID, PrevSeq: prev.Seq, Kind: cloud.KindOpen, Body: []byte("body")}
+		r := record.Record{ID: fmt.Sprintf("%s%d", g, w.n), Prev: prev.ID, PrevSeq: prev.Seq, Kind: record.KindOpen, Body: []byte("body")}
 		seq, err := w.l.Append(w.t.Context(), g, prev.Seq, r)
 		if err != nil {
 			w.t.Fatal(err)
@@ -99,7 +99,7 @@ func consumeUntil(t *testing.T, l *jetstream.Log, batch, n int) []string {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var batches []string
-	err := l.Consume(ctx, "sink", batch, func(_ context.Context, es []cloud.Entry) error {
+	err := l.Consume(ctx, "sink", batch, func(_ context.Context, es []record.Entry) error {
 		var ids []string
 		for _, e := range es {
 			ids = append(ids, e.ID)
@@ -140,7 +140,7 @@ func TestConsumeWaitsForRecords(t *testing.T) {
 	came := make(chan string)
 	done := make(chan error)
 	go func() {
-		done <- l.Consume(ctx, "sink", 10, func(_ context.Context, es []cloud.Entry) error {
+		done <- l.Consume(ctx, "sink", 10, func(_ context.Context, es []record.Entry) error {
 			came <- es[0].ID
 			return nil
 		})
@@ -164,7 +164,7 @@ func TestRefusedBatchComesAgain(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var got []string
-	err := l.Consume(ctx, "sink", 2, func(_ context.Context, es []cloud.Entry) error {
+	err := l.Consume(ctx, "sink", 2, func(_ context.Context, es []record.Entry) error {
 		got = append(got, es[0].ID)
 		if len(got) == 1 {
 			return errors.New("the database is away")
@@ -272,11 +272,11 @@ func TestPurgeLeavesNoVoidRecordInFront(t *testing.T) {
 	w := newWriter(t, l)
 	w.add("a", "a")
 	known := w.last["a"]
-	seq, err := l.Append(t.Context(), "a", known.Seq, cloud.Record{ID: "ax", Prev: "lost", PrevSeq: known.Seq, Kind: cloud.KindOpen})
+	seq, err := l.Append(t.Context(), "a", known.Seq, record.Record{ID: "ax", Prev: "lost", PrevSeq: known.Seq, Kind: record.KindOpen})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := cloud.Record{ID: "ay", Prev: known.ID, PrevSeq: known.Seq, Kind: cloud.KindOpen}
+	r := record.Record{ID: "ay", Prev: known.ID, PrevSeq: known.Seq, Kind: record.KindOpen}
 	if r.Seq, err = l.Append(t.Context(), "a", seq, r); err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +308,7 @@ func BenchmarkRead(b *testing.B) {
 			const n = 2000
 			for i := range 4 * n {
 				g := fmt.Sprint("g", i%4)
-				seq, err := l.Append(b.Context(), g, last[g], cloud.Record{ID: fmt.Sprint(i), Kind: cloud.KindOpen, Body: make([]byte, size)})
+				seq, err := l.Append(b.Context(), g, last[g], record.Record{ID: fmt.Sprint(i), Kind: record.KindOpen, Body: make([]byte, size)})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -11,10 +11,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
-var _ cloud.Gauge = (*Log)(nil)
+var _ record.Gauge = (*Log)(nil)
 
 // foreignPrefix stands before the names of durable consumers that another
 // program has made on the stream. No name of Consume has a colon.
@@ -22,12 +22,12 @@ const foreignPrefix = "nats:"
 
 // Consumers implements cloud.Gauge. What is behind is counted in places of the
 // stream, those that were purged included.
-func (l *Log) Consumers(ctx context.Context) ([]cloud.ConsumerState, error) {
+func (l *Log) Consumers(ctx context.Context) ([]record.ConsumerState, error) {
 	info, err := l.stream.Info(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: look at the log: %w", cloud.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: look at the log: %w", record.ErrUnavailable, err)
 	}
-	var list []cloud.ConsumerState
+	var list []record.ConsumerState
 	for doc, err := range l.List(ctx, strings.TrimSuffix(cursorPrefix, ".")) {
 		if err != nil {
 			return nil, err
@@ -39,7 +39,7 @@ func (l *Log) Consumers(ctx context.Context) ([]cloud.ConsumerState, error) {
 		if !at.Of.Equal(info.Created.UTC()) {
 			at.Seq = 0 // of a stream that was lost
 		}
-		c := cloud.ConsumerState{Name: strings.TrimPrefix(doc.Key, cursorPrefix), Used: l.held(at, doc.At), Seen: doc.At}
+		c := record.ConsumerState{Name: strings.TrimPrefix(doc.Key, cursorPrefix), Used: l.held(at, doc.At), Seen: doc.At}
 		if c.Behind, c.Oldest, err = l.left(ctx, info, at.Seq); err != nil {
 			return nil, err
 		}
@@ -51,7 +51,7 @@ func (l *Log) Consumers(ctx context.Context) ([]cloud.ConsumerState, error) {
 		if !known {
 			continue
 		}
-		c := cloud.ConsumerState{Name: foreignPrefix + f.Name, Used: f.NumWaiting > 0 || f.PushBound}
+		c := record.ConsumerState{Name: foreignPrefix + f.Name, Used: f.NumWaiting > 0 || f.PushBound}
 		if f.AckFloor.Last != nil {
 			c.Seen = *f.AckFloor.Last
 		}
@@ -61,7 +61,7 @@ func (l *Log) Consumers(ctx context.Context) ([]cloud.ConsumerState, error) {
 		list = append(list, c)
 	}
 	if err := consumers.Err(); err != nil {
-		return nil, fmt.Errorf("%w: list the consumers of the log: %w", cloud.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: list the consumers of the log: %w", record.ErrUnavailable, err)
 	}
 	return list, nil
 }
@@ -76,7 +76,7 @@ func (l *Log) left(ctx context.Context, info *jetstream.StreamInfo, seq uint64) 
 		return 0, oldest, nil
 	}
 	if err != nil {
-		return 0, oldest, fmt.Errorf("%w: read the log: %w", cloud.ErrUnavailable, err)
+		return 0, oldest, fmt.Errorf("%w: read the log: %w", record.ErrUnavailable, err)
 	}
 	return info.State.LastSeq - max(seq, info.State.FirstSeq-1), m.Time, nil
 }
@@ -98,23 +98,23 @@ func (l *Log) Forget(ctx context.Context, name string) error {
 	}
 	key := cursorPrefix + name
 	if !validWords(key) {
-		return fmt.Errorf("%w: %.80q", cloud.ErrNoConsumer, name)
+		return fmt.Errorf("%w: %.80q", record.ErrNoConsumer, name)
 	}
 	doc, err := l.Get(ctx, key)
-	if errors.Is(err, cloud.ErrNoDoc) {
-		return fmt.Errorf("%w: %s", cloud.ErrNoConsumer, name)
+	if errors.Is(err, record.ErrNoDoc) {
+		return fmt.Errorf("%w: %s", record.ErrNoConsumer, name)
 	}
 	if err != nil {
 		return err
 	}
 	var at position
 	if json.Unmarshal(doc.Body, &at) == nil && l.held(at, doc.At) { // one that cannot be read holds nothing but the log
-		return fmt.Errorf("%w: %s", cloud.ErrConsumerUsed, name)
+		return fmt.Errorf("%w: %s", record.ErrConsumerUsed, name)
 	}
 	gone := &nats.Msg{Subject: docPrefix + key, Header: nats.Header{headerGone: {"1"}}}
 	_, err = l.putAt(ctx, gone, doc.Rev, []jetstream.PublishOpt{jetstream.WithMsgTTL(goneFor)})
-	if errors.Is(err, cloud.ErrFenced) { // somebody has taken it in this moment
-		return fmt.Errorf("%w: %s", cloud.ErrConsumerUsed, name)
+	if errors.Is(err, record.ErrFenced) { // somebody has taken it in this moment
+		return fmt.Errorf("%w: %s", record.ErrConsumerUsed, name)
 	}
 	if err != nil {
 		return fmt.Errorf("forget consumer %s: %w", name, err)
@@ -134,14 +134,14 @@ func (l *Log) forgetForeign(ctx context.Context, name string) error {
 	err := consumers.Err()
 	switch {
 	case err == nil && !found:
-		return fmt.Errorf("%w: %.80q", cloud.ErrNoConsumer, foreignPrefix+name)
+		return fmt.Errorf("%w: %.80q", record.ErrNoConsumer, foreignPrefix+name)
 	case err == nil && used:
-		return fmt.Errorf("%w: %s", cloud.ErrConsumerUsed, foreignPrefix+name)
+		return fmt.Errorf("%w: %s", record.ErrConsumerUsed, foreignPrefix+name)
 	case err == nil:
 		err = l.stream.DeleteConsumer(ctx, name)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: forget consumer %s: %w", cloud.ErrUnavailable, foreignPrefix+name, err)
+		return fmt.Errorf("%w: forget consumer %s: %w", record.ErrUnavailable, foreignPrefix+name, err)
 	}
 	return nil
 }

@@ -9,8 +9,8 @@ import (
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // How far a consumer is behind is told in records and in time, also when the
@@ -51,7 +51,7 @@ func TestForget(t *testing.T) {
 		t.Errorf("after it ended: %+v, %v", list, err)
 	}
 	for _, name := range []string{"none", "", "*", "a.b", "nats:none", "nats:*"} {
-		if err := l.Forget(t.Context(), name); !errors.Is(err, cloud.ErrNoConsumer) {
+		if err := l.Forget(t.Context(), name); !errors.Is(err, record.ErrNoConsumer) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -77,7 +77,7 @@ func TestForgetRefusesWhatIsUsed(t *testing.T) {
 	defer cancel()
 	came, done := make(chan int), make(chan error)
 	go func() {
-		done <- l.Consume(ctx, "sink", 10, func(_ context.Context, es []cloud.Entry) error {
+		done <- l.Consume(ctx, "sink", 10, func(_ context.Context, es []record.Entry) error {
 			came <- len(es)
 			return nil
 		})
@@ -86,7 +86,7 @@ func TestForgetRefusesWhatIsUsed(t *testing.T) {
 	if list, err := l.Consumers(t.Context()); err != nil || len(list) != 1 || !list[0].Used {
 		t.Errorf("%+v, %v", list, err)
 	}
-	if err := l.Forget(t.Context(), "sink"); !errors.Is(err, cloud.ErrConsumerUsed) {
+	if err := l.Forget(t.Context(), "sink"); !errors.Is(err, record.ErrConsumerUsed) {
 		t.Errorf("in use: %v", err)
 	}
 	w.add("a")
@@ -134,7 +134,7 @@ func TestForgetForeign(t *testing.T) {
 	}
 	defer it.Stop()
 	waits(true)
-	if err := l.Forget(t.Context(), "nats:archive"); !errors.Is(err, cloud.ErrConsumerUsed) {
+	if err := l.Forget(t.Context(), "nats:archive"); !errors.Is(err, record.ErrConsumerUsed) {
 		t.Errorf("in use: %v", err)
 	}
 	it.Stop()

@@ -14,9 +14,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
 	"github.com/fieldgate/fieldgate/uplink/cloud/natstest"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -36,8 +36,8 @@ func open(t *testing.T, opt jetstream.Options) *jetstream.Log {
 	return l
 }
 
-var example = cloud.Record{
-	ID: "a", Prev: "z", PrevSeq: 7, Kind: cloud.KindUpdate, Gen: 3, State: "x:1:-,y:2:c",
+var example = record.Record{
+	ID: "a", Prev: "z", PrevSeq: 7, Kind: record.KindUpdate, Gen: 3, State: "x:1:-,y:2:c",
 	Epoch: gateway.EpochID{1, 2}, First: 5, N: 6, Lane: wire.LaneBacklog, Body: []byte("body"),
 }
 
@@ -45,15 +45,15 @@ func TestRecordRoundTrip(t *testing.T) {
 	dir := t.TempDir() + "/log"
 	l := open(t, jetstream.Options{Dir: dir})
 	ctx := t.Context()
-	if _, err := l.Last(ctx, "g"); !errors.Is(err, cloud.ErrNoRecord) {
+	if _, err := l.Last(ctx, "g"); !errors.Is(err, record.ErrNoRecord) {
 		t.Errorf("of an empty log: %v", err)
 	}
-	first := cloud.Record{ID: "o", Kind: cloud.KindOpen, Gen: 1}
+	first := record.Record{ID: "o", Kind: record.KindOpen, Gen: 1}
 	seq, err := l.Append(ctx, "g", 0, first)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Append(ctx, "other", 0, cloud.Record{ID: "p", Kind: cloud.KindOpen}); err != nil {
+	if _, err := l.Append(ctx, "other", 0, record.Record{ID: "p", Kind: record.KindOpen}); err != nil {
 		t.Fatal(err)
 	}
 	second, err := l.Append(ctx, "g", seq, example)
@@ -93,17 +93,17 @@ func TestRecordRoundTrip(t *testing.T) {
 
 func TestOnlyBehindTheLast(t *testing.T) {
 	l := open(t, jetstream.Options{Dir: t.TempDir()})
-	seq, err := l.Append(t.Context(), "g", 0, cloud.Record{ID: "a", Kind: cloud.KindOpen})
+	seq, err := l.Append(t.Context(), "g", 0, record.Record{ID: "a", Kind: record.KindOpen})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, after := range []uint64{0, seq + 1, seq - 1} {
-		r := cloud.Record{ID: fmt.Sprint(i), Kind: cloud.KindOpen}
-		if _, err := l.Append(t.Context(), "g", after, r); !errors.Is(err, cloud.ErrFenced) {
+		r := record.Record{ID: fmt.Sprint(i), Kind: record.KindOpen}
+		if _, err := l.Append(t.Context(), "g", after, r); !errors.Is(err, record.ErrFenced) {
 			t.Errorf("behind %d: %v", after, err)
 		}
 	}
-	if _, err := l.Append(t.Context(), "g", seq, cloud.Record{ID: "a", Kind: cloud.KindOpen}); !errors.Is(err, cloud.ErrFenced) {
+	if _, err := l.Append(t.Context(), "g", seq, record.Record{ID: "a", Kind: record.KindOpen}); !errors.Is(err, record.ErrFenced) {
 		t.Errorf("the same record again: %v", err)
 	}
 	if got, err := l.Last(t.Context(), "g"); err != nil || got.Seq != seq {
@@ -114,7 +114,7 @@ func TestOnlyBehindTheLast(t *testing.T) {
 func TestFullLogKeepsWhatItHas(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, jetstream.Options{Dir: dir, MaxBytes: 8 << 10})
-	r := cloud.Record{Kind: cloud.KindOpen, Body: make([]byte, 1000)}
+	r := record.Record{Kind: record.KindOpen, Body: make([]byte, 1000)}
 	var seq uint64
 	var err error
 	n := 0
@@ -125,7 +125,7 @@ func TestFullLogKeepsWhatItHas(t *testing.T) {
 			seq = next
 		}
 	}
-	if !errors.Is(err, cloud.ErrFull) || n < 5 {
+	if !errors.Is(err, record.ErrFull) || n < 5 {
 		t.Errorf("after %d records: %v", n, err)
 	}
 	if l.Health() != nil {
@@ -151,14 +151,14 @@ func TestNoAnswer(t *testing.T) {
 	l := open(t, jetstream.Options{Dir: t.TempDir()})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := l.Append(ctx, "g", 0, cloud.Record{ID: "a", Kind: cloud.KindOpen}); !errors.Is(err, cloud.ErrUnavailable) {
+	if _, err := l.Append(ctx, "g", 0, record.Record{ID: "a", Kind: record.KindOpen}); !errors.Is(err, record.ErrUnavailable) {
 		t.Errorf("append without time: %v", err)
 	}
 	l.Close()
-	if _, err := l.Append(t.Context(), "g", 0, cloud.Record{ID: "b", Kind: cloud.KindOpen}); !errors.Is(err, cloud.ErrUnavailable) {
+	if _, err := l.Append(t.Context(), "g", 0, record.Record{ID: "b", Kind: record.KindOpen}); !errors.Is(err, record.ErrUnavailable) {
 		t.Errorf("append to a closed log: %v", err)
 	}
-	if _, err := l.Last(t.Context(), "g"); !errors.Is(err, cloud.ErrUnavailable) {
+	if _, err := l.Last(t.Context(), "g"); !errors.Is(err, record.ErrUnavailable) {
 		t.Errorf("last of a closed log: %v", err)
 	}
 	if l.Health() == nil {

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // TestMetaCutOff: a power cut may leave the files in which the embedded server
@@ -39,7 +39,7 @@ func TestMetaCutOff(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer func() { l.Close(); said = told.String() }()
-				var last cloud.Record
+				var last record.Record
 				n := 0
 				for r, err := range l.Read(t.Context(), "a", 0) {
 					if err != nil {

@@ -11,11 +11,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-var _ cloud.Log = (*Log)(nil)
+var _ record.Log = (*Log)(nil)
 
 // The headers of a record. The record's id is also its Nats-Msg-Id, so that
 // the server knows a record that was published twice; a name made of epoch
@@ -47,21 +47,21 @@ const (
 )
 
 // Last implements cloud.Log.
-func (l *Log) Last(ctx context.Context, gatewayID string) (cloud.Record, error) {
+func (l *Log) Last(ctx context.Context, gatewayID string) (record.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.opt.Timeout)
 	defer cancel()
 	m, err := l.stream.GetLastMsgForSubject(ctx, subjectPrefix+gatewayID)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return cloud.Record{}, cloud.ErrNoRecord
+		return record.Record{}, record.ErrNoRecord
 	}
 	if err != nil {
-		return cloud.Record{}, fmt.Errorf("%w: read newest record of %s: %w", cloud.ErrUnavailable, gatewayID, away(err))
+		return record.Record{}, fmt.Errorf("%w: read newest record of %s: %w", record.ErrUnavailable, gatewayID, away(err))
 	}
 	return recordOf(messageOf(m))
 }
 
 // Append implements cloud.Log.
-func (l *Log) Append(ctx context.Context, gatewayID string, after uint64, r cloud.Record) (uint64, error) {
+func (l *Log) Append(ctx context.Context, gatewayID string, after uint64, r record.Record) (uint64, error) {
 	release, err := l.turn(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("append record of %s: %w", gatewayID, err)
@@ -78,7 +78,7 @@ func (l *Log) Append(ctx context.Context, gatewayID string, after uint64, r clou
 		return 0, fmt.Errorf("append record of %s: %w", gatewayID, classify(err))
 	}
 	if ack.Duplicate {
-		return 0, fmt.Errorf("append record of %s: %w: it was published before", gatewayID, cloud.ErrFenced)
+		return 0, fmt.Errorf("append record of %s: %w: it was published before", gatewayID, record.ErrFenced)
 	}
 	return ack.Sequence, nil
 }
@@ -93,9 +93,9 @@ func (l *Log) turn(ctx context.Context) (release func(), err error) {
 	case l.turns <- struct{}{}:
 		return func() { <-l.turns }, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", cloud.ErrUnavailable, ctx.Err())
+		return nil, fmt.Errorf("%w: %w", record.ErrUnavailable, ctx.Err())
 	case <-wait.C:
-		return nil, fmt.Errorf("%w: %d appends before this one were not answered", cloud.ErrUnavailable, appendsAtOnce)
+		return nil, fmt.Errorf("%w: %d appends before this one were not answered", record.ErrUnavailable, appendsAtOnce)
 	}
 }
 
@@ -106,15 +106,15 @@ func (l *Log) turn(ctx context.Context) (release func(), err error) {
 func classify(err error) error {
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
-		return fmt.Errorf("%w: %w", cloud.ErrUnavailable, away(err))
+		return fmt.Errorf("%w: %w", record.ErrUnavailable, away(err))
 	}
 	switch api.ErrorCode {
 	case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
-		return fmt.Errorf("%w: %w", cloud.ErrFenced, err)
+		return fmt.Errorf("%w: %w", record.ErrFenced, err)
 	case codeStoreFailed, codeNoResources, codeNoStorage, codeNoneLeft:
-		return fmt.Errorf("%w: %w", cloud.ErrFull, err)
+		return fmt.Errorf("%w: %w", record.ErrFull, err)
 	}
-	return fmt.Errorf("%w: %w", cloud.ErrUnavailable, err)
+	return fmt.Errorf("%w: %w", record.ErrUnavailable, err)
 }
 
 // away puts what the client library says of a connection that is broken into
@@ -127,8 +127,8 @@ func away(err error) error {
 }
 
 // Read implements cloud.Log.
-func (l *Log) Read(ctx context.Context, gatewayID string, from uint64) iter.Seq2[cloud.Record, error] {
-	return func(yield func(cloud.Record, error) bool) {
+func (l *Log) Read(ctx context.Context, gatewayID string, from uint64) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
 		r := &reader{stream: l.stream, filters: []string{subjectPrefix + gatewayID}, next: from}
 		last := func() (uint64, error) {
 			m, err := l.stream.GetLastMsgForSubject(ctx, subjectPrefix+gatewayID)
@@ -139,7 +139,7 @@ func (l *Log) Read(ctx context.Context, gatewayID string, from uint64) iter.Seq2
 		}
 		joint := newSeam(l.stream)
 		for m, err := range r.upTo(ctx, last) {
-			var rec cloud.Record
+			var rec record.Record
 			if err == nil {
 				err = joint.joins(ctx, m)
 			}
@@ -147,7 +147,7 @@ func (l *Log) Read(ctx context.Context, gatewayID string, from uint64) iter.Seq2
 				rec, err = recordOf(m)
 			}
 			if err != nil {
-				yield(cloud.Record{}, fmt.Errorf("read records of %s: %w", gatewayID, err))
+				yield(record.Record{}, fmt.Errorf("read records of %s: %w", gatewayID, err))
 				return
 			}
 			if !yield(rec, nil) {
@@ -157,7 +157,7 @@ func (l *Log) Read(ctx context.Context, gatewayID string, from uint64) iter.Seq2
 	}
 }
 
-func headerOf(r cloud.Record) nats.Header {
+func headerOf(r record.Record) nats.Header {
 	h := nats.Header{}
 	h.Set(headerID, r.ID)
 	h.Set(headerPrev, r.Prev)
@@ -165,7 +165,7 @@ func headerOf(r cloud.Record) nats.Header {
 	h.Set(headerKind, string(r.Kind))
 	h.Set(headerGen, strconv.FormatUint(r.Gen, 10))
 	h.Set(headerState, r.State)
-	if r.Kind != cloud.KindOpen {
+	if r.Kind != record.KindOpen {
 		h.Set(headerEpoch, r.Epoch.String())
 		h.Set(headerFirst, strconv.FormatUint(r.First, 10))
 		h.Set(headerN, strconv.FormatUint(r.N, 10))
@@ -174,13 +174,13 @@ func headerOf(r cloud.Record) nats.Header {
 	return h
 }
 
-func recordOf(m message) (cloud.Record, error) {
-	r := cloud.Record{
+func recordOf(m message) (record.Record, error) {
+	r := record.Record{
 		Seq:   m.seq,
 		At:    m.at,
 		ID:    m.header.Get(headerID),
 		Prev:  m.header.Get(headerPrev),
-		Kind:  cloud.Kind(m.header.Get(headerKind)),
+		Kind:  record.Kind(m.header.Get(headerKind)),
 		State: m.header.Get(headerState),
 		Body:  m.data,
 	}
@@ -193,7 +193,7 @@ func recordOf(m message) (cloud.Record, error) {
 		return n
 	}
 	r.PrevSeq, r.Gen = number(headerPrevSeq), number(headerGen)
-	if r.Kind != cloud.KindOpen {
+	if r.Kind != record.KindOpen {
 		r.First, r.N, r.Lane = number(headerFirst), number(headerN), wire.Lane(number(headerLane))
 		errs = append(errs, r.Epoch.UnmarshalText([]byte(m.header.Get(headerEpoch))))
 	}

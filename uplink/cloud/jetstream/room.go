@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // After a write that failed, the embedded server refuses all further ones until
@@ -31,11 +31,11 @@ func (l *Log) fullBelow(part int64) error {
 	}
 	free, all, err := diskOf(l.opt.Dir)
 	if err != nil {
-		return fmt.Errorf("%w: look at the disk: %w", cloud.ErrUnavailable, err)
+		return fmt.Errorf("%w: look at the disk: %w", record.ErrUnavailable, err)
 	}
 	if kept := min(roomKept, all/roomPart) / part; free < kept {
 		return fmt.Errorf("%w: the disk of %s has %d KiB left, and %d KiB are kept free: make room there; what is stored can be read meanwhile, and the gateways keep the rest",
-			cloud.ErrFull, l.opt.Dir, free>>10, kept>>10)
+			record.ErrFull, l.opt.Dir, free>>10, kept>>10)
 	}
 	return nil
 }

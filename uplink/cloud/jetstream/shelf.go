@@ -12,10 +12,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
-var _ cloud.Shelf = (*Log)(nil)
+var _ record.KV = (*Log)(nil)
 
 const (
 	headerGone   = "Fg-Gone"            // a document that was deleted
@@ -45,33 +45,33 @@ func keyError(key string) error {
 }
 
 // Get implements cloud.Shelf.
-func (l *Log) Get(ctx context.Context, key string) (cloud.Doc, error) {
+func (l *Log) Get(ctx context.Context, key string) (record.Doc, error) {
 	doc, err := l.newest(ctx, key)
 	if err == nil && doc.Body == nil {
-		return cloud.Doc{}, fmt.Errorf("%s: %w", key, cloud.ErrNoDoc)
+		return record.Doc{}, fmt.Errorf("%s: %w", key, record.ErrNoDoc)
 	}
 	return doc, err
 }
 
 // newest is Get, but gives the trace of a deleted document too: Body is nil.
-func (l *Log) newest(ctx context.Context, key string) (cloud.Doc, error) {
+func (l *Log) newest(ctx context.Context, key string) (record.Doc, error) {
 	if !validWords(key) {
-		return cloud.Doc{}, keyError(key)
+		return record.Doc{}, keyError(key)
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.opt.Timeout)
 	defer cancel()
 	m, err := l.docs.GetLastMsgForSubject(ctx, docPrefix+key)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return cloud.Doc{}, fmt.Errorf("%s: %w", key, cloud.ErrNoDoc)
+		return record.Doc{}, fmt.Errorf("%s: %w", key, record.ErrNoDoc)
 	}
 	if err != nil {
-		return cloud.Doc{}, fmt.Errorf("%w: get %s: %w", cloud.ErrUnavailable, key, away(err))
+		return record.Doc{}, fmt.Errorf("%w: get %s: %w", record.ErrUnavailable, key, away(err))
 	}
 	return docOf(messageOf(m)), nil
 }
 
-func docOf(m message) cloud.Doc {
-	d := cloud.Doc{Key: strings.TrimPrefix(m.subject, docPrefix), Rev: m.seq, At: m.at}
+func docOf(m message) record.Doc {
+	d := record.Doc{Key: strings.TrimPrefix(m.subject, docPrefix), Rev: m.seq, At: m.at}
 	if m.header.Get(headerGone) == "" && m.header.Get(headerReason) == "" {
 		d.Body = append([]byte{}, m.data...)
 	}
@@ -92,18 +92,18 @@ func (l *Log) Put(ctx context.Context, key string, body []byte, rev uint64, ttl 
 	}
 	m := &nats.Msg{Subject: docPrefix + key, Data: body}
 	now, err := l.putAt(ctx, m, rev, opts)
-	if rev == 0 && errors.Is(err, cloud.ErrFenced) {
+	if rev == 0 && errors.Is(err, record.ErrFenced) {
 		// The trace of a deleted document has a revision, but is not one.
 		gone, e := l.newest(ctx, key)
 		switch {
 		case e == nil && gone.Body == nil:
 			now, err = l.putAt(ctx, m, gone.Rev, opts)
-		case errors.Is(e, cloud.ErrNoDoc):
+		case errors.Is(e, record.ErrNoDoc):
 			now, err = l.putAt(ctx, m, 0, opts)
 		}
 	}
-	if errors.Is(err, cloud.ErrFenced) {
-		err = cloud.ErrRevision
+	if errors.Is(err, record.ErrFenced) {
+		err = record.ErrRevision
 	}
 	if err != nil {
 		return 0, fmt.Errorf("put %s: %w", key, err)
@@ -115,7 +115,7 @@ func (l *Log) putAt(ctx context.Context, m *nats.Msg, rev uint64, opts []jetstre
 	ctx, cancel := context.WithTimeout(ctx, l.opt.Timeout)
 	defer cancel()
 	all := append([]jetstream.PublishOpt{jetstream.WithRetryAttempts(0)}, opts...)
-	if rev != cloud.AnyRev {
+	if rev != record.AnyRev {
 		all = append(all, jetstream.WithExpectLastSequencePerSubject(rev))
 	}
 	sent := &nats.Msg{Subject: m.Subject, Data: m.Data, Header: nats.Header{}} // the options add headers
@@ -131,13 +131,13 @@ func (l *Log) putAt(ctx context.Context, m *nats.Msg, rev uint64, opts []jetstre
 
 // Delete implements cloud.Shelf. A document that is not there is no error.
 func (l *Log) Delete(ctx context.Context, key string) error {
-	if doc, err := l.newest(ctx, key); errors.Is(err, cloud.ErrNoDoc) || err == nil && doc.Body == nil {
+	if doc, err := l.newest(ctx, key); errors.Is(err, record.ErrNoDoc) || err == nil && doc.Body == nil {
 		return nil
 	} else if err != nil {
 		return err
 	}
 	m := &nats.Msg{Subject: docPrefix + key, Header: nats.Header{headerGone: {"1"}}}
-	if _, err := l.putAt(ctx, m, cloud.AnyRev, []jetstream.PublishOpt{jetstream.WithMsgTTL(goneFor)}); err != nil {
+	if _, err := l.putAt(ctx, m, record.AnyRev, []jetstream.PublishOpt{jetstream.WithMsgTTL(goneFor)}); err != nil {
 		return fmt.Errorf("delete %s: %w", key, err)
 	}
 	return nil
@@ -156,17 +156,17 @@ func (l *Log) docReader(prefix string) (*reader, error) {
 }
 
 // List implements cloud.Shelf.
-func (l *Log) List(ctx context.Context, prefix string) iter.Seq2[cloud.Doc, error] {
-	return func(yield func(cloud.Doc, error) bool) {
+func (l *Log) List(ctx context.Context, prefix string) iter.Seq2[record.Doc, error] {
+	return func(yield func(record.Doc, error) bool) {
 		r, err := l.docReader(prefix)
 		if err != nil {
-			yield(cloud.Doc{}, err)
+			yield(record.Doc{}, err)
 			return
 		}
 		toTheEnd := func() (uint64, error) { return math.MaxUint64, nil }
 		for m, err := range r.upTo(ctx, toTheEnd) {
 			if err != nil {
-				yield(cloud.Doc{}, fmt.Errorf("%w: list %s: %w", cloud.ErrUnavailable, prefix, away(err)))
+				yield(record.Doc{}, fmt.Errorf("%w: list %s: %w", record.ErrUnavailable, prefix, away(err)))
 				return
 			}
 			if doc := docOf(m); doc.Body != nil && !yield(doc, nil) {
@@ -177,7 +177,7 @@ func (l *Log) List(ctx context.Context, prefix string) iter.Seq2[cloud.Doc, erro
 }
 
 // Watch implements cloud.Shelf. It returns nil when ctx is done.
-func (l *Log) Watch(ctx context.Context, prefix string, tell func(cloud.Doc)) error {
+func (l *Log) Watch(ctx context.Context, prefix string, tell func(record.Doc)) error {
 	r, err := l.docReader(prefix)
 	if err != nil {
 		return err

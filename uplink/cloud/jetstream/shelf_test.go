@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // put puts a document that must be taken.
@@ -37,7 +37,7 @@ func TestShelf(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, jetstream.Options{Dir: dir})
 	ctx := t.Context()
-	if _, err := l.Get(ctx, "ledger.g"); !errors.Is(err, cloud.ErrNoDoc) {
+	if _, err := l.Get(ctx, "ledger.g"); !errors.Is(err, record.ErrNoDoc) {
 		t.Errorf("of nothing: %v", err)
 	}
 	if err := l.Delete(ctx, "ledger.g"); err != nil {
@@ -45,13 +45,13 @@ func TestShelf(t *testing.T) {
 	}
 	rev := put(t, l, "ledger.g", "1", 0)
 	for _, wrong := range []uint64{0, rev + 1} {
-		if _, err := l.Put(ctx, "ledger.g", nil, wrong, 0); !errors.Is(err, cloud.ErrRevision) {
+		if _, err := l.Put(ctx, "ledger.g", nil, wrong, 0); !errors.Is(err, record.ErrRevision) {
 			t.Errorf("put at %d: %v", wrong, err)
 		}
 	}
 	rev = put(t, l, "ledger.g", "2", rev)
-	put(t, l, "ledger.g", "3", cloud.AnyRev)
-	if _, err := l.Put(ctx, "ledger.g", nil, rev, 0); !errors.Is(err, cloud.ErrRevision) {
+	put(t, l, "ledger.g", "3", record.AnyRev)
+	if _, err := l.Put(ctx, "ledger.g", nil, rev, 0); !errors.Is(err, record.ErrRevision) {
 		t.Errorf("put at an old revision: %v", err)
 	}
 	put(t, l, "ledger.empty", "", 0)
@@ -67,7 +67,7 @@ func TestShelf(t *testing.T) {
 	if d, err := l.Get(ctx, "ledger.empty"); err != nil || d.Body == nil {
 		t.Errorf("an empty document is %+v, %v", d, err)
 	}
-	if _, err := l.Get(ctx, "gone"); !errors.Is(err, cloud.ErrNoDoc) {
+	if _, err := l.Get(ctx, "gone"); !errors.Is(err, record.ErrNoDoc) {
 		t.Errorf("of a deleted document: %v", err)
 	}
 	put(t, l, "gone", "again", 0)
@@ -82,7 +82,7 @@ func TestKeys(t *testing.T) {
 		if _, err := l.Put(t.Context(), key, nil, 0, 0); err == nil {
 			t.Errorf("put %q is accepted", key)
 		}
-		if _, err := l.Get(t.Context(), key); err == nil || errors.Is(err, cloud.ErrNoDoc) {
+		if _, err := l.Get(t.Context(), key); err == nil || errors.Is(err, record.ErrNoDoc) {
 			t.Errorf("get %q: %v", key, err)
 		}
 		if err := l.Delete(t.Context(), key); err == nil {
@@ -107,7 +107,7 @@ func TestList(t *testing.T) {
 	for _, key := range []string{"cfg.a", "ledger.a.1", "ledger.a.2", "ledger.ab.1", "ledger"} {
 		put(t, l, key, "1", 0)
 	}
-	put(t, l, "ledger.a.1", "2", cloud.AnyRev)
+	put(t, l, "ledger.a.1", "2", record.AnyRev)
 	if err := l.Delete(t.Context(), "ledger.a.2"); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestListWhileChanging(t *testing.T) {
 		}
 		if first {
 			for _, key := range keys {
-				put(t, l, key, "new", cloud.AnyRev)
+				put(t, l, key, "new", record.AnyRev)
 			}
 		}
 		first = false
@@ -159,7 +159,7 @@ func TestWatch(t *testing.T) {
 	told := make(chan string, 10)
 	done := make(chan error)
 	go func() {
-		done <- l.Watch(ctx, "cmd", func(d cloud.Doc) {
+		done <- l.Watch(ctx, "cmd", func(d record.Doc) {
 			text := d.Key + "=" + string(d.Body)
 			if d.Body == nil {
 				text = d.Key + " gone"
@@ -174,7 +174,7 @@ func TestWatch(t *testing.T) {
 		}
 	}
 	want("cmd.g.1=a")
-	put(t, l, "cmd.g.1", "b", cloud.AnyRev)
+	put(t, l, "cmd.g.1", "b", record.AnyRev)
 	want("cmd.g.1=b")
 	if err := l.Delete(t.Context(), "cmd.g.1"); err != nil {
 		t.Fatal(err)
@@ -185,7 +185,7 @@ func TestWatch(t *testing.T) {
 	}
 	want("cmd.g.2=short")
 	want("cmd.g.2 gone") // by itself, after a second
-	if _, err := l.Get(t.Context(), "cmd.g.2"); !errors.Is(err, cloud.ErrNoDoc) {
+	if _, err := l.Get(t.Context(), "cmd.g.2"); !errors.Is(err, record.ErrNoDoc) {
 		t.Errorf("after its ttl: %v", err)
 	}
 	put(t, l, "cmd.g.2", "again", 0)

@@ -13,24 +13,24 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
 	"github.com/fieldgate/fieldgate/uplink/cloud/natstest"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // TestWhatErrorsMean goes by JetStream's codes: the texts here mislead.
 func TestWhatErrorsMean(t *testing.T) {
 	for code, want := range map[natsjs.ErrorCode]error{
-		10071: cloud.ErrFenced,      // wrong last sequence
-		10164: cloud.ErrFenced,      // the same, without a number
-		10163: cloud.ErrUnavailable, // another record of this subject is on its way
-		10077: cloud.ErrFull,        // the stream's limit
-		10023: cloud.ErrFull,        // the server's limit
-		10047: cloud.ErrFull,        // the storage of all servers
-		10002: cloud.ErrFull,        // the account's limit
-		10167: cloud.ErrUnavailable, // too many requests
-		10008: cloud.ErrUnavailable, // no leader
-		1:     cloud.ErrUnavailable, // unknown
+		10071: record.ErrFenced,      // wrong last sequence
+		10164: record.ErrFenced,      // the same, without a number
+		10163: record.ErrUnavailable, // another record of this subject is on its way
+		10077: record.ErrFull,        // the stream's limit
+		10023: record.ErrFull,        // the server's limit
+		10047: record.ErrFull,        // the storage of all servers
+		10002: record.ErrFull,        // the account's limit
+		10167: record.ErrUnavailable, // too many requests
+		10008: record.ErrUnavailable, // no leader
+		1:     record.ErrUnavailable, // unknown
 	} {
 		err := &natsjs.APIError{ErrorCode: code, Description: "wrong last sequence, maximum bytes exceeded, timeout"}
 		if got := jetstream.Classify(fmt.Errorf("publish: %w", err)); !errors.Is(got, want) {
@@ -38,7 +38,7 @@ func TestWhatErrorsMean(t *testing.T) {
 		}
 	}
 	for _, err := range []error{nats.ErrTimeout, nats.ErrNoResponders, natsjs.ErrNoStreamResponse, nats.ErrConnectionClosed, nats.ErrReconnectBufExceeded} {
-		if got := jetstream.Classify(err); !errors.Is(got, cloud.ErrUnavailable) {
+		if got := jetstream.Classify(err); !errors.Is(got, record.ErrUnavailable) {
 			t.Errorf("%v: %v", err, got)
 		}
 	}
@@ -51,11 +51,11 @@ func TestAppendsTakeTurns(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		_, err := l.Append(ctx, "g", 0, cloud.Record{ID: "g1", Kind: cloud.KindOpen})
+		_, err := l.Append(ctx, "g", 0, record.Record{ID: "g1", Kind: record.KindOpen})
 		done <- err
 	}()
 	cancel()
-	if err := <-done; !errors.Is(err, cloud.ErrUnavailable) {
+	if err := <-done; !errors.Is(err, record.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
 	release()
@@ -68,7 +68,7 @@ func TestAppendsTakeTurns(t *testing.T) {
 // TestFullLogHasRoomForDocuments: the shelf has a limit of its own.
 func TestFullLogHasRoomForDocuments(t *testing.T) {
 	l := open(t, jetstream.Options{Dir: t.TempDir(), MaxBytes: 2 << 10})
-	if _, err := l.Append(t.Context(), "g", 0, cloud.Record{ID: "a", Kind: cloud.KindOpen, Body: make([]byte, 4<<10)}); !errors.Is(err, cloud.ErrFull) {
+	if _, err := l.Append(t.Context(), "g", 0, record.Record{ID: "a", Kind: record.KindOpen, Body: make([]byte, 4<<10)}); !errors.Is(err, record.ErrFull) {
 		t.Errorf("append to a full log: %v", err)
 	}
 	put(t, l, "ledger.g", "1", 0)
@@ -150,7 +150,7 @@ func TestConsumeAfterTheTailWasLost(t *testing.T) {
 	}
 	l = open(t, jetstream.Options{Dir: before})
 	put(t, l, "cursor.sink", string(doc.Body), 0)
-	lost.l, lost.n, lost.last = l, 5, map[string]cloud.Record{}
+	lost.l, lost.n, lost.last = l, 5, map[string]record.Record{}
 	lost.add("c", "c", "c", "c")
 	if got := strings.Join(consumeUntil(t, l, 10, 4), " "); got != "c6 c7 c8 c9" {
 		t.Errorf("consumed %s", got)
@@ -235,7 +235,7 @@ func TestNoQuorum(t *testing.T) {
 		s.Shutdown()
 		s.WaitForShutdown()
 	}
-	if _, err := l.Append(t.Context(), "a", w.last["a"].Seq, cloud.Record{ID: "x", Kind: cloud.KindOpen}); !errors.Is(err, cloud.ErrUnavailable) {
+	if _, err := l.Append(t.Context(), "a", w.last["a"].Seq, record.Record{ID: "x", Kind: record.KindOpen}); !errors.Is(err, record.ErrUnavailable) {
 		t.Errorf("append: %v", err)
 	}
 	if err := l.Broken(); err != nil {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -71,12 +71,12 @@ func (e *held) uptoAt(t time.Time) (upto uint64) {
 }
 
 // read takes an account of a log.
-func (w *world) read(l cloud.Log) *account {
+func (w *world) read(l record.Log) *account {
 	a := &account{
 		ledger: &w.ledger, dec: block.NewDecoder(), epochs: map[gateway.EpochID]*held{}, events: map[gateway.Name]bool{},
 		kinds: map[fault]string{}, tally: tally{gaps: map[gateway.Why]uint64{}},
 	}
-	last := cloud.Record{}
+	last := record.Record{}
 	for r, err := range l.Read(context.Background(), gatewayID, 0) {
 		w.must(err)
 		void := last.Seq != 0 && r.Prev != last.ID
@@ -124,12 +124,12 @@ func (a *account) upto(id gateway.EpochID) uint64 {
 }
 
 // enter takes a record in: it must go on where the epoch stands.
-func (a *account) enter(r cloud.Record) {
+func (a *account) enter(r record.Record) {
 	a.tally.records++
 	switch r.Kind {
-	case cloud.KindOpen:
+	case record.KindOpen:
 		return
-	case cloud.KindEvent:
+	case record.KindEvent:
 		name := gateway.Name{Epoch: r.Epoch, Seq: r.First}
 		if a.events[name] {
 			a.fault(twice, "event %v in record %d", name, r.Seq)
@@ -173,7 +173,7 @@ func (a *account) enter(r cloud.Record) {
 }
 
 // content compares what a record counts with what was appended.
-func (a *account) content(r cloud.Record, u *wire.Update) {
+func (a *account) content(r record.Record, u *wire.Update) {
 	p, last, next := a.ledger.of(r.Epoch), r.First+r.N-1, u.First
 	if last > uint64(len(p.values)) {
 		a.fault(untrue, "record %d holds %v up to %d, of which there are %d", r.Seq, r.Epoch, last, len(p.values))
@@ -202,7 +202,7 @@ func (a *account) content(r cloud.Record, u *wire.Update) {
 	}
 }
 
-func (a *account) readings(r cloud.Record, p *page, rs []gateway.Reading, seq uint64) {
+func (a *account) readings(r record.Record, p *page, rs []gateway.Reading, seq uint64) {
 	for i := range rs {
 		if seq >= r.First && rs[i].Value != p.values[seq-1] {
 			a.fault(untrue, "%v/%d is %v, was %v", r.Epoch, seq, rs[i].Value, p.values[seq-1])
@@ -218,7 +218,7 @@ func (a *account) readings(r cloud.Record, p *page, rs []gateway.Reading, seq ui
 // a gateway may have forgotten if the log had it for long enough, or if it was
 // only in the memory of a board that lost its power (or of the original of a
 // copied card), or was given up: nobody has it any more.
-func (a *account) gap(r cloud.Record, why gateway.Why) {
+func (a *account) gap(r record.Record, why gateway.Why) {
 	p, last := a.ledger.of(r.Epoch), r.First+r.N-1
 	switch {
 	case why == gateway.WhyForgottenAfterAck && (last <= p.late || last <= p.lost && (p.ended && r.First > p.onCard || last <= p.given)):
@@ -229,7 +229,7 @@ func (a *account) gap(r cloud.Record, why gateway.Why) {
 }
 
 // thinned: the summaries count every reading once, and say how large they were.
-func (a *account) thinned(r cloud.Record, u *wire.Update, p *page) {
+func (a *account) thinned(r record.Record, u *wire.Update, p *page) {
 	a.tally.thinned += int(r.N)
 	h, sums, err := a.dec.Summaries(u.Thinned)
 	if err != nil || h.First != u.First || h.N != u.N || h.Last() > p.given {

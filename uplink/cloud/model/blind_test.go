@@ -3,7 +3,7 @@ package model
 import (
 	"testing"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // TestJudgeSees: in the same histories, with one rule not kept, the judge must
@@ -21,8 +21,8 @@ func TestJudgeSees(t *testing.T) {
 		{"a log that does not trim what it has in part", life{blind: untrimmed}, twice, 20},
 		{"a cloud that does not know what it has", life{blind: forgetful}, twice, 20},
 		{"a cloud that never takes back what it said", life{blind: proud}, hole, 20},
-		{"a gap that counts as nothing", life{blind: uncounted(cloud.KindGap)}, hole, 20},
-		{"thinned readings that count as nothing", life{blind: uncounted(cloud.KindThinned), small: true}, hole, 20},
+		{"a gap that counts as nothing", life{blind: uncounted(record.KindGap)}, hole, 20},
+		{"thinned readings that count as nothing", life{blind: uncounted(record.KindThinned), small: true}, hole, 20},
 		{"open ends that are not kept", life{blind: endless}, hole, 20},
 		{"forgotten epochs that are not noted", life{blind: listed}, hole, 20},
 		{"acks before the record is stored", life{blind: lossless}, untrue, 20},

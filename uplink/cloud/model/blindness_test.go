@@ -9,31 +9,31 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // A blindness is a rule that is not kept, to see that the judge sees. The nil
 // blindness keeps all. What is not set is as it should be.
 type blindness struct {
-	append   appender                        // what storing does
-	record   func(cloud.Record) cloud.Record // what is stored of a record
-	newest   func(cloud.Record) cloud.Record // what servers are told of a record; one call at a time
-	lossless bool                            // what the log loses it never had: it had acknowledged before it stored
-	hasty    bool                            // the gateway gives up what is acknowledged, at once
-	stubborn bool                            // the gateway never goes back
-	patience time.Duration                   // 0: a minute; what such a log does to a gateway may never end
+	append   appender                          // what storing does
+	record   func(record.Record) record.Record // what is stored of a record
+	newest   func(record.Record) record.Record // what servers are told of a record; one call at a time
+	lossless bool                              // what the log loses it never had: it had acknowledged before it stored
+	hasty    bool                              // the gateway gives up what is acknowledged, at once
+	stubborn bool                              // the gateway never goes back
+	patience time.Duration                     // 0: a minute; what such a log does to a gateway may never end
 }
 
-type appender func(ctx context.Context, to *jetstream.Log, id string, after uint64, r cloud.Record) (uint64, error)
+type appender func(ctx context.Context, to *jetstream.Log, id string, after uint64, r record.Record) (uint64, error)
 
 // unfenced takes records from every session, as if each were the newest.
 func unfenced() *blindness {
-	return &blindness{append: func(ctx context.Context, to *jetstream.Log, id string, _ uint64, r cloud.Record) (uint64, error) {
+	return &blindness{append: func(ctx context.Context, to *jetstream.Log, id string, _ uint64, r record.Record) (uint64, error) {
 		for range 5 { // two sessions may do so together
 			last, err := to.Last(ctx, id)
-			if err != nil && !errors.Is(err, cloud.ErrNoRecord) {
+			if err != nil && !errors.Is(err, record.ErrNoRecord) {
 				return 0, err
 			}
 			r.Prev, r.PrevSeq = last.ID, last.Seq
@@ -41,14 +41,14 @@ func unfenced() *blindness {
 				return seq, nil
 			}
 		}
-		return 0, cloud.ErrUnavailable
+		return 0, record.ErrUnavailable
 	}}
 }
 
 // chainless takes a record for the next one whoever its writer knew as the
 // newest: no record is void.
 func chainless() *blindness {
-	return &blindness{append: func(ctx context.Context, to *jetstream.Log, id string, after uint64, r cloud.Record) (uint64, error) {
+	return &blindness{append: func(ctx context.Context, to *jetstream.Log, id string, after uint64, r record.Record) (uint64, error) {
 		if last, err := to.Last(ctx, id); err == nil && last.Seq == after {
 			r.Prev, r.PrevSeq = last.ID, last.Seq
 		}
@@ -58,7 +58,7 @@ func chainless() *blindness {
 
 // untrimmed lets records count all of an update, what an earlier one holds too.
 func untrimmed() *blindness {
-	return &blindness{record: func(r cloud.Record) cloud.Record {
+	return &blindness{record: func(r record.Record) record.Record {
 		if u := updateOf(r); u != nil {
 			r.First, r.N = u.First, u.N
 		}
@@ -67,9 +67,9 @@ func untrimmed() *blindness {
 }
 
 // uncounted lets records of one kind count nothing.
-func uncounted(kind cloud.Kind) func() *blindness {
+func uncounted(kind record.Kind) func() *blindness {
 	return func() *blindness {
-		return &blindness{record: func(r cloud.Record) cloud.Record {
+		return &blindness{record: func(r record.Record) record.Record {
 			if r.Kind == kind {
 				r.N = 0
 			}
@@ -80,9 +80,9 @@ func uncounted(kind cloud.Kind) func() *blindness {
 
 // endless does not keep the open ends of epochs.
 func endless() *blindness {
-	return &blindness{record: func(r cloud.Record) cloud.Record {
+	return &blindness{record: func(r record.Record) record.Record {
 		if u := updateOf(r); u != nil && u.End != nil && u.End.Closed == nil {
-			r.Kind, r.Epoch, r.First, r.N, r.Body = cloud.KindOpen, gateway.EpochID{}, 0, 0, nil // which says nothing
+			r.Kind, r.Epoch, r.First, r.N, r.Body = record.KindOpen, gateway.EpochID{}, 0, 0, nil // which says nothing
 		}
 		return r
 	}}
@@ -90,7 +90,7 @@ func endless() *blindness {
 
 // listed does not note that a gateway has forgotten an epoch.
 func listed() *blindness {
-	return &blindness{record: func(r cloud.Record) cloud.Record {
+	return &blindness{record: func(r record.Record) record.Record {
 		r.State = strings.ReplaceAll(r.State+",", ":u,", ":-,")
 		r.State = strings.TrimSuffix(r.State, ",")
 		return r
@@ -100,7 +100,7 @@ func listed() *blindness {
 // proud never says less of an epoch than it once said.
 func proud() *blindness {
 	most := marks{}
-	return &blindness{newest: func(r cloud.Record) cloud.Record {
+	return &blindness{newest: func(r record.Record) record.Record {
 		r.State = most.raise(r.State)
 		return r
 	}}
@@ -109,7 +109,7 @@ func proud() *blindness {
 // forgetful does not know, now and then, what it has.
 func forgetful() *blindness {
 	r := rand.New(rand.NewPCG(1, 4))
-	return &blindness{newest: func(last cloud.Record) cloud.Record {
+	return &blindness{newest: func(last record.Record) record.Record {
 		if r.IntN(8) == 0 {
 			last.State = ""
 		}
@@ -142,7 +142,7 @@ func (m marks) raise(state string) string {
 	return strings.Join(parts, ",")
 }
 
-func updateOf(r cloud.Record) *wire.Update {
+func updateOf(r record.Record) *wire.Update {
 	m, _ := wire.Decode(r.Body)
 	u, _ := m.(*wire.Update)
 	return u

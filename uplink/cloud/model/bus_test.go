@@ -3,8 +3,8 @@ package model
 import (
 	"context"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // A hearer is a subscription, which outlives the log that carries it.
@@ -30,7 +30,7 @@ func (f *faulty) Tell(subject string, data []byte) error {
 	if to := f.end(); to != nil {
 		return to.Tell(subject, data)
 	}
-	return cloud.ErrUnavailable
+	return record.ErrUnavailable
 }
 
 // Ask implements cloud.Bus.
@@ -38,7 +38,7 @@ func (f *faulty) Ask(ctx context.Context, subject string, data []byte) ([]byte, 
 	if to := f.end(); to != nil {
 		return to.Ask(ctx, subject, data)
 	}
-	return nil, cloud.ErrUnavailable
+	return nil, record.ErrUnavailable
 }
 
 // On implements cloud.Bus.

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/store/storetest"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -44,7 +44,7 @@ type faulty struct {
 // in the place of the one that it was meant to follow.
 type stray struct {
 	after uint64
-	r     cloud.Record
+	r     record.Record
 }
 
 func (f *faulty) exchange(to *jetstream.Log) (old *jetstream.Log) {
@@ -105,24 +105,24 @@ func (f *faulty) draw() (way int, after time.Duration) {
 }
 
 // Append implements cloud.Log.
-func (f *faulty) Append(ctx context.Context, id string, after uint64, r cloud.Record) (uint64, error) {
+func (f *faulty) Append(ctx context.Context, id string, after uint64, r record.Record) (uint64, error) {
 	way, pause := f.draw()
 	switch way {
 	case slow:
 		time.Sleep(pause)
 	case refused:
-		return 0, cloud.ErrFull
+		return 0, record.ErrFull
 	case gone:
 		time.Sleep(answerWithin)
-		return 0, cloud.ErrUnavailable
+		return 0, record.ErrUnavailable
 	case unheard:
 		_, _ = f.append(ctx, id, after, r)
 		time.Sleep(answerWithin)
-		return 0, cloud.ErrUnavailable
+		return 0, record.ErrUnavailable
 	case belated:
 		f.stray(ctx, id, &stray{after, r}, pause)
 		time.Sleep(answerWithin)
-		return 0, cloud.ErrUnavailable
+		return 0, record.ErrUnavailable
 	}
 	seq, err := f.append(ctx, id, after, r)
 	if err == nil {
@@ -166,10 +166,10 @@ func (f *faulty) arrive(ctx context.Context, id string, seq uint64) {
 }
 
 // append hands a record to whatever log there is at that moment.
-func (f *faulty) append(ctx context.Context, id string, after uint64, r cloud.Record) (uint64, error) {
+func (f *faulty) append(ctx context.Context, id string, after uint64, r record.Record) (uint64, error) {
 	to := f.end()
 	if to == nil {
-		return 0, cloud.ErrUnavailable
+		return 0, record.ErrUnavailable
 	}
 	if f.blind != nil && f.blind.record != nil {
 		r = f.blind.record(r)
@@ -180,24 +180,24 @@ func (f *faulty) append(ctx context.Context, id string, after uint64, r cloud.Re
 	seq, err := to.Append(ctx, id, after, r)
 	if err == nil {
 		if f.burn(seq); f.end() == nil {
-			return 0, cloud.ErrUnavailable
+			return 0, record.ErrUnavailable
 		}
 	}
 	return seq, err
 }
 
 // Last implements cloud.Log.
-func (f *faulty) Last(ctx context.Context, id string) (cloud.Record, error) {
+func (f *faulty) Last(ctx context.Context, id string) (record.Record, error) {
 	to := f.end()
 	if to == nil {
-		return cloud.Record{}, cloud.ErrUnavailable
+		return record.Record{}, record.ErrUnavailable
 	}
 	r, err := to.Last(ctx, id)
 	return f.told(r), err
 }
 
 // told is what servers are told of a record.
-func (f *faulty) told(r cloud.Record) cloud.Record {
+func (f *faulty) told(r record.Record) record.Record {
 	if f.blind == nil || f.blind.newest == nil {
 		return r
 	}
@@ -207,12 +207,12 @@ func (f *faulty) told(r cloud.Record) cloud.Record {
 }
 
 // Read implements cloud.Log.
-func (f *faulty) Read(ctx context.Context, id string, from uint64) iter.Seq2[cloud.Record, error] {
+func (f *faulty) Read(ctx context.Context, id string, from uint64) iter.Seq2[record.Record, error] {
 	to := f.end()
 	if to == nil {
-		return func(yield func(cloud.Record, error) bool) { yield(cloud.Record{}, cloud.ErrUnavailable) }
+		return func(yield func(record.Record, error) bool) { yield(record.Record{}, record.ErrUnavailable) }
 	}
-	return func(yield func(cloud.Record, error) bool) {
+	return func(yield func(record.Record, error) bool) {
 		for r, err := range to.Read(ctx, id, from) {
 			if !yield(f.told(r), err) {
 				return
@@ -226,28 +226,28 @@ func (f *faulty) Level() wire.Level { return wire.LevelFsynced }
 
 // A gate is one server's way to the log, shut when that server is killed.
 type gate struct {
-	cloud.Log
+	record.Log
 	dead atomic.Bool
 	fuse atomic.Int32 // appends until it is killed; 0 or less: it is not
 }
 
-func (g *gate) Append(ctx context.Context, id string, after uint64, r cloud.Record) (uint64, error) {
+func (g *gate) Append(ctx context.Context, id string, after uint64, r record.Record) (uint64, error) {
 	if g.dead.Load() {
-		return 0, cloud.ErrUnavailable
+		return 0, record.ErrUnavailable
 	}
 	if g.fuse.Add(-1) == 0 {
 		g.dead.Store(true)
 		if r.ID[0]%2 == 0 { // half of the time what it had sent to its log arrives
 			_, _ = g.Log.Append(ctx, id, after, r)
 		}
-		return 0, cloud.ErrUnavailable
+		return 0, record.ErrUnavailable
 	}
 	return g.Log.Append(ctx, id, after, r)
 }
 
-func (g *gate) Last(ctx context.Context, id string) (cloud.Record, error) {
+func (g *gate) Last(ctx context.Context, id string) (record.Record, error) {
 	if g.dead.Load() {
-		return cloud.Record{}, cloud.ErrUnavailable
+		return record.Record{}, record.ErrUnavailable
 	}
 	return g.Log.Last(ctx, id)
 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -21,7 +21,7 @@ import (
 // at its least kind: a batch that was refused comes again at once.
 type memFeed struct {
 	mu       sync.Mutex
-	entries  []cloud.Entry
+	entries  []record.Entry
 	passed   uint64 // the consumer has come so far
 	arrival  chan struct{}
 	progress chan struct{}
@@ -31,11 +31,11 @@ func newMemFeed() *memFeed {
 	return &memFeed{arrival: make(chan struct{}), progress: make(chan struct{})}
 }
 
-func (f *memFeed) Scan(_ context.Context, from uint64) iter.Seq2[cloud.Entry, error] {
+func (f *memFeed) Scan(_ context.Context, from uint64) iter.Seq2[record.Entry, error] {
 	f.mu.Lock()
 	entries := slices.Clone(f.entries)
 	f.mu.Unlock()
-	return func(yield func(cloud.Entry, error) bool) {
+	return func(yield func(record.Entry, error) bool) {
 		for _, e := range entries {
 			if e.Seq >= from && !yield(e, nil) {
 				return
@@ -46,10 +46,10 @@ func (f *memFeed) Scan(_ context.Context, from uint64) iter.Seq2[cloud.Entry, er
 
 func (f *memFeed) Purge(context.Context, time.Duration) error { panic("not used") }
 
-func (f *memFeed) Consume(ctx context.Context, _ string, batch int, take func(context.Context, []cloud.Entry) error) error {
+func (f *memFeed) Consume(ctx context.Context, _ string, batch int, take func(context.Context, []record.Entry) error) error {
 	for ctx.Err() == nil {
 		f.mu.Lock()
-		var next []cloud.Entry
+		var next []record.Entry
 		for _, e := range f.entries {
 			if e.Seq > f.passed && len(next) < batch {
 				next = append(next, e)
@@ -65,7 +65,7 @@ func (f *memFeed) Consume(ctx context.Context, _ string, batch int, take func(co
 			continue
 		}
 		err := take(ctx, next)
-		if behind := new(cloud.BehindError); errors.As(err, &behind) {
+		if behind := new(record.BehindError); errors.As(err, &behind) {
 			f.set(func() { f.passed = behind.Seq })
 		}
 		if err == nil {
@@ -116,7 +116,7 @@ type board struct {
 	t    testing.TB
 	feed *memFeed
 	id   string
-	last cloud.Record
+	last record.Record
 	enc  *block.Encoder
 }
 
@@ -125,19 +125,19 @@ func newBoard(t testing.TB, feed *memFeed, id string) *board {
 }
 
 // put appends a record that follows prev.
-func (b *board) put(r, prev cloud.Record) cloud.Record {
+func (b *board) put(r, prev record.Record) record.Record {
 	r.ID, r.Prev, r.PrevSeq, r.At = rand.Text(), prev.ID, prev.Seq, time.Now()
 	b.feed.set(func() {
 		r.Seq = 1
 		if n := len(b.feed.entries); n > 0 {
 			r.Seq = b.feed.entries[n-1].Seq + 1
 		}
-		b.feed.entries = append(b.feed.entries, cloud.Entry{GatewayID: b.id, Record: r})
+		b.feed.entries = append(b.feed.entries, record.Entry{GatewayID: b.id, Record: r})
 	})
 	return r
 }
 
-func (b *board) record(r cloud.Record, m wire.Message) {
+func (b *board) record(r record.Record, m wire.Message) {
 	b.t.Helper()
 	r.Body = b.encode(m)
 	b.last = b.put(r, b.last)
@@ -155,19 +155,19 @@ func (b *board) encode(m wire.Message) []byte {
 // update stores u as the server does, counting from first on.
 func (b *board) update(first uint64, u *wire.Update) {
 	b.t.Helper()
-	r := cloud.Record{Kind: cloud.KindUpdate, Epoch: u.Epoch, First: first, N: u.First + u.N - first, Lane: u.Lane}
+	r := record.Record{Kind: record.KindUpdate, Epoch: u.Epoch, First: first, N: u.First + u.N - first, Lane: u.Lane}
 	if u.Gap != nil {
-		r.Kind = cloud.KindGap
+		r.Kind = record.KindGap
 	}
 	if u.Thinned != nil {
-		r.Kind = cloud.KindThinned
+		r.Kind = record.KindThinned
 	}
 	b.record(r, u)
 }
 
 func (b *board) event(ev *wire.Event) {
 	b.t.Helper()
-	b.record(cloud.Record{Kind: cloud.KindEvent, Epoch: ev.Epoch, First: ev.Seq}, ev)
+	b.record(record.Record{Kind: record.KindEvent, Epoch: ev.Epoch, First: ev.Seq}, ev)
 }
 
 // blockOf encodes readings from first on.

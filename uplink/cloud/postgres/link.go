@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/fieldgate/fieldgate/store/block"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 const (
@@ -104,7 +104,7 @@ type outcome struct {
 
 // write takes entries in one transaction, as many as make rowsMost readings.
 // After an error that is not poison nor duplicate the link is of no more use.
-func (l *link) write(ctx context.Context, entries []cloud.Entry) (done outcome, err error) {
+func (l *link) write(ctx context.Context, entries []record.Entry) (done outcome, err error) {
 	ctx, cancel := context.WithTimeout(ctx, writeWithin)
 	defer cancel()
 	tx, err := l.conn.Begin(ctx)
@@ -144,7 +144,7 @@ func (l *link) write(ctx context.Context, entries []cloud.Entry) (done outcome, 
 }
 
 // refuse keeps e in the table refused, in a transaction of its own.
-func (l *link) refuse(ctx context.Context, e cloud.Entry, why error) error {
+func (l *link) refuse(ctx context.Context, e record.Entry, why error) error {
 	ctx, cancel := context.WithTimeout(ctx, writeWithin)
 	defer cancel()
 	err := pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // namesMost bounds each table of names kept in memory: beyond it, they are
@@ -97,7 +97,7 @@ func (n *names) trim() {
 // follow is not the record that it would have to follow. A record that cannot
 // be judged counts as valid: its readings are real ones under their own names,
 // so that to take it can double nothing, while to leave it out could lose.
-func (g *gatewayRow) void(r cloud.Record) bool {
+func (g *gatewayRow) void(r record.Record) bool {
 	return g.record != "" && r.Prev != "" && r.Prev != g.record && r.PrevSeq <= g.recordSeq
 }
 

@@ -8,7 +8,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/packaging/e2e"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -93,9 +93,9 @@ func TestVoidRecords(t *testing.T) {
 	feed := newMemFeed()
 	b := newBoard(t, feed, "g0")
 	b.send(epochID(1), 1, 10, good(1))
-	lost := cloud.Record{ID: "lost", Seq: b.last.Seq} // the log lost it, and another took its sequence
+	lost := record.Record{ID: "lost", Seq: b.last.Seq} // the log lost it, and another took its sequence
 	void := &wire.Update{Lane: wire.LaneLive, Epoch: epochID(1), First: 500, N: 10, Blocks: [][]byte{b.blockOf(epochID(1), 500, good(1), counting(500, 10))}}
-	b.put(cloud.Record{Kind: cloud.KindUpdate, Epoch: epochID(1), First: 500, N: 10, Body: b.encode(void)}, lost)
+	b.put(record.Record{Kind: record.KindUpdate, Epoch: epochID(1), First: 500, N: 10, Body: b.encode(void)}, lost)
 	b.send(epochID(1), 11, 10, good(1))
 	other := newBoard(t, feed, "g1")
 	other.send(epochID(1), 1, 3, good(1))
@@ -117,7 +117,7 @@ func TestLogRestored(t *testing.T) {
 	for i := range uint64(10) {
 		b.send(epochID(1), 1+i*10, 10, good(1))
 	}
-	copied, last := append([]cloud.Entry(nil), feed.entries...), b.last
+	copied, last := append([]record.Entry(nil), feed.entries...), b.last
 	for i := range uint64(5) {
 		b.send(epochID(1), 101+i*10, 10, good(1))
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // How far the sink has come is known twice: the log remembers what it has
@@ -34,7 +34,7 @@ type place struct {
 	seq    uint64
 }
 
-func placeOf(e cloud.Entry) place { return place{e.ID, e.Seq} }
+func placeOf(e record.Entry) place { return place{e.ID, e.Seq} }
 
 // stands tells whether the tables are still where this connection left them,
 // and keeps them from being replaced until the transaction ends. What it keeps
@@ -54,7 +54,7 @@ func (l *link) stands(ctx context.Context, tx pgx.Tx) error {
 // join makes sure that the log goes on where the database ends. first is the
 // next record that the log gives; the error is a *cloud.BehindError if the
 // database lacks records before it.
-func (s *Sink) join(ctx context.Context, first cloud.Entry) error {
+func (s *Sink) join(ctx context.Context, first record.Entry) error {
 	l := s.link
 	common, err := s.common(ctx)
 	if err != nil {
@@ -77,23 +77,23 @@ func (s *Sink) join(ctx context.Context, first cloud.Entry) error {
 // there is none, the tables are empty, of another log, or older than all that
 // the log still has: then everything comes again, and what is there already is
 // not written twice.
-func (s *Sink) common(ctx context.Context) (cloud.BehindError, error) {
+func (s *Sink) common(ctx context.Context) (record.BehindError, error) {
 	places, err := s.link.places(ctx)
 	if err != nil {
-		return cloud.BehindError{}, err
+		return record.BehindError{}, err
 	}
 	for _, p := range places {
 		for e, err := range s.opt.Feed.Scan(ctx, p.seq) {
 			if err != nil && ctx.Err() != nil {
-				return cloud.BehindError{}, ctx.Err()
+				return record.BehindError{}, ctx.Err()
 			}
 			if err == nil && placeOf(e) == p {
-				return cloud.BehindError{Seq: e.Seq, At: e.At}, nil
+				return record.BehindError{Seq: e.Seq, At: e.At}, nil
 			}
 			break
 		}
 	}
-	return cloud.BehindError{}, nil
+	return record.BehindError{}, nil
 }
 
 // places gives the newest records that the database has, newest first.

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 const (
@@ -26,7 +26,7 @@ const (
 
 // Options says where a Sink reads and writes. Feed and DSN are required.
 type Options struct {
-	Feed   cloud.Feed
+	Feed   record.Feed
 	DSN    string       // see ParseDSN
 	Logger *slog.Logger // nil: slog.Default()
 }
@@ -119,7 +119,7 @@ func (s *Sink) runOnce(ctx context.Context) {
 	defer s.unlink()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	err := s.opt.Feed.Consume(ctx, Consumer, batchMost, func(ctx context.Context, entries []cloud.Entry) error {
+	err := s.opt.Feed.Consume(ctx, Consumer, batchMost, func(ctx context.Context, entries []record.Entry) error {
 		err := s.take(ctx, entries)
 		if errors.Is(err, ErrTaken) {
 			stop()
@@ -165,13 +165,13 @@ func (s *Sink) unlink() {
 
 // take writes a batch. On nil all of it is committed; the only errors are
 // ErrTaken, *cloud.BehindError and that of ctx.
-func (s *Sink) take(ctx context.Context, entries []cloud.Entry) error {
+func (s *Sink) take(ctx context.Context, entries []record.Entry) error {
 	for len(entries) > 0 {
 		n, err := s.step(ctx, entries)
 		if ctx.Err() != nil && n == 0 {
 			return context.Cause(ctx)
 		}
-		if errors.Is(err, ErrTaken) || errors.As(err, new(*cloud.BehindError)) {
+		if errors.Is(err, ErrTaken) || errors.As(err, new(*record.BehindError)) {
 			return err
 		}
 		entries = entries[n:]
@@ -180,12 +180,12 @@ func (s *Sink) take(ctx context.Context, entries []cloud.Entry) error {
 }
 
 // step writes some records, and sets aside one that cannot be written.
-func (s *Sink) step(ctx context.Context, entries []cloud.Entry) (n int, err error) {
+func (s *Sink) step(ctx context.Context, entries []record.Entry) (n int, err error) {
 	if err := s.relink(ctx); err != nil {
 		return 0, s.failed(ctx, err)
 	}
 	if !s.link.joined {
-		if err := s.join(ctx, entries[0]); errors.As(err, new(*cloud.BehindError)) {
+		if err := s.join(ctx, entries[0]); errors.As(err, new(*record.BehindError)) {
 			return 0, err
 		} else if err != nil {
 			return 0, s.failed(ctx, err)
@@ -236,7 +236,7 @@ func poison(err error) bool {
 
 // refuse keeps a record that cannot be written as it came, so that it does not
 // stand in the way of others.
-func (s *Sink) refuse(ctx context.Context, e cloud.Entry, why error) (outcome, error) {
+func (s *Sink) refuse(ctx context.Context, e record.Entry, why error) (outcome, error) {
 	if err := s.link.refuse(ctx, e, why); err != nil {
 		return outcome{}, err
 	}

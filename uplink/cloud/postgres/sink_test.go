@@ -10,8 +10,8 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/packaging/e2e"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/postgres"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -23,7 +23,7 @@ func good(boot byte) gateway.Anchor {
 }
 
 // run starts a sink that ends when the test or the returned function does.
-func run(t testing.TB, feed cloud.Feed, dsn string) (*postgres.Sink, func()) {
+func run(t testing.TB, feed record.Feed, dsn string) (*postgres.Sink, func()) {
 	t.Helper()
 	s, err := postgres.New(postgres.Options{Feed: feed, DSN: dsn, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
@@ -45,7 +45,7 @@ func TestEverythingArrives(t *testing.T) {
 	e := epochID(1)
 	a := good(1)
 	wa := wire.Anchor{Boot: a.Boot, Offset: a.Offset, Quality: a.Quality, ErrUS: 1000}
-	b.record(cloud.Record{Kind: cloud.KindOpen}, &wire.Bye{}) // an open record has no body that counts
+	b.record(record.Record{Kind: record.KindOpen}, &wire.Bye{}) // an open record has no body that counts
 	b.event(&wire.Event{Epoch: e, Seq: 1, Kind: gateway.EventBoot, At: 500_000, Body: []byte(`{"why":"\u0000"}`), Anchor: wa, Device: "boiler"})
 	odd := counting(1, 6)
 	odd[1].Value, odd[2].Value, odd[3].Quality, odd[4].Channel = math.NaN(), math.Inf(-1), gateway.Stale, &gateway.Channel{Device: "hall", Quantity: "door", Unit: "/\x00"}

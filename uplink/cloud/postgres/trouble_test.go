@@ -16,8 +16,8 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/packaging/e2e"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/postgres"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -40,7 +40,7 @@ func (l *logbook) String() string {
 }
 
 // runTelling is run with a logbook.
-func runTelling(t *testing.T, feed cloud.Feed, dsn string) (*postgres.Sink, *logbook) {
+func runTelling(t *testing.T, feed record.Feed, dsn string) (*postgres.Sink, *logbook) {
 	t.Helper()
 	book := &logbook{}
 	s, err := postgres.New(postgres.Options{Feed: feed, DSN: dsn, Logger: slog.New(slog.NewTextHandler(book, nil))})
@@ -134,8 +134,8 @@ func TestUpgradeFromVersion1(t *testing.T) {
 		insert into readings select g, timestamptz 'epoch' + g * interval '1 second', g, 1, 1, 1, 0 from generate_series(1, 5) g`)
 	feed := newMemFeed()
 	b := newBoard(t, feed, "g0")
-	b.last = cloud.Record{ID: "old", Seq: 1}
-	feed.entries = []cloud.Entry{{GatewayID: "g0", Record: b.last}}
+	b.last = record.Record{ID: "old", Seq: 1}
+	feed.entries = []record.Entry{{GatewayID: "g0", Record: b.last}}
 	feed.passed = 1
 	b.send(epochID(1), 6, 5, good(1))
 	run(t, feed, pg.DSN())
@@ -159,7 +159,7 @@ func TestRecordThatCannotBeWritten(t *testing.T) {
 	odd := counting(1, 1)
 	odd[0].Channel = &gateway.Channel{Device: noise.String(), Quantity: "q"}
 	b.update(1, &wire.Update{Lane: wire.LaneLive, Epoch: epochID(2), First: 1, N: 1, Blocks: [][]byte{b.blockOf(epochID(2), 1, good(1), odd)}})
-	b.last = b.put(cloud.Record{Kind: cloud.KindUpdate, Epoch: epochID(2), First: 2, N: 1, Body: []byte("rubbish")}, b.last)
+	b.last = b.put(record.Record{Kind: record.KindUpdate, Epoch: epochID(2), First: 2, N: 1, Body: []byte("rubbish")}, b.last)
 	b.send(epochID(1), 11, 10, good(1))
 	s, book := runTelling(t, feed, pg.DSN())
 	feed.await(t)

@@ -12,7 +12,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -87,7 +87,7 @@ type betterAnchor struct {
 }
 
 // add takes one record.
-func (w *writer) add(ctx context.Context, r cloud.Entry) error {
+func (w *writer) add(ctx context.Context, r record.Entry) error {
 	if r.Seq <= w.newest {
 		if err := w.goBack(ctx, r.Seq); err != nil {
 			return err
@@ -101,7 +101,7 @@ func (w *writer) add(ctx context.Context, r cloud.Entry) error {
 		w.took.Void++
 		return nil
 	}
-	if r.Kind != cloud.KindOpen {
+	if r.Kind != record.KindOpen {
 		if err := w.content(ctx, g, r.Record); err != nil {
 			return fmt.Errorf("record %d of %s: %w", r.Seq, r.GatewayID, err)
 		}
@@ -129,7 +129,7 @@ func (w *writer) goBack(ctx context.Context, seq uint64) error {
 	return nil
 }
 
-func (w *writer) content(ctx context.Context, g *gatewayRow, r cloud.Record) error {
+func (w *writer) content(ctx context.Context, g *gatewayRow, r record.Record) error {
 	m, err := wire.Decode(r.Body)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUndecodable, err)
@@ -158,7 +158,7 @@ func (w *writer) within(ctx context.Context, g *gatewayRow, id gateway.EpochID, 
 
 // An origin is where a part of a record comes from.
 type origin struct {
-	cloud.Record
+	record.Record
 	gateway *gatewayRow
 	epoch   *epochRow
 }
