@@ -28,6 +28,9 @@ type demoCommand struct {
 
 // Run runs a gateway and a cloud until ctx is done.
 func (k demoCommand) Run(ctx context.Context, c console) error {
+	ctx, closed := context.WithCancel(ctx)
+	defer closed()
+	hangUps := takeHangUps(ctx, os.Stdin, closed)
 	dir, remove, err := k.stateDir()
 	if err != nil {
 		return err
@@ -56,7 +59,7 @@ func (k demoCommand) Run(ctx context.Context, c console) error {
 		}
 	}
 	line := &breaker{}
-	d := &daemon{cfg: cfg, dial: line.dial, log: log, lost: show.err.Lost}
+	d := &daemon{cfg: cfg, dial: line.dial, log: log, lost: show.err.Lost, hangUps: hangUps}
 	if err := d.start(); err != nil {
 		return err
 	}

@@ -66,6 +66,8 @@ func TestDemo(t *testing.T) {
 		t.Errorf("%s: %v\n%s", curl[1], err, out)
 	}
 
+	sendSignal(t, "HUP", pid[1]) // ends nothing
+	screen.Await(t, "a demo that goes on", screen.Count(), func(rs []e2e.Reading, _ e2e.Status) bool { return len(rs) > 5 })
 	sendSignal(t, "INT", pid[1])
 	go func() { _, _ = io.Copy(io.Discard, stdout) }()
 	if err := make.Wait(); err != nil {

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// takeHangUps passes on the SIGHUPs that people send; from now on none ends the
+// process. One that comes because the terminal was closed (a window, an ssh
+// connection) calls closed: nobody could end the demo any more, and its ports
+// would stay taken.
+func takeHangUps(ctx context.Context, terminal *os.File, closed func()) <-chan os.Signal {
+	came, sent := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(came, syscall.SIGHUP)
+	had := isTerminal(terminal)
+	go func() { // ends with ctx
+		defer signal.Stop(came)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case s := <-came:
+				if had && !isTerminal(terminal) { // it answers EIO
+					closed()
+					return
+				}
+				select {
+				case sent <- s:
+				default: // one waits already, and says the same
+				}
+			}
+		}
+	}()
+	return sent
+}
