@@ -62,7 +62,8 @@ func (e *epochTime) say(undelivered bool) string {
 	var how string
 	switch {
 	case e.End == record.EndUnlisted:
-		how = "The gateway no longer knows this epoch, and nobody knows how it ended: its card may have been restored from an older copy."
+		how = "The gateway no longer knows this epoch, and nobody knows how it ended. " +
+			"Its card may have been restored from an older copy, or its store lay in memory when the power went."
 	case e.End == record.EndClosed:
 		how = "It ended in order."
 	case e.End == record.EndOpen:
