@@ -11,7 +11,8 @@ VERSION ?= 0.1.0
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 export SOURCE_DATE_EPOCH
 export GOFLAGS := $(GOFLAGS) -trimpath
-LDFLAGS := -s -w -X main.version=$(VERSION) -X main.built=$(SOURCE_DATE_EPOCH)
+CLI := github.com/fieldgate/fieldgate/cmd/cli
+LDFLAGS := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).built=$(SOURCE_DATE_EPOCH)
 GO_BUILD := CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)'
 ARCHS := amd64 arm64
 # A CI run may not skip; elsewhere a tool that cannot be installed is a skip with its reason.

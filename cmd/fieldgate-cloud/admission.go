@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 )
 
@@ -19,13 +20,13 @@ type admissionFlags struct {
 func (f admissionFlags) set(o *cloud.Options) error {
 	switch {
 	case f.UpgradesPerSecond == 0, f.UpgradesPerSecond < -1:
-		return fmt.Errorf("%w: --upgrades-per-second %d: want 1 or more, or -1", errUsage, f.UpgradesPerSecond)
+		return fmt.Errorf("%w: --upgrades-per-second %d: want 1 or more, or -1", cli.ErrUsage, f.UpgradesPerSecond)
 	case f.UpgradesPerAddress == 0, f.UpgradesPerAddress < -1:
-		return fmt.Errorf("%w: --upgrades-per-address %d: want 1 or more, or -1", errUsage, f.UpgradesPerAddress)
+		return fmt.Errorf("%w: --upgrades-per-address %d: want 1 or more, or -1", cli.ErrUsage, f.UpgradesPerAddress)
 	case f.MaxSessions < 1:
-		return fmt.Errorf("%w: --max-sessions %d: want 1 or more", errUsage, f.MaxSessions)
+		return fmt.Errorf("%w: --max-sessions %d: want 1 or more", cli.ErrUsage, f.MaxSessions)
 	case f.DrainSpan <= 0:
-		return fmt.Errorf("%w: --drain-span %s: want more than nothing", errUsage, f.DrainSpan)
+		return fmt.Errorf("%w: --drain-span %s: want more than nothing", cli.ErrUsage, f.DrainSpan)
 	}
 	o.Admission.PerSecond, o.Admission.PerAddress, o.Admission.Sessions = f.UpgradesPerSecond, f.UpgradesPerAddress, f.MaxSessions
 	o.DrainSpan = f.DrainSpan

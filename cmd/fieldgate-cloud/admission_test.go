@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 )
 
@@ -26,7 +27,7 @@ func TestAdmissionFlags(t *testing.T) {
 	} {
 		f := good
 		spoil(&f)
-		if err := f.set(&cloud.Options{}); !errors.Is(err, errUsage) {
+		if err := f.set(&cloud.Options{}); !errors.Is(err, cli.ErrUsage) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 )
 
@@ -23,11 +24,11 @@ type alarmFlags struct {
 func (f alarmFlags) set(o *cloud.Options) error {
 	switch {
 	case f.BacklogAlarm < alarmLeast:
-		return fmt.Errorf("%w: --backlog-alarm %s: want at least %s", errUsage, f.BacklogAlarm, alarmLeast)
+		return fmt.Errorf("%w: --backlog-alarm %s: want at least %s", cli.ErrUsage, f.BacklogAlarm, alarmLeast)
 	case f.ConsumerAlarm < alarmLeast:
-		return fmt.Errorf("%w: --consumer-alarm %s: want at least %s", errUsage, f.ConsumerAlarm, alarmLeast)
+		return fmt.Errorf("%w: --consumer-alarm %s: want at least %s", cli.ErrUsage, f.ConsumerAlarm, alarmLeast)
 	case f.EpochsAlarm < -1 || f.EpochsAlarm == 0 || f.EpochsAlarm > epochsMost:
-		return fmt.Errorf("%w: --epochs-alarm %d: want 1 to %d, or -1", errUsage, f.EpochsAlarm, epochsMost)
+		return fmt.Errorf("%w: --epochs-alarm %d: want 1 to %d, or -1", cli.ErrUsage, f.EpochsAlarm, epochsMost)
 	}
 	o.BacklogAlarm, o.ConsumerAlarm, o.EpochsAlarm = f.BacklogAlarm, f.ConsumerAlarm, f.EpochsAlarm
 	return nil

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -28,7 +29,7 @@ func TestAlarmFlags(t *testing.T) {
 	} {
 		f := good
 		spoil(&f)
-		if err := f.set(&cloud.Options{}); !errors.Is(err, errUsage) || !strings.Contains(err.Error(), name) {
+		if err := f.set(&cloud.Options{}); !errors.Is(err, cli.ErrUsage) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

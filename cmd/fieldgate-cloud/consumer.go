@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"text/tabwriter"
 	"time"
+
+	"github.com/fieldgate/fieldgate/cmd/cli"
 )
 
 // consumerCmd is about those for whom the log waits: with --keep it deletes
@@ -33,7 +35,7 @@ type consumersCmd struct {
 }
 
 // Run asks the server that runs.
-func (c consumersCmd) Run(ctx context.Context, out *output) error {
+func (c consumersCmd) Run(ctx context.Context, con cli.Console) error {
 	api, err := c.open()
 	if err != nil {
 		return err
@@ -45,9 +47,9 @@ func (c consumersCmd) Run(ctx context.Context, out *output) error {
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(out.stdout).Encode(answer.Consumers)
+		return json.NewEncoder(con.Out).Encode(answer.Consumers)
 	}
-	w := tabwriter.NewWriter(out.stdout, 0, 8, 2, ' ', 0)
+	w := tabwriter.NewWriter(con.Out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "CONSUMER\tUSED\tBEHIND\tHOLDS BACK SINCE\tLAST HEARD OF")
 	for _, x := range answer.Consumers {
 		used := "no"
@@ -75,7 +77,7 @@ type forgetCmd struct {
 }
 
 // Run asks the server that runs: it alone can write to its log.
-func (c forgetCmd) Run(ctx context.Context, out *output) error {
+func (c forgetCmd) Run(ctx context.Context, con cli.Console) error {
 	api, err := c.open()
 	if err != nil {
 		return err
@@ -84,6 +86,6 @@ func (c forgetCmd) Run(ctx context.Context, out *output) error {
 	if err := api.do(ctx, http.MethodDelete, "/v1/consumers/"+url.PathEscape(c.Name), nil, &was); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out.stdout, "%s is forgotten; it had not passed %d records. Used again, it begins with the oldest that the log then has.\n", was.Name, was.Behind)
+	_, err = fmt.Fprintf(con.Out, "%s is forgotten; it had not passed %d records. Used again, it begins with the oldest that the log then has.\n", was.Name, was.Behind)
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
 )
@@ -18,9 +19,9 @@ type copyLogCmd struct {
 }
 
 // Run copies the log of a server that is stopped. The log stays as it is.
-func (c copyLogCmd) Run(ctx context.Context, out *output) error {
+func (c copyLogCmd) Run(ctx context.Context, con cli.Console) error {
 	if len(c.NATS) == 0 {
-		return fmt.Errorf("%w: --nats says where the log is to go", errUsage)
+		return fmt.Errorf("%w: --nats says where the log is to go", cli.ErrUsage)
 	}
 	to, err := c.natsFlags.options(c.State, nil)
 	if err != nil {
@@ -34,7 +35,7 @@ func (c copyLogCmd) Run(ctx context.Context, out *output) error {
 		return err
 	}
 	defer release()
-	log := slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := slog.New(slog.NewTextHandler(con.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	from, err := jetstream.Open(ctx, jetstream.Options{Dir: filepath.Join(c.State, "log"), Logger: log})
 	if err != nil {
 		return err
@@ -48,7 +49,7 @@ func (c copyLogCmd) Run(ctx context.Context, out *output) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out.stdout, "copied and compared %d records and %d documents, and the credentials of %d gateways; start the servers with --nats now\n",
+	fmt.Fprintf(con.Out, "copied and compared %d records and %d documents, and the credentials of %d gateways; start the servers with --nats now\n",
 		copied.Records, copied.Documents, gateways)
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
@@ -84,9 +85,9 @@ type addCmd struct {
 }
 
 // Run prints nothing but the token on stdout, so that it can be piped.
-func (c addCmd) Run(ctx context.Context, out *output) error {
+func (c addCmd) Run(ctx context.Context, con cli.Console) error {
 	if !gateway.ValidID(c.ID) {
-		return fmt.Errorf("%w: gateway id %q: want 1 to 64 of A-Z a-z 0-9 _ -", errUsage, c.ID)
+		return fmt.Errorf("%w: gateway id %q: want 1 to 64 of A-Z a-z 0-9 _ -", cli.ErrUsage, c.ID)
 	}
 	if len(c.NATS) == 0 { // the first gateway may come before the server's first start
 		err := errors.Join(os.MkdirAll(c.State, 0o755), os.MkdirAll(filepath.Join(c.State, "gateways"), 0o700))
@@ -99,7 +100,7 @@ func (c addCmd) Run(ctx context.Context, out *output) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(out.stdout, token)
+		_, err = fmt.Fprintln(con.Out, token)
 		return errors.Join(err, note(keyring, "gateway_added", c.ID, "a gateway was added on the command line"))
 	})
 	if errors.Is(err, cloud.ErrGatewayExists) {
@@ -129,7 +130,7 @@ type listCmd struct {
 }
 
 // Run lists ids and when they were added.
-func (c listCmd) Run(ctx context.Context, out *output) error {
+func (c listCmd) Run(ctx context.Context, con cli.Console) error {
 	var list []cloud.Credential
 	err := c.with(ctx, func(keyring cloud.Credentials) (err error) {
 		list, err = keyring.List()
@@ -147,9 +148,9 @@ func (c listCmd) Run(ctx context.Context, out *output) error {
 		rows = append(rows, row{g.ID, g.Added})
 	}
 	if c.JSON {
-		return json.NewEncoder(out.stdout).Encode(rows)
+		return json.NewEncoder(con.Out).Encode(rows)
 	}
-	w := tabwriter.NewWriter(out.stdout, 0, 8, 2, ' ', 0)
+	w := tabwriter.NewWriter(con.Out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "GATEWAY\tADDED")
 	for _, r := range rows {
 		fmt.Fprintf(w, "%s\t%s\n", r.ID, r.Added.Format(time.RFC3339))

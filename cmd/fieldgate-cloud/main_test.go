@@ -19,6 +19,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/uplink/cloud/natstest"
@@ -41,7 +42,7 @@ func TestMain(m *testing.M) {
 func do(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = run(t.Context(), args, &out, &errs)
+	code = commandLine().Run(t.Context(), args, cli.Console{Out: &out, Err: &errs})
 	return code, out.String(), errs.String()
 }
 
@@ -330,7 +331,7 @@ func TestSecondServer(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), answerWithin)
 	defer cancel()
 	var errs bytes.Buffer
-	if code := run(ctx, []string{"run", "--listen", "127.0.0.1:0", "--state", state}, &errs, &errs); code != 1 || !strings.Contains(errs.String(), "in use") {
+	if code := commandLine().Run(ctx, []string{"run", "--listen", "127.0.0.1:0", "--state", state}, cli.Console{Out: &errs, Err: &errs}); code != 1 || !strings.Contains(errs.String(), "in use") {
 		t.Errorf("a second server on the same state: exit %d, %s", code, &errs)
 	}
 	p.end(syscall.SIGTERM)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 )
 
@@ -14,9 +15,9 @@ type copyCmd struct {
 }
 
 // Run copies the credentials of a state directory to a cluster.
-func (c copyCmd) Run(ctx context.Context, out *output) error {
+func (c copyCmd) Run(ctx context.Context, con cli.Console) error {
 	if len(c.NATS) == 0 {
-		return fmt.Errorf("%w: name the cluster with --nats", errUsage)
+		return fmt.Errorf("%w: name the cluster with --nats", cli.ErrUsage)
 	}
 	if err := c.isState(); err != nil {
 		return err
@@ -29,6 +30,6 @@ func (c copyCmd) Run(ctx context.Context, out *output) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("%d credentials were copied before this", n), err)
 	}
-	_, err = fmt.Fprintf(out.stdout, "%d credentials copied\n", n)
+	_, err = fmt.Fprintf(con.Out, "%d credentials copied\n", n)
 	return err
 }

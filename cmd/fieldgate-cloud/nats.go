@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
 )
 
@@ -20,12 +21,12 @@ type natsFlags struct {
 func (f natsFlags) options(state string, interrupted func(error)) (jetstream.Options, error) {
 	if len(f.NATS) == 0 {
 		if f.Creds != "" || f.CA != "" || f.Replicas != 0 {
-			return jetstream.Options{}, fmt.Errorf("%w: --nats-creds, --nats-ca and --nats-replicas need --nats", errUsage)
+			return jetstream.Options{}, fmt.Errorf("%w: --nats-creds, --nats-ca and --nats-replicas need --nats", cli.ErrUsage)
 		}
 		return jetstream.Options{Dir: filepath.Join(state, "log")}, nil
 	}
 	if f.Replicas < 0 || f.Replicas > 5 {
-		return jetstream.Options{}, fmt.Errorf("%w: --nats-replicas %d: want 1 to 5", errUsage, f.Replicas)
+		return jetstream.Options{}, fmt.Errorf("%w: --nats-replicas %d: want 1 to 5", cli.ErrUsage, f.Replicas)
 	}
 	return jetstream.Options{
 		URL: strings.Join(f.NATS, ","), Creds: f.Creds, CA: f.CA, Replicas: f.Replicas, Interrupted: interrupted,

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
 
 	"github.com/fieldgate/fieldgate/gateway/files"
@@ -43,7 +44,7 @@ type operatorAPI struct {
 
 func (f apiFlags) open() (*operatorAPI, error) {
 	if f.State == "" && (f.URL == "" || f.TokenFile == "") {
-		return nil, fmt.Errorf("%w: give --state, or --url and --token-file", errUsage)
+		return nil, fmt.Errorf("%w: give --state, or --url and --token-file", cli.ErrUsage)
 	}
 	api := &operatorAPI{base: strings.TrimSuffix(f.URL, "/")}
 	tokenFile, ca := f.TokenFile, f.CA
@@ -64,7 +65,7 @@ func (f apiFlags) open() (*operatorAPI, error) {
 	}
 	at, err := url.Parse(api.base)
 	if err != nil || at.Scheme != "https" || at.Host == "" || at.Path != "" || at.RawQuery != "" || at.User != nil {
-		return nil, fmt.Errorf("%w: --url %s: want https://HOST[:PORT]", errUsage, f.URL)
+		return nil, fmt.Errorf("%w: --url %s: want https://HOST[:PORT]", cli.ErrUsage, f.URL)
 	}
 	if api.token, err = files.Line(tokenFile); err != nil {
 		return nil, fmt.Errorf("read the operator's token: %w", err)

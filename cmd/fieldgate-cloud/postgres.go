@@ -42,12 +42,17 @@ func (s sink) metrics(w io.Writer) {
 	}
 }
 
-// beside has a worker run for as long as main does.
-func beside(ctx context.Context, worker func(context.Context), main func(context.Context) error) error {
+// A worker works until ctx is done.
+type worker func(ctx context.Context)
+
+// beside has workers run for as long as main does.
+func beside(ctx context.Context, workers []worker, main func(context.Context) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	var working sync.WaitGroup
 	defer working.Wait()
 	defer stop()
-	working.Go(func() { worker(ctx) })
+	for _, work := range workers {
+		working.Go(func() { work(ctx) })
+	}
 	return main(ctx)
 }

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway/files"
 	"github.com/fieldgate/fieldgate/systemd"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
@@ -41,21 +42,15 @@ type runCmd struct {
 }
 
 // Run serves until ctx is done, or until the log can no longer be written.
-func (c runCmd) Run(ctx context.Context, out *output) error {
-	// What can be refused is refused before anything is made: lock, address,
-	// certificate, then the log.
-	log := logger(out.stderr, c.LogLevel)
-	var server atomic.Pointer[cloud.Server]
-	where, err := c.natsFlags.options(c.State, func(err error) {
-		if s := server.Load(); s != nil {
-			s.Interrupted(err)
-		}
-	})
-	var opt cloud.Options
-	if err := errors.Join(err, c.admissionFlags.set(&opt), c.alarmFlags.set(&opt), c.origins(&opt)); err != nil {
+func (c runCmd) Run(ctx context.Context, con cli.Console) error {
+	log := logger(con.Err, c.LogLevel)
+	// What can be refused is refused before anything is made: flags, lock,
+	// address, certificate, then the log.
+	var server atomic.Pointer[cloud.Server] // set below: the log may be interrupted before
+	opt, where, err := c.serverOptions(log, &server)
+	if err != nil {
 		return err
 	}
-	where.Logger = log
 	release, err := cloud.LockState(c.State)
 	if err != nil {
 		return err
@@ -80,34 +75,57 @@ func (c runCmd) Run(ctx context.Context, out *output) error {
 	if err != nil {
 		return err
 	}
-	keyring := c.credentials()
-	if len(c.NATS) > 0 {
-		keyring = cloud.Credentials{KV: records}
-	}
-	opt.Log, opt.Feed, opt.KV, opt.PubSub = records, records, records, records
-	opt.Credentials, opt.GatewayCA, opt.OperatorToken, opt.Health = keyring, present.GatewayCA, present.OperatorToken, records.Health
-	opt.Logger, opt.Metrics = log, func(w io.Writer) { carry.metrics(w); writeLogFigures(out.stderr, w) }
+	// The log is there: the server is made on it, and says where it listens.
+	opt.Log, opt.Feed, opt.KV, opt.PubSub, opt.Health = records, records, records, records, records.Health
+	opt.Credentials, opt.GatewayCA, opt.OperatorToken = c.keyring(records), present.GatewayCA, present.OperatorToken
+	opt.Metrics = func(w io.Writer) { carry.metrics(w); writeLogFigures(con.Err, w) }
 	site := cloud.New(opt)
 	site.Use(present)
 	server.Store(site)
-	renewing := func(ctx context.Context) { keys.run(ctx, site.Use, log) }
-	if err := noteAddress(c.State, ln.Addr()); err != nil { // on a full disk, for one
-		log.Warn("commands on this machine may not find the server", "error", err)
-	}
-	log.Info(fmt.Sprintf("listening on %s", ln.Addr()), "version", programVersion(),
-		"ca_file", c.caFile(), "operator_token_file", filepath.Join(c.State, cloud.OperatorTokenFile), "level", records.Level())
+	c.announce(ln.Addr(), records, log)
 	told := tellManager(ctx, log, fmt.Sprintf("serving on %s", ln.Addr()))
 	defer told()
+	// The workers end after the server, and the log after all of them.
+	workers := []worker{
+		carry.run,
+		func(ctx context.Context) { keys.run(ctx, site.Use, log) },
+		func(ctx context.Context) { c.purging(ctx, records.Purge, log) },
+	}
 	err = serve(ctx, records, log, func(ctx context.Context) error {
-		purge := func(ctx context.Context) { c.purging(ctx, records.Purge, log) }
-		return beside(ctx, purge, func(ctx context.Context) error {
-			return beside(ctx, carry.run, func(ctx context.Context) error {
-				return beside(ctx, renewing, func(ctx context.Context) error { return site.Serve(ctx, ln, *present.Certificate) })
-			})
-		})
+		return beside(ctx, workers, func(ctx context.Context) error { return site.Serve(ctx, ln, *present.Certificate) })
 	})
 	log.Info("stopped")
 	return err
+}
+
+// serverOptions gives what the flags say of the server and of where its log lies.
+func (c runCmd) serverOptions(log *slog.Logger, server *atomic.Pointer[cloud.Server]) (cloud.Options, jetstream.Options, error) {
+	opt := cloud.Options{Logger: log}
+	where, err := c.natsFlags.options(c.State, func(err error) {
+		if s := server.Load(); s != nil {
+			s.Interrupted(err)
+		}
+	})
+	where.Logger = log
+	return opt, where, errors.Join(err, c.admissionFlags.set(&opt), c.alarmFlags.set(&opt), c.origins(&opt))
+}
+
+// keyring is where the credentials lie: where the log does.
+func (c runCmd) keyring(records *jetstream.Log) cloud.Credentials {
+	if len(c.NATS) > 0 {
+		return cloud.Credentials{KV: records}
+	}
+	return c.credentials()
+}
+
+// announce says where the server listens, to commands on this machine and in
+// the log.
+func (c runCmd) announce(addr net.Addr, records *jetstream.Log, log *slog.Logger) {
+	if err := noteAddress(c.State, addr); err != nil { // on a full disk, for one
+		log.Warn("commands on this machine may not find the server", "error", err)
+	}
+	log.Info(fmt.Sprintf("listening on %s", addr), "version", cli.Version(),
+		"ca_file", c.caFile(), "operator_token_file", filepath.Join(c.State, cloud.OperatorTokenFile), "level", records.Level())
 }
 
 // origins puts the origins of pages into options.
@@ -115,7 +133,7 @@ func (c runCmd) origins(o *cloud.Options) error {
 	for _, text := range c.Origin {
 		origin, err := cloud.CheckOrigin(text)
 		if err != nil {
-			return fmt.Errorf("%w: --origin %w", errUsage, err)
+			return fmt.Errorf("%w: --origin %w", cli.ErrUsage, err)
 		}
 		o.Origins = append(o.Origins, origin)
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
 )
 
@@ -34,7 +35,7 @@ type sendCmd struct {
 
 // exits gives the exit code of an outcome, with --wait.
 var exits = map[gateway.CommandState]int{
-	gateway.CommandDone: 0, gateway.CommandFailed: exitFailed, gateway.CommandRejected: 3, gateway.CommandExpired: 4, gateway.CommandUnknown: 5,
+	gateway.CommandDone: 0, gateway.CommandFailed: cli.ExitFailed, gateway.CommandRejected: 3, gateway.CommandExpired: 4, gateway.CommandUnknown: 5,
 }
 
 const exitUnderWay = 6
@@ -59,7 +60,7 @@ type sentCommand struct {
 }
 
 // Run sends the command and prints how far it comes.
-func (c sendCmd) Run(ctx context.Context, out *output) error {
+func (c sendCmd) Run(ctx context.Context, con cli.Console) error {
 	body, id, err := c.body()
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func (c sendCmd) Run(ctx context.Context, out *output) error {
 	if err := api.do(ctx, http.MethodPost, path, body, &now); err != nil {
 		return err
 	}
-	fmt.Fprintf(out.stdout, "%s %s\n", id, now)
+	fmt.Fprintf(con.Out, "%s %s\n", id, now)
 	for until := time.Now().Add(c.TTL + afterExpiry); c.Wait && !ended(now.State) && time.Now().Before(until); {
 		before := now.State
 		now = sentCommand{}
@@ -81,7 +82,7 @@ func (c sendCmd) Run(ctx context.Context, out *output) error {
 			return fmt.Errorf("%w (the command is on its way; its id is %s)", err, id)
 		}
 		if now.State != before {
-			fmt.Fprintf(out.stdout, "%s %s\n", id, now)
+			fmt.Fprintf(con.Out, "%s %s\n", id, now)
 		}
 	}
 	code, final := exits[now.State]
@@ -140,15 +141,15 @@ func (c sendCmd) body() (body []byte, id string, err error) {
 	default:
 		v, err := strconv.ParseFloat(c.Value, 64)
 		if err != nil {
-			return nil, "", fmt.Errorf("%w: value %q: want a number, on or off", errUsage, c.Value)
+			return nil, "", fmt.Errorf("%w: value %q: want a number, on or off", cli.ErrUsage, c.Value)
 		}
 		q["value"] = v
 	}
 	if !gateway.ValidID(c.Gateway) {
-		return nil, "", fmt.Errorf("%w: gateway id %q: want 1 to 64 of A-Z a-z 0-9 _ -", errUsage, c.Gateway)
+		return nil, "", fmt.Errorf("%w: gateway id %q: want 1 to 64 of A-Z a-z 0-9 _ -", cli.ErrUsage, c.Gateway)
 	}
 	if body, err = json.Marshal(q); err != nil {
-		return nil, "", fmt.Errorf("%w: value %q: %w", errUsage, c.Value, err)
+		return nil, "", fmt.Errorf("%w: value %q: %w", cli.ErrUsage, c.Value, err)
 	}
 	return body, id, nil
 }

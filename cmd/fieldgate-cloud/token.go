@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 )
@@ -40,12 +41,12 @@ func (c tokenAddCmd) known(keyring cloud.Credentials) error {
 }
 
 // Run prints nothing but the token on stdout, so that it can be piped.
-func (c tokenAddCmd) Run(ctx context.Context, out *output) error {
+func (c tokenAddCmd) Run(ctx context.Context, con cli.Console) error {
 	if !gateway.ValidID(c.ID) {
-		return fmt.Errorf("%w: gateway id %q: want 1 to 64 of A-Z a-z 0-9 _ -", errUsage, c.ID)
+		return fmt.Errorf("%w: gateway id %q: want 1 to 64 of A-Z a-z 0-9 _ -", cli.ErrUsage, c.ID)
 	}
 	if c.TTL < time.Minute || c.TTL > 30*24*time.Hour {
-		return fmt.Errorf("%w: --ttl %v: want 1m to 720h", errUsage, c.TTL)
+		return fmt.Errorf("%w: --ttl %v: want 1m to 720h", cli.ErrUsage, c.TTL)
 	}
 	return c.with(ctx, func(keyring cloud.Credentials) error {
 		if err := c.known(keyring); err != nil {
@@ -55,7 +56,7 @@ func (c tokenAddCmd) Run(ctx context.Context, out *output) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(out.stdout, token)
+		_, err = fmt.Fprintln(con.Out, token)
 		return errors.Join(err, note(keyring, "token_made", c.ID, "a one-time token was made on the command line"))
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/clock"
 	"github.com/fieldgate/fieldgate/gateway/config"
@@ -102,7 +103,7 @@ type bufferStats struct {
 }
 
 // Run says what the store holds.
-func (k bufferStats) Run(c console) error {
+func (k bufferStats) Run(c cli.Console) error {
 	s, _, err := k.inspect()
 	if err != nil {
 		return err
@@ -111,19 +112,19 @@ func (k bufferStats) Run(c console) error {
 	st, epochs := s.Stats(), s.Epochs()
 	epochs = epochs[:len(epochs)-1] // the last is that of this look
 	if k.JSON {
-		return json.NewEncoder(c.out).Encode(map[string]any{
+		return json.NewEncoder(c.Out).Encode(map[string]any{
 			"readings": st.Stored + st.Journal, "in_journal": st.Journal, "unacknowledged": st.Unacked,
 			"oldest_unacknowledged_s": st.OldestUnackedAge.Seconds(), "bytes": st.Bytes, "epochs": len(epochs), "open_gaps": st.Gaps,
 		})
 	}
-	fmt.Fprintf(c.out, "%d readings in %s bytes, %d of them in the journal\n", st.Stored+st.Journal, short(float64(st.Bytes)), st.Journal)
-	fmt.Fprintf(c.out, "%d wait for the cloud", st.Unacked)
+	fmt.Fprintf(c.Out, "%d readings in %s bytes, %d of them in the journal\n", st.Stored+st.Journal, short(float64(st.Bytes)), st.Journal)
+	fmt.Fprintf(c.Out, "%d wait for the cloud", st.Unacked)
 	if st.OldestUnackedAge > 0 {
-		fmt.Fprintf(c.out, ", the oldest for %v", st.OldestUnackedAge.Round(time.Second))
+		fmt.Fprintf(c.Out, ", the oldest for %v", st.OldestUnackedAge.Round(time.Second))
 	}
-	fmt.Fprintf(c.out, "\n%d epochs\n", len(epochs))
+	fmt.Fprintf(c.Out, "\n%d epochs\n", len(epochs))
 	for _, e := range epochs {
-		fmt.Fprintf(c.out, "  %v  held %d to %d  acknowledged to %d  %s\n", e.ID, e.Oldest, e.Last, e.Acked, grown(e))
+		fmt.Fprintf(c.Out, "  %v  held %d to %d  acknowledged to %d  %s\n", e.ID, e.Oldest, e.Last, e.Acked, grown(e))
 	}
 	return nil
 }
@@ -144,7 +145,7 @@ type bufferRepair struct{ bufferDir }
 
 // Run opens the store as the daemon does, which salvages what is damaged, and
 // reads everything, which finds the rest.
-func (k bufferRepair) Run(ctx context.Context, c console) error {
+func (k bufferRepair) Run(ctx context.Context, c cli.Console) error {
 	s, table, err := k.open()
 	if err != nil {
 		return err
@@ -153,7 +154,7 @@ func (k bufferRepair) Run(ctx context.Context, c console) error {
 	if err := errors.Join(err, s.Close()); err != nil {
 		return err
 	}
-	tellFinding(c.out, f)
+	tellFinding(c.Out, f)
 	return f.unread()
 }
 
@@ -164,19 +165,19 @@ type bufferDrop struct {
 }
 
 // Run gives readings up.
-func (k bufferDrop) Run(c console) error {
+func (k bufferDrop) Run(c cli.Console) error {
 	s, _, err := k.open()
 	if err != nil {
 		return err
 	}
-	if st := s.Stats(); !k.Yes && !agreed(c.out, fmt.Sprintf("Of %d readings, %d wait for the cloud. Give up those from before %v for good?", st.Stored+st.Journal, st.Unacked, k.Before)) {
+	if st := s.Stats(); !k.Yes && !agreed(c.Out, fmt.Sprintf("Of %d readings, %d wait for the cloud. Give up those from before %v for good?", st.Stored+st.Journal, st.Unacked, k.Before)) {
 		return errors.Join(errors.New("nothing was given up"), s.Close())
 	}
 	n, err := s.DropBefore(k.Before)
 	if err := errors.Join(err, s.Close()); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.out, "%d readings that the cloud never had were given up; the cloud will be told\n", n)
+	fmt.Fprintf(c.Out, "%d readings that the cloud never had were given up; the cloud will be told\n", n)
 	return nil
 }
 

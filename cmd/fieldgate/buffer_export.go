@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store"
 )
@@ -28,13 +29,13 @@ type bufferExport struct {
 }
 
 // Run writes the readings out, oldest epoch first.
-func (k bufferExport) Run(ctx context.Context, c console) error {
+func (k bufferExport) Run(ctx context.Context, c cli.Console) error {
 	s, table, err := k.inspect()
 	if err != nil {
 		return err
 	}
 	defer s.Leave()
-	to, done := c.out, func() error { return nil }
+	to, done := c.Out, func() error { return nil }
 	if k.Output != "" {
 		f, err := os.Create(k.Output)
 		if err != nil {
@@ -60,7 +61,7 @@ func (k bufferExport) Run(ctx context.Context, c console) error {
 			err = errUnreadStore
 			fallthrough
 		case store.ConditionDamage:
-			fmt.Fprintln(c.err, "fieldgate:", cond.Sentence)
+			fmt.Fprintln(c.Err, "fieldgate:", cond.Sentence)
 		}
 	}
 	return err

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/clock"
 	"github.com/fieldgate/fieldgate/gateway/health"
@@ -71,7 +72,7 @@ func content(t *testing.T, dir string) string {
 // Looking at a store changes nothing in it.
 func TestLookingAtAStore(t *testing.T) {
 	dir, s := storeOf(t, 20_000)
-	if code, _, stderr := outcome(t, "buffer", "stats", "--dir", dir); code != exitFailed || !strings.Contains(stderr, "systemctl stop fieldgate") {
+	if code, _, stderr := outcome(t, "buffer", "stats", "--dir", dir); code != cli.ExitFailed || !strings.Contains(stderr, "systemctl stop fieldgate") {
 		t.Errorf("while a gateway runs: %d %s", code, stderr)
 	}
 	closed(t, s)
@@ -87,7 +88,7 @@ func TestLookingAtAStore(t *testing.T) {
 		{[]string{"export", "--device", "boiler", "--quantity", "temperature"}, "boiler,temperature,"},
 	} {
 		code, stdout, stderr := outcome(t, append(append([]string{"buffer"}, c.args...), "--dir", dir)...)
-		if code != exitOK || !strings.Contains(stdout, c.says) {
+		if code != cli.ExitOK || !strings.Contains(stdout, c.says) {
 			t.Errorf("%v: %d\n%.500s\n%s", c.args, code, stdout, stderr)
 		}
 	}
@@ -97,7 +98,7 @@ func TestLookingAtAStore(t *testing.T) {
 	code, stdout, _ := outcome(t, "buffer", "export", "--dir", dir, "--format", "ndjson")
 	lines := strings.Split(strings.TrimSpace(stdout), "\n")
 	var last exported
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); code != exitOK || len(lines) != 20_000 || err != nil || last.Seq != 20_000 || last.Value == nil {
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); code != cli.ExitOK || len(lines) != 20_000 || err != nil || last.Seq != 20_000 || last.Value == nil {
 		t.Errorf("exported %d lines, the last %s, %v", len(lines), lines[len(lines)-1], err)
 	}
 }
@@ -124,14 +125,14 @@ func TestVerifyAndRepair(t *testing.T) {
 	if err := os.WriteFile(volume, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, stdout, stderr := outcome(t, "buffer", "verify", "--dir", dir); code != exitFailed || !strings.Contains(stdout, "damaged") || !strings.Contains(stderr, "buffer repair") {
+	if code, stdout, stderr := outcome(t, "buffer", "verify", "--dir", dir); code != cli.ExitFailed || !strings.Contains(stdout, "damaged") || !strings.Contains(stderr, "buffer repair") {
 		t.Errorf("verify of a damaged store: %d %s%s", code, stdout, stderr)
 	}
-	if code, stdout, stderr := outcome(t, "buffer", "repair", "--dir", dir); code != exitOK || !strings.Contains(stdout, "were saved") {
+	if code, stdout, stderr := outcome(t, "buffer", "repair", "--dir", dir); code != cli.ExitOK || !strings.Contains(stdout, "were saved") {
 		t.Errorf("repair: %d %s%s", code, stdout, stderr)
 	}
 	code, stdout, stderr := outcome(t, "buffer", "verify", "--dir", dir)
-	if code != exitOK || !strings.Contains(stdout, "35000 readings are whole\n5000 readings are known to be missing: unknown") {
+	if code != cli.ExitOK || !strings.Contains(stdout, "35000 readings are whole\n5000 readings are known to be missing: unknown") {
 		t.Errorf("verify after repair: %d %s%s", code, stdout, stderr)
 	}
 }
@@ -142,14 +143,14 @@ func TestDrop(t *testing.T) {
 	board := clock.NewFake(gateway.BootID{1})
 	half := board.Anchor().Wall(gateway.Stamp(1_000_000 + 1000*1_000_000)) // 1,000 s of 2,000
 	closed(t, s)
-	if code, _, stderr := outcome(t, "buffer", "drop", "--dir", dir, "--before", half.Format(time.RFC3339)); code != exitFailed || !strings.Contains(stderr, "nothing was given up") {
+	if code, _, stderr := outcome(t, "buffer", "drop", "--dir", dir, "--before", half.Format(time.RFC3339)); code != cli.ExitFailed || !strings.Contains(stderr, "nothing was given up") {
 		t.Errorf("without an answer: %d %s", code, stderr)
 	}
 	code, stdout, stderr := outcome(t, "buffer", "drop", "--dir", dir, "--before", half.Format(time.RFC3339), "--yes")
-	if code != exitOK || !strings.Contains(stdout, "15000 readings") && !strings.Contains(stdout, "20000 readings") {
+	if code != cli.ExitOK || !strings.Contains(stdout, "15000 readings") && !strings.Contains(stdout, "20000 readings") {
 		t.Errorf("drop: %d %s%s", code, stdout, stderr)
 	}
-	if code, stdout, _ := outcome(t, "buffer", "verify", "--dir", dir); code != exitOK || !strings.Contains(stdout, "missing: dropped") {
+	if code, stdout, _ := outcome(t, "buffer", "verify", "--dir", dir); code != cli.ExitOK || !strings.Contains(stdout, "missing: dropped") {
 		t.Errorf("verify after drop: %d %s", code, stdout)
 	}
 }
@@ -178,11 +179,11 @@ func TestReadingsWithTheCloudAreNotMissing(t *testing.T) {
 	}
 	closed(t, s)
 	code, stdout, stderr := outcome(t, "buffer", "verify", "--dir", image)
-	if code != exitOK || !strings.Contains(stdout, "5000 readings are whole\n70 more are with the cloud") || strings.Contains(stdout, "missing") {
+	if code != cli.ExitOK || !strings.Contains(stdout, "5000 readings are whole\n70 more are with the cloud") || strings.Contains(stdout, "missing") {
 		t.Errorf("verify: %d %s%s", code, stdout, stderr)
 	}
 	code, stdout, stderr = outcome(t, "buffer", "export", "--dir", image, "--format", "ndjson")
-	if code != exitOK || !strings.Contains(stdout, `"seq":5001,"cloud":70}`) || strings.Contains(stdout, "missing") {
+	if code != cli.ExitOK || !strings.Contains(stdout, `"seq":5001,"cloud":70}`) || strings.Contains(stdout, "missing") {
 		t.Errorf("export: %d %.300s%s", code, stdout[max(0, len(stdout)-300):], stderr)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/health"
 	"github.com/fieldgate/fieldgate/store"
@@ -18,7 +19,7 @@ type bufferVerify struct {
 }
 
 // Run reads everything and judges.
-func (k bufferVerify) Run(ctx context.Context, c console) error {
+func (k bufferVerify) Run(ctx context.Context, c cli.Console) error {
 	s, table, err := k.inspect()
 	if err != nil {
 		return err
@@ -29,9 +30,9 @@ func (k bufferVerify) Run(ctx context.Context, c console) error {
 		return err
 	}
 	if k.JSON {
-		err = json.NewEncoder(c.out).Encode(f)
+		err = json.NewEncoder(c.Out).Encode(f)
 	} else {
-		tellFinding(c.out, f)
+		tellFinding(c.Out, f)
 	}
 	if len(f.Damage) > 0 {
 		err = errors.Join(err, errDamagedStore)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/drivers"
 	"github.com/fieldgate/fieldgate/drivers/builtin"
 	"github.com/fieldgate/fieldgate/gateway/config"
@@ -13,15 +14,15 @@ type checkCommand struct {
 }
 
 // Run checks the configuration without touching any hardware.
-func (k checkCommand) Run(c console) error {
+func (k checkCommand) Run(c cli.Console) error {
 	cfg, err := config.Load(k.File, driverTable())
 	if err != nil {
 		return err
 	}
 	for _, n := range cfg.Notes {
-		fmt.Fprintf(c.err, "warning: %s\n", n)
+		fmt.Fprintf(c.Err, "warning: %s\n", n)
 	}
-	_, err = fmt.Fprintf(c.out, "%s is a valid configuration: %s\n", k.File, summary(cfg))
+	_, err = fmt.Fprintf(c.Out, "%s is a valid configuration: %s\n", k.File, summary(cfg))
 	return err
 }
 

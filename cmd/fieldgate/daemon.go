@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/drivers/sim"
 	"github.com/fieldgate/fieldgate/gateway/clock"
 	"github.com/fieldgate/fieldgate/gateway/command"
@@ -101,7 +102,7 @@ func (d *daemon) start() (err error) {
 	d.uplink, err = uplink.New(uplink.Options{
 		URL: cfg.Uplink.URL, URLs: cfg.Uplink.URLs, Identity: d.credential, Authorities: pool(d.ca),
 		Proxy: proxyAddress(cfg.Uplink), ProxyAuthorities: pool(d.proxyCA),
-		GatewayID: d.id, InstallID: d.store.InstallID(), Software: "fieldgate/" + version,
+		GatewayID: d.id, InstallID: d.store.InstallID(), Software: "fieldgate/" + cli.Version(),
 		Source: d.store, Commands: d.door, Config: d.configurer(outgoing), Outgoing: outgoing, Clock: d.clock, Floor: d.floor, CloudTime: d.store.SetCloudTime,
 		SessionTime: d.clock.SessionTime, Report: d.report, Waiting: d.waiting,
 		Budget: uplink.Budget{Limit: int64(cfg.Uplink.Budget), Floor: cfg.Uplink.BudgetFloor}, Kept: d.store.Kept(), Keep: d.store.Keep,
@@ -131,7 +132,7 @@ func (d *daemon) run(ctx context.Context) error {
 	serving := launch("local API", d.local.Run, failed)
 	configuring := launch("configuration", d.keepConfig, failed)
 	certifying := launch("certificates", d.watchCertificates, failed)
-	d.log.Info("gateway is running", "id", d.id, "version", version, "devices", len(d.cfg.Devices),
+	d.log.Info("gateway is running", "id", d.id, "version", cli.Version(), "devices", len(d.cfg.Devices),
 		"dashboard", dashboardURL(d.local.Addr()), "store", filepath.Clean(d.cfg.Store.Dir))
 	err := systemd.Ready(d.summary())
 	if err == nil {

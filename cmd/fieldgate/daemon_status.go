@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/files"
 	"github.com/fieldgate/fieldgate/gateway/local"
@@ -19,7 +20,7 @@ import (
 func (d *daemon) status() local.Status {
 	up, st := d.uplink.Status(), d.store.Stats()
 	s := local.Status{
-		Version: version,
+		Version: cli.Version(),
 		Uptime:  time.Since(d.began).Seconds(),
 		Uplink: local.Uplink{
 			State: local.UplinkState(up.State), Endpoint: up.Endpoint, Stage: up.Stage, Since: up.Since, NextTry: up.NextTry,

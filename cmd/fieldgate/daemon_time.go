@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
 )
 
@@ -12,7 +13,7 @@ import (
 // earlier one, so that a board whose clock was never set can connect.
 func (d *daemon) floor() time.Time {
 	told := d.store.CloudTime()
-	if b := buildTime(); b.After(told) {
+	if b := cli.Built(); b.After(told) {
 		return b
 	}
 	return told

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/systemd"
 )
@@ -27,7 +28,7 @@ type demoCommand struct {
 }
 
 // Run runs a gateway and a cloud until ctx is done.
-func (k demoCommand) Run(ctx context.Context, c console) error {
+func (k demoCommand) Run(ctx context.Context, c cli.Console) error {
 	ctx, closed := context.WithCancel(ctx)
 	defer closed()
 	hangUps := takeHangUps(ctx, os.Stdin, closed)
@@ -38,7 +39,7 @@ func (k demoCommand) Run(ctx context.Context, c console) error {
 	defer remove()
 	show := newScreen(c)
 	defer show.end()
-	c.out = show
+	c.Out = show
 	log := slog.New(systemd.NewTerminalHandler(show.log()))
 	cloud := &demoCloud{program: cloudProgram(), state: filepath.Join(dir, "cloud"), listen: k.CloudListen, log: log}
 	token := filepath.Join(dir, "demo.token")
@@ -67,7 +68,7 @@ func (k demoCommand) Run(ctx context.Context, c console) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go cloud.watch(cancel)
-	go k.switchUplink(ctx, &demoLine{line, d, cloud, c.out})
+	go k.switchUplink(ctx, &demoLine{line, d, cloud, c.Out})
 	if k.Outage > 0 {
 		go showDrain(ctx, d, cloud, c)
 	}
@@ -159,8 +160,8 @@ interval = "5s"
 `
 
 // greet says where everything is.
-func (k demoCommand) greet(c console, d *daemon, cloud *demoCloud) {
-	fmt.Fprintf(c.out, `
+func (k demoCommand) greet(c cli.Console, d *daemon, cloud *demoCloud) {
+	fmt.Fprintf(c.Out, `
   dashboard   http://%s/
   cloud       https://%s/   what it holds of this gateway, one line per reading:
               curl --cacert %s -H "Authorization: Bearer $(cat %s)" https://%s/v1/gateways/%s/readings

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/gateway/health"
@@ -21,7 +22,7 @@ const (
 
 // fillOutage fills a store as if the uplink had been away for a time that ends
 // now: 20 channels at 1 Hz, written the way every reading is.
-func fillOutage(ctx context.Context, cfg *config.Config, away time.Duration, c console) error {
+func fillOutage(ctx context.Context, cfg *config.Config, away time.Duration, c cli.Console) error {
 	past := &pastClock{boot: gateway.BootID(gateway.NewEpochID()), began: time.Now().Add(-away)}
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	s, err := store.Open(store.Options{
@@ -33,7 +34,7 @@ func fillOutage(ctx context.Context, cfg *config.Config, away time.Duration, c c
 		return err
 	}
 	total := int(away.Seconds()) * outageRate
-	bar := newProgress(c.out, fmt.Sprintf("filling the store with %v without uplink", away), uint64(total))
+	bar := newProgress(c.Out, fmt.Sprintf("filling the store with %v without uplink", away), uint64(total))
 	source := plant.New(1)
 	var rs []gateway.Reading
 	for done := 0; done < total && ctx.Err() == nil; done += len(rs) {
@@ -68,10 +69,10 @@ func (p *pastClock) Anchor() gateway.Anchor {
 }
 
 // showDrain shows how the backlog goes to the cloud until it is gone.
-func showDrain(ctx context.Context, d *daemon, cloud *demoCloud, c console) {
+func showDrain(ctx context.Context, d *daemon, cloud *demoCloud, c cli.Console) {
 	total := d.store.Stats().Unacked
 	began := time.Now()
-	bar := newProgress(c.out, "sending the backlog to the cloud", total)
+	bar := newProgress(c.Out, "sending the backlog to the cloud", total)
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -80,7 +81,7 @@ func showDrain(ctx context.Context, d *daemon, cloud *demoCloud, c console) {
 		if left < outageRate*5 { // what is live is always under way
 			took := time.Since(began)
 			bar.end(0)
-			fmt.Fprintf(c.out, "%d readings delivered in %.1f s, %s\n", total, took.Seconds(), cloud.proof(ctx, began))
+			fmt.Fprintf(c.Out, "%d readings delivered in %.1f s, %s\n", total, took.Seconds(), cloud.proof(ctx, began))
 			return
 		}
 		select {

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/systemd"
 )
 
@@ -21,10 +22,10 @@ type screen struct {
 	bar string // drawn now; "": none
 }
 
-func newScreen(c console) *screen {
-	s := &screen{err: c.stream()}
+func newScreen(c cli.Console) *screen {
+	s := &screen{err: c.Stream()}
 	out := os.Stdout
-	if o, ok := c.out.(*systemd.Output); ok {
+	if o, ok := c.Out.(*cli.Output); ok {
 		out = o.File()
 	}
 	s.terminal = isTerminal(out)

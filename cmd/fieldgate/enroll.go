@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/uplink"
@@ -30,7 +31,7 @@ type enrollCommand struct {
 
 // Run exchanges a one-time token for this gateway's credential. A daemon that
 // runs meanwhile finds it within seconds.
-func (k *enrollCommand) Run(ctx context.Context, c console) error {
+func (k *enrollCommand) Run(ctx context.Context, c cli.Console) error {
 	cfg, err := config.Load(k.Config, driverTable())
 	if err != nil {
 		return err
@@ -63,7 +64,7 @@ func (k *enrollCommand) Run(ctx context.Context, c console) error {
 	}
 	if k.TokenFile != "" {
 		if err := os.Remove(k.TokenFile); err != nil {
-			fmt.Fprintf(c.err, "fieldgate: the one-time token is used up, but its file could not be removed: %v\n", err)
+			fmt.Fprintf(c.Err, "fieldgate: the one-time token is used up, but its file could not be removed: %v\n", err)
 		}
 	}
 	return k.tell(c, cfg.Uplink, grant)
@@ -72,7 +73,7 @@ func (k *enrollCommand) Run(ctx context.Context, c console) error {
 // enroll asks the addresses of the cloud in their order, each only where the
 // one before could not be reached: they are of one cloud, which gives the same
 // answer to the same request.
-func (k *enrollCommand) enroll(ctx context.Context, c console, e identity.Enrolment, cfg config.Uplink) (grant identity.Grant, err error) {
+func (k *enrollCommand) enroll(ctx context.Context, c cli.Console, e identity.Enrolment, cfg config.Uplink) (grant identity.Grant, err error) {
 	addresses := []string{k.URL}
 	if k.URL == "" {
 		addresses = append([]string{cfg.URL}, cfg.URLs...)
@@ -86,18 +87,18 @@ func (k *enrollCommand) enroll(ctx context.Context, c console, e identity.Enrolm
 		if err == nil || !errors.Is(err, identity.ErrUnreached) || ctx.Err() != nil || i == len(addresses)-1 {
 			break
 		}
-		fmt.Fprintf(c.err, "fieldgate: an address of the cloud cannot be reached, the next one is tried: %v\n", err)
+		fmt.Fprintf(c.Err, "fieldgate: an address of the cloud cannot be reached, the next one is tried: %v\n", err)
 	}
 	return grant, err
 }
 
 // token reads the one-time token: from its file, or from whoever is there.
-func (k *enrollCommand) token(c console) (string, error) {
+func (k *enrollCommand) token(c cli.Console) (string, error) {
 	if k.TokenFile != "" {
 		return readSecret(k.TokenFile)
 	}
 	if info, err := os.Stdin.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-		fmt.Fprint(c.err, "One-time token: ")
+		fmt.Fprint(c.Err, "One-time token: ")
 	}
 	line, err := bufio.NewReader(io.LimitReader(os.Stdin, secretMost)).ReadString('\n')
 	if token := strings.TrimSpace(line); token != "" {
@@ -144,14 +145,14 @@ func (k *enrollCommand) client(cfg config.Uplink) (*http.Client, error) {
 // never set is at least as late as its program.
 func afterBuild() time.Time {
 	now := time.Now()
-	if b := buildTime(); b.After(now) {
+	if b := cli.Built(); b.After(now) {
 		return b
 	}
 	return now
 }
 
 // tell says what has come, and what is left to do.
-func (k *enrollCommand) tell(c console, cfg config.Uplink, grant identity.Grant) error {
+func (k *enrollCommand) tell(c cli.Console, cfg config.Uplink, grant identity.Grant) error {
 	what := "a token"
 	if grant.Certificate != "" {
 		what = "a certificate until " + grant.NotAfter.Format(time.DateOnly)
@@ -171,6 +172,6 @@ func (k *enrollCommand) tell(c console, cfg config.Uplink, grant identity.Grant)
 	if len(missing) > 0 {
 		text += "set in the configuration, and restart the service:\n[uplink]\n" + strings.Join(missing, "\n") + "\n"
 	}
-	_, err = io.WriteString(c.out, text)
+	_, err = io.WriteString(c.Out, text)
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
@@ -48,7 +49,7 @@ func enrolled(t *testing.T, kind string) {
 		args = append(args, kind)
 	}
 	code, out, errs := outcome(t, args...)
-	if code != exitOK || !strings.Contains(out, "enrolled as plant-7") || strings.Contains(out+errs, strings.TrimSpace(string(once))) {
+	if code != cli.ExitOK || !strings.Contains(out, "enrolled as plant-7") || strings.Contains(out+errs, strings.TrimSpace(string(once))) {
 		t.Fatalf("exit %d\n%s%s", code, out, errs)
 	}
 	if _, err := os.Stat(file); err == nil {
@@ -65,7 +66,7 @@ func enrolled(t *testing.T, kind string) {
 	write(t, file, string(once))
 	other := write(t, filepath.Join(dir, "other.toml"), strings.Replace(text, state, state+"2", 1))
 	args[slices.Index(args, st.config)] = other
-	if code, out, errs := outcome(t, args...); code != exitFailed || !strings.Contains(errs, "one-time token") || strings.Contains(out+errs, strings.TrimSpace(string(once))) {
+	if code, out, errs := outcome(t, args...); code != cli.ExitFailed || !strings.Contains(errs, "one-time token") || strings.Contains(out+errs, strings.TrimSpace(string(once))) {
 		t.Errorf("with a token that is used: exit %d\n%s%s", code, out, errs)
 	}
 	held, err := os.ReadFile(filepath.Join(cloud.State, "gateways", "plant-7.json"))
@@ -107,7 +108,7 @@ func TestEnrollRefuses(t *testing.T) {
 		{"https://cloud.test", real, "not a one-time token"},
 	} {
 		code, out, errs := outcome(t, "enroll", c.url, "--token-file", c.file, "--config", cfg)
-		if code != exitFailed || !strings.Contains(errs, c.says) || strings.Contains(out+errs, "00112233") {
+		if code != cli.ExitFailed || !strings.Contains(errs, c.says) || strings.Contains(out+errs, "00112233") {
 			t.Errorf("%s %s: exit %d, without %q:\n%s%s", c.url, c.file, code, c.says, out, errs)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
@@ -85,7 +86,7 @@ func TestEnrollGoesTheWayOfTheUplink(t *testing.T) {
 			}
 			args := []string{"enroll", "--token-file", write(t, filepath.Join(dir, "once"), string(once)), "--config", write(t, filepath.Join(dir, "f.toml"), text)}
 			code, out, errs := outcome(t, append(args, c.args...)...)
-			if c.fails == "" && (code != exitOK || !strings.Contains(out, "enrolled as plant-7")) || c.fails != "" && (code == exitOK || !strings.Contains(errs, c.fails)) {
+			if c.fails == "" && (code != cli.ExitOK || !strings.Contains(out, "enrolled as plant-7")) || c.fails != "" && (code == cli.ExitOK || !strings.Contains(errs, c.fails)) {
 				t.Errorf("exit %d\n%s%s", code, out, errs)
 			}
 			if strings.Contains(out+errs, "pr0xy") {

@@ -16,11 +16,12 @@ const module = "github.com/fieldgate/fieldgate"
 // missing here, or an import that is not listed, fails the test: the arrows
 // are a decision, not an accident.
 var doors = map[string][]string{
-	"cmd/fieldgate": {"drivers", "drivers/builtin", "drivers/linux", "drivers/sim", "gateway", "gateway/clock", "gateway/command", "gateway/config", "gateway/files",
+	"cmd/cli": {"systemd"},
+	"cmd/fieldgate": {"cmd/cli", "drivers", "drivers/builtin", "drivers/linux", "drivers/sim", "gateway", "gateway/clock", "gateway/command", "gateway/config", "gateway/files",
 		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/pipeline", "gateway/pushed", "gateway/sample", "store", "store/plant", "systemd", "uplink", "uplink/identity", "uplink/wire"},
 	"packaging/e2e":           {},
 	"packaging/bench":         {"gateway", "gateway/health", "store", "store/block", "store/plant", "uplink/wire"},
-	"cmd/fieldgate-cloud":     {"gateway", "gateway/files", "systemd", "uplink/cloud", "uplink/cloud/jetstream", "uplink/cloud/postgres"},
+	"cmd/fieldgate-cloud":     {"cmd/cli", "gateway", "gateway/files", "systemd", "uplink/cloud", "uplink/cloud/jetstream", "uplink/cloud/postgres"},
 	"drivers":                 {},
 	"drivers/builtin":         {"drivers", "drivers/gpioin", "drivers/hostsys", "drivers/lm75"},
 	"drivers/drivertest":      {"drivers", "drivers/sim"},
@@ -64,6 +65,7 @@ var doors = map[string][]string{
 
 // onlyIn names the rooms that alone may use a library.
 var onlyIn = map[string][]string{
+	"github.com/alecthomas/kong":         {"cmd/cli", "packaging/e2e"},
 	"github.com/nats-io":                 {"uplink/cloud/jetstream", "uplink/cloud/natstest"},
 	"github.com/jackc/pgx":               {"uplink/cloud/postgres"},
 	"github.com/warthog618/go-gpiocdev":  {"drivers/linux"},

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
@@ -181,7 +182,7 @@ func TestOutputThatNobodyTakes(t *testing.T) {
 		cmd = program(t, args...)
 		cmd.Stdout, cmd.Stderr = full, &errs
 		_ = cmd.Run()
-		if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(errs.String(), "no space left") || strings.Count(errs.String(), "\n") != 1 {
+		if code := cmd.ProcessState.ExitCode(); code != cli.ExitFailed || !strings.Contains(errs.String(), "no space left") || strings.Count(errs.String(), "\n") != 1 {
 			t.Errorf("%v, onto a full disk: exit %d, %q", args, code, errs.String())
 		}
 	}
@@ -205,7 +206,7 @@ func TestOutputReaderStandsStill(t *testing.T) {
 	}
 	text, _ := io.ReadAll(errs)
 	_ = cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(string(text), "nobody reads on") {
+	if code := cmd.ProcessState.ExitCode(); code != cli.ExitFailed || !strings.Contains(string(text), "nobody reads on") {
 		t.Errorf("exit %d, %q", code, text)
 	}
 }

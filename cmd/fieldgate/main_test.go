@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
@@ -144,7 +145,7 @@ id = "b"
 driver = "bme208"
 `)
 	code, _, errs := outcome(t, "check", bad)
-	if n := strings.Count(errs, "ten.toml:"); code != exitConfig || n < 10 {
+	if n := strings.Count(errs, "ten.toml:"); code != cli.ExitConfig || n < 10 {
 		t.Errorf("exit %d with %d messages:\n%s", code, n, errs)
 	}
 	for _, place := range []string{":1:11:", ":2:1:", ":4:6:", ":6:7:", ":8:1:", ":9:12:", ":11:8:", ":17:12:", ":22:11:", ":24:6:", ":25:10:"} {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
@@ -60,11 +61,11 @@ func TestREADME(t *testing.T) {
 func TestShownConfigurationsAreValid(t *testing.T) {
 	for _, block := range e2e.Blocks(t, "../../README.md", "toml") {
 		path := write(t, filepath.Join(t.TempDir(), "readme.toml"), "version = 1\n"+block)
-		if code, _, errs := outcome(t, "check", path); code != exitOK {
+		if code, _, errs := outcome(t, "check", path); code != cli.ExitOK {
 			t.Errorf("the README's configuration: exit %d\n%s", code, errs)
 		}
 	}
-	if code, _, errs := outcome(t, "check", "../../packaging/fieldgate.toml"); code != exitOK {
+	if code, _, errs := outcome(t, "check", "../../packaging/fieldgate.toml"); code != cli.ExitOK {
 		t.Errorf("the shipped configuration: exit %d\n%s", code, errs)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/gateway/pushed"
 	"github.com/fieldgate/fieldgate/systemd"
@@ -19,14 +20,14 @@ type runCommand struct {
 }
 
 // Run runs the gateway until ctx is done.
-func (k runCommand) Run(ctx context.Context, c console) error {
+func (k runCommand) Run(ctx context.Context, c cli.Console) error {
 	hangUps := make(chan os.Signal, 1)
 	signal.Notify(hangUps, syscall.SIGHUP) // from now on none ends the process
 	cfg, err := config.Load(k.Config, driverTable())
 	if err != nil {
 		return err
 	}
-	stream := c.stream()
+	stream := c.Stream()
 	log := slog.New(systemd.NewHandler(stream))
 	tellNotes(cfg, log)
 	return supervise(ctx, &daemon{base: cfg, log: log, lost: stream.Lost, hangUps: hangUps})

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
@@ -29,7 +30,7 @@ func TestOverASlowLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := fillOutage(t.Context(), cfg, time.Hour, console{io.Discard, io.Discard}); err != nil {
+	if err := fillOutage(t.Context(), cfg, time.Hour, cli.Console{Out: io.Discard, Err: io.Discard}); err != nil {
 		t.Fatal(err)
 	}
 	for _, dev := range []string{"near", "far"} {

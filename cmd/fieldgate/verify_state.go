@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/store"
 )
 
@@ -22,7 +23,7 @@ type verifyCommand struct {
 
 // Run looks at the file. A fault ends this process and no other. A file that
 // cannot be read now is not judged: the daemon meets that itself.
-func (v verifyCommand) Run(console) error {
+func (v verifyCommand) Run(cli.Console) error {
 	err := store.CheckState(v.Path)
 	if !store.IsDamage(err) {
 		return nil

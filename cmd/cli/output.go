@@ -1,4 +1,4 @@
-package systemd
+package cli
 
 import (
 	"context"
@@ -11,29 +11,31 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/fieldgate/fieldgate/systemd"
 )
 
 // flushWithin bounds how long the end of a program waits for who reads its log.
 const flushWithin = 2 * time.Second
 
-// Main is the life of a program, a daemon's or a tool's: run gets a context that SIGINT and SIGTERM end, and the
+// live is the life of a program, a daemon's or a tool's: run gets a context that SIGINT and SIGTERM end, and the
 // standard streams; its result is the exit code. A reader of either stream that stands still or goes away never kills
-// the program: see Stream and Output. What runs before or after it, a crash too, writes to standard error as ever.
-func Main(run func(ctx context.Context, out *Output, errs *Stream) int) {
+// the program: see systemd.Stream and Output. What runs before or after it, a crash too, writes to standard error as ever.
+func live(run func(ctx context.Context, c Console) int) {
 	// Without it the runtime ends the process by SIGPIPE. It is not ignored, so that children get it as it was; nobody
 	// reads the channel.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	errs, out := NewStream(os.Stderr), NewOutput(ctx, os.Stdout)
+	errs, out := systemd.NewStream(os.Stderr), &Output{ctx: ctx, f: os.Stdout}
 	log.SetOutput(errs) // of libraries
-	code := run(ctx, out, errs)
-	switch err := OutputError(out); {
+	code := run(ctx, Console{out, errs})
+	switch err := outputError(out); {
 	case errors.Is(err, ErrReaderGone):
 		code = ExitReaderGone
-	case err != nil && code == 0:
+	case err != nil && code == ExitOK:
 		fmt.Fprintf(errs, "%s: %v\n", filepath.Base(os.Args[0]), err)
-		code = 1
+		code = ExitFailed
 	}
 	errs.Flush(flushWithin)
 	os.Exit(code)
@@ -54,9 +56,6 @@ type Output struct {
 	f   *os.File
 	err error
 }
-
-// NewOutput makes an output to f that waits no longer than ctx.
-func NewOutput(ctx context.Context, f *os.File) *Output { return &Output{ctx: ctx, f: f} }
 
 // File is where the output ends.
 func (o *Output) File() *os.File { return o.f }
@@ -87,8 +86,8 @@ func (o *Output) Write(text []byte) (int, error) {
 	}
 }
 
-// OutputError is the first failure of a write to w, if it is an Output; nil: there was none.
-func OutputError(w io.Writer) error {
+// outputError is the first failure of a write to w, if it is an Output; nil: there was none.
+func outputError(w io.Writer) error {
 	if o, ok := w.(*Output); ok {
 		return o.err
 	}
