@@ -64,12 +64,8 @@ type account struct {
 // An openGap is the end of an epoch that nobody saw. If two boards told of it
 // (one card was a copy of the other), it spans what both say.
 type openGap struct {
-	Why    gateway.Why `json:"why"`
-	AtMost uint64      `json:"at_most"`
-	T0     int64       `json:"t0"`
-	T1     int64       `json:"t1"`
-	Anchor wire.Anchor `json:"anchor"`
-	Sum    uint32      `json:"sum"` // wire.End.Sum of the newest
+	record.OpenEnd
+	Sum uint32 `json:"sum"` // wire.End.Sum of the newest
 }
 
 // A segment is a run of an epoch's records in the log.
@@ -136,34 +132,11 @@ func (a *account) close(e *wire.End) {
 	case e.Closed != nil:
 		a.End, a.Open = record.EndClosed, nil
 	case a.End != record.EndClosed:
-		o := openGap{Why: e.Why, AtMost: e.AtMost, T0: e.T0, T1: e.T1, Anchor: *e.Anchor, Sum: e.Sum()}
+		o := openGap{record.OpenEndOf(e), e.Sum()}
 		if a.End == record.EndOpen && a.Open != nil {
-			o.span(a.Open)
+			o.OpenEnd = o.Join(a.Open.OpenEnd)
 		}
 		a.End, a.Open = record.EndOpen, &o
-	}
-}
-
-// span takes in what another end of the same readings says. One that begins
-// like this one and knows less is an earlier word of the same board.
-func (o *openGap) span(p *openGap) {
-	if o.T0 == p.T0 && (o.AtMost == p.AtMost && p.T1 == 0 || p.AtMost == gateway.AtMostUnknown) {
-		return
-	}
-	t0, t1 := p.T0, p.T1
-	if p.Anchor.Boot != o.Anchor.Boot { // its stamps are told as ones of this boot
-		x, y := record.AnchorOf(p.Anchor), record.AnchorOf(o.Anchor)
-		if t0 += x.Offset - y.Offset; x.Quality == gateway.ClockNone || y.Quality == gateway.ClockNone {
-			t0, t1 = o.T0, 0
-		} else if t1 != 0 {
-			t1 += x.Offset - y.Offset
-		}
-	}
-	o.AtMost, o.T0 = max(o.AtMost, p.AtMost), min(o.T0, t0)
-	if o.T1 == 0 || t1 == 0 {
-		o.T1 = 0 // not known
-	} else {
-		o.T1 = max(o.T1, t1)
 	}
 }
 

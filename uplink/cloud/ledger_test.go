@@ -292,7 +292,7 @@ func (w *toldEpoch) differs(b *book, a *account) string {
 	}
 	var open *openGap
 	if w.open != nil {
-		open = &openGap{w.open.Why, w.open.AtMost, w.open.T0, w.open.T1, *w.open.Anchor, w.open.Sum()}
+		open = &openGap{record.OpenEnd{Why: w.open.Why, AtMost: w.open.AtMost, T0: w.open.T0, T1: w.open.T1, Anchor: *w.open.Anchor}, w.open.Sum()}
 	}
 	held := uint64(0)
 	for _, why := range w.what {

@@ -43,8 +43,7 @@ func (w *writer) finish(ctx context.Context) error {
 	return nil
 }
 
-// queueEpochs writes the epochs that changed. An open end is joined with the
-// one that is there (see openEnd.span) unless readings came between.
+// queueEpochs writes the epochs that changed.
 func (w *writer) queueEpochs() {
 	for _, e := range w.changed {
 		w.late.Queue(`update epochs set upto = $2, ended = nullif($3, ''), boot = nullif($4, 0),
@@ -54,14 +53,10 @@ func (w *writer) queueEpochs() {
 			w.late.Queue(`update epochs set at_most = null, t0_us = null, t1_us = null, anchor = null where id = $1 and at_most is not null`, e.id)
 		}
 		if e.end != nil {
-			w.late.Queue(`update epochs set t0_us = least(t0_us, $3::bigint), anchor = $5,
-					at_most = case when t0_us = $3 and at_most = 9223372036854775807 then $2 else greatest(at_most, $2::bigint) end,
-					t1_us = case when at_most is null or t0_us = $3 and (t1_us = 0 and at_most = $2 or at_most = 9223372036854775807) then $4::bigint
-						when 0 in (t1_us, $4) then 0 else greatest(t1_us, $4) end
-				where id = $1`,
-				e.id, e.end.atMost, e.end.t0, e.end.t1, e.end.anchor)
+			w.late.Queue(`update epochs set at_most = $2, t0_us = $3, t1_us = $4, anchor = $5 where id = $1`,
+				e.id, int64(e.end.AtMost), micros(e.end.T0), micros(e.end.T1), e.endAnchor)
 		}
-		e.changed, e.reopened, e.end, e.unsureFirst, e.unsureLast = false, false, nil, 0, 0
+		e.changed, e.reopened, e.end, e.endAnchor, e.unsureFirst, e.unsureLast = false, false, nil, nil, 0, 0
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
+	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // namesMost bounds each table of names kept in memory: beyond it, they are
@@ -38,20 +39,15 @@ type gatewayRow struct {
 // An epochRow is also what a transaction changes of it.
 type epochRow struct {
 	id    int32
-	boot  int32  // 0: not known yet
-	upto  uint64 // every name up to here is accounted for
-	ended string // "": growing; "closed", or why it ended by an open gap
-	end   *openEnd
+	boot  int32           // 0: not known yet
+	upto  uint64          // every name up to here is accounted for
+	ended string          // "": growing; "closed", or why it ended by an open gap
+	end   *record.OpenEnd // how it ends by this transaction; nil: as the table says
 
+	endAnchor               *int32 // of end
 	changed                 bool
 	reopened                bool  // readings came behind the open end it had
 	unsureFirst, unsureLast int64 // readings without a clock to believe in this transaction; 0: none
-}
-
-// An openEnd is what is known of readings lost at an epoch's end.
-type openEnd struct {
-	atMost, t0, t1 int64
-	anchor         *int32
 }
 
 type bootKey struct {
@@ -134,6 +130,25 @@ func (n *names) epoch(ctx context.Context, tx pgx.Tx, key epochKey) (*epochRow, 
 	}
 	n.epochs[key] = e
 	return e, nil
+}
+
+// openEnd gives the open end that the table has of an epoch; nil if there is
+// none.
+func (n *names) openEnd(ctx context.Context, tx pgx.Tx, e *epochRow) (*record.OpenEnd, error) {
+	var atMost *int64
+	var o record.OpenEnd
+	var a wire.Anchor
+	err := tx.QueryRow(ctx, `select e.at_most, coalesce(e.t0_us, 0), coalesce(e.t1_us, 0), b.boot, a.from_us, a.offset_us, a.quality, a.error_us
+		from epochs e join anchors a on a.id = e.anchor join boots b on b.id = a.boot where e.id = $1`, e.id).
+		Scan(&atMost, &o.T0, &o.T1, (*[16]byte)(&a.Boot), &a.From, &a.Offset, &a.Quality, &a.ErrUS)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && atMost == nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the end of an epoch: %w", err)
+	}
+	o.Why, o.AtMost, o.Anchor = gateway.Why(e.ended), uint64(*atMost), a
+	return &o, nil
 }
 
 // boot gives the id of a boot, making it if need be.

@@ -193,6 +193,35 @@ func TestEndsThatMove(t *testing.T) {
 	wantRows(t, pg.Query(t, state), "30|closed|||")
 }
 
+// A board and the copy of its card, each in a boot of its own, tell of one epoch
+// whose end nobody saw: stamps of two boots are not compared, also if a
+// transaction or a start of the sink lies between.
+func TestEndsOfTwoBoots(t *testing.T) {
+	for _, batch := range []bool{true, false} {
+		pg := e2e.NewPostgres(t)
+		feed := newMemFeed()
+		b := newBoard(t, feed, "g0")
+		b.send(epochID(1), 1, 10, good(1))
+		ends := []wire.End{
+			{Why: "unclean_stop", AtMost: 9, T0: 900_000_000, T1: 901_000_000, Anchor: &wire.Anchor{Boot: gateway.BootID{1}, Offset: 1_000_000_000, Quality: gateway.ClockNTP}},
+			{Why: "unclean_stop", AtMost: 5, T0: 20_000_000, T1: 30_000_000, Anchor: &wire.Anchor{Boot: gateway.BootID{2}, Offset: 2_000_000_000, Quality: gateway.ClockNTP}},
+		}
+		for i := range ends {
+			b.update(11, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 11, End: &ends[i]})
+			if !batch {
+				_, end := run(t, feed, pg.DSN())
+				feed.await(t)
+				end()
+			}
+		}
+		run(t, feed, pg.DSN())
+		feed.await(t)
+		// 1900 to 1901 s of wall time and 2020 to 2030 s, in the stamps of the second boot.
+		wantRows(t, pg.Query(t, `select upto, ended, at_most, t0_us, t1_us from epochs`), "10|unclean_stop|9|-100000000|30000000")
+		wantRows(t, pg.Query(t, `select extract(epoch from from_at)::bigint, extract(epoch from to_at)::bigint from epochs_v`), "1900|2030")
+	}
+}
+
 // The database knows less of its epochs than it holds: somebody restored a
 // part of it. Nothing is lost over that, and nothing doubled.
 func TestTableOfEpochsBehind(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -65,33 +65,28 @@ func (w *writer) end(ctx context.Context, o *origin, e *wire.End) error {
 		o.epoch.ended, o.epoch.end = endClosed, nil
 		return nil
 	}
-	end := &openEnd{atMost: int64(min(e.AtMost, 1<<63-1)), t0: micros(e.T0), t1: micros(e.T1)}
+	end := record.OpenEndOf(e)
+	end.T0, end.T1 = micros(end.T0), micros(end.T1) // as the table has them
+	o.epoch.endAnchor = nil
 	if e.Anchor != nil {
 		id, err := w.wireAnchor(ctx, o, e.Anchor)
 		if err != nil {
 			return err
 		}
-		end.anchor = &id
+		o.epoch.endAnchor = &id
 	}
-	if o.epoch.end != nil {
-		end.span(o.epoch.end)
+	earlier := o.epoch.end // of this transaction, else of one before
+	if earlier == nil && o.epoch.ended != "" {
+		var err error
+		if earlier, err = w.names.openEnd(ctx, w.tx, o.epoch); err != nil {
+			return err
+		}
 	}
-	o.epoch.ended, o.epoch.end = text(string(e.Why)), end
+	if earlier != nil {
+		end = end.Join(*earlier)
+	}
+	o.epoch.ended, o.epoch.end = text(string(e.Why)), &end
 	return nil
-}
-
-// span takes in another end. One that begins alike is an earlier word of the
-// same board, which did not know the time yet.
-func (e *openEnd) span(p *openEnd) {
-	if e.t0 == p.t0 && (e.atMost == p.atMost && p.t1 == 0 || p.atMost == gateway.AtMostUnknown) {
-		return
-	}
-	e.atMost, e.t0 = max(e.atMost, p.atMost), min(e.t0, p.t0)
-	if e.t1 == 0 || p.t1 == 0 {
-		e.t1 = 0 // not known
-	} else {
-		e.t1 = max(e.t1, p.t1)
-	}
 }
 
 // event takes one event.
