@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 
 	"github.com/fieldgate/fieldgate/cmd/cli"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 )
 
 // copyLogCmd takes the log from one machine to a cluster, with the documents
@@ -30,7 +30,7 @@ func (c copyLogCmd) Run(ctx context.Context, con cli.Console) error {
 	if err := c.isState(); err != nil {
 		return err
 	}
-	release, err := cloud.LockState(c.State)
+	release, err := keyring.LockState(c.State)
 	if err != nil {
 		return err
 	}
@@ -62,5 +62,5 @@ func (c copyLogCmd) copyCredentials(ctx context.Context, to jetstream.Options) (
 		return 0, err
 	}
 	defer there.Close()
-	return c.credentials().CopyTo(cloud.Credentials{KV: there})
+	return c.credentials().CopyTo(keyring.Credentials{KV: there})
 }

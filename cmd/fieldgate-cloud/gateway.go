@@ -14,8 +14,8 @@ import (
 
 	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 )
 
 // gatewayCmd works on the state directory alone: a running server reads the
@@ -47,8 +47,8 @@ func (s stateFlag) isState() error {
 	return fmt.Errorf("%s is no state directory of a server: look for a mistake in --state; fieldgate-cloud run and gateway add make a new one", s.State)
 }
 
-func (s stateFlag) credentials() cloud.Credentials {
-	return cloud.Credentials{Dir: filepath.Join(s.State, "gateways")}
+func (s stateFlag) credentials() keyring.Credentials {
+	return keyring.Credentials{Dir: filepath.Join(s.State, "gateways")}
 }
 
 // keyringFlags say where credentials lie: where the log does.
@@ -59,7 +59,7 @@ type keyringFlags struct {
 
 // with does something with the credentials. A state directory must be there:
 // one that is misspelt would look like a server without gateways.
-func (f keyringFlags) with(ctx context.Context, do func(cloud.Credentials) error) error {
+func (f keyringFlags) with(ctx context.Context, do func(keyring.Credentials) error) error {
 	if len(f.NATS) == 0 {
 		if err := f.isState(); err != nil {
 			return err
@@ -76,7 +76,7 @@ func (f keyringFlags) with(ctx context.Context, do func(cloud.Credentials) error
 		return err
 	}
 	defer records.Close()
-	return do(cloud.Credentials{KV: records})
+	return do(keyring.Credentials{KV: records})
 }
 
 type addCmd struct {
@@ -95,15 +95,15 @@ func (c addCmd) Run(ctx context.Context, con cli.Console) error {
 			return fmt.Errorf("make the state directory: %w", err)
 		}
 	}
-	err := c.with(ctx, func(keyring cloud.Credentials) error {
-		token, err := keyring.Add(c.ID)
+	err := c.with(ctx, func(credentials keyring.Credentials) error {
+		token, err := credentials.Add(c.ID)
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintln(con.Out, token)
-		return errors.Join(err, note(keyring, "gateway_added", c.ID, "a gateway was added on the command line"))
+		return errors.Join(err, note(credentials, "gateway_added", c.ID, "a gateway was added on the command line"))
 	})
-	if errors.Is(err, cloud.ErrGatewayExists) {
+	if errors.Is(err, keyring.ErrGatewayExists) {
 		return fmt.Errorf("%w; its token cannot be shown again: remove it first to get a new one", err)
 	}
 	return err
@@ -116,11 +116,11 @@ type removeCmd struct {
 
 // Run takes the credential away.
 func (c removeCmd) Run(ctx context.Context) error {
-	return c.with(ctx, func(keyring cloud.Credentials) error {
-		if err := keyring.Remove(c.ID); err != nil {
+	return c.with(ctx, func(credentials keyring.Credentials) error {
+		if err := credentials.Remove(c.ID); err != nil {
 			return err
 		}
-		return note(keyring, "gateway_removed", c.ID, "a gateway was removed on the command line")
+		return note(credentials, "gateway_removed", c.ID, "a gateway was removed on the command line")
 	})
 }
 
@@ -131,9 +131,9 @@ type listCmd struct {
 
 // Run lists ids and when they were added.
 func (c listCmd) Run(ctx context.Context, con cli.Console) error {
-	var list []cloud.Credential
-	err := c.with(ctx, func(keyring cloud.Credentials) (err error) {
-		list, err = keyring.List()
+	var list []keyring.Credential
+	err := c.with(ctx, func(credentials keyring.Credentials) (err error) {
+		list, err = credentials.List()
 		return err
 	})
 	if err != nil {

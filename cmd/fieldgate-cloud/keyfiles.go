@@ -13,6 +13,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway/files"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 )
 
 // keyLook is how often it is looked whether a file was renewed.
@@ -28,17 +29,17 @@ type keyFiles struct {
 
 func (c runCmd) keyFiles(log *slog.Logger) keyFiles {
 	in := func(name string) string { return filepath.Join(c.State, name) }
-	k := keyFiles{certFile: c.Cert, caFile: in(cloud.GatewayCAFile)}
+	k := keyFiles{certFile: c.Cert, caFile: in(keyring.GatewayCAFile)}
 	pair := []string{c.Cert, c.Key}
 	if c.Cert == "" {
-		k.certFile = in(cloud.ServerFile)
-		pair = []string{in(cloud.CAFile), k.certFile, in(cloud.ServerKey)}
+		k.certFile = in(keyring.ServerFile)
+		pair = []string{in(keyring.CAFile), k.certFile, in(keyring.ServerKey)}
 	}
 	k.cert = files.Renew("the certificate of this server", pair, c.certificate, log)
-	k.gatewayCA = files.Renew("the authority of the gateways", []string{k.caFile, in(cloud.GatewayCAKey)},
-		func() (tls.Certificate, error) { return cloud.GatewayCA(c.State) }, log)
-	k.token = files.Renew("the operator's token", []string{in(cloud.OperatorTokenFile)}, func() (string, error) {
-		token, _, err := cloud.OperatorToken(c.State)
+	k.gatewayCA = files.Renew("the authority of the gateways", []string{k.caFile, in(keyring.GatewayCAKey)},
+		func() (tls.Certificate, error) { return keyring.GatewayCA(c.State) }, log)
+	k.token = files.Renew("the operator's token", []string{in(keyring.OperatorTokenFile)}, func() (string, error) {
+		token, _, err := keyring.OperatorToken(c.State)
 		return token, err
 	}, log)
 	k.hangUp = make(chan os.Signal, 1)

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/fieldgate/fieldgate/cmd/cli"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 )
 
 // copyCmd is a step from one machine to a cluster.
@@ -23,8 +23,8 @@ func (c copyCmd) Run(ctx context.Context, con cli.Console) error {
 		return err
 	}
 	var n int
-	err := c.with(ctx, func(keyring cloud.Credentials) (err error) {
-		n, err = c.credentials().CopyTo(keyring)
+	err := c.with(ctx, func(credentials keyring.Credentials) (err error) {
+		n, err = c.credentials().CopyTo(credentials)
 		return err
 	})
 	if err != nil {

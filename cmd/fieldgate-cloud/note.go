@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 )
 
 // note enters what was done on the command line into the audit trail.
-func note(keyring cloud.Credentials, event, gatewayID, sentence string) error {
-	err := keyring.Note(cloud.AuditEntry{
+func note(credentials keyring.Credentials, event, gatewayID, sentence string) error {
+	err := cloud.Note(credentials, cloud.AuditEntry{
 		At: time.Now().UTC(), Event: event, Gateway: gatewayID, Sentence: sentence, Details: map[string]string{"user": who()},
 	})
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/fieldgate/fieldgate/systemd"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 )
 
 const healthEvery = 5 * time.Second
@@ -51,7 +52,7 @@ func (c runCmd) Run(ctx context.Context, con cli.Console) error {
 	if err != nil {
 		return err
 	}
-	release, err := cloud.LockState(c.State)
+	release, err := keyring.LockState(c.State)
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func (c runCmd) Run(ctx context.Context, con cli.Console) error {
 	}
 	// The log is there: the server is made on it, and says where it listens.
 	opt.Log, opt.Feed, opt.KV, opt.PubSub, opt.Health = records, records, records, records, records.Health
-	opt.Credentials, opt.GatewayCA, opt.OperatorToken = c.keyring(records), present.GatewayCA, present.OperatorToken
+	opt.Credentials, opt.GatewayCA, opt.OperatorToken = c.keyringOn(records), present.GatewayCA, present.OperatorToken
 	opt.Metrics = func(w io.Writer) { carry.metrics(w); writeLogFigures(con.Err, w) }
 	site := cloud.New(opt)
 	site.Use(present)
@@ -110,10 +111,10 @@ func (c runCmd) serverOptions(log *slog.Logger, server *atomic.Pointer[cloud.Ser
 	return opt, where, errors.Join(err, c.admissionFlags.set(&opt), c.alarmFlags.set(&opt), c.origins(&opt))
 }
 
-// keyring is where the credentials lie: where the log does.
-func (c runCmd) keyring(records *jetstream.Log) cloud.Credentials {
+// keyringOn is where the credentials lie: where the log does.
+func (c runCmd) keyringOn(records *jetstream.Log) keyring.Credentials {
 	if len(c.NATS) > 0 {
-		return cloud.Credentials{KV: records}
+		return keyring.Credentials{KV: records}
 	}
 	return c.credentials()
 }
@@ -125,7 +126,7 @@ func (c runCmd) announce(addr net.Addr, records *jetstream.Log, log *slog.Logger
 		log.Warn("commands on this machine may not find the server", "error", err)
 	}
 	log.Info(fmt.Sprintf("listening on %s", addr), "version", cli.Version(),
-		"ca_file", c.caFile(), "operator_token_file", filepath.Join(c.State, cloud.OperatorTokenFile), "level", records.Level())
+		"ca_file", c.caFile(), "operator_token_file", filepath.Join(c.State, keyring.OperatorTokenFile), "level", records.Level())
 }
 
 // origins puts the origins of pages into options.
@@ -218,7 +219,7 @@ func (c runCmd) bind() (net.Listener, error) {
 
 func (c runCmd) certificate() (tls.Certificate, error) {
 	if c.Cert == "" {
-		return cloud.Certificate(c.State, c.Name)
+		return keyring.Certificate(c.State, c.Name)
 	}
 	cert, err := files.KeyPair(c.Cert, c.Key)
 	if err != nil {
@@ -232,5 +233,5 @@ func (c runCmd) caFile() string {
 	if c.Cert != "" {
 		return ""
 	}
-	return filepath.Join(c.State, cloud.CAFile)
+	return filepath.Join(c.State, keyring.CAFile)
 }

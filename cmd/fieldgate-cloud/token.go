@@ -9,7 +9,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 )
 
 // tokenCmd is about one-time tokens, which a gateway exchanges for its
@@ -26,15 +26,15 @@ type tokenAddCmd struct {
 }
 
 // known makes sure that the gateway is one, or is meant to become one.
-func (c tokenAddCmd) known(keyring cloud.Credentials) error {
+func (c tokenAddCmd) known(credentials keyring.Credentials) error {
 	if c.New {
 		return nil
 	}
-	list, err := keyring.List()
+	list, err := credentials.List()
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(list, func(g cloud.Credential) bool { return g.ID == c.ID }) {
+	if !slices.ContainsFunc(list, func(g keyring.Credential) bool { return g.ID == c.ID }) {
 		return fmt.Errorf("there is no gateway %s: look for a mistake in the id, or give --new if it comes for the first time", c.ID)
 	}
 	return nil
@@ -48,15 +48,15 @@ func (c tokenAddCmd) Run(ctx context.Context, con cli.Console) error {
 	if c.TTL < time.Minute || c.TTL > 30*24*time.Hour {
 		return fmt.Errorf("%w: --ttl %v: want 1m to 720h", cli.ErrUsage, c.TTL)
 	}
-	return c.with(ctx, func(keyring cloud.Credentials) error {
-		if err := c.known(keyring); err != nil {
+	return c.with(ctx, func(credentials keyring.Credentials) error {
+		if err := c.known(credentials); err != nil {
 			return err
 		}
-		token, err := keyring.AddOnce(c.ID, c.TTL)
+		token, err := credentials.AddOnce(c.ID, c.TTL)
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintln(con.Out, token)
-		return errors.Join(err, note(keyring, "token_made", c.ID, "a one-time token was made on the command line"))
+		return errors.Join(err, note(credentials, "token_made", c.ID, "a one-time token was made on the command line"))
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -12,7 +13,7 @@ import (
 // Several ends of the same readings: what each says is kept, until readings
 // come behind them.
 func TestOpenEndsOfOneEpoch(t *testing.T) {
-	anchor := record.WireAnchor(bootAnchor(gateway.NewEpochID()))
+	anchor := record.WireAnchor(cloudtest.BootAnchor(gateway.NewEpochID()))
 	end := func(atMost uint64, t0, t1 int64) *wire.End {
 		return &wire.End{Why: gateway.WhyUncleanStop, AtMost: atMost, T0: t0, T1: t1, Anchor: &anchor}
 	}

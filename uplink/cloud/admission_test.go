@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -34,7 +36,7 @@ func upgradeRequest() *http.Request {
 
 // guarded makes a server with n gateways and their tokens.
 func guarded(t *testing.T, a Admission, n int) (s *Server, tokens []string) {
-	creds := Credentials{Dir: t.TempDir()}
+	creds := keyring.Credentials{Dir: t.TempDir()}
 	for i := range n {
 		token, err := creds.Add(fmt.Sprintf("g%d", i))
 		if err != nil {
@@ -42,7 +44,7 @@ func guarded(t *testing.T, a Admission, n int) (s *Server, tokens []string) {
 		}
 		tokens = append(tokens, token)
 	}
-	s = New(Options{Log: &memLog{}, Credentials: creds, Admission: a})
+	s = New(Options{Log: &cloudtest.Log{}, Credentials: creds, Admission: a})
 	t.Cleanup(s.Close)
 	return s, tokens
 }
@@ -147,7 +149,7 @@ func TestAddressesAreForgotten(t *testing.T) {
 // TestSessionsAreLimited: one that takes the place of another is not one more.
 func TestSessionsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, dial := piped(t, Options{Log: &memLog{}, Admission: Admission{Sessions: 1}})
+		_, dial := piped(t, Options{Log: &cloudtest.Log{}, Admission: Admission{Sessions: 1}})
 		first := dial()
 		say(t, first, &wire.Hello{GatewayID: "g"})
 		hear[*wire.Welcome](t, first)

@@ -80,7 +80,7 @@ func (s *Server) known(r *http.Request, id string) (bool, error) {
 	if !gateway.ValidID(id) {
 		return false, nil
 	}
-	if _, err := s.opt.Credentials.read(id); err == nil {
+	if _, err := s.opt.Credentials.Read(id); err == nil {
 		return true, nil
 	}
 	_, err := s.opt.Log.Last(r.Context(), id)

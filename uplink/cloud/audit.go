@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
@@ -42,8 +43,8 @@ type AuditEntry struct {
 // is waited for. An attacker cannot fill it: what repeats is folded, and the
 // oldest go.
 type trail struct {
-	shelf record.KV // nil: there is only the log
-	notes folder    // what was noted beside the server; no dir: nothing is
+	shelf record.KV      // nil: there is only the log
+	notes keyring.Folder // what was noted beside the server; no dir: nothing is
 	log   *slog.Logger
 	queue chan AuditEntry
 
@@ -182,7 +183,7 @@ func (t *trail) write(e AuditEntry) {
 	if err != nil {
 		return // text and numbers: cannot be
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), keyring.Within)
 	defer cancel()
 	t.serial++
 	key := auditKey(e.At, t.serial)
@@ -195,7 +196,7 @@ func (t *trail) write(e AuditEntry) {
 
 // auditKey makes a key by which entries are in the order of their times.
 func auditKey(at time.Time, serial uint64) string {
-	return fmt.Sprintf("audit.%016x-%08x-%s", at.UnixMicro(), serial, randomHex()[:8])
+	return fmt.Sprintf("audit.%016x-%08x-%s", at.UnixMicro(), serial, keyring.RandomHex()[:8])
 }
 
 func (t *trail) wrote(ctx context.Context) {

@@ -11,13 +11,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // pipedRaw makes a server on pipes and gives what opens a bare connection to
 // it, without a credential.
 func pipedRaw(t *testing.T, opt Options) func() net.Conn {
-	opt.Credentials, opt.OperatorToken = Credentials{Dir: t.TempDir()}, "operator"
+	opt.Credentials, opt.OperatorToken = keyring.Credentials{Dir: t.TempDir()}, "operator"
 	if _, err := opt.Credentials.Add("g"); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +51,7 @@ func TestBodyThatNeverCame(t *testing.T) {
 	} {
 		t.Run(path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				conn := pipedRaw(t, Options{Log: &memLog{}, KV: &memShelf{}, PubSub: &memBus{}})()
+				conn := pipedRaw(t, Options{Log: &cloudtest.Log{}, KV: &cloudtest.KV{}, PubSub: &memBus{}})()
 				began := time.Now()
 				go func() {
 					_, _ = fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: cloud\r\nAuthorization: Bearer operator\r\nContent-Length: 1000\r\n\r\n{", path)
@@ -75,7 +77,7 @@ func TestBodyThatNeverCame(t *testing.T) {
 }
 
 // A stillShelf never has anything to tell.
-type stillShelf struct{ *memShelf }
+type stillShelf struct{ *cloudtest.KV }
 
 func (stillShelf) Watch(ctx context.Context, _ string, _ func(record.Doc)) error {
 	<-ctx.Done()
@@ -86,7 +88,7 @@ func (stillShelf) Watch(ctx context.Context, _ string, _ func(record.Doc)) error
 // broken off when it waits for its answer.
 func TestAnswerMayTakeLongerThanTheBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := pipedRaw(t, Options{Log: &memLog{}, KV: stillShelf{&memShelf{}}, PubSub: &memBus{}})()
+		conn := pipedRaw(t, Options{Log: &cloudtest.Log{}, KV: stillShelf{&cloudtest.KV{}}, PubSub: &memBus{}})()
 		const command = `{"id":"c1","device_id":"pump","action":"set","value":1}`
 		began := time.Now()
 		go func() {

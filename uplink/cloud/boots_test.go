@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -11,13 +12,13 @@ import (
 // A ledger of an older version has wall times in an epoch of a boot. They are
 // still wall times, and its index bounds nothing.
 func TestWallTimesInAnOldAccountOfABoot(t *testing.T) {
-	b := newBook("g", newHistory(), nil)
-	if err := b.learn(t.Context(), []wire.Anchor{record.WireAnchor(bootAnchor(gateway.EpochID{7}))}); err != nil {
+	b := newBook("g", cloudtest.NewHistory(), nil)
+	if err := b.learn(t.Context(), []wire.Anchor{record.WireAnchor(cloudtest.BootAnchor(gateway.EpochID{7}))}); err != nil {
 		t.Fatal(err)
 	}
 	old := &account{
 		Epoch: gateway.EpochID{7}, Boot: gateway.BootID{7}, Timed: true, T0: at(1).UnixMicro(), T1: at(2).UnixMicro(), Worst: gateway.ClockNTP,
-		Spans: []span{{First: 3, N: 5, Why: gateway.WhyDropped, T0: 3e6, T1: 8e6, Anchor: record.WireAnchor(bootAnchor(gateway.EpochID{7}))}},
+		Spans: []span{{First: 3, N: 5, Why: gateway.WhyDropped, T0: 3e6, T1: 8e6, Anchor: record.WireAnchor(cloudtest.BootAnchor(gateway.EpochID{7}))}},
 	}
 	b.accounts[old.Epoch] = old
 	list, err := b.times(t.Context())
@@ -29,14 +30,14 @@ func TestWallTimesInAnOldAccountOfABoot(t *testing.T) {
 // Two boards tell of the end of the same readings, each with stamps of its boot.
 func TestOpenEndsOfTwoBootsKeepTheirTimes(t *testing.T) {
 	id := gateway.EpochID{7}
-	h := newHistory()
-	h.open("g", true, id)
-	h.send("g", h.data(id, 1, 2))
-	h.send("g", anEnd(id, 2, false)) // from 2 to 7
-	u := anEnd(id, 2, false)         // from 4 to 9
+	h := cloudtest.NewHistory()
+	h.Open("g", true, id)
+	h.Send("g", h.Data(id, 1, 2))
+	h.Send("g", cloudtest.End(id, 2, false)) // from 2 to 7
+	u := cloudtest.End(id, 2, false)         // from 4 to 9
 	a := wire.Anchor{Boot: gateway.BootID{8}, Offset: at(-1000).UnixMicro(), Quality: gateway.ClockNTP}
 	u.End.T0, u.End.T1, u.End.Anchor = 1004e6, 1009e6, &a
-	h.send("g", u)
+	h.Send("g", u)
 	c := ask(t, h, -1, -1, &id)
 	g := c.Epochs[0].Gaps[0]
 	if g.T0 == nil || !g.T0.Equal(at(2)) || g.T1 == nil || !g.T1.Equal(at(9)) {

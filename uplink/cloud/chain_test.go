@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -48,7 +49,7 @@ func TestAppendSettlesByReading(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := &memLog{}
+				l := &cloudtest.Log{}
 				ch := openOn(t, l)
 				began, ended := 0, 0
 				ch.trouble = func(err error) {
@@ -58,17 +59,17 @@ func TestAppendSettlesByReading(t *testing.T) {
 						ended++
 					}
 				}
-				l.fault = c.fault
+				l.Fault = c.fault
 				if c.deaf != nil {
-					l.deaf = func() error { _, err := c.deaf(); return err }
+					l.Deaf = func() error { _, err := c.deaf(); return err }
 				}
 				for first := range uint64(2) {
 					if _, err := ch.append(t.Context(), record.Record{Kind: record.KindUpdate, First: first}); err != nil {
 						t.Fatal(err)
 					}
 				}
-				if len(l.records) != 3 || l.records[1].First != 0 || l.records[2].First != 1 || l.records[2].Prev != l.records[1].ID {
-					t.Errorf("records %+v", l.records)
+				if len(l.Records) != 3 || l.Records[1].First != 0 || l.Records[2].First != 1 || l.Records[2].Prev != l.Records[1].ID {
+					t.Errorf("records %+v", l.Records)
 				}
 				if began != c.told || ended != c.told {
 					t.Errorf("told of trouble %d times, of its end %d times, want %d", began, ended, c.told)
@@ -80,9 +81,9 @@ func TestAppendSettlesByReading(t *testing.T) {
 
 func TestAppendEndsWithItsSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
+		l := &cloudtest.Log{}
 		c := openOn(t, l)
-		l.fault = times(1<<30, false, record.ErrFull)
+		l.Fault = times(1<<30, false, record.ErrFull)
 		ctx, stop := context.WithCancelCause(t.Context())
 		why := errors.New("why")
 		c.trouble = func(error) { stop(why) }
@@ -93,7 +94,7 @@ func TestAppendEndsWithItsSession(t *testing.T) {
 }
 
 func TestNewerSessionFencesOlder(t *testing.T) {
-	l := &memLog{}
+	l := &cloudtest.Log{}
 	older := openOn(t, l)
 	newer := openOn(t, l)
 	if newer.gen <= older.gen {
@@ -108,13 +109,13 @@ func TestNewerSessionFencesOlder(t *testing.T) {
 }
 
 func TestLogThatLostItsTail(t *testing.T) {
-	l := &memLog{}
+	l := &cloudtest.Log{}
 	e := gateway.NewEpochID()
 	ghost := openOn(t, l)
 	if _, err := ghost.append(t.Context(), record.Record{Kind: record.KindUpdate, State: record.State{Epochs: []record.EpochState{{ID: e, Upto: 9, End: record.EndNone}}}.String()}); err != nil {
 		t.Fatal(err)
 	}
-	l.lose(1)
+	l.Lose(1)
 	if _, err := ghost.append(t.Context(), record.Record{}); !errors.Is(err, errSuperseded) {
 		t.Errorf("a session from before the loss got %v", err)
 	}
@@ -145,8 +146,8 @@ func TestLogThatLostItsTail(t *testing.T) {
 	for r := range record.Valid(l.Read(t.Context(), "g", 0)) {
 		ids = append(ids, r.ID)
 	}
-	if len(ids) != len(l.records)-1 {
-		t.Errorf("%d of %d records are valid, want all but the void one", len(ids), len(l.records))
+	if len(ids) != len(l.Records)-1 {
+		t.Errorf("%d of %d records are valid, want all but the void one", len(ids), len(l.Records))
 	}
 }
 
@@ -169,10 +170,10 @@ func TestTailIsWhereReadersSeeIt(t *testing.T) {
 		"purged, and the newest one is void": {[]record.Record{3: {ID: "d", Prev: "c", PrevSeq: 3}, 4: {ID: "x", Prev: lost, PrevSeq: 4}}, "d"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := &memLog{}
+			l := &cloudtest.Log{}
 			for i, r := range c.records {
 				if r.Seq = uint64(i + 1); r.ID != "" {
-					l.records = append(l.records, r)
+					l.Records = append(l.Records, r)
 				}
 			}
 			ch := &chain{log: l, gatewayID: "g"}
@@ -195,37 +196,37 @@ func TestTailIsWhereReadersSeeIt(t *testing.T) {
 // the first try arrives, and then what was meant to follow the second.
 func TestTriesAreNotTakenForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
+		l := &cloudtest.Log{}
 		old := openOn(t, l)
 		if _, err := old.append(t.Context(), record.Record{Kind: record.KindUpdate}); err != nil {
 			t.Fatal(err)
 		}
 		var first record.Record
-		l.late = func(r record.Record) { first = r }
-		l.fault = times(1, false, record.ErrUnavailable)
+		l.Late = func(r record.Record) { first = r }
+		l.Fault = times(1, false, record.ErrUnavailable)
 		stored, err := old.append(t.Context(), record.Record{Kind: record.KindUpdate})
 		if err != nil || first.ID == stored.ID {
 			t.Fatalf("stored %+v (%v) after %+v", stored, err, first)
 		}
 		next := record.Record{ID: "next", Prev: stored.ID, PrevSeq: stored.Seq}
 
-		l.fault, l.late = nil, nil
-		l.lose(2)
+		l.Fault, l.Late = nil, nil
+		l.Lose(2)
 		anew := openOn(t, l) // in the place of the first record that was lost
 		for i, r := range []record.Record{first, next} {
 			if _, err := l.Append(t.Context(), "g", anew.end.seq+uint64(i), r); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if again := openOn(t, l); again.gen <= anew.gen || l.records[len(l.records)-1].Prev != anew.known.id {
-			t.Errorf("opened behind %q, want %q", l.records[len(l.records)-1].Prev, anew.known.id)
+		if again := openOn(t, l); again.gen <= anew.gen || l.Records[len(l.Records)-1].Prev != anew.known.id {
+			t.Errorf("opened behind %q, want %q", l.Records[len(l.Records)-1].Prev, anew.known.id)
 		}
 	})
 }
 
 // clash lets sessions open and append on a log that fails at random, and
 // gives what is wrong with the log afterwards.
-func clash(rt *rapid.T, t testing.TB, l *memLog) error {
+func clash(rt *rapid.T, t testing.TB, l *cloudtest.Log) error {
 	answers := []func() (bool, error){
 		func() (bool, error) { return true, nil },
 		func() (bool, error) { return true, nil },
@@ -233,7 +234,7 @@ func clash(rt *rapid.T, t testing.TB, l *memLog) error {
 		func() (bool, error) { return false, record.ErrUnavailable },
 		func() (bool, error) { return false, record.ErrFull },
 	}
-	l.fault = func() (bool, error) { return rapid.SampledFrom(answers).Draw(rt, "answer")() }
+	l.Fault = func() (bool, error) { return rapid.SampledFrom(answers).Draw(rt, "answer")() }
 	var chains []*chain
 	var want []uint64
 	next := uint64(0)
@@ -267,7 +268,7 @@ func clash(rt *rapid.T, t testing.TB, l *memLog) error {
 func TestSessionsOnAFailingLog(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		synctest.Test(t, func(t *testing.T) {
-			if err := clash(rt, t, &memLog{}); err != nil {
+			if err := clash(rt, t, &cloudtest.Log{}); err != nil {
 				rt.Fatal(err)
 			}
 		})
@@ -279,7 +280,7 @@ func TestClashSees(t *testing.T) {
 	seen := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		synctest.Test(t, func(t *testing.T) {
-			if clash(rt, t, &memLog{unfenced: true}) != nil {
+			if clash(rt, t, &cloudtest.Log{Unfenced: true}) != nil {
 				seen++
 			}
 		})

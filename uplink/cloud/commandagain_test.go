@@ -9,11 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // A fullShelf takes no documents.
-type fullShelf struct{ memShelf }
+type fullShelf struct{ cloudtest.KV }
 
 func (*fullShelf) Put(context.Context, string, []byte, uint64, time.Duration) (uint64, error) {
 	return 0, record.ErrUnavailable
@@ -22,11 +24,11 @@ func (*fullShelf) Put(context.Context, string, []byte, uint64, time.Duration) (u
 // Who posts a command without an id and gets no answer to rely on is told the
 // id that was drawn: posted again without it, the command could act twice.
 func TestCommandThatWasNotKeptHasAnID(t *testing.T) {
-	creds := Credentials{Dir: t.TempDir()}
+	creds := keyring.Credentials{Dir: t.TempDir()}
 	if _, err := creds.Add("g"); err != nil {
 		t.Fatal(err)
 	}
-	s := New(Options{Log: &memLog{}, KV: &fullShelf{}, PubSub: &memBus{}, Credentials: creds, OperatorToken: "operator", Logger: slog.New(slog.DiscardHandler)})
+	s := New(Options{Log: &cloudtest.Log{}, KV: &fullShelf{}, PubSub: &memBus{}, Credentials: creds, OperatorToken: "operator", Logger: slog.New(slog.DiscardHandler)})
 	for body, want := range map[string]string{
 		`{"device_id":"valve","action":"set"}`:             `the id [A-Z2-7]{26},`,
 		`{"device_id":"valve","action":"set","id":"mine"}`: `the id mine,`,

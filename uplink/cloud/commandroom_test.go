@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 )
 
 // TestCommandsThatExpiredMakeRoom: a gateway that is away has room for as many
@@ -17,7 +18,7 @@ import (
 // needs none.
 func TestCommandsThatExpiredMakeRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newDispatch(Options{KV: &memShelf{}, PubSub: &memBus{}, Logger: slog.New(slog.DiscardHandler)})
+		c := newDispatch(Options{KV: &cloudtest.KV{}, PubSub: &memBus{}, Logger: slog.New(slog.DiscardHandler)})
 		api := &commandAPI{dispatch: c}
 		doc := func(id string) commandDoc {
 			d, err := parseCommand(fmt.Appendf(nil, `{"id":%q,"device_id":"pump","action":"set","value":1}`, id), "g", time.Now())

@@ -16,8 +16,8 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// A told is a command as the API shows it, or an error.
-type told struct {
+// A Told is a command as the API shows it, or an error.
+type Told struct {
 	ID     string
 	State  gateway.CommandState
 	Seq    uint64
@@ -47,7 +47,7 @@ func ask(s *site, hs *httptest.Server, method, path, body string) (int, []byte) 
 	return resp.StatusCode, text
 }
 
-func commandIn(t testing.TB, text []byte) (c told) {
+func commandIn(t testing.TB, text []byte) (c Told) {
 	t.Helper()
 	if err := json.Unmarshal(text, &c); err != nil {
 		t.Fatalf("%s: %v", text, err)
@@ -56,14 +56,14 @@ func commandIn(t testing.TB, text []byte) (c told) {
 }
 
 // post posts a command to the gateway at hand.
-func (s *site) post(query, body string) (int, told) {
+func (s *site) post(query, body string) (int, Told) {
 	s.t.Helper()
 	status, text := ask(s, s.http, "POST", "/v1/gateways/"+s.id+"/commands"+query, body)
 	return status, commandIn(s.t, text)
 }
 
 // command asks how far one is; the wait is over as soon as it is final.
-func (s *site) command(id string) told {
+func (s *site) command(id string) Told {
 	s.t.Helper()
 	status, text := ask(s, s.http, "GET", "/v1/gateways/"+s.id+"/commands/"+id+"?wait=20s", "")
 	if status != http.StatusOK {
@@ -75,7 +75,7 @@ func (s *site) command(id string) told {
 func (s *site) pending() (ids string) {
 	s.t.Helper()
 	_, text := ask(s, s.http, "GET", "/v1/gateways/"+s.id+"/commands", "")
-	var all struct{ Commands []told }
+	var all struct{ Commands []Told }
 	if err := json.Unmarshal(text, &all); err != nil {
 		s.t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestCommandToAConnectedGateway(t *testing.T) {
 	s := newSite(t, nil)
 	p := s.openFor(s.http)
 	s.ready(p)
-	posted := make(chan told)
+	posted := make(chan Told)
 	go func() {
 		_, c := s.post("?wait=20s", fmt.Sprintf(setPump, "c-1", `,"ttl_ms":5000,"lease_ms":9000,"args":{"ramp":3}`))
 		posted <- c

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -19,7 +19,7 @@ func at(s int) time.Time { return day0.Add(time.Duration(s) * time.Second) }
 
 // ask says whether gateway g is complete from second a to b of its boots; -1
 // is no bound.
-func ask(t *testing.T, h *history, a, b int, only *gateway.EpochID) *completeness {
+func ask(t *testing.T, h *cloudtest.History, a, b int, only *gateway.EpochID) *completeness {
 	t.Helper()
 	var span timeRange
 	if a >= 0 {
@@ -29,7 +29,7 @@ func ask(t *testing.T, h *history, a, b int, only *gateway.EpochID) *completenes
 		span.to = at(b)
 	}
 	book := newBook("g", h, nil)
-	for _, e := range h.entries {
+	for _, e := range h.Entries {
 		if err := book.enter(t.Context(), e.Record); err != nil {
 			t.Fatal(err)
 		}
@@ -43,18 +43,18 @@ func ask(t *testing.T, h *history, a, b int, only *gateway.EpochID) *completenes
 }
 
 func TestComplete(t *testing.T) {
-	h := newHistory()
-	ended, growing := h.epoch(), gateway.EpochID{9}
-	h.open("g", true, ended)
-	h.send("g", h.data(ended, 1, 100)) // a reading a second
-	h.send("g", aGap(ended, 101, 50, gateway.WhyDropped))
-	h.send("g", h.data(ended, 151, 50))
-	h.send("g", h.aThinned(ended, 201, 100)) // from 201 to 261
-	h.send("g", h.data(ended, 301, 100))
-	h.send("g", anEnd(ended, 400, false)) // from 400 to 405
-	h.open("g", true, growing)
-	h.send("g", h.data(growing, 1001, 1)) // refused: not contiguous
-	h.send("g", h.dataAt(growing, 1, 100, 1000))
+	h := cloudtest.NewHistory()
+	ended, growing := h.Epoch(), gateway.EpochID{9}
+	h.Open("g", true, ended)
+	h.Send("g", h.Data(ended, 1, 100)) // a reading a second
+	h.Send("g", cloudtest.Gap(ended, 101, 50, gateway.WhyDropped))
+	h.Send("g", h.Data(ended, 151, 50))
+	h.Send("g", h.Thinned(ended, 201, 100)) // from 201 to 261
+	h.Send("g", h.Data(ended, 301, 100))
+	h.Send("g", cloudtest.End(ended, 400, false)) // from 400 to 405
+	h.Open("g", true, growing)
+	h.Send("g", h.Data(growing, 1001, 1)) // refused: not contiguous
+	h.Send("g", h.DataAt(growing, 1, 100, 1000))
 	for name, c := range map[string]struct {
 		from, to      int
 		complete      bool
@@ -98,18 +98,18 @@ func TestComplete(t *testing.T) {
 // have lost lies before the next epoch began: a range in between is not
 // complete, one behind it is.
 func TestAnEndOfUnknownTimeIsNotForgotten(t *testing.T) {
-	h := newHistory()
-	ended, next := h.epoch(), gateway.EpochID{9}
-	h.open("g", true, ended)
-	h.send("g", h.data(ended, 1, 100))
-	end := anEnd(ended, 100, false)
+	h := cloudtest.NewHistory()
+	ended, next := h.Epoch(), gateway.EpochID{9}
+	h.Open("g", true, ended)
+	h.Send("g", h.Data(ended, 1, 100))
+	end := cloudtest.End(ended, 100, false)
 	end.End.T1 = 0
-	h.send("g", end)
+	h.Send("g", end)
 	if c := ask(t, h, 102, 110, nil); c.Complete || len(c.Epochs) != 1 || len(c.Epochs[0].Gaps) != 1 || c.Epochs[0].Gaps[0].T1 != nil {
 		t.Errorf("nothing is known to have followed: %+v", c)
 	}
-	h.open("g", true, next)
-	h.send("g", h.dataAt(next, 1, 10, 200))
+	h.Open("g", true, next)
+	h.Send("g", h.DataAt(next, 1, 10, 200))
 	for name, c := range map[string]struct {
 		from, to int
 		complete bool
@@ -128,7 +128,7 @@ func TestAnEndOfUnknownTimeIsNotForgotten(t *testing.T) {
 	if g := ask(t, h, 102, 110, nil).Epochs[0].Gaps[0]; g.T1 == nil || !g.T1.Equal(at(200)) {
 		t.Errorf("it ends at %v", g.T1)
 	}
-	lines := h.get(t, &memShelf{}, "/v1/gateways/g/readings?from="+at(102).Format(time.RFC3339)+"&to="+at(110).Format(time.RFC3339)).Body.String()
+	lines := fetch(t, h, &cloudtest.KV{}, "/v1/gateways/g/readings?from="+at(102).Format(time.RFC3339)+"&to="+at(110).Format(time.RFC3339)).Body.String()
 	if !strings.Contains(lines, `"type":"end"`) || strings.Contains(lines, `"t1"`) {
 		t.Errorf("the lines of that time: %s", lines)
 	}
@@ -143,9 +143,9 @@ func TestStampsOfTwoBootsInOneEpoch(t *testing.T) {
 	update := func(e gateway.EpochID, first, n uint64) *wire.Update {
 		return &wire.Update{Lane: wire.LaneBacklog, Epoch: e, First: first, N: n}
 	}
-	wallRows := func(h *history, e gateway.EpochID, first, n uint64, s int64) *wire.Update {
+	wallRows := func(h *cloudtest.History, e gateway.EpochID, first, n uint64, s int64) *wire.Update {
 		u := update(e, first, n)
-		u.Blocks = [][]byte{h.block(e, first, n, s+at(0).Unix(), rowsAnchor)}
+		u.Blocks = [][]byte{h.Block(e, first, n, s+at(0).Unix(), rowsAnchor)}
 		return u
 	}
 	lost := func(e gateway.EpochID, first uint64, s int64) *wire.Update {
@@ -153,30 +153,30 @@ func TestStampsOfTwoBootsInOneEpoch(t *testing.T) {
 		u.Gap = &wire.Gap{Why: gateway.WhyDropped, T0: s * 1e6, T1: (s + 1) * 1e6, Anchor: wa}
 		return u
 	}
-	for name, says := range map[string]func(h *history, e gateway.EpochID) []*wire.Update{
-		"rows, then a gap": func(h *history, e gateway.EpochID) []*wire.Update {
+	for name, says := range map[string]func(h *cloudtest.History, e gateway.EpochID) []*wire.Update{
+		"rows, then a gap": func(h *cloudtest.History, e gateway.EpochID) []*wire.Update {
 			return []*wire.Update{wallRows(h, e, 1, 5, 600), lost(e, 6, 610)}
 		},
-		"a gap, then rows": func(h *history, e gateway.EpochID) []*wire.Update {
+		"a gap, then rows": func(h *cloudtest.History, e gateway.EpochID) []*wire.Update {
 			return []*wire.Update{lost(e, 1, 600), wallRows(h, e, 6, 6, 606)}
 		},
-		"rows, then an open end": func(h *history, e gateway.EpochID) []*wire.Update {
+		"rows, then an open end": func(h *cloudtest.History, e gateway.EpochID) []*wire.Update {
 			u := update(e, 6, 0)
 			u.End = &wire.End{Why: gateway.WhyUncleanStop, AtMost: 5, T0: 604e6, T1: 611e6, Anchor: &wa}
 			return []*wire.Update{wallRows(h, e, 1, 5, 600), u}
 		},
-		"readings of a boot, then rows, then a gap": func(h *history, e gateway.EpochID) []*wire.Update {
+		"readings of a boot, then rows, then a gap": func(h *cloudtest.History, e gateway.EpochID) []*wire.Update {
 			u := update(e, 1, 5)
-			u.Blocks = [][]byte{h.block(e, 1, 5, 600, anchor)}
+			u.Blocks = [][]byte{h.Block(e, 1, 5, 600, anchor)}
 			return []*wire.Update{u, wallRows(h, e, 6, 5, 605), lost(e, 11, 610)}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHistory()
-			e := h.epoch()
-			h.open("g", true, e)
+			h := cloudtest.NewHistory()
+			e := h.Epoch()
+			h.Open("g", true, e)
 			for _, u := range says(h, e) {
-				h.send("g", u)
+				h.Send("g", u)
 			}
 			c := ask(t, h, -1, -1, &e)
 			if got := c.Epochs[0]; c.Complete || got.First == nil || !got.First.Equal(at(600)) || got.Last == nil || got.Last.After(at(611)) {
@@ -192,8 +192,8 @@ func TestStampsOfTwoBootsInOneEpoch(t *testing.T) {
 			}
 			for _, wants := range []string{`"type":"gap"`, `"type":"end"`} {
 				url := "/v1/gateways/g/readings?from=" + at(599).Format(time.RFC3339) + "&to=" + at(612).Format(time.RFC3339)
-				all := h.get(t, &memShelf{}, "/v1/gateways/g/readings").Body.String()
-				if got := h.get(t, &memShelf{}, url).Body.String(); strings.Contains(all, wants) && !strings.Contains(got, wants) {
+				all := fetch(t, h, &cloudtest.KV{}, "/v1/gateways/g/readings").Body.String()
+				if got := fetch(t, h, &cloudtest.KV{}, url).Body.String(); strings.Contains(all, wants) && !strings.Contains(got, wants) {
 					t.Errorf("%s is left out of the lines of its time:\n%s", wants, got)
 				}
 			}
@@ -203,11 +203,11 @@ func TestStampsOfTwoBootsInOneEpoch(t *testing.T) {
 
 // What the cloud had acknowledged and lost is shown as its own loss.
 func TestTheCloudsOwnLoss(t *testing.T) {
-	h := newHistory()
-	e := h.epoch()
-	h.open("g", true, e)
-	h.send("g", aGap(e, 1, 10, gateway.WhyForgottenAfterAck))
-	h.send("g", aGap(e, 11, 10, gateway.WhyDropped))
+	h := cloudtest.NewHistory()
+	e := h.Epoch()
+	h.Open("g", true, e)
+	h.Send("g", cloudtest.Gap(e, 1, 10, gateway.WhyForgottenAfterAck))
+	h.Send("g", cloudtest.Gap(e, 11, 10, gateway.WhyDropped))
 	c := ask(t, h, -1, -1, &e)
 	if g := c.Epochs[0].Gaps; c.Complete || len(g) != 2 || g[0].By != "cloud" || g[1].By != "gateway" || !strings.Contains(c.Sentence, "1 gap, 1 range that the cloud itself has lost") {
 		t.Errorf("%+v", c)
@@ -217,19 +217,19 @@ func TestTheCloudsOwnLoss(t *testing.T) {
 // While the gateway was off nothing was taken, and nothing is missing; unless
 // the epoch before has not arrived.
 func TestCompleteBetweenEpochs(t *testing.T) {
-	h := newHistory()
-	first, second := h.epoch(), gateway.EpochID{9}
-	h.open("g", true, first)
-	h.send("g", h.data(first, 1, 100))
-	h.open("g", false, second)
-	h.send("g", h.dataAt(second, 1, 10, 500))
+	h := cloudtest.NewHistory()
+	first, second := h.Epoch(), gateway.EpochID{9}
+	h.Open("g", true, first)
+	h.Send("g", h.Data(first, 1, 100))
+	h.Open("g", false, second)
+	h.Send("g", h.DataAt(second, 1, 10, 500))
 	if c := ask(t, h, 200, 300, nil); c.Complete || len(c.Epochs) != 1 || c.Epochs[0].Epoch != first || !c.Epochs[0].Undelivered {
 		t.Errorf("the first epoch has not ended: %+v", c)
 	}
 	if c := ask(t, h, 505, 508, nil); !c.Complete || len(c.Epochs) != 1 {
 		t.Errorf("the second goes on: %+v", c)
 	}
-	h.send("g", anEnd(first, 100, true))
+	h.Send("g", cloudtest.End(first, 100, true))
 	if c := ask(t, h, 200, 300, nil); !c.Complete || len(c.Epochs) != 0 || !strings.Contains(c.Sentence, "took no readings") {
 		t.Errorf("the gateway was off: %+v", c)
 	}
@@ -241,21 +241,21 @@ func TestCompleteBetweenEpochs(t *testing.T) {
 // A board that never knew the time: its epoch lies between its neighbours, and
 // before its readings arrived.
 func TestCompleteWithoutAClock(t *testing.T) {
-	h := newHistory()
-	before, lost, after := h.epoch(), gateway.EpochID{7}, gateway.EpochID{8}
-	h.open("g", true, before)
-	h.send("g", h.data(before, 1, 100))
-	h.send("g", anEnd(before, 100, true))
-	h.open("g", true, lost)
-	u := h.data(lost, 1, 50)
-	u.Blocks[0] = h.block(lost, 1, 50, 0, gateway.Anchor{Boot: gateway.BootID(lost)})
-	h.send("g", u)
-	g := aGap(lost, 51, 5, gateway.WhyCardFailed)
+	h := cloudtest.NewHistory()
+	before, lost, after := h.Epoch(), gateway.EpochID{7}, gateway.EpochID{8}
+	h.Open("g", true, before)
+	h.Send("g", h.Data(before, 1, 100))
+	h.Send("g", cloudtest.End(before, 100, true))
+	h.Open("g", true, lost)
+	u := h.Data(lost, 1, 50)
+	u.Blocks[0] = h.Block(lost, 1, 50, 0, gateway.Anchor{Boot: gateway.BootID(lost)})
+	h.Send("g", u)
+	g := cloudtest.Gap(lost, 51, 5, gateway.WhyCardFailed)
 	g.Gap.Anchor = wire.Anchor{Boot: gateway.BootID(lost)}
-	h.send("g", g)
-	h.send("g", anEnd(lost, 55, true))
-	h.open("g", true, after)
-	h.send("g", h.dataAt(after, 1, 10, 5000))
+	h.Send("g", g)
+	h.Send("g", cloudtest.End(lost, 55, true))
+	h.Open("g", true, after)
+	h.Send("g", h.DataAt(after, 1, 10, 5000))
 	c := ask(t, h, 1000, 2000, nil)
 	if c.Complete || len(c.Epochs) != 1 || c.Epochs[0].Epoch != lost || len(c.Epochs[0].Gaps) != 1 {
 		t.Fatalf("%+v", c)
@@ -272,7 +272,7 @@ func TestCompleteWithoutAClock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.write("g", record.Record{Kind: record.KindEvent, State: h.gw("g").state.String(), Epoch: lost, First: 1, Body: ev})
+	h.Write("g", record.Record{Kind: record.KindEvent, State: h.Gateway("g").State.String(), Epoch: lost, First: 1, Body: ev})
 	if c := ask(t, h, 1000, 2000, nil); !c.Complete || len(c.Epochs) != 0 {
 		t.Errorf("with the time known later, another time: %+v", c)
 	}
@@ -284,12 +284,12 @@ func TestCompleteWithoutAClock(t *testing.T) {
 // A restored card: the epoch that it forgot is not complete, whatever the time
 // after it.
 func TestUnlistedIsNotComplete(t *testing.T) {
-	h := newHistory()
-	forgotten, next := h.epoch(), gateway.EpochID{9}
-	h.open("g", true, forgotten)
-	h.send("g", h.data(forgotten, 1, 100))
-	h.open("g", true, next)
-	h.send("g", h.dataAt(next, 1, 10, 500))
+	h := cloudtest.NewHistory()
+	forgotten, next := h.Epoch(), gateway.EpochID{9}
+	h.Open("g", true, forgotten)
+	h.Send("g", h.Data(forgotten, 1, 100))
+	h.Open("g", true, next)
+	h.Send("g", h.DataAt(next, 1, 10, 500))
 	c := ask(t, h, 200, 300, nil)
 	if c.Complete || len(c.Epochs) != 1 || c.Epochs[0].End != "unlisted" || !strings.Contains(c.Epochs[0].Sentence, "no longer knows") {
 		t.Errorf("%+v", c)
@@ -314,21 +314,4 @@ func TestParseRange(t *testing.T) {
 	if _, err := parseRange(map[string][]string{"from": {"-1s"}, "to": {"-5s"}}, now); err == nil {
 		t.Error("a range that ends before it begins")
 	}
-}
-
-// dataAt gives n readings, one every second from second s of the boot on.
-func (h *history) dataAt(e gateway.EpochID, first, n uint64, s int64) *wire.Update {
-	return &wire.Update{Lane: wire.LaneLive, Epoch: e, First: first, N: n, Blocks: [][]byte{h.block(e, first, n, s, bootAnchor(e))}}
-}
-
-func (h *history) block(e gateway.EpochID, first, n uint64, s int64, a gateway.Anchor) []byte {
-	var rs []gateway.Reading
-	for i := range n {
-		rs = append(rs, gateway.Reading{Channel: aChannel, Value: float64(first + i), At: gateway.Stamp((s + int64(i)) * 1e6)})
-	}
-	b, err := block.NewEncoder().Append(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: first}, Anchor: a}, rs)
-	if err != nil {
-		panic(err)
-	}
-	return b
 }

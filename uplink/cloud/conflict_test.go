@@ -8,6 +8,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -15,7 +16,7 @@ import (
 // the close codes tell them to, until both are told that they are two.
 func TestTwoBoardsOfOneIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, dial := piped(t, Options{Log: &memLog{}})
+		_, dial := piped(t, Options{Log: &cloudtest.Log{}})
 		connect := func(boot byte) *websocket.Conn {
 			conn := dial()
 			say(t, conn, &wire.Hello{GatewayID: "g", InstallID: [16]byte{7}, BootID: gateway.BootID{boot}})

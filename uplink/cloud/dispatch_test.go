@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -20,7 +21,7 @@ import (
 func TestResultsThatTheShelfDoesNotTake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.NewTextHandler(t.Output(), nil))
-		shelf := &memShelf{}
+		shelf := &cloudtest.KV{}
 		c := newDispatch(Options{KV: shelf, Logger: log})
 		doc := commandDoc{ID: "c-1", Gateway: "g", State: commandSent, Expires: time.Now().Add(time.Minute)}
 		if err := c.shelf.put(t.Context(), doc, 0); err != nil {
@@ -31,9 +32,9 @@ func TestResultsThatTheShelfDoesNotTake(t *testing.T) {
 		go c.run(ctx)
 		x := &session{gatewayID: "g", log: log}
 		answers := func(fault func() (bool, error)) {
-			shelf.mu.Lock()
-			defer shelf.mu.Unlock()
-			shelf.fault = fault
+			shelf.Mu.Lock()
+			defer shelf.Mu.Unlock()
+			shelf.Fault = fault
 		}
 		late := func() int {
 			c.mu.Lock()

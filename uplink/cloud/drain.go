@@ -93,7 +93,7 @@ func (s *Server) countFleet(ctx context.Context) {
 	tick := time.NewTicker(fleetEvery)
 	defer tick.Stop()
 	for {
-		if ids, err := s.opt.Credentials.ids(); err == nil { // else they are still about the same
+		if ids, err := s.opt.Credentials.IDs(); err == nil { // else they are still about the same
 			s.mu.Lock()
 			s.fleet = ids
 			s.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -42,7 +43,7 @@ func TestDrain(t *testing.T) {
 	for _, goes := range []bool{true, false} {
 		t.Run(fmt.Sprintf("goes=%v", goes), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := &memLog{}
+				l := &cloudtest.Log{}
 				conn, _, s := welcomed(t, l)
 				release := stuck(l)
 				e := gateway.NewEpochID()
@@ -84,9 +85,9 @@ func TestDrain(t *testing.T) {
 // TestDrainOfALogInTrouble: a log that takes nothing does not hold up the end.
 func TestDrainOfALogInTrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
+		l := &cloudtest.Log{}
 		conn, _, s := welcomed(t, l)
-		l.fault = times(1<<30, false, record.ErrFull)
+		l.Fault = times(1<<30, false, record.ErrFull)
 		say(t, conn, lost(wire.LaneLive, gateway.NewEpochID(), 1, 1))
 		hear[*wire.Ack](t, conn)
 		began, done := time.Now(), make(chan time.Duration)
@@ -102,7 +103,7 @@ func TestDrainOfALogInTrouble(t *testing.T) {
 
 func TestBye(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
+		l := &cloudtest.Log{}
 		conn, _, _ := welcomed(t, l)
 		release := stuck(l)
 		e := gateway.NewEpochID()
@@ -123,9 +124,9 @@ func TestBye(t *testing.T) {
 
 func TestByeDuringTrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
+		l := &cloudtest.Log{}
 		conn, _, _ := welcomed(t, l)
-		l.fault = times(1<<30, false, record.ErrFull)
+		l.Fault = times(1<<30, false, record.ErrFull)
 		say(t, conn, lost(wire.LaneLive, gateway.NewEpochID(), 1, 1))
 		say(t, conn, &wire.Bye{Reason: "reboot"})
 		began := time.Now()
@@ -139,7 +140,7 @@ func TestByeDuringTrouble(t *testing.T) {
 // the sessions of before, not even what was stored; opening anew tells.
 func TestInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
+		l := &cloudtest.Log{}
 		s, dial := piped(t, Options{Log: l})
 		conn := dial()
 		e := gateway.NewEpochID()
@@ -170,7 +171,7 @@ func TestInterrupted(t *testing.T) {
 // interruption is worth nothing after it.
 func TestInterruptedWhileOpening(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
+		l := &cloudtest.Log{}
 		conn, s := connect(t, l)
 		release := stuck(l)
 		say(t, conn, &wire.Hello{GatewayID: "g"})

@@ -25,6 +25,7 @@ import (
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -32,7 +33,7 @@ import (
 // certificates, credentials that others change.
 type gatehouse struct {
 	*testing.T
-	creds cloud.Credentials
+	creds keyring.Credentials
 	log   *jetstream.Log
 	pool  *x509.CertPool
 	cert  tls.Certificate // of the servers
@@ -45,19 +46,19 @@ type gatehouse struct {
 func inGatehouse(t *testing.T, servers int, shelf bool, certLife time.Duration) *gatehouse {
 	t.Helper()
 	dir := t.TempDir()
-	g := &gatehouse{T: t, log: openLog(t, dir+"/log", 0), creds: cloud.Credentials{Dir: dir + "/gateways"}, pool: x509.NewCertPool()}
+	g := &gatehouse{T: t, log: openLog(t, dir+"/log", 0), creds: keyring.Credentials{Dir: dir + "/gateways"}, pool: x509.NewCertPool()}
 	t.Cleanup(func() { g.log.Close() })
 	if shelf {
-		g.creds = cloud.Credentials{KV: g.log}
+		g.creds = keyring.Credentials{KV: g.log}
 	}
 	var err error
-	if g.cert, err = cloud.Certificate(dir, nil); err != nil {
+	if g.cert, err = keyring.Certificate(dir, nil); err != nil {
 		t.Fatal(err)
 	}
-	if g.ca, err = cloud.GatewayCA(dir); err != nil {
+	if g.ca, err = keyring.GatewayCA(dir); err != nil {
 		t.Fatal(err)
 	}
-	pemText, err := os.ReadFile(filepath.Join(dir, cloud.CAFile))
+	pemText, err := os.ReadFile(filepath.Join(dir, keyring.CAFile))
 	if err != nil || !g.pool.AppendCertsFromPEM(pemText) {
 		t.Fatal(err)
 	}

@@ -2,12 +2,13 @@ package cloud
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 )
 
 // useIdentity answers enrolment, rotation and questions about both.
@@ -19,14 +20,14 @@ func (s *Server) useIdentity() {
 }
 
 func (s *Server) sweepTokens(ctx context.Context) {
-	tick := time.NewTicker(onceSweep)
+	tick := time.NewTicker(keyring.SweepEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			s.opt.Credentials.sweep()
+			s.opt.Credentials.Sweep()
 		}
 	}
 }
@@ -38,9 +39,9 @@ func (s *Server) serveEnroll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q, err := readEnrollment(w, r)
-	var g grant
+	var g keyring.Grant
 	if err == nil {
-		g, err = s.opt.Credentials.redeem(q, s.issue)
+		g, err = s.opt.Credentials.Redeem(q, s.issuer())
 	}
 	if err != nil {
 		s.denyGrant(w, r, from, err)
@@ -61,7 +62,7 @@ func (s *Server) serveRotate(w http.ResponseWriter, r *http.Request) {
 	if err == nil && !s.admitGateway(w, p.id) {
 		return
 	}
-	var g grant
+	var g keyring.Grant
 	if err == nil {
 		g, err = s.rotate(w, r, p.id)
 	}
@@ -73,39 +74,30 @@ func (s *Server) serveRotate(w http.ResponseWriter, r *http.Request) {
 	answer(w, g)
 }
 
-func (s *Server) rotate(w http.ResponseWriter, r *http.Request, id string) (grant, error) {
+func (s *Server) rotate(w http.ResponseWriter, r *http.Request, id string) (keyring.Grant, error) {
 	q, err := readEnrollment(w, r)
 	if err != nil {
-		return grant{}, err
+		return keyring.Grant{}, err
 	}
-	csr, hash, err := q.request()
-	if err != nil {
-		return grant{}, err
-	}
-	o := once{GatewayID: id, Used: &use{CSR: hash, Salt: randomHex()}}
-	if csr != nil {
-		cert, err := s.issue(id, csr)
-		if err != nil {
-			return grant{}, err
-		}
-		o.Used.Certificate = string(cert)
-	}
-	var secret [16]byte
-	_, _ = rand.Read(secret[:]) // ends the process rather than fail
-	return s.opt.Credentials.grant(o, secret[:])
+	return s.opt.Credentials.Rotate(id, q, s.issuer())
 }
 
-func readEnrollment(w http.ResponseWriter, r *http.Request) (q enrollment, err error) {
-	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, enrollMost))
+// issuer signs with the authority of now.
+func (s *Server) issuer() keyring.Issuer {
+	return keyring.IssuedBy(s.keys.Load().GatewayCA, s.opt.CertLife)
+}
+
+func readEnrollment(w http.ResponseWriter, r *http.Request) (q keyring.Enrollment, err error) {
+	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, keyring.MaxEnrollment))
 	if err := body.Decode(&q); isTimeout(err) {
 		return q, errSlowBody
 	} else if err != nil {
-		return q, fmt.Errorf("%w: not the JSON that is wanted", errRequest) // err may repeat the token
+		return q, fmt.Errorf("%w: not the JSON that is wanted", keyring.ErrRequest) // err may repeat the token
 	}
 	return q, nil
 }
 
-func answer(w http.ResponseWriter, g grant) {
+func answer(w http.ResponseWriter, g keyring.Grant) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_ = json.NewEncoder(w).Encode(g) // a gateway that has gone asks again
@@ -117,11 +109,11 @@ func (s *Server) denyGrant(w http.ResponseWriter, r *http.Request, from *address
 		deny(w, http.StatusRequestTimeout, "too_slow", err.Error())
 		return
 	}
-	if errors.Is(err, errRequest) {
+	if errors.Is(err, keyring.ErrRequest) {
 		deny(w, http.StatusBadRequest, "request", err.Error())
 		return
 	}
-	if errors.Is(err, errOnce) && delay(from.wrong) == 0 {
+	if errors.Is(err, keyring.ErrToken) && delay(from.wrong) == 0 {
 		s.audit("enrolment_refused", "", "an enrolment was refused", "remote", r.RemoteAddr, "error", err)
 		deny(w, http.StatusForbidden, "token", "the one-time token is unknown, used or expired: ask for another one")
 		return

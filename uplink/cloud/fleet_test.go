@@ -15,7 +15,7 @@ import (
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/health"
 	"github.com/fieldgate/fieldgate/uplink"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/uplinktest"
 )
 
@@ -51,7 +51,7 @@ func (c steadyClock) Anchor() gateway.Anchor { return gateway.Anchor{Boot: gatew
 func newFleet(t *testing.T, n int) *fleet {
 	raiseFiles()
 	f := &fleet{fleetServer: &fleetServer{t: t, dir: t.TempDir()}, n: n}
-	creds := cloud.Credentials{Dir: f.dir + "/gateways"}
+	creds := keyring.Credentials{Dir: f.dir + "/gateways"}
 	tokens := make([]string, n)
 	var adding sync.WaitGroup
 	for part := range 8 {
@@ -67,7 +67,7 @@ func newFleet(t *testing.T, n int) *fleet {
 	}
 	adding.Wait()
 	f.start()
-	pem, err := os.ReadFile(f.dir + "/" + cloud.CAFile)
+	pem, err := os.ReadFile(f.dir + "/" + keyring.CAFile)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 )
 
 // The test binary can be the cloud server itself, as a process of its own: so
@@ -40,7 +41,7 @@ func serveFleet(dir, listen string) error {
 		return err
 	}
 	defer records.Close()
-	cert, err := cloud.Certificate(dir, nil)
+	cert, err := keyring.Certificate(dir, nil)
 	if err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func serveFleet(dir, listen string) error {
 	}
 	s := cloud.New(cloud.Options{
 		Log: records, Feed: records, KV: records, PubSub: records,
-		Credentials: cloud.Credentials{Dir: dir + "/gateways"}, OperatorToken: operatorToken, Health: records.Health, Logger: log,
+		Credentials: keyring.Credentials{Dir: dir + "/gateways"}, OperatorToken: operatorToken, Health: records.Health, Logger: log,
 		Admission: cloud.Admission{PerAddress: -1}, // all of the fleet comes from one
 	})
 	fmt.Printf("listening %s\n", ln.Addr())

@@ -15,6 +15,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -22,7 +23,7 @@ import (
 // outside of tests, in both encodings.
 func TestForbiddenFrames(t *testing.T) {
 	s := &site{t: t, dir: t.TempDir()}
-	s.creds = cloud.Credentials{Dir: filepath.Join(s.dir, "gateways")}
+	s.creds = keyring.Credentials{Dir: filepath.Join(s.dir, "gateways")}
 	addr, trusted := s.serveTLS(t)
 	for _, codec := range []*wire.Codec{wire.CBOR, wire.JSON} {
 		t.Run(codec.Subprotocol, func(t *testing.T) {
@@ -69,7 +70,7 @@ func TestForbiddenFrames(t *testing.T) {
 // The same on the stream for operators, with permessage-deflate and without.
 func TestForbiddenFramesOnTheLiveStream(t *testing.T) {
 	s := &site{t: t, dir: t.TempDir()}
-	s.creds = cloud.Credentials{Dir: filepath.Join(s.dir, "gateways")}
+	s.creds = keyring.Credentials{Dir: filepath.Join(s.dir, "gateways")}
 	addr, trusted := s.serveTLS(t)
 	s.add("plant_7")
 	for _, offer := range []string{"", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"} {
@@ -106,11 +107,11 @@ func TestForbiddenFramesOnTheLiveStream(t *testing.T) {
 // serveTLS runs a server without limits of admission until the test ends.
 func (s *site) serveTLS(t *testing.T) (addr string, trusted *tls.Config) {
 	t.Helper()
-	cert, err := cloud.Certificate(s.dir, nil)
+	cert, err := keyring.Certificate(s.dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca, err := os.ReadFile(filepath.Join(s.dir, cloud.CAFile))
+	ca, err := os.ReadFile(filepath.Join(s.dir, keyring.CAFile))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -45,7 +46,7 @@ const answerWithin = 3 * time.Minute
 type site struct {
 	t      testing.TB
 	dir    string
-	creds  cloud.Credentials
+	creds  keyring.Credentials
 	id     string // the gateway at hand
 	token  string // its credential
 	log    *jetstream.Log
@@ -56,7 +57,7 @@ type site struct {
 // newSite starts a server; wrap may put something between it and its log.
 func newSite(t testing.TB, wrap func(record.Log) record.Log) *site {
 	s := &site{t: t, dir: t.TempDir()}
-	s.creds = cloud.Credentials{Dir: s.dir + "/gateways"}
+	s.creds = keyring.Credentials{Dir: s.dir + "/gateways"}
 	s.add("plant_7")
 	s.start(wrap)
 	t.Cleanup(s.stop)

@@ -6,13 +6,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
-	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -21,10 +19,9 @@ import (
 const youngSession = helloWithin + openWithin + recheckEvery
 
 const (
-	certificateURN = "fieldgate:gateway:" // then the id: urn:fieldgate:gateway:plant-7
-	certificateLet = 30 * 24 * time.Hour  // so long after its end a certificate may still be exchanged
-	recheckAll     = 5 * time.Minute      // whatever was told meanwhile
-	watchAgain     = 5 * time.Second      // after the shelf failed
+	certificateLet = 30 * 24 * time.Hour // so long after its end a certificate may still be exchanged
+	recheckAll     = 5 * time.Minute     // whatever was told meanwhile
+	watchAgain     = 5 * time.Second     // after the shelf failed
 )
 
 // A proof is what a request showed of who it is.
@@ -43,11 +40,11 @@ func (s *Server) identify(r *http.Request, expired time.Duration) (proof, error)
 	if err != nil {
 		return p, err
 	}
-	next, err := s.opt.Credentials.find(p.id, p.hash, p.kind)
+	next, err := s.opt.Credentials.Find(p.id, p.hash, p.kind)
 	if err != nil || !next {
 		return p, err
 	}
-	rotated, err := s.opt.Credentials.used(p.id, p.hash)
+	rotated, err := s.opt.Credentials.Used(p.id, p.hash)
 	if rotated {
 		s.audit("rotated", p.id, "the gateway uses its new credential; the old one has ended", "remote", r.RemoteAddr)
 	}
@@ -58,39 +55,13 @@ func (s *Server) identify(r *http.Request, expired time.Duration) (proof, error)
 // for anything.
 func (s *Server) shown(r *http.Request, expired time.Duration) (proof, error) {
 	if token := bearer(r); token != "" || r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
-		id, hash, err := split(token)
+		id, hash, err := keyring.Split(token)
 		return proof{id: id, hash: hash}, err
 	}
 	cert := r.TLS.PeerCertificates[0]
-	id, err := s.ofCertificate(cert, expired)
-	return proof{id, sha256.Sum256(cert.Raw), kindCertificate}, err
+	id, err := keyring.GatewayOf(cert, s.keys.Load().GatewayCA, expired)
+	return proof{id, sha256.Sum256(cert.Raw), keyring.KindCertificate}, err
 }
-
-// ofCertificate gives the gateway that a certificate of our own authority
-// names. That the other side has its key, the handshake has shown.
-func (s *Server) ofCertificate(cert *x509.Certificate, expired time.Duration) (string, error) {
-	ca := s.keys.Load().GatewayCA
-	if ca == nil {
-		return "", fmt.Errorf("%w: this cloud gives no certificates", ErrCredential)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(ca.Leaf)
-	at := time.Now()
-	if late := at.Sub(cert.NotAfter); late > 0 && late < expired {
-		at = cert.NotAfter
-	}
-	if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrCredential, err)
-	}
-	for _, u := range cert.URIs {
-		if id, ok := strings.CutPrefix(u.Opaque, certificateURN); ok && u.Scheme == "urn" && gateway.ValidID(id) {
-			return id, nil
-		}
-	}
-	return "", fmt.Errorf("%w: its certificate names no gateway", ErrCredential)
-}
-
-func certificateURI(id string) *url.URL { return &url.URL{Scheme: "urn", Opaque: certificateURN + id} }
 
 // askForCertificates makes a server take client certificates. They are
 // verified in identify: a handshake that fails tells a gateway less than an
@@ -137,7 +108,7 @@ func (s *Server) recheck() {
 // watchCredentials hears of changes, on whichever server they are made.
 func (s *Server) watchCredentials() {
 	for s.ctx.Err() == nil {
-		err := s.opt.Credentials.shelf().Watch(s.ctx, "cred", func(d record.Doc) {
+		err := s.opt.Credentials.Store().Watch(s.ctx, "cred", func(d record.Doc) {
 			if x := s.connected(strings.TrimPrefix(d.Key, "cred.")); x != nil {
 				s.recheckSession(x)
 			}
@@ -162,7 +133,7 @@ func (s *Server) connected(id string) *session {
 }
 
 func (s *Server) recheckSession(x *session) {
-	if errors.Is(s.opt.Credentials.check(x.gatewayID, x.secret), ErrCredential) {
+	if errors.Is(s.opt.Credentials.Check(x.gatewayID, x.secret), keyring.ErrCredential) {
 		s.audit("revoked", x.gatewayID, "a session was ended because its credential was taken away", "remote", x.remote)
 		x.stop(&closing{wire.CloseForbidden, "the credential was removed"})
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/packaging/e2e"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -19,7 +19,7 @@ import (
 // them twice; the log holds each reading once.
 func TestForeignGateways(t *testing.T) {
 	s := &site{t: t, dir: t.TempDir()}
-	s.creds = cloud.Credentials{Dir: filepath.Join(s.dir, "gateways")}
+	s.creds = keyring.Credentials{Dir: filepath.Join(s.dir, "gateways")}
 	addr, trusted := s.serveTLS(t)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trusted, DisableKeepAlives: true}}
 	for _, library := range e2e.InteropLibraries() {
@@ -28,7 +28,7 @@ func TestForeignGateways(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := e2e.NewInteropClient(t, library, e2e.InteropTarget{URL: "wss://" + addr + "/v1/gateway", CA: filepath.Join(s.dir, cloud.CAFile), Token: token})
+			c := e2e.NewInteropClient(t, library, e2e.InteropTarget{URL: "wss://" + addr + "/v1/gateway", CA: filepath.Join(s.dir, keyring.CAFile), Token: token})
 			ask := func(m wire.Message) wire.Message {
 				t.Helper()
 				text, err := wire.JSON.Encode(m)

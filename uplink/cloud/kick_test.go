@@ -11,6 +11,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -46,7 +47,7 @@ func (b *memBus) On(subject string, hear func(string, []byte) []byte) (func(), e
 // one of them.
 func twoServers(t *testing.T) (connect func(server int, boot byte) *websocket.Conn) {
 	t.Helper()
-	l, bus := &memLog{}, &memBus{}
+	l, bus := &cloudtest.Log{}, &memBus{}
 	var dials []func() *websocket.Conn
 	for range 2 {
 		s, dial := piped(t, Options{Log: l, PubSub: bus})
@@ -115,7 +116,7 @@ func TestTwoBoardsAtTwoServers(t *testing.T) {
 // ends the session that it names, not one that opened since.
 func TestConflictElsewhereEndsOnlyItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, s := connect(t, &memLog{})
+		conn, s := connect(t, &cloudtest.Log{})
 		say(t, conn, &wire.Hello{GatewayID: "g"})
 		w := hear[*wire.Welcome](t, conn)
 		for _, gen := range []uint64{w.Gen - 1, w.Gen + 1} {

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // enterAll gives the entries to a new ledger on a shelf, as after a restart,
 // and returns what of them was saved of gateway g.
-func enterAll(t *testing.T, h *history, shelf record.KV, entries []record.Entry) *book {
+func enterAll(t *testing.T, h *cloudtest.History, shelf record.KV, entries []record.Entry) *book {
 	t.Helper()
 	touched := map[string]*book{}
 	if err := errors.Join(newLedger(h, shelf).enter(t.Context(), entries, touched), save(t.Context(), shelf, slices.Collect(maps.Values(touched)))); err != nil {
@@ -30,20 +31,20 @@ func enterAll(t *testing.T, h *history, shelf record.KV, entries []record.Entry)
 // The ledger marks the join, keeps what was finished, and takes in again what
 // comes again.
 func TestLedgerOutlivesItsLog(t *testing.T) {
-	h, shelf := newHistory(), &memShelf{}
-	h.name = "old"
-	finished, growing := h.epoch(), gateway.EpochID{9}
-	h.open("g", true, finished, growing)
-	h.send("g", h.data(finished, 1, 4))
-	h.send("g", aGap(finished, 5, 2, gateway.WhyDropped))
-	h.send("g", anEnd(finished, 6, true))
-	h.send("g", h.data(growing, 1, 50))
-	enterAll(t, h, shelf, h.entries)
+	h, shelf := cloudtest.NewHistory(), &cloudtest.KV{}
+	h.Name = "old"
+	finished, growing := h.Epoch(), gateway.EpochID{9}
+	h.Open("g", true, finished, growing)
+	h.Send("g", h.Data(finished, 1, 4))
+	h.Send("g", cloudtest.Gap(finished, 5, 2, gateway.WhyDropped))
+	h.Send("g", cloudtest.End(finished, 6, true))
+	h.Send("g", h.Data(growing, 1, 50))
+	enterAll(t, h, shelf, h.Entries)
 
-	anew := newHistory()
-	anew.name = "new"
-	anew.open("g", true, growing)
-	b := enterAll(t, anew, shelf, anew.entries)
+	anew := cloudtest.NewHistory()
+	anew.Name = "new"
+	anew.Open("g", true, growing)
+	b := enterAll(t, anew, shelf, anew.Entries)
 	old, now := b.accounts[finished], b.accounts[growing]
 	if len(b.page.Joins) != 1 || !b.page.Joins[0].Anew || len(b.page.Joins[0].Epochs) != 2 {
 		t.Fatalf("joins %+v", b.page.Joins)
@@ -55,9 +56,9 @@ func TestLedgerOutlivesItsLog(t *testing.T) {
 		t.Errorf("what grows: %s, claimed %d", now, now.Claimed)
 	}
 
-	anew.send("g", aGap(growing, 1, 30, gateway.WhyForgottenAfterAck))
-	anew.send("g", anew.data(growing, 31, 30))
-	b = enterAll(t, anew, shelf, anew.entries) // the first record comes twice
+	anew.Send("g", cloudtest.Gap(growing, 1, 30, gateway.WhyForgottenAfterAck))
+	anew.Send("g", anew.Data(growing, 31, 30))
+	b = enterAll(t, anew, shelf, anew.Entries) // the first record comes twice
 	now = b.accounts[growing]
 	if now.Upto != 60 || now.Claimed != 0 || now.Missing != 30 || now.Records != 1+2 || len(b.page.Joins) != 1 {
 		t.Errorf("after the gateway came back: %s, claimed %d, %d records, joins %+v", now, now.Claimed, now.Records, b.page.Joins)
@@ -67,27 +68,27 @@ func TestLedgerOutlivesItsLog(t *testing.T) {
 // The log loses its newest records, and others take their places; what an
 // older session had under way is void.
 func TestLedgerSeesALostTail(t *testing.T) {
-	h, shelf := newHistory(), &memShelf{}
-	h.name = "a"
-	e := h.epoch()
-	h.open("g", true, e)
-	h.send("g", h.data(e, 1, 4))
-	h.send("g", aGap(e, 5, 3, gateway.WhyDropped))
-	h.send("g", h.data(e, 8, 4))
-	g := h.gw("g")
-	lost, kept := g.last, *g
-	enterAll(t, h, shelf, h.entries)
+	h, shelf := cloudtest.NewHistory(), &cloudtest.KV{}
+	h.Name = "a"
+	e := h.Epoch()
+	h.Open("g", true, e)
+	h.Send("g", h.Data(e, 1, 4))
+	h.Send("g", cloudtest.Gap(e, 5, 3, gateway.WhyDropped))
+	h.Send("g", h.Data(e, 8, 4))
+	g := h.Gateway("g")
+	lost, kept := g.Last, *g
+	enterAll(t, h, shelf, h.Entries)
 
-	h.entries = h.entries[:2]
-	h.seq, h.name = 2, "b"
-	kept.last = mark{2, "a2"}
-	kept.state = record.State{Epochs: []record.EpochState{{ID: e, Upto: 4, End: record.EndNone}}}
-	kept.epochs[e].what = kept.epochs[e].what[:4]
+	h.Entries = h.Entries[:2]
+	h.Seq, h.Name = 2, "b"
+	kept.Last = cloudtest.Place{Seq: 2, ID: "a2"}
+	kept.State = record.State{Epochs: []record.EpochState{{ID: e, Upto: 4, End: record.EndNone}}}
+	kept.Epochs[e].What = kept.Epochs[e].What[:4]
 	*g = kept
-	h.open("g", true, e)
-	h.open("g", true, e) // in the place of the newest that was lost
-	h.write("g", record.Record{Prev: lost.ID, PrevSeq: lost.Seq, Kind: record.KindUpdate, Epoch: e, First: 12, N: 9})
-	b := enterAll(t, h, shelf, h.entries[2:])
+	h.Open("g", true, e)
+	h.Open("g", true, e) // in the place of the newest that was lost
+	h.Write("g", record.Record{Prev: lost.ID, PrevSeq: lost.Seq, Kind: record.KindUpdate, Epoch: e, First: 12, N: 9})
+	b := enterAll(t, h, shelf, h.Entries[2:])
 	a := b.accounts[e]
 	if a.Upto != 4 || a.Claimed != 11 || a.Missing != 0 || len(a.Spans) != 0 {
 		t.Errorf("after the loss: %s, claimed %d, spans %v", a, a.Claimed, a.Spans)
@@ -95,8 +96,8 @@ func TestLedgerSeesALostTail(t *testing.T) {
 	if j := b.page.Joins; len(j) != 1 || j[0].Anew || len(j[0].Epochs) != 1 || j[0].Epochs[0] != (joinedFrom{e, 5, 11}) {
 		t.Errorf("joins %+v", j)
 	}
-	h.send("g", h.data(e, 5, 3))
-	b = enterAll(t, h, shelf, h.entries[2:])
+	h.Send("g", h.Data(e, 5, 3))
+	b = enterAll(t, h, shelf, h.Entries[2:])
 	if a := b.accounts[e]; a.Upto != 7 || a.Missing != 0 {
 		t.Errorf("after resending: %s", a)
 	}
@@ -104,18 +105,18 @@ func TestLedgerSeesALostTail(t *testing.T) {
 
 // Long lists of gaps lie in parts, which going back takes up again.
 func TestLedgerSplitsLongLists(t *testing.T) {
-	h, shelf := newHistory(), &memShelf{}
-	e := h.epoch()
-	h.open("g", true, e)
+	h, shelf := cloudtest.NewHistory(), &cloudtest.KV{}
+	e := h.Epoch()
+	h.Open("g", true, e)
 	for i := range uint64(5 * maxSpans) {
-		h.send("g", h.data(e, 2*i+1, 1))
-		h.send("g", aGap(e, 2*i+2, 1, gateway.WhyDropped))
+		h.Send("g", h.Data(e, 2*i+1, 1))
+		h.Send("g", cloudtest.Gap(e, 2*i+2, 1, gateway.WhyDropped))
 	}
-	for batch := range slices.Chunk(h.entries, 300) {
+	for batch := range slices.Chunk(h.Entries, 300) {
 		enterAll(t, h, shelf, batch)
 	}
-	h.wantAccounts(t, shelf)
-	for key, d := range shelf.docs {
+	wantAccounts(t, h, shelf)
+	for key, d := range shelf.Docs {
 		if len(d.Body) > 64<<10 {
 			t.Errorf("%s has %d bytes", key, len(d.Body))
 		}
@@ -136,12 +137,12 @@ func TestLedgerSplitsLongLists(t *testing.T) {
 
 // A ledger that begins on a log whose oldest records were purged says so.
 func TestLedgerBegunLate(t *testing.T) {
-	h, shelf := newHistory(), &memShelf{}
-	e := h.epoch()
-	h.open("g", true, e)
-	h.send("g", h.data(e, 1, 4))
-	h.send("g", h.data(e, 5, 4))
-	b := enterAll(t, h, shelf, h.entries[2:])
+	h, shelf := cloudtest.NewHistory(), &cloudtest.KV{}
+	e := h.Epoch()
+	h.Open("g", true, e)
+	h.Send("g", h.Data(e, 1, 4))
+	h.Send("g", h.Data(e, 5, 4))
+	b := enterAll(t, h, shelf, h.Entries[2:])
 	if a := b.accounts[e]; a.Upto != 8 || a.held() != 4 || a.Spans[0].Why != whyUnwitnessed || a.Spans[0].N != 4 {
 		t.Errorf("%s, spans %+v", a, a.Spans)
 	}
@@ -151,23 +152,23 @@ func TestLedgerBegunLate(t *testing.T) {
 // what ended behind that copy's end is believed no more, neither before the
 // ledger has seen the loss nor after. What the copy has is, and what was purged.
 func TestOlderLogUnderTheLedger(t *testing.T) {
-	h, shelf := newHistory(), &memShelf{}
-	h.name = "a"
+	h, shelf := cloudtest.NewHistory(), &cloudtest.KV{}
+	h.Name = "a"
 	purged, kept, lost, last := gateway.EpochID{1}, gateway.EpochID{2}, gateway.EpochID{3}, gateway.EpochID{4}
 	ended := func(e gateway.EpochID) {
-		h.open("g", true, e)
-		h.send("g", h.data(e, 1, 4))
-		h.send("g", anEnd(e, 4, true))
-		h.now = h.now.Add(2 * retain)
-		h.open("g", true) // proves it; hello names no more of it
+		h.Open("g", true, e)
+		h.Send("g", h.Data(e, 1, 4))
+		h.Send("g", cloudtest.End(e, 4, true))
+		h.Now = h.Now.Add(2 * retain)
+		h.Open("g", true) // proves it; hello names no more of it
 	}
 	ended(purged)
-	first := len(h.entries)
+	first := len(h.Entries)
 	ended(kept)
-	end, at := len(h.entries), *h.gw("g")
+	end, at := len(h.Entries), *h.Gateway("g")
 	ended(lost)
-	h.open("g", true, last)
-	enterAll(t, h, shelf, h.entries)
+	h.Open("g", true, last)
+	enterAll(t, h, shelf, h.Entries)
 
 	s := &Server{opt: Options{Log: h, KV: shelf}}
 	believed := func(when string, want ...gateway.EpochID) {
@@ -181,15 +182,15 @@ func TestOlderLogUnderTheLedger(t *testing.T) {
 		}
 	}
 	believed("as it was", purged, kept, lost)
-	h.entries = h.entries[first:]
+	h.Entries = h.Entries[first:]
 	believed("after a purge", purged, kept, lost)
-	h.entries = h.entries[:end-first]
+	h.Entries = h.Entries[:end-first]
 	believed("with the older log", purged, kept)
 
-	h.seq, h.name = uint64(end), "b"
-	*h.gw("g") = at
-	h.open("g", true, last)
-	b := enterAll(t, h, shelf, h.entries[len(h.entries)-1:])
+	h.Seq, h.Name = uint64(end), "b"
+	*h.Gateway("g") = at
+	h.Open("g", true, last)
+	b := enterAll(t, h, shelf, h.Entries[len(h.Entries)-1:])
 	if j := b.page.Joins; len(j) != 1 || j[0].Anew || len(j[0].Epochs) != 1 || j[0].Epochs[0] != (joinedFrom{lost, 1, 4}) {
 		t.Errorf("joins %+v", j)
 	}
@@ -202,27 +203,27 @@ func TestOlderLogUnderTheLedger(t *testing.T) {
 // A log that lost its newest records still has the older ones: they are found
 // by epoch and by time as before, and of an epoch that lost some, what is left.
 func TestPlacesInALogThatLostItsTail(t *testing.T) {
-	h, shelf := newHistory(), &memShelf{}
-	h.name = "a"
+	h, shelf := cloudtest.NewHistory(), &cloudtest.KV{}
+	h.Name = "a"
 	whole, torn := gateway.EpochID{1}, gateway.EpochID{2}
-	h.open("g", true, whole)
+	h.Open("g", true, whole)
 	for i := range uint64(segmentSize + 10) {
-		h.send("g", h.data(whole, 1+i, 1))
+		h.Send("g", h.Data(whole, 1+i, 1))
 	}
-	h.send("g", anEnd(whole, segmentSize+10, true))
-	h.open("g", true, torn)
-	h.send("g", h.data(torn, 1, 4))
-	end, at := uint64(len(h.entries)), *h.gw("g")
+	h.Send("g", cloudtest.End(whole, segmentSize+10, true))
+	h.Open("g", true, torn)
+	h.Send("g", h.Data(torn, 1, 4))
+	end, at := uint64(len(h.Entries)), *h.Gateway("g")
 	for i := range uint64(2 * segmentSize) {
-		h.send("g", h.data(torn, 5+i, 1))
+		h.Send("g", h.Data(torn, 5+i, 1))
 	}
-	before := enterAll(t, h, shelf, h.entries)
+	before := enterAll(t, h, shelf, h.Entries)
 
-	h.entries = h.entries[:end]
-	h.seq, h.name = end, "b"
-	*h.gw("g") = at
-	h.open("g", true, torn)
-	after := enterAll(t, h, shelf, h.entries[end:])
+	h.Entries = h.Entries[:end]
+	h.Seq, h.Name = end, "b"
+	*h.Gateway("g") = at
+	h.Open("g", true, torn)
+	after := enterAll(t, h, shelf, h.Entries[end:])
 	found := func(b *book, e gateway.EpochID, span timeRange) (n int) {
 		t.Helper()
 		ts, err := b.times(t.Context())
@@ -256,8 +257,8 @@ func TestPlacesInALogThatLostItsTail(t *testing.T) {
 			t.Errorf("%d records of the epoch that lost some, in %+v", n, span)
 		}
 	}
-	h.send("g", h.data(torn, 5, 3))
-	after = enterAll(t, h, shelf, h.entries[end:])
+	h.Send("g", h.Data(torn, 5, 3))
+	after = enterAll(t, h, shelf, h.Entries[end:])
 	if n := found(after, torn, all); n != 2 {
 		t.Errorf("%d records of it when more have come", n)
 	}

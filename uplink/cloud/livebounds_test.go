@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"testing"
 	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 )
 
 // A countingBus counts who listens.
@@ -60,7 +62,7 @@ func TestTakenIsForgotten(t *testing.T) {
 // As many clients as there may be, and one more for each that goes; none once
 // the server stops.
 func TestLiveClientsAreCounted(t *testing.T) {
-	s := New(Options{Log: &memLog{}})
+	s := New(Options{Log: &cloudtest.Log{}})
 	for n := range maxLiveClients + 2 {
 		if got := s.admitLive(); got != (n < maxLiveClients) {
 			t.Fatalf("client %d: %v", n+1, got)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -40,13 +41,13 @@ func (s *Server) RunParts() (stop func()) {
 // tellValues hands a hub an update of n channels, all with the value v.
 func tellValues(t *testing.T, h *feedHub, seq uint64, n int) {
 	t.Helper()
-	hist := newHistory()
+	hist := cloudtest.NewHistory()
 	e := gateway.EpochID{1}
 	var rs []gateway.Reading
 	for i := range n {
 		rs = append(rs, gateway.Reading{Channel: &gateway.Channel{Device: "d", Quantity: fmt.Sprintf("q%d", i)}, Value: float64(seq), At: gateway.Stamp(seq)})
 	}
-	b, err := hist.enc.Append(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: seq}, Anchor: bootAnchor(e)}, rs)
+	b, err := hist.Enc.Append(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: seq}, Anchor: cloudtest.BootAnchor(e)}, rs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,8 +140,8 @@ func TestOverlapIsNotTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hist := newHistory()
-	body, err := wire.Encode(hist.data(gateway.EpochID{1}, 1, 5))
+	hist := cloudtest.NewHistory()
+	body, err := wire.Encode(hist.Data(gateway.EpochID{1}, 1, 5))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,12 +153,12 @@ func TestOverlapIsNotTold(t *testing.T) {
 
 // A racingShelf lets somebody else in between Get and what follows.
 type racingShelf struct {
-	memShelf
+	cloudtest.KV
 	between func()
 }
 
 func (s *racingShelf) Get(ctx context.Context, key string) (record.Doc, error) {
-	d, err := s.memShelf.Get(ctx, key)
+	d, err := s.KV.Get(ctx, key)
 	if f := s.between; f != nil {
 		s.between = nil
 		f()
@@ -179,7 +180,7 @@ func TestTicketIsGoodOnce(t *testing.T) {
 		t.Errorf("let in: %v and %v", first, second)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		for _, shelf := range []record.KV{nil, &memShelf{}} {
+		for _, shelf := range []record.KV{nil, &cloudtest.KV{}} {
 			late := &tickets{shelf: shelf, open: map[string]time.Time{}}
 			ticket, err := late.issue(t.Context())
 			if err != nil {

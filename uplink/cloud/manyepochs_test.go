@@ -9,6 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -18,13 +19,13 @@ import (
 const natsHeaders = 1<<16 - 1
 
 // A narrowLog takes no more headers than a real one.
-type narrowLog struct{ memLog }
+type narrowLog struct{ cloudtest.Log }
 
 func (l *narrowLog) Append(ctx context.Context, id string, after uint64, r record.Record) (uint64, error) {
 	if len(r.State)+512 > natsHeaders {
 		return 0, errors.Join(record.ErrUnavailable, errors.New("the headers are too large"))
 	}
-	return l.memLog.Append(ctx, id, after, r)
+	return l.Log.Append(ctx, id, after, r)
 }
 
 // A gateway may name as many epochs as it likes: its records must fit into the

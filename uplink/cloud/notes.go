@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
@@ -15,14 +16,14 @@ const notesEvery = 2 * time.Second
 // Note puts an entry into the audit trail from beside the server: a command
 // that changes credentials notes it where they are. From a folder the server
 // takes it into its trail, at once if it runs, else when it starts.
-func (c Credentials) Note(e AuditEntry) error {
+func Note(c keyring.Credentials, e AuditEntry) error {
 	body, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("note in the audit trail: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), keyring.Within)
 	defer cancel()
-	if _, err := c.shelf().Put(ctx, auditKey(e.At, 0), body, 0, auditAge); err != nil {
+	if _, err := c.Store().Put(ctx, auditKey(e.At, 0), body, 0, auditAge); err != nil {
 		return fmt.Errorf("note in the audit trail: %w", err)
 	}
 	return nil
@@ -31,10 +32,10 @@ func (c Credentials) Note(e AuditEntry) error {
 // takeNotes moves what was noted beside the server to the shelf. An entry has
 // the same key there, so that a crash in between does not make two of it.
 func (t *trail) takeNotes(ctx context.Context) {
-	if t.shelf == nil || t.notes.dir == "" {
+	if t.shelf == nil || t.notes.Dir == "" {
 		return
 	}
-	keys, failed := t.notes.names("audit")
+	keys, failed := t.notes.Names("audit")
 	for key := range keys {
 		failed = errors.Join(failed, t.takeNote(ctx, key))
 	}
@@ -52,7 +53,7 @@ func (t *trail) takeNote(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, keyringWithin)
+	ctx, cancel := context.WithTimeout(ctx, keyring.Within)
 	defer cancel()
 	if _, err := t.shelf.Put(ctx, key, doc.Body, 0, auditAge); err != nil && !errors.Is(err, record.ErrRevision) {
 		return err

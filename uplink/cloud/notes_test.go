@@ -7,6 +7,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 )
 
 // A note is taken over once, also after a crash in the middle; one that cannot
@@ -14,13 +17,13 @@ import (
 func TestNotesAreTakenOver(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		creds := Credentials{Dir: dir}
-		shelf := &memShelf{}
+		creds := keyring.Credentials{Dir: dir}
+		shelf := &cloudtest.KV{}
 		var log strings.Builder
 		tr := newTrail(shelf, slog.New(slog.NewTextHandler(&log, nil)))
-		tr.notes = folder{dir}
+		tr.notes = keyring.Folder{Dir: dir}
 		note := func(event string) {
-			if err := creds.Note(AuditEntry{At: time.Now(), Event: event}); err != nil {
+			if err := Note(creds, AuditEntry{At: time.Now(), Event: event}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -34,7 +37,7 @@ func TestNotesAreTakenOver(t *testing.T) {
 			return events
 		}
 		note("first")
-		names, err := tr.notes.names("audit")
+		names, err := tr.notes.Names("audit")
 		if err != nil || len(names) != 1 {
 			t.Fatal(names, err)
 		}
@@ -57,7 +60,7 @@ func TestNotesAreTakenOver(t *testing.T) {
 		if text := held(); strings.Count(text, `"first"`) != 1 || strings.Count(text, `"second"`) != 1 {
 			t.Errorf("the trail holds %s", text)
 		}
-		if names, err := tr.notes.names("audit"); err != nil || len(names) != 1 {
+		if names, err := tr.notes.Names("audit"); err != nil || len(names) != 1 {
 			t.Errorf("%v is left, %v", names, err)
 		}
 		if n := strings.Count(log.String(), "level=ERROR"); n != 1 {
@@ -68,8 +71,8 @@ func TestNotesAreTakenOver(t *testing.T) {
 
 // On a cluster a note goes straight to the shelf that all share.
 func TestNoteOnTheShelf(t *testing.T) {
-	shelf := &memShelf{}
-	if err := (Credentials{KV: shelf}).Note(AuditEntry{At: time.Now(), Event: "gateway_added"}); err != nil {
+	shelf := &cloudtest.KV{}
+	if err := Note(keyring.Credentials{KV: shelf}, AuditEntry{At: time.Now(), Event: "gateway_added"}); err != nil {
 		t.Fatal(err)
 	}
 	n := 0
@@ -86,7 +89,7 @@ func TestNoteOnTheShelf(t *testing.T) {
 // What an operator does twice in a minute is two entries.
 func TestActsAreNotFolded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := New(Options{KV: &memShelf{}, Log: &memLog{}, Logger: slog.New(slog.DiscardHandler)})
+		s := New(Options{KV: &cloudtest.KV{}, Log: &cloudtest.Log{}, Logger: slog.New(slog.DiscardHandler)})
 		for _, name := range []string{"postgres", "archive"} {
 			s.auditAct("consumer_forgotten", "the log no longer waits for a consumer", "consumer", name, "remote", "192.0.2.1:1")
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -158,7 +158,7 @@ func TestUnknownTypesAreIgnored(t *testing.T) {
 // with it.
 func TestUpgradeLimits(t *testing.T) {
 	s := &site{t: t, dir: t.TempDir()}
-	s.creds = cloud.Credentials{Dir: s.dir + "/gateways"}
+	s.creds = keyring.Credentials{Dir: s.dir + "/gateways"}
 	s.add("plant_7")
 	addr, secure := s.serveTLS(t)
 	secure.ServerName, secure.NextProtos = "localhost", []string{"h2", "http/1.1"}

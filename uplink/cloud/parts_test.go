@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -41,7 +42,7 @@ func (d *diary) part() part {
 func TestPartsAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &diary{}
-		s, dial := piped(t, Options{Log: &memLog{}}, part{}, d.part())
+		s, dial := piped(t, Options{Log: &cloudtest.Log{}}, part{}, d.part())
 		if err := s.Send("g", &wire.Drain{}); err != ErrNotConnected {
 			t.Errorf("sent to a gateway that never came: %v", err)
 		}

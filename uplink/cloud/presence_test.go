@@ -11,19 +11,21 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // A toldShelf is a memShelf that tells watchers.
 type toldShelf struct {
-	memShelf
+	cloudtest.KV
 	watch sync.Mutex
 	tell  []func(record.Doc)
 }
 
 func (s *toldShelf) Put(ctx context.Context, key string, body []byte, rev uint64, ttl time.Duration) (uint64, error) {
-	now, err := s.memShelf.Put(ctx, key, body, rev, ttl)
+	now, err := s.KV.Put(ctx, key, body, rev, ttl)
 	if err == nil {
 		s.watch.Lock()
 		defer s.watch.Unlock()
@@ -53,7 +55,7 @@ func servers(t *testing.T, n int) (list []*presences, shelf *toldShelf) {
 	var running sync.WaitGroup
 	t.Cleanup(func() { stop(); running.Wait() })
 	for range n {
-		s := New(Options{Log: newHistory(), KV: shelf, Credentials: Credentials{Dir: t.TempDir()}, Logger: slog.New(slog.DiscardHandler)})
+		s := New(Options{Log: cloudtest.NewHistory(), KV: shelf, Credentials: keyring.Credentials{Dir: t.TempDir()}, Logger: slog.New(slog.DiscardHandler)})
 		running.Go(func() { s.presences.run(ctx) })
 		list = append(list, s.presences)
 	}
@@ -98,9 +100,9 @@ func TestServersAgreeOnPresence(t *testing.T) {
 		if is, gen := connected(a); !is || gen != 7 {
 			t.Errorf("moved to b: a says %v, gen %d", is, gen)
 		}
-		before := shelf.written()
+		before := shelf.Written()
 		time.Sleep(time.Hour)
-		if n := shelf.written() - before; n < 100 || n > 130 {
+		if n := shelf.Written() - before; n < 100 || n > 130 {
 			t.Errorf("renewed %d times in an hour", n)
 		}
 		if is, _ := connected(a); !is {
@@ -127,9 +129,9 @@ func TestBacklogGoesDown(t *testing.T) {
 		p := list[0]
 		x := aSession(1)
 		p.opened(x)
-		h := newHistory()
+		h := cloudtest.NewHistory()
 		e := gateway.EpochID{1}
-		u := h.data(e, 1, 4)
+		u := h.Data(e, 1, 4)
 		both := record.State{Epochs: []record.EpochState{{ID: e, End: record.EndNone}, {ID: gateway.EpochID{2}, End: record.EndNone}}}
 		p.stored(x, record.Record{Kind: record.KindUpdate, Lane: wire.LaneLive, N: 4, Epoch: e, State: both.String()}, u)
 		p.stored(x, record.Record{Kind: record.KindUpdate, Lane: wire.LaneBacklog, N: 4}, u)

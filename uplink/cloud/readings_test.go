@@ -16,14 +16,16 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// read asks a server on this history and shelf for lines of gateway g.
-func (h *history) get(t testing.TB, shelf record.KV, path string) *httptest.ResponseRecorder {
+// fetch asks a server on this history and shelf for lines of gateway g.
+func fetch(t testing.TB, h *cloudtest.History, shelf record.KV, path string) *httptest.ResponseRecorder {
 	t.Helper()
-	s := New(Options{Log: h, KV: shelf, Credentials: Credentials{Dir: t.TempDir()}, OperatorToken: "operator"})
+	s := New(Options{Log: h, KV: shelf, Credentials: keyring.Credentials{Dir: t.TempDir()}, OperatorToken: "operator"})
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", path, nil)
 	r.Header.Set("Authorization", "Bearer operator")
@@ -31,11 +33,11 @@ func (h *history) get(t testing.TB, shelf record.KV, path string) *httptest.Resp
 	return w
 }
 
-// seqs gives "epoch's first byte: seq" of every reading, and the type of every
+// seqsOf gives "epoch's first byte: seq" of every reading, and the type of every
 // other line.
-func (h *history) seqs(t testing.TB, shelf record.KV, query string) []string {
+func seqsOf(t testing.TB, h *cloudtest.History, shelf record.KV, query string) []string {
 	t.Helper()
-	w := h.get(t, shelf, "/v1/gateways/g/readings"+query)
+	w := fetch(t, h, shelf, "/v1/gateways/g/readings"+query)
 	if w.Code != http.StatusOK {
 		t.Fatalf("%s: %d %s", query, w.Code, w.Body)
 	}
@@ -60,30 +62,30 @@ func (h *history) seqs(t testing.TB, shelf record.KV, query string) []string {
 // month is a history of three epochs: two that ended, with backlog of the one
 // arriving among the other, and one that grows. One record is three readings,
 // one a second. All is entered but the newest records.
-func month(t *testing.T, records int) (*history, *memShelf) {
-	h, shelf := newHistory(), &memShelf{}
+func month(t *testing.T, records int) (*cloudtest.History, *cloudtest.KV) {
+	h, shelf := cloudtest.NewHistory(), &cloudtest.KV{}
 	a, b, c := gateway.EpochID{0xa}, gateway.EpochID{0xb}, gateway.EpochID{0xc}
-	h.open("g", true, a, b, c)
+	h.Open("g", true, a, b, c)
 	for i := range uint64(records) {
-		h.send("g", h.dataAt(a, 3*i+1, 3, int64(3*i)))
+		h.Send("g", h.DataAt(a, 3*i+1, 3, int64(3*i)))
 		if i > uint64(records/2) {
 			j := i - uint64(records/2) - 1
-			h.send("g", h.dataAt(b, 3*j+1, 3, int64(3*j)+int64(10*records)))
+			h.Send("g", h.DataAt(b, 3*j+1, 3, int64(3*j)+int64(10*records)))
 		}
 		if i == uint64(records/3) {
-			ev, err := wire.Encode(&wire.Event{Epoch: a, Seq: 1, Kind: gateway.EventAlarm, At: int64(3*i) * 1e6, Device: "boiler", Anchor: record.WireAnchor(bootAnchor(a))})
+			ev, err := wire.Encode(&wire.Event{Epoch: a, Seq: 1, Kind: gateway.EventAlarm, At: int64(3*i) * 1e6, Device: "boiler", Anchor: record.WireAnchor(cloudtest.BootAnchor(a))})
 			if err != nil {
 				t.Fatal(err)
 			}
-			h.write("g", record.Record{Kind: record.KindEvent, State: h.gw("g").state.String(), Epoch: a, First: 1, Body: ev})
-			h.void("g")
+			h.Write("g", record.Record{Kind: record.KindEvent, State: h.Gateway("g").State.String(), Epoch: a, First: 1, Body: ev})
+			h.Void("g")
 		}
 	}
-	h.send("g", anEnd(a, 3*uint64(records), true))
+	h.Send("g", cloudtest.End(a, 3*uint64(records), true))
 	for i := range uint64(records) {
-		h.send("g", h.dataAt(c, 3*i+1, 3, int64(3*i)+int64(20*records)))
+		h.Send("g", h.DataAt(c, 3*i+1, 3, int64(3*i)+int64(20*records)))
 	}
-	enterAll(t, h, shelf, h.entries[:len(h.entries)-40])
+	enterAll(t, h, shelf, h.Entries[:len(h.Entries)-40])
 	return h, shelf
 }
 
@@ -99,7 +101,7 @@ func TestReadingsOfARange(t *testing.T) {
 		Timestamp time.Time
 	}
 	var all []stamped
-	for line := range strings.Lines(h.get(t, shelf, "/v1/gateways/g/readings").Body.String()) {
+	for line := range strings.Lines(fetch(t, h, shelf, "/v1/gateways/g/readings").Body.String()) {
 		var l stamped
 		if err := json.Unmarshal([]byte(line), &l); err != nil {
 			t.Fatal(err)
@@ -110,8 +112,8 @@ func TestReadingsOfARange(t *testing.T) {
 	for range 40 {
 		from := rnd.IntN(24 * records)
 		to := from + rnd.IntN(900)
-		h.read = 0
-		got := h.seqs(t, shelf, "?from="+at(from).Format(time.RFC3339)+"&to="+at(to).Format(time.RFC3339))
+		h.Given = 0
+		got := seqsOf(t, h, shelf, "?from="+at(from).Format(time.RFC3339)+"&to="+at(to).Format(time.RFC3339))
 		var want []string
 		for _, l := range all {
 			switch {
@@ -131,33 +133,33 @@ func TestReadingsOfARange(t *testing.T) {
 		}
 		// Of each of the two epochs that lie among each other, one segment too
 		// many at either end; beyond that what is not entered, twice.
-		if most := len(want)/3 + 6*segmentSize + 2*40; h.read > most {
-			t.Errorf("from %d to %d: %d records read for %d lines, want at most %d", from, to, h.read, len(want), most)
+		if most := len(want)/3 + 6*segmentSize + 2*40; h.Given > most {
+			t.Errorf("from %d to %d: %d records read for %d lines, want at most %d", from, to, h.Given, len(want), most)
 		}
 	}
 }
 
 func TestReadingsOfOneEpoch(t *testing.T) {
 	h, shelf := month(t, 300)
-	h.read = 0
-	got := h.seqs(t, shelf, "?epoch=0c000000000000000000000000000000&from_seq=7&to_seq=11")
+	h.Given = 0
+	got := seqsOf(t, h, shelf, "?epoch=0c000000000000000000000000000000&from_seq=7&to_seq=11")
 	if want := []string{"c:7", "c:8", "c:9", "c:10", "c:11"}; !slices.Equal(got, want) {
 		t.Errorf("got %v", got)
 	}
-	if h.read > 300+2*40+10 {
-		t.Errorf("%d records read", h.read)
+	if h.Given > 300+2*40+10 {
+		t.Errorf("%d records read", h.Given)
 	}
-	if all, got := h.seqs(t, shelf, ""), h.seqs(t, shelf, "?device=boiler&quantity=temperature"); len(got) != len(all)-1 || slices.Contains(got, "event") || !slices.Contains(all, "event") {
+	if all, got := seqsOf(t, h, shelf, ""), seqsOf(t, h, shelf, "?device=boiler&quantity=temperature"); len(got) != len(all)-1 || slices.Contains(got, "event") || !slices.Contains(all, "event") {
 		t.Errorf("%d lines of the one channel, %d in all", len(got), len(all))
 	}
-	if got := h.seqs(t, shelf, "?device=none"); !slices.Equal(got, []string{"end"}) {
+	if got := seqsOf(t, h, shelf, "?device=none"); !slices.Equal(got, []string{"end"}) {
 		t.Errorf("of a device that is not there: %v", got)
 	}
-	w := h.get(t, shelf, "/v1/gateways/g/events?from="+day0.Format(time.RFC3339))
+	w := fetch(t, h, shelf, "/v1/gateways/g/events?from="+day0.Format(time.RFC3339))
 	if n := strings.Count(w.Body.String(), "\n"); w.Code != 200 || n != 1 || !strings.Contains(w.Body.String(), `"type":"event","gateway_id":"g","kind":"alarm","device_id":"boiler","timestamp":"2026-10-01T00:05:00.000Z","time":"ntp"`) {
 		t.Errorf("events: %d %s", w.Code, w.Body)
 	}
-	if w := h.get(t, shelf, "/v1/gateways/g/events?to="+day0.Format(time.RFC3339)); w.Body.Len() != 0 {
+	if w := fetch(t, h, shelf, "/v1/gateways/g/events?to="+day0.Format(time.RFC3339)); w.Body.Len() != 0 {
 		t.Errorf("events of another time: %s", w.Body)
 	}
 }
@@ -168,7 +170,7 @@ func TestBadQueriesForReadings(t *testing.T) {
 		"?from=5": "from_seq", "?to=x": "to:", "?from_seq=-1": "from_seq", "?to_seq=1.5": "to_seq", "?epoch=1": "32 hex", "?format=xml": "ndjson",
 		"?from=-1s&to=-2s": "before from",
 	} {
-		if w := h.get(t, shelf, "/v1/gateways/g/readings"+query); w.Code != 400 || !strings.Contains(w.Body.String(), says) {
+		if w := fetch(t, h, shelf, "/v1/gateways/g/readings"+query); w.Code != 400 || !strings.Contains(w.Body.String(), says) {
 			t.Errorf("%s: %d %s", query, w.Code, w.Body)
 		}
 	}
@@ -176,20 +178,20 @@ func TestBadQueriesForReadings(t *testing.T) {
 
 // Every type of line has its place in CSV.
 func TestReadingsAsCSV(t *testing.T) {
-	h := newHistory()
+	h := cloudtest.NewHistory()
 	e := gateway.EpochID{0xe}
-	h.open("g", true, e)
-	h.send("g", h.data(e, 1, 1))
-	h.send("g", aGap(e, 2, 3, gateway.WhyDropped))
-	h.send("g", h.aThinned(e, 5, 6))
-	h.send("g", anEnd(e, 10, false))
-	h.send("g", anEnd(e, 10, true))
-	ev, err := wire.Encode(&wire.Event{Epoch: e, Seq: 1, Kind: gateway.EventAlarm, Body: []byte(`{"a":"b,c"}`), Anchor: record.WireAnchor(bootAnchor(e))})
+	h.Open("g", true, e)
+	h.Send("g", h.Data(e, 1, 1))
+	h.Send("g", cloudtest.Gap(e, 2, 3, gateway.WhyDropped))
+	h.Send("g", h.Thinned(e, 5, 6))
+	h.Send("g", cloudtest.End(e, 10, false))
+	h.Send("g", cloudtest.End(e, 10, true))
+	ev, err := wire.Encode(&wire.Event{Epoch: e, Seq: 1, Kind: gateway.EventAlarm, Body: []byte(`{"a":"b,c"}`), Anchor: record.WireAnchor(cloudtest.BootAnchor(e))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.write("g", record.Record{Kind: record.KindEvent, State: h.gw("g").state.String(), Epoch: e, First: 1, Body: ev})
-	w := h.get(t, nil, "/v1/gateways/g/readings?format=csv")
+	h.Write("g", record.Record{Kind: record.KindEvent, State: h.Gateway("g").State.String(), Epoch: e, First: 1, Body: ev})
+	w := fetch(t, h, nil, "/v1/gateways/g/readings?format=csv")
 	rows, err := csv.NewReader(w.Body).ReadAll()
 	if err != nil || w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/csv") {
 		t.Fatal(w.Code, w.Header(), err)
@@ -219,14 +221,14 @@ func TestReadingsAsCSV(t *testing.T) {
 
 // What is learned of the clock later corrects what was read before.
 func TestReadingsGetTheirRightTimeLater(t *testing.T) {
-	h := newHistory()
+	h := cloudtest.NewHistory()
 	e := gateway.EpochID{0xe}
-	h.open("g", true, e)
-	u := h.data(e, 1, 2)
-	u.Blocks[0] = h.block(e, 1, 2, 10, gateway.Anchor{Boot: gateway.BootID(e), Offset: 5e6})
-	h.send("g", u)
+	h.Open("g", true, e)
+	u := h.Data(e, 1, 2)
+	u.Blocks[0] = h.Block(e, 1, 2, 10, gateway.Anchor{Boot: gateway.BootID(e), Offset: 5e6})
+	h.Send("g", u)
 	stamp := func() string {
-		first, _, _ := strings.Cut(h.get(t, nil, "/v1/gateways/g/readings").Body.String(), "\n")
+		first, _, _ := strings.Cut(fetch(t, h, nil, "/v1/gateways/g/readings").Body.String(), "\n")
 		var l struct{ Timestamp, Time string }
 		if err := json.Unmarshal([]byte(first), &l); err != nil {
 			t.Fatal(err)
@@ -236,10 +238,10 @@ func TestReadingsGetTheirRightTimeLater(t *testing.T) {
 	if got := stamp(); got != "1970-01-01T00:00:15.000Z none" {
 		t.Errorf("before: %s", got)
 	}
-	if got := h.seqs(t, nil, "?from=-24h"); len(got) != 0 { // it arrived weeks ago
+	if got := seqsOf(t, h, nil, "?from=-24h"); len(got) != 0 { // it arrived weeks ago
 		t.Errorf("of yesterday: %v", got)
 	}
-	if got := h.seqs(t, nil, "?to="+at(60*86400).Format(time.RFC3339)); len(got) != 2 {
+	if got := seqsOf(t, h, nil, "?to="+at(60*86400).Format(time.RFC3339)); len(got) != 2 {
 		t.Errorf("of any time: %v", got)
 	}
 	ev, err := wire.Encode(&wire.Event{Epoch: e, Seq: 1, Kind: gateway.EventAnchor, At: 60e6, Anchor: wire.Anchor{
@@ -247,11 +249,11 @@ func TestReadingsGetTheirRightTimeLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.write("g", record.Record{Kind: record.KindEvent, State: h.gw("g").state.String(), Epoch: e, First: 1, Body: ev})
+	h.Write("g", record.Record{Kind: record.KindEvent, State: h.Gateway("g").State.String(), Epoch: e, First: 1, Body: ev})
 	if got := stamp(); got != "2026-10-01T00:00:10.000Z ntp" {
 		t.Errorf("after: %s", got)
 	}
-	if got := h.seqs(t, nil, "?from="+at(11).Format(time.RFC3339)+"&to="+at(12).Format(time.RFC3339)); !slices.Equal(got, []string{"e:2"}) {
+	if got := seqsOf(t, h, nil, "?from="+at(11).Format(time.RFC3339)+"&to="+at(12).Format(time.RFC3339)); !slices.Equal(got, []string{"e:2"}) {
 		t.Errorf("of that time: %v", got)
 	}
 }
@@ -288,27 +290,27 @@ func TestLinesAreJSON(t *testing.T) {
 
 // BenchmarkLines is the cost of a reading from the block to the line.
 func BenchmarkLines(b *testing.B) {
-	h := newHistory()
+	h := cloudtest.NewHistory()
 	e := gateway.EpochID{0xe}
 	var rs []gateway.Reading
 	for i := range 4000 {
-		rs = append(rs, gateway.Reading{Channel: aChannel, Value: 20 + float64(i%100)/100, At: gateway.Stamp(i * 1e6)})
+		rs = append(rs, gateway.Reading{Channel: cloudtest.Channel, Value: 20 + float64(i%100)/100, At: gateway.Stamp(i * 1e6)})
 	}
-	data, err := block.NewEncoder().Append(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: 1}, Anchor: bootAnchor(e)}, rs)
+	data, err := block.NewEncoder().Append(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: 1}, Anchor: cloudtest.BootAnchor(e)}, rs)
 	if err != nil {
 		b.Fatal(err)
 	}
-	h.open("g", true, e)
-	h.send("g", &wire.Update{Lane: wire.LaneLive, Epoch: e, First: 1, N: 4000, Blocks: [][]byte{data}})
+	h.Open("g", true, e)
+	h.Send("g", &wire.Update{Lane: wire.LaneLive, Epoch: e, First: 1, N: 4000, Blocks: [][]byte{data}})
 	book := newBook("g", h, nil)
-	for _, entry := range h.entries {
+	for _, entry := range h.Entries {
 		if err := book.enter(b.Context(), entry.Record); err != nil {
 			b.Fatal(err)
 		}
 	}
 	p := printer{question: &question{readings: true}, blocks: block.NewDecoder(), book: book, out: newNDJSON(&discard{}, "g")}
 	for b.Loop() {
-		if err := p.print(b.Context(), h.entries[1].Record); err != nil {
+		if err := p.print(b.Context(), h.Entries[1].Record); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -10,12 +10,13 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // settledIn writes into the ledger that an epoch ended and is proved.
-func settledIn(t *testing.T, shelf *memShelf, e record.EpochState) {
+func settledIn(t *testing.T, shelf *cloudtest.KV, e record.EpochState) {
 	t.Helper()
 	a := account{Epoch: e.ID, Upto: e.Upto, End: e.End, Settled: true}
 	body, err := json.Marshal(a)
@@ -31,7 +32,7 @@ func settledIn(t *testing.T, shelf *memShelf, e record.EpochState) {
 // the same, when hello names it and when only an update does.
 func TestLedgerAnswersForTheState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shelf, l := &memShelf{}, &memLog{}
+		shelf, l := &cloudtest.KV{}, &cloudtest.Log{}
 		old := record.EpochState{ID: gateway.NewEpochID(), Upto: 40, End: record.EndClosed}
 		older := record.EpochState{ID: gateway.NewEpochID(), Upto: 7, End: record.EndClosed}
 		settledIn(t, shelf, old)
@@ -43,10 +44,10 @@ func TestLedgerAnswersForTheState(t *testing.T) {
 		if w.Epochs[0] != old.Ack() || w.Epochs[1].Upto != 0 {
 			t.Errorf("welcomed with %+v", w.Epochs)
 		}
-		records := len(l.records)
+		records := len(l.Records)
 		say(t, conn, lost(wire.LaneBacklog, older.ID, 1, 7))
-		if a := hear[*wire.Ack](t, conn); a.Epochs[0] != older.Ack() || len(l.records) != records {
-			t.Errorf("ack %+v, %d more records", a, len(l.records)-records)
+		if a := hear[*wire.Ack](t, conn); a.Epochs[0] != older.Ack() || len(l.Records) != records {
+			t.Errorf("ack %+v, %d more records", a, len(l.Records)-records)
 		}
 	})
 }
@@ -61,14 +62,14 @@ func (deafShelf) Get(context.Context, string) (record.Doc, error) {
 // TestLedgerThatDoesNotAnswer: what cannot be decided is not stored.
 func TestLedgerThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
+		l := &cloudtest.Log{}
 		_, dial := piped(t, Options{Log: l, KV: deafShelf{}})
 		conn := dial()
 		say(t, conn, &wire.Hello{GatewayID: "g"}) // names nothing: nothing to ask
 		hear[*wire.Welcome](t, conn)
 		say(t, conn, lost(wire.LaneLive, gateway.NewEpochID(), 1, 7))
-		if n := hear[*wire.Nack](t, conn); n.Code != nackStorage || !n.Retry || n.AfterMS == 0 || len(l.records) != 1 {
-			t.Errorf("nack %+v, %d records", n, len(l.records))
+		if n := hear[*wire.Nack](t, conn); n.Code != nackStorage || !n.Retry || n.AfterMS == 0 || len(l.Records) != 1 {
+			t.Errorf("nack %+v, %d records", n, len(l.Records))
 		}
 		conn = dial()
 		say(t, conn, &wire.Hello{GatewayID: "g", Epochs: []wire.HelloEpoch{{Epoch: gateway.NewEpochID(), Oldest: 1}}})
@@ -81,7 +82,7 @@ func TestLedgerThatDoesNotAnswer(t *testing.T) {
 // TestStateForgetsWhatTheLedgerHas: what ended and is in the ledger for good
 // leaves the state, unless hello names it; the rest stays.
 func TestStateForgetsWhatTheLedgerHas(t *testing.T) {
-	shelf := &memShelf{}
+	shelf := &cloudtest.KV{}
 	s := New(Options{KV: shelf})
 	t.Cleanup(s.Close)
 	c := &chain{gatewayID: "g", recall: s.settled()}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -35,7 +36,7 @@ func (j *journal) count(part string) int {
 // few, and say how many there would have been.
 func TestGatewayDoesNotFillTheJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, dial := piped(t, Options{Log: &memLog{}})
+		s, dial := piped(t, Options{Log: &cloudtest.Log{}})
 		j := &journal{}
 		s.opt.Logger = slog.New(slog.NewTextHandler(j, nil))
 		e := gateway.NewEpochID()

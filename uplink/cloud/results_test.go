@@ -83,7 +83,7 @@ func TestResultsAreFoundInTheLog(t *testing.T) {
 }
 
 // commandNow asks how far a command is, without waiting.
-func (s *site) commandNow(id string) told {
+func (s *site) commandNow(id string) Told {
 	s.t.Helper()
 	_, text := ask(s, s.http, "GET", "/v1/gateways/"+s.id+"/commands/"+id, "")
 	return commandIn(s.t, text)

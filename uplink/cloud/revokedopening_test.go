@@ -8,6 +8,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -15,7 +16,7 @@ import (
 // opened: one that takes its time to say hello is found all the same.
 func TestRevokedWhileASessionOpens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, dial := piped(t, Options{Log: &memLog{}})
+		s, dial := piped(t, Options{Log: &cloudtest.Log{}})
 		var watching sync.WaitGroup
 		watching.Go(s.recheck)
 		conn := dial()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -42,7 +43,7 @@ type Options struct {
 	Feed          record.Feed   // of the log, for the ledger; nil: none is kept
 	KV            record.KV     // for the ledger and what servers share; nil: none
 	PubSub        record.PubSub // between the servers of this cloud; nil: there is only this one
-	Credentials   Credentials
+	Credentials   keyring.Credentials
 	GatewayCA     *tls.Certificate // signs the certificates of gateways; nil: they have tokens only
 	CertLife      time.Duration    // of these; 0: 60 days
 	OperatorToken string           // opens the operator's API
@@ -106,7 +107,7 @@ func New(opt Options) *Server {
 	s.keys.Store(&Keys{GatewayCA: opt.GatewayCA, OperatorToken: opt.OperatorToken})
 	s.trail = newTrail(opt.KV, opt.Logger)
 	if opt.Credentials.KV == nil {
-		s.trail.notes = folder{opt.Credentials.Dir}
+		s.trail.notes = keyring.Folder{Dir: opt.Credentials.Dir}
 	}
 	s.upgrade = websocket.Upgrader{
 		HandshakeTimeout: headerWithin,

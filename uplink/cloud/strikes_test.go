@@ -11,6 +11,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -18,7 +19,7 @@ import (
 // times within a minute does.
 func TestStrikesAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, _ := connect(t, &memLog{})
+		conn, _ := connect(t, &cloudtest.Log{})
 		say(t, conn, &wire.Hello{GatewayID: "g"})
 		hear[*wire.Welcome](t, conn)
 		nonsense := func() {
@@ -49,7 +50,7 @@ func TestStrikesAreForgotten(t *testing.T) {
 // more for acknowledged than the log has, and of no other.
 func TestLogThatLostReadings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, dial := piped(t, Options{Log: &memLog{}})
+		s, dial := piped(t, Options{Log: &cloudtest.Log{}})
 		var told bytes.Buffer
 		s.opt.Logger = slog.New(slog.NewTextHandler(&told, &slog.HandlerOptions{Level: slog.LevelError}))
 		lostOne, whole := gateway.NewEpochID(), gateway.NewEpochID()

@@ -11,6 +11,8 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -32,7 +34,7 @@ func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 // piped makes a server whose connections are pipes, and gives what dials it
 // as gateway "g".
 func piped(t *testing.T, opt Options, parts ...part) (*Server, func() *websocket.Conn) {
-	opt.Credentials, opt.OperatorToken = Credentials{Dir: t.TempDir()}, "operator"
+	opt.Credentials, opt.OperatorToken = keyring.Credentials{Dir: t.TempDir()}, "operator"
 	token, err := opt.Credentials.Add("g")
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +105,7 @@ func say(t *testing.T, conn *websocket.Conn, m wire.Message) {
 
 func TestNoHello(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, _ := connect(t, &memLog{})
+		conn, _ := connect(t, &cloudtest.Log{})
 		begin := time.Now()
 		_, _, err := conn.ReadMessage()
 		if !websocket.IsCloseError(err, wire.CloseNoHello) || time.Since(begin) != helloWithin {
@@ -114,7 +116,7 @@ func TestNoHello(t *testing.T) {
 
 func TestSilentGatewayIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, s := connect(t, &memLog{})
+		conn, s := connect(t, &cloudtest.Log{})
 		say(t, conn, &wire.Hello{GatewayID: "g"})
 		ended := make(chan time.Time)
 		go func() {
@@ -147,7 +149,7 @@ func TestSilentGatewayIsGivenUp(t *testing.T) {
 
 func TestLogInTroubleAtOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{fault: times(1<<30, false, record.ErrFull)}
+		l := &cloudtest.Log{Fault: times(1<<30, false, record.ErrFull)}
 		conn, _ := connect(t, l)
 		say(t, conn, &wire.Hello{GatewayID: "g"})
 		if _, _, err := conn.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseTryAgainLater) {
@@ -158,7 +160,7 @@ func TestLogInTroubleAtOpen(t *testing.T) {
 
 func TestGatewayThatDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, s := connect(t, &memLog{})
+		conn, s := connect(t, &cloudtest.Log{})
 		say(t, conn, &wire.Hello{GatewayID: "g"})
 		time.Sleep(writeWithin + closeWithin + time.Second)
 		synctest.Wait()
@@ -169,11 +171,11 @@ func TestGatewayThatDoesNotRead(t *testing.T) {
 }
 
 func TestAppendUnderWayIsFinished(t *testing.T) {
-	l := &memLog{}
+	l := &cloudtest.Log{}
 	c := openOn(t, l)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.append(ctx, record.Record{}); err != nil || len(l.records) != 2 {
-		t.Errorf("%v, %d records", err, len(l.records))
+	if _, err := c.append(ctx, record.Record{}); err != nil || len(l.Records) != 2 {
+		t.Errorf("%v, %d records", err, len(l.Records))
 	}
 }

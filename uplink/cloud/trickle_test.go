@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/packaging/e2e"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -29,7 +31,7 @@ func TestTrickleOfAFrame(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				opt := Options{Log: &memLog{}, Credentials: Credentials{Dir: t.TempDir()}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
+				opt := Options{Log: &cloudtest.Log{}, Credentials: keyring.Credentials{Dir: t.TempDir()}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
 				token, err := opt.Credentials.Add("g")
 				if err != nil {
 					t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/rfc6455"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -96,7 +97,7 @@ func (s *Server) denyCredential(w http.ResponseWriter, remote string, from *addr
 		s.refuse(w, http.StatusServiceUnavailable, "unavailable", "the credential cannot be checked at the moment")
 		return
 	}
-	if !errors.Is(err, ErrCredential) {
+	if !errors.Is(err, keyring.ErrCredential) {
 		s.opt.Logger.Error("cannot check a credential", "error", err, "remote", remote)
 		s.figures.count("auth_failures_total", "reason", "internal")
 		s.refuse(w, http.StatusInternalServerError, "internal", "the credential cannot be checked at the moment")

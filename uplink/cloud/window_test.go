@@ -9,6 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -27,14 +28,14 @@ func welcomed(t *testing.T, l record.Log, epochs ...wire.HelloEpoch) (*websocket
 }
 
 // stuck makes appends to l wait until release is called.
-func stuck(l *memLog) (release func()) {
+func stuck(l *cloudtest.Log) (release func()) {
 	gate := make(chan struct{})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.fault = func() (bool, error) {
-		l.mu.Unlock()
+	l.Mu.Lock()
+	defer l.Mu.Unlock()
+	l.Fault = func() (bool, error) {
+		l.Mu.Unlock()
 		<-gate
-		l.mu.Lock()
+		l.Mu.Lock()
 		return true, nil
 	}
 	return func() { close(gate) }
@@ -55,7 +56,7 @@ func TestWindowExceeded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := &memLog{}
+				l := &cloudtest.Log{}
 				conn, _, _ := welcomed(t, l)
 				release := stuck(l)
 				for i := range c.fits {
@@ -74,8 +75,8 @@ func TestWindowExceeded(t *testing.T) {
 				if !websocket.IsCloseError(err, wire.CloseTooMuch) {
 					t.Errorf("after %d messages: %v", c.fits+1, err)
 				}
-				if len(l.records) != 2 {
-					t.Errorf("%d records, want the open record and what was under way", len(l.records))
+				if len(l.Records) != 2 {
+					t.Errorf("%d records, want the open record and what was under way", len(l.Records))
 				}
 			})
 		})
@@ -86,7 +87,7 @@ func TestWindowExceeded(t *testing.T) {
 // meanwhile is acknowledged together, half a window at a time.
 func TestAcksAreJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
+		l := &cloudtest.Log{}
 		conn, _, _ := welcomed(t, l)
 		release := stuck(l)
 		a, b := gateway.NewEpochID(), gateway.NewEpochID()
@@ -110,7 +111,7 @@ func TestAcksAreJoined(t *testing.T) {
 		if len(second.Epochs) != 1 || second.Epochs[0].Upto != 5 || second.Events != nil {
 			t.Errorf("second ack %+v", second)
 		}
-		for i, r := range l.records[1:] { // in the order of arrival
+		for i, r := range l.Records[1:] { // in the order of arrival
 			if want := []uint64{1, 2, 3, 1, 4, 4, 5}[i]; r.First != want {
 				t.Errorf("record %d is %+v", i, r)
 			}
@@ -122,7 +123,7 @@ func TestAcksAreJoined(t *testing.T) {
 // acknowledged first, what was sent behind it is refused too.
 func TestNackComesBehindAcks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
+		l := &cloudtest.Log{}
 		conn, _, _ := welcomed(t, l)
 		release := stuck(l)
 		e := gateway.NewEpochID()
@@ -150,7 +151,7 @@ func TestNackComesBehindAcks(t *testing.T) {
 // counted as unanswered for ever.
 func TestWindowMovesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, w, _ := welcomed(t, &memLog{})
+		conn, w, _ := welcomed(t, &cloudtest.Log{})
 		if *w.Win != wire.DefaultWindows {
 			t.Errorf("welcomed with windows %+v", w.Win)
 		}
@@ -172,10 +173,10 @@ func TestWindowMovesOn(t *testing.T) {
 func TestLogInTrouble(t *testing.T) {
 	for _, failure := range []error{record.ErrFull, record.ErrUnavailable} {
 		synctest.Test(t, func(t *testing.T) {
-			l := &memLog{}
+			l := &cloudtest.Log{}
 			conn, _, s := welcomed(t, l)
 			e := gateway.NewEpochID()
-			l.fault = times(3, false, failure)
+			l.Fault = times(3, false, failure)
 			say(t, conn, lost(wire.LaneLive, e, 1, 2))
 			a := hear[*wire.Ack](t, conn)
 			if a.Win == nil || *a.Win != (wire.Windows{}) || a.Why != "storage" || len(a.Epochs) != 0 {
@@ -188,8 +189,8 @@ func TestLogInTrouble(t *testing.T) {
 			if a.Win == nil || *a.Win != wire.DefaultWindows || a.Why != "" {
 				t.Errorf("told of the end of %v with %+v", failure, a)
 			}
-			if a = hear[*wire.Ack](t, conn); a.Epochs[0].Upto != 2 || len(l.records) != 2 {
-				t.Errorf("ack %+v, %d records", a, len(l.records))
+			if a = hear[*wire.Ack](t, conn); a.Epochs[0].Upto != 2 || len(l.Records) != 2 {
+				t.Errorf("ack %+v, %d records", a, len(l.Records))
 			}
 			if err := s.storage.err(); err != nil {
 				t.Error(err)
@@ -200,9 +201,9 @@ func TestLogInTrouble(t *testing.T) {
 
 func TestTroubleEndsWithItsSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
+		l := &cloudtest.Log{}
 		conn, _, s := welcomed(t, l)
-		l.fault = times(1<<30, false, record.ErrFull)
+		l.Fault = times(1<<30, false, record.ErrFull)
 		say(t, conn, lost(wire.LaneLive, gateway.NewEpochID(), 1, 2))
 		hear[*wire.Ack](t, conn)
 		conn.Close()
@@ -218,7 +219,7 @@ func TestTroubleEndsWithItsSession(t *testing.T) {
 // wide again when the log is quick.
 func TestSlowLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
+		l := &cloudtest.Log{}
 		conn, _, _ := welcomed(t, l)
 		slow := func(d time.Duration) func() (bool, error) {
 			return func() (bool, error) { time.Sleep(d); return true, nil }
@@ -239,11 +240,11 @@ func TestSlowLog(t *testing.T) {
 			}
 		}
 		for range 3 {
-			l.fault = slow(slowAfter + time.Millisecond)
+			l.Fault = slow(slowAfter + time.Millisecond)
 			send()
 		}
 		for range quickAgain {
-			l.fault = slow(slowAfter)
+			l.Fault = slow(slowAfter)
 			send()
 		}
 		back, both := wire.DefaultWindows, wire.DefaultWindows

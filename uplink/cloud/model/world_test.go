@@ -16,6 +16,7 @@ import (
 	"github.com/fieldgate/fieldgate/store/storetest"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/uplinktest"
 )
 
@@ -32,7 +33,7 @@ type world struct {
 	names int    // of folders
 	net   uplinktest.Network
 	ca    *uplinktest.CA
-	creds cloud.Credentials
+	creds keyring.Credentials
 	token string
 
 	log     *faulty
@@ -65,7 +66,7 @@ func newWorld(t *testing.T, l life) *world {
 	ca, err := uplinktest.NewCA()
 	w.must(err)
 	w.ca = ca
-	w.creds = cloud.Credentials{Dir: w.folder()}
+	w.creds = keyring.Credentials{Dir: w.folder()}
 	w.token, err = w.creds.Add(gatewayID)
 	w.must(err)
 	w.log = &faulty{hearers: map[*hearer]bool{}, r: rand.New(rand.NewPCG(l.seed, 2))}

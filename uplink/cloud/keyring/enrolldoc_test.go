@@ -1,4 +1,4 @@
-package cloud
+package keyring
 
 import (
 	"os"
@@ -9,11 +9,11 @@ import (
 
 // What is asked and answered at enrolment is described.
 func TestProtocolDescribesEnrolment(t *testing.T) {
-	text, err := os.ReadFile("../wire/PROTOCOL.md")
+	text, err := os.ReadFile("../../wire/PROTOCOL.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, typ := range []reflect.Type{reflect.TypeFor[enrollment](), reflect.TypeFor[grant]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[Enrollment](), reflect.TypeFor[Grant]()} {
 		for i := range typ.NumField() {
 			name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
 			if !strings.Contains(string(text), "`"+name+"`") {

@@ -1,4 +1,4 @@
-package cloud
+package keyring
 
 import (
 	"context"
@@ -27,14 +27,14 @@ const folderLook = time.Second
 // documentMost is the most that a file of a folder has, in bytes.
 const documentMost = 1 << 20
 
-// A folder is a Shelf of files for credentials and one-time tokens:
+// A Folder is a Shelf of files for credentials and one-time tokens:
 // "cred.plant-7" is plant-7.json, "token.9f…" is tokens/9f….json. Other
 // programs may change the files meanwhile. What it was told to delete by
 // itself after a time it does not: who reads must judge the age.
-type folder struct{ dir string }
+type Folder struct{ Dir string }
 
 // path gives the file of a key, "" if there can be none.
-func (f folder) path(key string) string {
+func (f Folder) path(key string) string {
 	kind, name, _ := strings.Cut(key, ".")
 	if name == "" || strings.ContainsAny(name, "./") {
 		return ""
@@ -43,15 +43,15 @@ func (f folder) path(key string) string {
 }
 
 // of gives where the documents of a kind lie.
-func (f folder) of(kind string) string {
+func (f Folder) of(kind string) string {
 	if kind == "cred" {
-		return f.dir
+		return f.Dir
 	}
-	return filepath.Join(f.dir, kind+"s")
+	return filepath.Join(f.Dir, kind+"s")
 }
 
 // Get implements Shelf.
-func (f folder) Get(_ context.Context, key string) (record.Doc, error) {
+func (f Folder) Get(_ context.Context, key string) (record.Doc, error) {
 	path := f.path(key)
 	body, err := files.Read(path, documentMost)
 	if path == "" || errors.Is(err, fs.ErrNotExist) {
@@ -74,7 +74,7 @@ func revOf(body []byte) uint64 {
 }
 
 // Put implements Shelf.
-func (f folder) Put(ctx context.Context, key string, body []byte, rev uint64, _ time.Duration) (uint64, error) {
+func (f Folder) Put(ctx context.Context, key string, body []byte, rev uint64, _ time.Duration) (uint64, error) {
 	path := f.path(key)
 	if path == "" {
 		return 0, fmt.Errorf("%q is no key", key)
@@ -98,16 +98,16 @@ func (f folder) Put(ctx context.Context, key string, body []byte, rev uint64, _ 
 }
 
 // lock keeps other programs from changing anything until release.
-func (f folder) lock() (release func(), err error) {
+func (f Folder) lock() (release func(), err error) {
 	// The state directory around it is readable: see LockState.
-	err = os.MkdirAll(filepath.Dir(f.dir), 0o755)
+	err = os.MkdirAll(filepath.Dir(f.Dir), 0o755)
 	if err == nil {
-		err = os.MkdirAll(f.dir, 0o700)
+		err = os.MkdirAll(f.Dir, 0o700)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make folder of credentials: %w", err)
 	}
-	l, err := os.OpenFile(filepath.Join(f.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	l, err := os.OpenFile(filepath.Join(f.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock credentials: %w", err)
 	}
@@ -119,7 +119,7 @@ func (f folder) lock() (release func(), err error) {
 }
 
 // Delete implements Shelf.
-func (f folder) Delete(_ context.Context, key string) error {
+func (f Folder) Delete(_ context.Context, key string) error {
 	path := f.path(key)
 	err := os.Remove(path)
 	if path == "" || errors.Is(err, fs.ErrNotExist) {
@@ -132,9 +132,9 @@ func (f folder) Delete(_ context.Context, key string) error {
 }
 
 // List implements Shelf.
-func (f folder) List(ctx context.Context, prefix string) iter.Seq2[record.Doc, error] {
+func (f Folder) List(ctx context.Context, prefix string) iter.Seq2[record.Doc, error] {
 	return func(yield func(record.Doc, error) bool) {
-		names, err := f.names(prefix)
+		names, err := f.Names(prefix)
 		if err != nil {
 			yield(record.Doc{}, err)
 			return
@@ -151,8 +151,8 @@ func (f folder) List(ctx context.Context, prefix string) iter.Seq2[record.Doc, e
 	}
 }
 
-// names gives the keys of a kind, and when each file was made.
-func (f folder) names(prefix string) (map[string]time.Time, error) {
+// Names gives the keys of a kind, and when each file was made.
+func (f Folder) Names(prefix string) (map[string]time.Time, error) {
 	kind, only, _ := strings.Cut(prefix, ".")
 	entries, err := os.ReadDir(f.of(kind))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -171,7 +171,7 @@ func (f folder) names(prefix string) (map[string]time.Time, error) {
 
 // Watch implements Shelf, by looking once a second whether the folder has
 // changed: every change to it is a rename or a removal.
-func (f folder) Watch(ctx context.Context, prefix string, tell func(record.Doc)) error {
+func (f Folder) Watch(ctx context.Context, prefix string, tell func(record.Doc)) error {
 	kind, _, _ := strings.Cut(prefix, ".")
 	known := map[string]time.Time{}
 	var stamp time.Time
@@ -195,8 +195,8 @@ func (f folder) Watch(ctx context.Context, prefix string, tell func(record.Doc))
 	}
 }
 
-func (f folder) changes(ctx context.Context, prefix string, known map[string]time.Time, tell func(record.Doc)) error {
-	names, err := f.names(prefix)
+func (f Folder) changes(ctx context.Context, prefix string, known map[string]time.Time, tell func(record.Doc)) error {
+	names, err := f.Names(prefix)
 	if err != nil {
 		return err
 	}

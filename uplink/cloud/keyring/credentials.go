@@ -1,4 +1,4 @@
-package cloud
+package keyring
 
 import (
 	"context"
@@ -26,9 +26,9 @@ var (
 
 const (
 	tokenPrefix     = "fg1_"
-	keyringWithin   = 5 * time.Second // for one look at where credentials are kept
+	Within          = 5 * time.Second // for one look at where credentials are kept
 	keyringTries    = 10              // for a change that others may make at the same time
-	kindCertificate = "certificate"
+	KindCertificate = "certificate"
 )
 
 // Credentials are who may connect: one document per gateway, in a folder that
@@ -56,11 +56,12 @@ type Credential struct {
 	Next *Key `json:"next,omitempty"`
 }
 
-func (c Credentials) shelf() record.KV {
+// Store gives where the credentials lie.
+func (c Credentials) Store() record.KV {
 	if c.KV != nil {
 		return c.KV
 	}
-	return folder{c.Dir}
+	return Folder{c.Dir}
 }
 
 func keyOf(id string) string { return "cred." + id }
@@ -71,7 +72,7 @@ func (c Credentials) Add(id string) (token string, err error) {
 	if !gateway.ValidID(id) {
 		return "", fmt.Errorf("gateway id %q: want 1 to 64 of A-Z a-z 0-9 _ -", id)
 	}
-	secret := randomHex()
+	secret := RandomHex()
 	key, err := tokenKey(secret)
 	if err != nil {
 		return "", err
@@ -97,9 +98,9 @@ func (c Credentials) Remove(id string) error {
 		return err
 	}
 	tokens := c.removeOnce(id) // before: they make a credential where there is none
-	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), Within)
 	defer cancel()
-	if err := c.shelf().Delete(ctx, keyOf(id)); err != nil {
+	if err := c.Store().Delete(ctx, keyOf(id)); err != nil {
 		return fmt.Errorf("remove credential of %s: %w", id, err)
 	}
 	return tokens
@@ -107,10 +108,10 @@ func (c Credentials) Remove(id string) error {
 
 // List gives every credential, in the order of their ids.
 func (c Credentials) List() ([]Credential, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), Within)
 	defer cancel()
 	var list []Credential
-	for doc, err := range c.shelf().List(ctx, "cred") {
+	for doc, err := range c.Store().List(ctx, "cred") {
 		if err != nil {
 			return nil, fmt.Errorf("list credentials: %w", err)
 		}
@@ -124,16 +125,17 @@ func (c Credentials) List() ([]Credential, error) {
 	return list, nil
 }
 
-func (c Credentials) read(id string) (Credential, error) {
+// Read gives the credential of a gateway, or ErrUnknownGateway.
+func (c Credentials) Read(id string) (Credential, error) {
 	cred, _, err := c.get(id)
 	return cred, err
 }
 
 // get gives a credential and its revision, or ErrUnknownGateway.
 func (c Credentials) get(id string) (Credential, uint64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), Within)
 	defer cancel()
-	doc, err := c.shelf().Get(ctx, keyOf(id))
+	doc, err := c.Store().Get(ctx, keyOf(id))
 	if errors.Is(err, record.ErrNoDoc) {
 		return Credential{}, 0, fmt.Errorf("%w: %s", ErrUnknownGateway, id)
 	}
@@ -159,9 +161,9 @@ func (c Credentials) put(cred Credential, rev uint64) error {
 	if err != nil {
 		return fmt.Errorf("encode credential: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), Within)
 	defer cancel()
-	if _, err := c.shelf().Put(ctx, keyOf(cred.ID), append(b, '\n'), rev, 0); err != nil {
+	if _, err := c.Store().Put(ctx, keyOf(cred.ID), append(b, '\n'), rev, 0); err != nil {
 		return fmt.Errorf("keep credential of %s: %w", cred.ID, err)
 	}
 	return nil
@@ -202,9 +204,9 @@ func (c Credentials) offer(id string, key Key) error {
 	})
 }
 
-// split gives the gateway that a token names and the hash of its secret, or
+// Split gives the gateway that a token names and the hash of its secret, or
 // ErrCredential. It does not say whether the token is good for anything.
-func split(token string) (id string, hash [32]byte, err error) {
+func Split(token string) (id string, hash [32]byte, err error) {
 	rest, ok := strings.CutPrefix(token, tokenPrefix)
 	cut := strings.LastIndexByte(rest, '_') // an id may have underscores
 	if !ok || cut < 0 || !gateway.ValidID(rest[:cut]) {
@@ -214,10 +216,10 @@ func split(token string) (id string, hash [32]byte, err error) {
 	return rest[:cut], hash, err
 }
 
-// check tells whether hash is (still) that of a key of a gateway: nil,
+// Check tells whether hash is (still) that of a key of a gateway: nil,
 // ErrCredential, or that it cannot be known now.
-func (c Credentials) check(id string, hash [32]byte) error {
-	cred, err := c.read(id)
+func (c Credentials) Check(id string, hash [32]byte) error {
+	cred, err := c.Read(id)
 	if errors.Is(err, ErrUnknownGateway) {
 		return fmt.Errorf("%w: no gateway %s", ErrCredential, id)
 	}
@@ -230,9 +232,9 @@ func (c Credentials) check(id string, hash [32]byte) error {
 	return nil
 }
 
-// find gives the key of a gateway that has this hash and kind.
-func (c Credentials) find(id string, hash [32]byte, kind string) (next bool, err error) {
-	cred, err := c.read(id)
+// Find gives the key of a gateway that has this hash and kind.
+func (c Credentials) Find(id string, hash [32]byte, kind string) (next bool, err error) {
+	cred, err := c.Read(id)
 	if errors.Is(err, ErrUnknownGateway) {
 		return false, fmt.Errorf("%w: no gateway %s", ErrCredential, id)
 	}
@@ -248,9 +250,9 @@ func (c Credentials) find(id string, hash [32]byte, kind string) (next bool, err
 	return false, fmt.Errorf("%w: wrong secret for gateway %s", ErrCredential, id)
 }
 
-// used notes that a gateway has shown a key: if it was the next one, the other
+// Used notes that a gateway has shown a key: if it was the next one, the other
 // ends, and rotated is true.
-func (c Credentials) used(id string, hash [32]byte) (rotated bool, err error) {
+func (c Credentials) Used(id string, hash [32]byte) (rotated bool, err error) {
 	err = c.change(id, func(cred *Credential) error {
 		rotated = cred.Next != nil && cred.Next.is(hash)
 		if !rotated {
@@ -268,12 +270,12 @@ func (c Credentials) used(id string, hash [32]byte) (rotated bool, err error) {
 // errNothing ends a change that there is no need for.
 var errNothing = errors.New("nothing to change")
 
-// ids gives which gateways have a credential.
-func (c Credentials) ids() (map[string]bool, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
+// IDs gives which gateways have a credential.
+func (c Credentials) IDs() (map[string]bool, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), Within)
 	defer cancel()
 	ids := map[string]bool{}
-	for doc, err := range c.shelf().List(ctx, "cred") {
+	for doc, err := range c.Store().List(ctx, "cred") {
 		if err != nil {
 			return nil, fmt.Errorf("count credentials: %w", err)
 		}

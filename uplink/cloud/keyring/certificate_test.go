@@ -1,4 +1,4 @@
-package cloud_test
+package keyring_test
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 )
 
 func read(t *testing.T, parts ...string) []byte {
@@ -23,11 +23,11 @@ func read(t *testing.T, parts ...string) []byte {
 
 func TestCertificate(t *testing.T) {
 	dir := t.TempDir()
-	cert, err := cloud.Certificate(dir, []string{"cloud.example.com", "10.0.2.2", "localhost"})
+	cert, err := keyring.Certificate(dir, []string{"cloud.example.com", "10.0.2.2", "localhost"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca := read(t, dir, cloud.CAFile)
+	ca := read(t, dir, keyring.CAFile)
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(ca) {
 		t.Fatalf("no certificate in %s", ca)
@@ -41,26 +41,26 @@ func TestCertificate(t *testing.T) {
 			}
 		}
 	}
-	for file, want := range map[string]os.FileMode{cloud.CAFile: 0o644, "ca.key": 0o600, "server.pem": 0o644, "server.key": 0o600} {
+	for file, want := range map[string]os.FileMode{keyring.CAFile: 0o644, "ca.key": 0o600, "server.pem": 0o644, "server.key": 0o600} {
 		if fi, err := os.Stat(filepath.Join(dir, file)); err != nil || fi.Mode() != want {
 			t.Errorf("%s: %v, %v", file, fi.Mode(), err)
 		}
 	}
-	if again, err := cloud.Certificate(dir, []string{"10.0.2.2", "cloud.example.com"}); err != nil || !again.Leaf.Equal(cert.Leaf) {
+	if again, err := keyring.Certificate(dir, []string{"10.0.2.2", "cloud.example.com"}); err != nil || !again.Leaf.Equal(cert.Leaf) {
 		t.Errorf("made anew for the same names (%v)", err)
 	}
-	other, err := cloud.Certificate(dir, []string{"other.example.com"})
+	other, err := keyring.Certificate(dir, []string{"other.example.com"})
 	if err != nil || other.Leaf.Equal(cert.Leaf) || other.Leaf.VerifyHostname("other.example.com") != nil || other.Leaf.VerifyHostname("10.0.2.2") == nil {
 		t.Errorf("not made anew for other names (%v)", err)
 	}
-	zoned, err := cloud.Certificate(dir, []string{"fe80::1%eth0"})
+	zoned, err := keyring.Certificate(dir, []string{"fe80::1%eth0"})
 	if err != nil || zoned.Leaf.VerifyHostname("fe80::1") != nil || len(zoned.Leaf.DNSNames) != 1 {
 		t.Errorf("of an address with a zone: %v %v (%v)", zoned.Leaf.DNSNames, zoned.Leaf.IPAddresses, err)
 	}
-	if again, err := cloud.Certificate(dir, []string{"fe80::1%eth0"}); err != nil || !again.Leaf.Equal(zoned.Leaf) {
+	if again, err := keyring.Certificate(dir, []string{"fe80::1%eth0"}); err != nil || !again.Leaf.Equal(zoned.Leaf) {
 		t.Errorf("made anew for the same zone (%v)", err)
 	}
-	if !bytes.Equal(ca, read(t, dir, cloud.CAFile)) {
+	if !bytes.Equal(ca, read(t, dir, keyring.CAFile)) {
 		t.Error("the CA did not stay")
 	}
 }
@@ -68,12 +68,12 @@ func TestCertificate(t *testing.T) {
 func TestCertificateIsRenewed(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		cert, err := cloud.Certificate(dir, nil)
+		cert, err := keyring.Certificate(dir, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Until(cert.Leaf.NotAfter) - 300*24*time.Hour)
-		renewed, err := cloud.Certificate(dir, nil)
+		renewed, err := keyring.Certificate(dir, nil)
 		if err != nil || !renewed.Leaf.NotAfter.After(cert.Leaf.NotAfter) {
 			t.Errorf("valid until %s after %s (%v)", renewed.Leaf.NotAfter, cert.Leaf.NotAfter, err)
 		}
@@ -82,7 +82,7 @@ func TestCertificateIsRenewed(t *testing.T) {
 
 func TestHalfWrittenCertificate(t *testing.T) {
 	dir := t.TempDir()
-	first, err := cloud.Certificate(dir, nil)
+	first, err := keyring.Certificate(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,29 +90,29 @@ func TestHalfWrittenCertificate(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "server.key"), read(t, dir, "ca.key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := cloud.Certificate(dir, nil); err != nil || again.Leaf.Equal(first.Leaf) {
+	if again, err := keyring.Certificate(dir, nil); err != nil || again.Leaf.Equal(first.Leaf) {
 		t.Errorf("not made anew (%v)", err)
 	}
 	// A CA is never replaced without being asked.
 	if err := os.WriteFile(filepath.Join(dir, "ca.key"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cloud.Certificate(dir, nil); err == nil {
+	if _, err := keyring.Certificate(dir, nil); err == nil {
 		t.Error("a damaged CA was replaced silently")
 	}
 }
 
 func TestStateIsLocked(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
-	release, err := cloud.LockState(dir)
+	release, err := keyring.LockState(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cloud.LockState(dir); err == nil {
+	if _, err := keyring.LockState(dir); err == nil {
 		t.Error("locked twice")
 	}
 	release()
-	again, err := cloud.LockState(dir)
+	again, err := keyring.LockState(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,26 +121,26 @@ func TestStateIsLocked(t *testing.T) {
 
 func TestOperatorToken(t *testing.T) {
 	dir := t.TempDir()
-	token, file, err := cloud.OperatorToken(dir)
+	token, file, err := keyring.OperatorToken(dir)
 	if err != nil || len(token) != 64 {
 		t.Fatalf("%q, %v", token, err)
 	}
 	if fi, err := os.Stat(file); err != nil || fi.Mode() != 0o600 || filepath.Dir(file) != dir {
 		t.Errorf("%s: %v, %v", file, fi.Mode(), err)
 	}
-	if again, _, err := cloud.OperatorToken(dir); err != nil || again != token {
+	if again, _, err := keyring.OperatorToken(dir); err != nil || again != token {
 		t.Errorf("the second time %q, %v", again, err)
 	}
 	if err := os.WriteFile(file, []byte("\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := cloud.OperatorToken(dir); err == nil {
+	if _, _, err := keyring.OperatorToken(dir); err == nil {
 		t.Error("an empty token was taken")
 	}
 }
 
 func TestCredentials(t *testing.T) {
-	c := cloud.Credentials{Dir: filepath.Join(t.TempDir(), "gateways")}
+	c := keyring.Credentials{Dir: filepath.Join(t.TempDir(), "gateways")}
 	if list, err := c.List(); err != nil || len(list) != 0 {
 		t.Errorf("before the first: %v, %v", list, err)
 	}

@@ -1,4 +1,4 @@
-package cloud
+package keyring
 
 import (
 	"context"
@@ -8,14 +8,11 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net/url"
 	"strings"
 	"time"
 
@@ -26,13 +23,15 @@ import (
 const (
 	oncePrefix  = "fge1_"
 	onceRepeat  = 10 * time.Minute // the same answer may be asked for again so long
-	onceSweep   = time.Minute
-	enrollMost  = 16 << 10 // bytes of a request
 	defaultCert = 60 * 24 * time.Hour
+	// SweepEvery is how often a server sweeps, MaxEnrollment how many bytes a
+	// request may have.
+	SweepEvery    = time.Minute
+	MaxEnrollment = 16 << 10
 )
 
-// errOnce is a one-time token that opens nothing.
-var errOnce = fmt.Errorf("%w: the one-time token is unknown, used or expired", ErrCredential)
+// ErrToken is a one-time token that opens nothing.
+var ErrToken = fmt.Errorf("%w: the one-time token is unknown, used or expired", ErrCredential)
 
 // A once is a one-time token as the server keeps it: by the hash of its 128
 // bits.
@@ -52,16 +51,16 @@ type use struct {
 	Certificate string    `json:"certificate,omitempty"` // PEM
 }
 
-// An enrollment is the request for a credential. Without a CSR it is for a
+// An Enrollment is the request for a credential. Without a CSR it is for a
 // bearer token.
-type enrollment struct {
+type Enrollment struct {
 	Token     string `json:"token,omitempty"` // at /v1/enroll
 	InstallID string `json:"install_id,omitempty"`
 	CSR       string `json:"csr,omitempty"` // PEM
 }
 
-// A grant is the answer: a credential, once.
-type grant struct {
+// A Grant is the answer: a credential, once.
+type Grant struct {
 	GatewayID   string     `json:"gateway_id"`
 	Token       string     `json:"token,omitempty"`
 	Certificate string     `json:"certificate,omitempty"` // PEM
@@ -82,7 +81,7 @@ func (c Credentials) AddOnce(id string, ttl time.Duration) (string, error) {
 	}
 	var secret [16]byte
 	_, _ = rand.Read(secret[:]) // ends the process rather than fail
-	c.sweep()
+	c.Sweep()
 	if err := c.putOnce(onceKey(secret[:]), once{GatewayID: id, Expires: now().Add(ttl)}, 0); err != nil {
 		return "", err
 	}
@@ -94,9 +93,9 @@ func (c Credentials) putOnce(key string, o once, rev uint64) error {
 	if err != nil {
 		return fmt.Errorf("encode one-time token: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), Within)
 	defer cancel()
-	if _, err := c.shelf().Put(ctx, key, body, rev, max(time.Minute, time.Until(o.Expires)+onceRepeat)); err != nil {
+	if _, err := c.Store().Put(ctx, key, body, rev, max(time.Minute, time.Until(o.Expires)+onceRepeat)); err != nil {
 		return fmt.Errorf("keep one-time token: %w", err)
 	}
 	return nil
@@ -110,29 +109,29 @@ func (o once) over(at time.Time) bool {
 	return at.After(o.Expires)
 }
 
-// sweep forgets one-time tokens that open nothing any more.
-func (c Credentials) sweep() {
-	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
+// Sweep forgets one-time tokens that open nothing any more.
+func (c Credentials) Sweep() {
+	ctx, cancel := context.WithTimeout(context.Background(), Within)
 	defer cancel()
-	for doc, err := range c.shelf().List(ctx, "token") {
+	for doc, err := range c.Store().List(ctx, "token") {
 		var o once
 		if err != nil {
 			return // another time
 		}
 		if json.Unmarshal(doc.Body, &o) != nil || o.over(time.Now()) {
-			_ = c.shelf().Delete(ctx, doc.Key) // another time
+			_ = c.Store().Delete(ctx, doc.Key) // another time
 		}
 	}
 }
 
 // removeOnce takes away every one-time token of a gateway.
 func (c Credentials) removeOnce(id string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), Within)
 	defer cancel()
-	for doc, err := range c.shelf().List(ctx, "token") {
+	for doc, err := range c.Store().List(ctx, "token") {
 		var o once
 		if err == nil && json.Unmarshal(doc.Body, &o) == nil && o.GatewayID == id {
-			err = c.shelf().Delete(ctx, doc.Key)
+			err = c.Store().Delete(ctx, doc.Key)
 		}
 		if err != nil {
 			return fmt.Errorf("remove one-time tokens of %s: %w", id, err)
@@ -141,36 +140,36 @@ func (c Credentials) removeOnce(id string) error {
 	return nil
 }
 
-// An issuer makes certificates of gateways; nil: nobody does.
-type issuer func(id string, csr *x509.CertificateRequest) (certPEM []byte, err error)
-
-// redeem exchanges a one-time token. Asked again with the same token, install
+// Redeem exchanges a one-time token. Asked again with the same token, install
 // id and CSR within ten minutes it gives the same.
 //
 // If power dies after the token was marked used, and before the credential is
 // there, the next request finds the mark and makes the credential of it; if it
 // dies later, that request changes nothing.
-func (c Credentials) redeem(q enrollment, issue issuer) (grant, error) {
+func (c Credentials) Redeem(q Enrollment, issue Issuer) (Grant, error) {
 	rest, ok := strings.CutPrefix(q.Token, oncePrefix)
 	cut := strings.LastIndexByte(rest, '_')
 	if !ok || cut < 0 {
-		return grant{}, errOnce
+		return Grant{}, ErrToken
 	}
 	secret, err := hex.DecodeString(rest[cut+1:])
 	if err != nil || len(secret) != 16 {
-		return grant{}, errOnce
+		return Grant{}, ErrToken
 	}
 	csr, csrHash, err := q.request()
 	if err != nil {
-		return grant{}, err
+		return Grant{}, err
 	}
+	// First the token is marked used, with all that the credential is made of: a
+	// salt, or the certificate itself. If power dies here, the token is used and
+	// there is no credential; the same request finds the mark and goes on below.
 	o, err := c.mark(onceKey(secret), func(o *once) error {
 		if o.GatewayID != rest[:cut] {
-			return errOnce
+			return ErrToken
 		}
 		o.Used = &use{At: now(), InstallID: q.InstallID, CSR: csrHash}
 		if csr == nil {
-			o.Used.Salt = randomHex()
+			o.Used.Salt = RandomHex()
 			return nil
 		}
 		cert, err := issue(o.GatewayID, csr)
@@ -178,29 +177,51 @@ func (c Credentials) redeem(q enrollment, issue issuer) (grant, error) {
 		return err
 	})
 	if err != nil {
-		return grant{}, err
+		return Grant{}, err
 	}
+	// It may have been used by another board, or for another key.
 	if o.Used.InstallID != q.InstallID || o.Used.CSR != csrHash {
-		return grant{}, errOnce
+		return Grant{}, ErrToken
 	}
+	// Then the credential is made of the mark. If power dies behind it, the
+	// answer is lost; the same request gives the same answer, and changes nothing.
 	return c.grant(o, secret)
+}
+
+// Rotate offers a gateway that has a valid key the next one.
+func (c Credentials) Rotate(id string, q Enrollment, issue Issuer) (Grant, error) {
+	csr, hash, err := q.request()
+	if err != nil {
+		return Grant{}, err
+	}
+	o := once{GatewayID: id, Used: &use{CSR: hash, Salt: RandomHex()}}
+	if csr != nil {
+		cert, err := issue(id, csr)
+		if err != nil {
+			return Grant{}, err
+		}
+		o.Used.Certificate = string(cert)
+	}
+	var secret [16]byte
+	_, _ = rand.Read(secret[:]) // ends the process rather than fail
+	return c.grant(o, secret[:])
 }
 
 // mark gives a one-time token that has been used: now, by do, or before.
 func (c Credentials) mark(key string, do func(*once) error) (o once, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), keyringWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), Within)
 	defer cancel()
 	for range keyringTries {
-		doc, err := c.shelf().Get(ctx, key)
+		doc, err := c.Store().Get(ctx, key)
 		if errors.Is(err, record.ErrNoDoc) {
-			return o, errOnce
+			return o, ErrToken
 		}
 		if err != nil {
 			return o, fmt.Errorf("read one-time token: %w", err)
 		}
 		o = once{}
 		if json.Unmarshal(doc.Body, &o) != nil || o.over(time.Now()) {
-			return o, errOnce
+			return o, ErrToken
 		}
 		if o.Used != nil {
 			return o, nil
@@ -216,8 +237,8 @@ func (c Credentials) mark(key string, do func(*once) error) (o once, err error) 
 }
 
 // grant makes the credential that the use of a one-time token stands for.
-func (c Credentials) grant(o once, secret []byte) (grant, error) {
-	g := grant{GatewayID: o.GatewayID, Certificate: o.Used.Certificate}
+func (c Credentials) grant(o once, secret []byte) (Grant, error) {
+	g := Grant{GatewayID: o.GatewayID, Certificate: o.Used.Certificate}
 	var key Key
 	var err error
 	if o.Used.Certificate != "" {
@@ -229,91 +250,43 @@ func (c Credentials) grant(o once, secret []byte) (grant, error) {
 		key, err = tokenKey(token)
 	}
 	if err != nil {
-		return grant{}, err
+		return Grant{}, err
 	}
 	return g, c.offer(o.GatewayID, key)
 }
 
-func certificateKey(certPEM string) (Key, error) {
-	block, _ := pem.Decode([]byte(certPEM))
-	if block == nil {
-		return Key{}, errors.New("a certificate that is not PEM")
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return Key{}, fmt.Errorf("parse certificate: %w", err)
-	}
-	hash := sha256.Sum256(cert.Raw)
-	return Key{Kind: kindCertificate, SHA256: hex.EncodeToString(hash[:]), Added: now(), Until: cert.NotAfter}, nil
-}
-
-// errRequest is a request that makes no sense.
-var errRequest = errors.New("the request cannot be used")
+// ErrRequest is a request that makes no sense.
+var ErrRequest = errors.New("the request cannot be used")
 
 // request reads the CSR, if there is one, and its hash. Of what it says only
 // the key counts.
-func (q enrollment) request() (*x509.CertificateRequest, string, error) {
+func (q Enrollment) request() (*x509.CertificateRequest, string, error) {
 	if id, err := hex.DecodeString(q.InstallID); err != nil || len(id) > 32 {
-		return nil, "", fmt.Errorf("%w: install_id is not hex", errRequest)
+		return nil, "", fmt.Errorf("%w: install_id is not hex", ErrRequest)
 	}
 	if q.CSR == "" {
 		return nil, "", nil
 	}
 	block, _ := pem.Decode([]byte(q.CSR))
 	if block == nil || block.Type != "CERTIFICATE REQUEST" {
-		return nil, "", fmt.Errorf("%w: csr is not a CERTIFICATE REQUEST in PEM", errRequest)
+		return nil, "", fmt.Errorf("%w: csr is not a CERTIFICATE REQUEST in PEM", ErrRequest)
 	}
 	csr, err := x509.ParseCertificateRequest(block.Bytes)
 	if err == nil {
 		err = csr.CheckSignature()
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("%w: csr: %w", errRequest, err)
+		return nil, "", fmt.Errorf("%w: csr: %w", ErrRequest, err)
 	}
 	switch key := csr.PublicKey.(type) {
 	case *ecdsa.PublicKey, ed25519.PublicKey:
 	case *rsa.PublicKey:
 		if key.N.BitLen() < 2048 || key.N.BitLen() > 4096 {
-			return nil, "", fmt.Errorf("%w: csr: an RSA key of %d bits", errRequest, key.N.BitLen())
+			return nil, "", fmt.Errorf("%w: csr: an RSA key of %d bits", ErrRequest, key.N.BitLen())
 		}
 	default:
-		return nil, "", fmt.Errorf("%w: csr: a key of type %T", errRequest, key)
+		return nil, "", fmt.Errorf("%w: csr: a key of type %T", ErrRequest, key)
 	}
 	hash := sha256.Sum256(csr.Raw)
 	return csr, hex.EncodeToString(hash[:]), nil
-}
-
-// issue makes a certificate of a gateway.
-func (s *Server) issue(id string, csr *x509.CertificateRequest) ([]byte, error) {
-	ca := s.keys.Load().GatewayCA
-	if ca == nil {
-		return nil, fmt.Errorf("%w: this cloud gives no certificates; enrol without --mtls", errRequest)
-	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
-	if err != nil {
-		return nil, fmt.Errorf("draw serial number: %w", err)
-	}
-	life := s.opt.CertLife
-	if life == 0 {
-		life = defaultCert
-	}
-	end := time.Now().Add(life)
-	begin := time.Now().Add(-time.Hour) // clocks of servers differ
-	if begin.After(end) {
-		begin = end.Add(-time.Hour)
-	}
-	t := &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: id},
-		URIs:         []*url.URL{certificateURI(id)},
-		NotBefore:    begin,
-		NotAfter:     end,
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, ca.Leaf, csr.PublicKey, ca.PrivateKey)
-	if err != nil {
-		return nil, fmt.Errorf("sign certificate: %w", err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
 }

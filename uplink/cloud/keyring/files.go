@@ -1,4 +1,4 @@
-package cloud
+package keyring
 
 import (
 	"crypto/rand"
@@ -78,7 +78,7 @@ func OperatorToken(dir string) (token, path string, err error) {
 	path = filepath.Join(dir, OperatorTokenFile)
 	token, err = files.Line(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		token = randomHex()
+		token = RandomHex()
 		err = writeFile(path, []byte(token+"\n"), 0o600)
 	}
 	if err != nil {
@@ -90,8 +90,8 @@ func OperatorToken(dir string) (token, path string, err error) {
 	return token, path, nil
 }
 
-// randomHex gives 256 random bits in hex.
-func randomHex() string {
+// RandomHex gives 256 random bits in hex.
+func RandomHex() string {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // ends the process rather than fail
 	return hex.EncodeToString(b[:])
