@@ -96,8 +96,8 @@ func rareTime(text string) Time {
 	if leap {
 		text = text[:seconds] + "59" + text[seconds+2:]
 	}
-	at, err := time.Parse(time.RFC3339, strings.ToUpper(text))
-	if err != nil {
+	var at time.Time // time.Parse would also take a comma, one digit for the hour, and the zone +24:00
+	if at.UnmarshalText([]byte(strings.ToUpper(text))) != nil {
 		return unreadable
 	}
 	if leap {

@@ -73,7 +73,11 @@ func TestTimesOfRFC3339(t *testing.T) {
 			t.Errorf("%s became %+v, %v", stamp, m, err)
 		}
 	}
-	for _, stamp := range []string{"", "yesterday", "2026-11-28", "10000-01-01T00:00:00Z", "0000-01-01T00:00:00Z", "2026-13-01T00:00:00Z", "2026-11-28T20:00:61Z", "2026-11-28T20:00:60"} {
+	for _, stamp := range []string{
+		"", "yesterday", "2026-11-28", "10000-01-01T00:00:00Z", "0000-01-01T00:00:00Z", "2026-13-01T00:00:00Z",
+		"2026-11-28T20:00:61Z", "2026-11-28T20:00:60", "2026-11-28T20:00:00,5Z", "2026-11-28T2:00:00Z",
+		"2026-11-28T20:00:00+24:00", "2026-11-28T20:00:00-00:60", "2026-11-28 20:00:00Z",
+	} {
 		m, err := JSON.Decode([]byte(row(stamp)))
 		if u, ok := m.(*Update); !ok || u.Readings[0].Timestamp.Readable() {
 			t.Errorf("row at %q became %+v, %v", stamp, m, err)
