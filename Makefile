@@ -19,7 +19,7 @@ ARCHS := amd64 arm64
 # It ends a test that hangs; a busy machine takes several times as long as a quiet one.
 TEST_TIMEOUT := 60m
 
-.PHONY: build run test test-pi deb test-deb bench campaign fuzz soak dashboard clean
+.PHONY: build run test test-pi deb test-deb bench campaign fuzz soak reference dashboard clean
 
 build:
 	$(GO_BUILD) -o bin/ ./cmd/fieldgate ./cmd/fieldgate-cloud
@@ -88,6 +88,10 @@ soak: build
 	go test -timeout 2h -v -run 'TestIdleMemory' ./uplink/cloud -fleet 2000
 	go test -timeout 2h -v ./uplink/cloud/model -histories $$(( $(SOAK) * 100 ))
 	$(MAKE) campaign SECONDS=3600
+
+# What is made of the tags of the configuration and the table of drivers: packaging/doc/configuration.md, packaging/fieldgate.toml.
+reference:
+	go test -count=1 -run TestREADMEReference ./cmd/fieldgate -update
 
 dashboard:
 	go run -C packaging/tools ./dashboard

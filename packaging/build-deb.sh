@@ -26,6 +26,15 @@ date=$(LC_ALL=C date -uRd "@$SOURCE_DATE_EPOCH")
 sed "s/@PACKAGE@/$package/; s/@VERSION@/$VERSION/; s/@DATE@/$date/" packaging/changelog | gzip -9n > "$STAGE/changelog.gz"
 gzip -9n < "$from/$package.8" > "$STAGE/$package.8.gz"
 
+# The documents lie side by side on a board: PROTOCOL.md and what goes with it among them.
+mkdir "$STAGE/doc"
+for document in packaging/doc/*.md uplink/wire/PROTOCOL.md; do
+  sed 's#](\.\./\.\./uplink/wire/#](#g; s#](\.\./\.\./store/block/#](#g; s#](\.\./\.\./README\.md#](https://github.com/fieldgate/fieldgate/blob/main/README.md#g' \
+    "$document" > "$STAGE/doc/$(basename "$document")"
+done
+cp uplink/wire/asyncapi.json uplink/wire/example_cloud.py store/block/block.cddl "$STAGE/doc/"
+chmod 644 "$STAGE"/doc/*
+
 mkdir -p dist
 rm -f dist/"$package"_*_"$ARCH".deb                            # of other versions
 deb=dist/${package}_${VERSION}_$ARCH.deb

@@ -14,7 +14,7 @@ import (
 	"github.com/fieldgate/fieldgate/gateway"
 )
 
-// A connector as the README describes it: it asks which epochs have more than
+// A connector as api.md describes it: it asks which epochs have more than
 // it has, fetches the rest of each, and breaks off whenever it likes. It gets
 // every reading once.
 func TestConnectorResumes(t *testing.T) {

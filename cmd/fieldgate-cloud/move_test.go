@@ -12,7 +12,7 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/cloud/natstest"
 )
 
-// From one machine to a cluster, by the steps of the README: the credentials
+// From one machine to a cluster, by the steps of cloud.md: the credentials
 // and the certificate authority are copied, the log is not. The gateway keeps
 // its token and its trust, goes back to what it still holds, and the database
 // has every reading once.

@@ -63,7 +63,7 @@ func shell(t *testing.T, args ...string) {
 	}
 }
 
-// The drill of the README: the cloud's folder is copied while it stands still,
+// The drill of cloud.md: the cloud's folder is copied while it stands still,
 // later lost, and restored from the copy. The gateway finds that the log has
 // less than was acknowledged, goes back, and sends again what it still has; the
 // ledger tells of the join, the database is not confused.

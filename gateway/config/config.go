@@ -1,20 +1,27 @@
 // Package config turns TOML files into a typed and validated configuration,
 // and explains a bad one in full: every problem with its line and column. The
 // types below are the manual: the tags of a field hold its default, its
-// bounds and its meaning, and nothing else in the program has a default.
+// bounds, its unit and its meaning, and nothing else in the program has a
+// default. packaging/doc/configuration.md and packaging/fieldgate.toml are
+// made of them: make reference.
 package config
 
 import "time"
 
 // A Config is a whole, valid configuration. No part of the program sees it
 // but the one that wires the parts together.
+//
+// Tags of the fields: toml is the key, doc its meaning, default its default,
+// min, max, oneof and form what it may be, required what to write if it is
+// missing, unit the unit of a plain number. ship is the value that the shipped
+// file sets, example the one that it shows in a comment.
 type Config struct {
-	Version int64    `toml:"version" doc:"Version of this file's format: 1. Must be set."`
-	Gateway Gateway  `toml:"gateway"`
-	Uplink  Uplink   `toml:"uplink"`
-	Store   Store    `toml:"store"`
-	Local   Local    `toml:"local"`
-	Devices []Device `toml:"device"`
+	Version int64    `toml:"version" ship:"1" doc:"Version of the format of this file: 1. Must be set."`
+	Gateway Gateway  `toml:"gateway" doc:"The gateway itself."`
+	Uplink  Uplink   `toml:"uplink" doc:"Where readings go. Without url they stay on the board."`
+	Store   Store    `toml:"store" doc:"How readings are kept on the card."`
+	Local   Local    `toml:"local" doc:"The page, /ws and /api on the local network."`
+	Devices []Device `toml:"device" doc:"What is read: one table for each device."`
 
 	// Notes is what works today, but is not meant: keys that were taken away.
 	// The next release refuses them.
@@ -23,69 +30,69 @@ type Config struct {
 
 // Gateway is the table [gateway].
 type Gateway struct {
-	ID string `toml:"id" form:"id" doc:"Name of this board for the cloud and on the screen: 1 to 64 of A-Z a-z 0-9 _ -. Without it: derived from /etc/machine-id by a hash."`
+	ID string `toml:"id" form:"id" example:"\"plant-7\"" doc:"Name of this board for the cloud and on the page: 1 to 64 of A-Z a-z 0-9 _ -. Without it: a hash of /etc/machine-id."`
 }
 
 // Uplink is the table [uplink]. Without a url the gateway works locally only.
 type Uplink struct {
-	URL            string        `toml:"url" form:"wss" doc:"Where the cloud takes readings: wss://HOST[:PORT]/PATH. Without it nothing leaves the board; readings are kept within the limits of [store]."`
-	URLs           []string      `toml:"urls" form:"wss" doc:"Further addresses of the same cloud, tried in this order when url fails. Only with url, which is gone back to."`
-	Proxy          string        `toml:"proxy" form:"proxy" doc:"Proxy to go through: http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, each with USER:PASSWORD@ before HOST if it wants a login. Who may read this file reads the password too: see proxy_file."`
-	ProxyFile      string        `toml:"proxy_file" form:"path" doc:"File that holds what proxy would, for a proxy with a password. Read when the daemon connects; for its owner alone (mode 0600)."`
-	ProxyCA        string        `toml:"proxy_ca" form:"path" doc:"PEM file with the authority that signed the certificate of an https:// proxy. Without it: the system's authorities."`
-	Budget         Size          `toml:"budget" default:"0B" min:"0B" doc:"Bytes that the line may cost in a month, both directions and TCP/IP included, such as 500MiB. Spread evenly over the month: what is beyond first holds back the backlog, then slows live down to budget_floor, events never. 0B: no bound."`
-	BudgetFloor    time.Duration `toml:"budget_floor" default:"60s" min:"1s" max:"1h" doc:"Time between two live updates when the budget is exceeded."`
-	Encoding       string        `toml:"encoding" default:"cbor" oneof:"cbor json" doc:"How the cloud is spoken to: cbor (what it prefers of the two; blocks as they are stored) or json (rows; for clouds that read nothing else; some twenty times the bytes)."`
-	Unacknowledged bool          `toml:"unacknowledged" default:"false" doc:"The server at url is a plain WebSocket server that acknowledges nothing. Each reading is sent at most once, as a JSON object, and nobody can tell whether it arrived: what was on its way when a line breaks is not sent again, and the status counts it (perhaps_lost). Only after a kill or a power cut comes again what was sent since the card was last written. Only with this may url begin with ws://."`
-	TokenFile      string        `toml:"token_file" form:"path" doc:"File with the bearer token that fieldgate-cloud gateway add printed, for its owner alone (mode 0600). The daemon takes it over into its state directory and exchanges it in time; another token in the file is taken over again. Not needed after fieldgate enroll."`
-	Rotate         time.Duration `toml:"rotate" default:"90d" min:"0s" doc:"Age at which the daemon exchanges a token for the next one; 0s: never. Certificates are exchanged at two thirds of their life."`
-	CA             string        `toml:"ca" form:"path" doc:"PEM file with the authority that signed the cloud's certificate. Without it: the system's authorities."`
+	URL            string        `toml:"url" form:"wss" example:"\"wss://cloud.example.com:8443/v1/gateway\"" doc:"Address of the cloud: wss://HOST[:PORT]/PATH. Without it nothing leaves the board. Readings are kept within the limits of [store]."`
+	URLs           []string      `toml:"urls" form:"wss" example:"[\"wss://second.example.com:8443/v1/gateway\"]" doc:"Further addresses of the same cloud. They are tried in this order when url fails; later the gateway goes back to url."`
+	Proxy          string        `toml:"proxy" form:"proxy" example:"\"http://proxy.example.com:3128\"" doc:"Proxy to go through: http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT. A login goes before HOST: USER:PASSWORD@. Everybody who may read this file reads the password too: use proxy_file."`
+	ProxyFile      string        `toml:"proxy_file" form:"path" example:"\"/etc/fieldgate/proxy\"" doc:"File that holds the address of a proxy with a password. It must be its owner's alone (mode 0600). It is read at each connection."`
+	ProxyCA        string        `toml:"proxy_ca" form:"path" example:"\"/etc/fieldgate/proxy-ca.pem\"" doc:"PEM file with the authority that signed the certificate of an https:// proxy. Without it: the authorities of the system."`
+	Budget         Size          `toml:"budget" default:"0B" min:"0B" example:"\"500MiB\"" doc:"What the line may carry in a month, both ways, TCP/IP included. It is spread evenly over the month. Beyond it the backlog waits first, then live readings slow down to budget_floor. Events are always sent. 0B: no limit."`
+	BudgetFloor    time.Duration `toml:"budget_floor" default:"60s" min:"1s" max:"1h" doc:"Time between two messages with live readings when the budget is used up."`
+	Encoding       string        `toml:"encoding" default:"cbor" oneof:"cbor json" doc:"How the gateway speaks to the cloud. cbor: blocks as they are stored. json: rows, for clouds that read nothing else; some twenty times the bytes."`
+	Unacknowledged bool          `toml:"unacknowledged" default:"false" doc:"The server at url is a plain WebSocket server that acknowledges nothing. Each reading is sent at most once, as a JSON object. Nobody can tell whether it arrived. What was on its way when a line broke is not sent again; the status counts it (perhaps_lost). After a kill or a power cut, what was sent since the card was last written is sent again. Only with this key may url begin with ws://."`
+	TokenFile      string        `toml:"token_file" form:"path" example:"\"/etc/fieldgate/uplink.token\"" doc:"File with the token that fieldgate-cloud gateway add printed. It must belong to user fieldgate, mode 0600. The gateway copies the token into its state folder and renews it in time. A new token in the file is taken again. Not needed after fieldgate enroll."`
+	Rotate         time.Duration `toml:"rotate" default:"90d" min:"0s" doc:"Age at which the gateway exchanges its token for the next one. 0s: never. Certificates are exchanged at two thirds of their life."`
+	CA             string        `toml:"ca" form:"path" example:"\"/etc/fieldgate/cloud-ca.pem\"" doc:"PEM file with the authority that signed the certificate of the cloud. Without it: the authorities of the system."`
 }
 
 // Store is the table [store].
 type Store struct {
-	Dir           string        `toml:"dir" default:"/var/lib/fieldgate" form:"path" doc:"Where the daemon keeps what it writes. The service may write nowhere else."`
-	FlushInterval time.Duration `toml:"flush_interval" default:"5s" min:"0s" max:"1h" doc:"Age at which readings that the cloud does not yet hold go to the card. A power cut costs at most these. Shorter wears the card more; 0s: every reading is on the card before anything else happens to it."`
-	HistoryFlush  time.Duration `toml:"history_flush" default:"10m" min:"1s" max:"1d" doc:"The same for readings that the cloud holds already: a power cut costs the local history this much, the cloud nothing."`
-	MaxSize       Size          `toml:"max_size" default:"1GiB" min:"16MiB" doc:"Most that the store takes on the card. Beyond it the oldest goes first: what the cloud holds, then the detail of what it lacks (thin_interval), then that itself."`
-	ThinInterval  time.Duration `toml:"thin_interval" default:"1m" min:"0s" max:"1d" doc:"When max_size or min_free leave no room, the oldest readings that the cloud lacks are first reduced to count, least, greatest and mean value per channel and this interval. 0s: they are dropped as they are."`
-	MinFree       Size          `toml:"min_free" default:"256MiB" min:"0B" doc:"Free space on the file system that the store leaves to others."`
-	Endurance     Size          `toml:"endurance" default:"0B" min:"0B" doc:"What the card is made for, in bytes written over its life (its maker's TBW), such as 30TiB. With it the status tells how long the card will last; 0B: it does not."`
-	History       time.Duration `toml:"history" default:"30d" min:"0s" doc:"Age up to which readings that the cloud holds stay on the card for the dashboard."`
+	Dir           string        `toml:"dir" default:"/var/lib/fieldgate" form:"path" doc:"Folder for everything that the program writes. The service may write nowhere else."`
+	FlushInterval time.Duration `toml:"flush_interval" default:"5s" min:"0s" max:"1h" ship:"\"5s\"" doc:"Age at which readings that the cloud does not have are written to the card. A power cut costs at most these. A shorter time wears the card more. 0s: each reading is on the card before anything else happens to it."`
+	HistoryFlush  time.Duration `toml:"history_flush" default:"10m" min:"1s" max:"1d" doc:"The same for readings that the cloud has. A power cut costs the history on the board this much, and the cloud nothing."`
+	MaxSize       Size          `toml:"max_size" default:"1GiB" min:"16MiB" doc:"What the store takes on the card at most. Beyond it the oldest readings go first: those that the cloud has, then the detail of those that it lacks (thin_interval), then those."`
+	ThinInterval  time.Duration `toml:"thin_interval" default:"1m" min:"0s" max:"1d" doc:"When there is no room (max_size, min_free), the oldest readings that the cloud lacks are reduced to summaries. A summary has count, least, greatest and mean value of a channel in this interval. 0s: they are dropped."`
+	MinFree       Size          `toml:"min_free" default:"256MiB" min:"0B" doc:"Free space that the store leaves to others on the file system, but never more than an eighth of it."`
+	Endurance     Size          `toml:"endurance" default:"0B" min:"0B" example:"\"30TiB\"" doc:"How many bytes the maker of the card promises that it can write over its life (TBW). With it the status says how long the card will last. 0B: it does not."`
+	History       time.Duration `toml:"history" default:"30d" min:"0s" doc:"How long readings that the cloud has stay on the card for the history on the board."`
 }
 
 // Local is the table [local].
 type Local struct {
-	Listen    string   `toml:"listen" default:":8080" form:"listen" doc:"Address of the dashboard and the local API: [HOST]:PORT. Without HOST every network of the board reaches it."`
-	View      string   `toml:"view" default:"login" oneof:"login open" doc:"Who may look: login (a login or the token) or open (everybody who reaches the address). Acting always needs a role."`
-	TokenFile string   `toml:"token_file" form:"path" doc:"File with the token that opens /ws and /api for programs. Without it no token does."`
-	Hosts     []string `toml:"hosts" form:"host" doc:"Names by which browsers may call this board beside its own host name and addresses; any other Host is refused."`
+	Listen    string   `toml:"listen" default:":8080" form:"listen" ship:"\":8080\"" doc:"Address of the page and the API: [HOST]:PORT. Without HOST every network of the board reaches it."`
+	View      string   `toml:"view" default:"login" oneof:"login open" ship:"\"login\"" doc:"Who may look. login: only with the token. In a browser, http://BOARD:8080/#token=… signs in. open: everybody who reaches the address. Acting always needs a role."`
+	TokenFile string   `toml:"token_file" form:"path" ship:"\"/etc/fieldgate/local.token\"" doc:"File with the token that opens the page, /ws and /api. The package makes it; sudo cat shows it. Without it there is no token. Programs send it as \"Authorization: Bearer …\", or as /ws?token=…."`
+	Hosts     []string `toml:"hosts" form:"host" example:"[\"plant-7.example.com\"]" doc:"Further names by which browsers may call this board. Its host name and its addresses are always allowed; every other name is refused."`
 }
 
 // Device is one [[device]]: a sensor or an actuator.
 type Device struct {
-	ID        string         `toml:"id" form:"id" required:"a name that no other device has" doc:"Name of the device, unique on this gateway: 1 to 64 of A-Z a-z 0-9 _ -."`
-	Driver    string         `toml:"driver" required:"the name of a driver, such as \"lm75\"" doc:"Which driver reads it."`
-	Bus       string         `toml:"bus" form:"bus" doc:"The I2C bus that it is on: i2c-N is /dev/i2c-N, sim-N is simulated. Only for drivers on I2C, which need it."`
-	Address   int64          `toml:"address" doc:"Its I2C address. Without it: the driver's usual one."`
-	Line      string         `toml:"line" doc:"Name of its GPIO line, such as GPIO17. Only for drivers on GPIO, which need it."`
-	Chip      string         `toml:"chip" doc:"Label of the GPIO chip that has the line. Without it: the chip on which a line of that name is found."`
+	ID        string         `toml:"id" form:"id" required:"a name that no other device has" example:"\"boiler\"" doc:"Name of the device, unique on this gateway: 1 to 64 of A-Z a-z 0-9 _ -."`
+	Driver    string         `toml:"driver" required:"the name of a driver, such as \"lm75\"" example:"\"lm75\"" doc:"Which driver reads it."`
+	Bus       string         `toml:"bus" form:"bus" example:"\"i2c-1\"" doc:"The I2C bus that it is on. i2c-N is /dev/i2c-N; sim-N is simulated. Drivers on I2C need it; others may not have it."`
+	Address   int64          `toml:"address" example:"0x48" doc:"Its I2C address. Without it: the usual one of the driver."`
+	Line      string         `toml:"line" example:"\"GPIO17\"" doc:"Name of its GPIO line. Drivers on GPIO need it; others may not have it."`
+	Chip      string         `toml:"chip" example:"\"pinctrl-bcm2835\"" doc:"Label of the GPIO chip that has the line. Without it: the chip that has a line of this name."`
 	ActiveLow bool           `toml:"active_low" default:"false" doc:"Whether a low GPIO line means on, 1."`
-	Interval  time.Duration  `toml:"interval" min:"10ms" max:"1d" doc:"Time between two visits. Without it: the driver's usual one."`
-	Timeout   time.Duration  `toml:"timeout" min:"1ms" max:"1m" doc:"Longest that one visit may take before it counts as failed. Without it: the driver's usual one."`
-	Channels  []Channel      `toml:"channel"`
+	Interval  time.Duration  `toml:"interval" min:"10ms" max:"1d" example:"\"1s\"" doc:"Time between two visits. Without it: the usual one of the driver."`
+	Timeout   time.Duration  `toml:"timeout" min:"1ms" max:"1m" example:"\"1s\"" doc:"How long one visit may take before it counts as failed. Without it: the usual one of the driver."`
+	Channels  []Channel      `toml:"channel" doc:"How one quantity of the device is treated. A quantity without such a table is stored as it is read."`
 	Options   map[string]any // the driver's own keys, defaults filled in: bool, int64 or string
 }
 
 // Channel is one [[device.channel]]: how one quantity of the device is
 // treated. A quantity without it is stored as it is read.
 type Channel struct {
-	Quantity   string        `toml:"quantity" form:"id" required:"which quantity of the device it is about" doc:"Which quantity of the device, by the driver's name for it."`
-	Offset     float64       `toml:"offset" default:"0" doc:"Added to the value after scale, in the channel's unit."`
-	Scale      float64       `toml:"scale" default:"1" doc:"What the raw value is multiplied by. Not 0."`
-	Deadband   float64       `toml:"deadband" default:"0" min:"0" doc:"A value is left out while it differs by no more than this from the last one kept, in the channel's unit. 0 keeps every value."`
-	MaxSilence time.Duration `toml:"max_silence" default:"60s" min:"0s" max:"1d" doc:"With a deadband: longest that a channel leaves values out. 0s: without limit."`
-	Range      *Range        `toml:"range" doc:"[lowest, highest] value that is plausible, after scale and offset. A value outside is kept, with quality out_of_range."`
+	Quantity   string        `toml:"quantity" form:"id" required:"which quantity of the device it is about" example:"\"temperature\"" doc:"Which quantity of the device, by the name that the driver gives it."`
+	Offset     float64       `toml:"offset" default:"0" unit:"the unit of the channel" doc:"Added to the value after scale."`
+	Scale      float64       `toml:"scale" default:"1" doc:"The raw value is multiplied by it. Not 0."`
+	Deadband   float64       `toml:"deadband" default:"0" min:"0" unit:"the unit of the channel" doc:"A value is left out while it differs by no more than this from the last one that was kept. 0 keeps every value."`
+	MaxSilence time.Duration `toml:"max_silence" default:"60s" min:"0s" max:"1d" doc:"With a deadband: how long values may be left out. 0s: without limit."`
+	Range      *Range        `toml:"range" unit:"the unit of the channel" example:"[-20, 110]" doc:"[lowest, highest] value that is plausible, after scale and offset. A value outside is kept, with quality out_of_range."`
 }
 
 // A Range is [lowest, highest].

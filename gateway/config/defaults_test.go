@@ -31,7 +31,7 @@ func TestDocumentedDefaultsAreTheDefaults(t *testing.T) {
 			order = append(order, name)
 		}
 		value := f.Default
-		if f.Type == "string" || f.Type == "duration" || f.Type == "size" {
+		if f.Type == "string" || f.Type == "path" || f.Type == "duration" || f.Type == "size" {
 			value = `"` + value + `"`
 		}
 		tables[name] += f.Path[dot+1:] + " = " + value + "\n"

@@ -2,6 +2,7 @@ package local
 
 import (
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -45,6 +46,31 @@ func TestMetrics(t *testing.T) {
 	} {
 		if !strings.Contains(body, want+"\n") {
 			t.Errorf("%s is not among\n%s", want, body)
+		}
+	}
+	described, err := os.ReadFile("../../packaging/doc/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^(fieldgate_\w+)`).FindAllStringSubmatch(body, -1) {
+		if !strings.Contains(string(described), "`"+m[1]+"`") {
+			t.Errorf("api.md does not have the metric %s", m[1])
+		}
+	}
+}
+
+// api.md has every route that answers programs.
+func TestRoutesAreDescribed(t *testing.T) {
+	described, err := os.ReadFile("../../packaging/doc/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, _ := options()
+	s := newServer(o)
+	for _, r := range s.routes() {
+		program := r.pattern == "/ws" || r.pattern == "/metrics" || r.pattern == "/healthz" || strings.HasPrefix(r.pattern, "/api/")
+		if program && !strings.Contains(string(described), "| `GET "+r.pattern+"` |") {
+			t.Errorf("api.md does not have the route %s", r.pattern)
 		}
 	}
 }

@@ -42,6 +42,35 @@ func TestLintian(t *testing.T) {
 	}
 }
 
+// The documents of a package lie in one folder, and their links lead to each
+// other.
+func TestDocuments(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#\s]+)`)
+	for _, deb := range packages(t, "*_amd64.deb", 2) {
+		dir := t.TempDir()
+		if out, err := exec.Command("dpkg-deb", "-x", deb, dir).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		files, err := filepath.Glob(filepath.Join(dir, "usr/share/doc/*/*.md"))
+		if err != nil || len(files) < 10 {
+			t.Fatalf("%s has the documents %q: %v", deb, files, err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range link.FindAllSubmatch(text, -1) {
+				if to := string(m[1]); !strings.Contains(to, "://") {
+					if _, err := os.Stat(filepath.Join(filepath.Dir(file), to)); err != nil {
+						t.Errorf("%s: %v", file, err)
+					}
+				}
+			}
+		}
+	}
+}
+
 // What the sandboxes leave open, by systemd's own measure: 10 is everything.
 func TestExposure(t *testing.T) {
 	for _, unit := range []string{"fieldgate", "fieldgate-cloud"} {

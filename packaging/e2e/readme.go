@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Blocks gives the code blocks of a language in the README, one string each,
+// Blocks gives the code blocks of a language in a document, one string each,
 // in their order: what it tells people to type is what tests run.
 func Blocks(t *testing.T, path, language string) []string {
 	t.Helper()

@@ -10,11 +10,11 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// The README's queries give what it says that they give.
-func TestQueriesOfREADME(t *testing.T) {
-	queries := e2e.Blocks(t, "../../../README.md", "sql")
+// The queries in cloud.md give what it says that they give.
+func TestQueriesOfTheDocuments(t *testing.T) {
+	queries := e2e.Blocks(t, "../../../packaging/doc/cloud.md", "sql")
 	if len(queries) != 2 {
-		t.Fatalf("the README has %d queries, want 2", len(queries))
+		t.Fatalf("cloud.md has %d queries, want 2", len(queries))
 	}
 	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
