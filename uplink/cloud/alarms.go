@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
@@ -64,7 +65,7 @@ func (a *alarms) ofBacklog(id string, oldest time.Time) alarm {
 	since := oldest.Add(a.backlogAge)
 	return alarm{"backlog_age", id, fmt.Sprintf(
 		"The cloud lacks readings of %s from %s on: it is not connected, or it cannot send them fast enough. They are kept on the gateway.",
-		id, oldest.Format(timeLayout)), &since}
+		id, oldest.Format(ledger.TimeLayout)), &since}
 }
 
 // ofEpochs gives the alarm of a gateway whose newest epochs began at these
@@ -78,7 +79,7 @@ func (a *alarms) ofEpochs(id string, born []time.Time) (alarm, bool) {
 	}
 	return alarm{"epochs_per_day", id, fmt.Sprintf(
 		"%s has begun %d epochs within 24 hours: it restarts, or it is away for long, again and again. Its own journal tells which.",
-		id, len(born)), utc(born[a.epochs])}, true
+		id, len(born)), ledger.UTC(born[a.epochs])}, true
 }
 
 // births notes when the newest epochs of a gateway began.
@@ -120,8 +121,8 @@ func (a *alarms) ofCloud() []alarm {
 // lagging tells what a consumer that lags means.
 func lagging(c record.ConsumerState) string {
 	text := fmt.Sprintf("The consumer %q has not taken what the log has held since %s. Nothing is lost; nothing is purged before it has.",
-		c.Name, c.Oldest.UTC().Format(timeLayout))
-	if !c.Used && c.Name != ledgerName {
+		c.Name, c.Oldest.UTC().Format(ledger.TimeLayout))
+	if !c.Used && c.Name != ledger.ConsumerName {
 		text += fmt.Sprintf(" No server consumes under this name: if none is to, fieldgate-cloud consumer forget %s.", c.Name)
 	}
 	return text
@@ -139,7 +140,7 @@ func (a *alarms) endingNow(now map[string]alarm) {
 		if time.Until(end) < certificateNotice {
 			now["certificate_ends "+of] = alarm{"certificate_ends", of, fmt.Sprintf(
 				"The certificate in %s ends on %s: put a new one in its place. It is taken without a restart.",
-				of, end.UTC().Format(timeLayout)), utc(end.Add(-certificateNotice))}
+				of, end.UTC().Format(ledger.TimeLayout)), ledger.UTC(end.Add(-certificateNotice))}
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
@@ -57,22 +56,6 @@ func yes(r *http.Request, name string) (bool, error) {
 	default:
 		return false, fmt.Errorf("%s is %.20q, must be true or false", name, text)
 	}
-}
-
-func latest(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
-// utc gives t in whole milliseconds, nil for no time at all.
-func utc(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC().Truncate(time.Millisecond)
-	return &t
 }
 
 // known tells whether a gateway has a credential or records.

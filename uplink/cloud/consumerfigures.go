@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 )
 
 // useConsumerFigures shows what the parts for those who read count.
-func (s *Server) useConsumerFigures(l *ledger) {
+func (s *Server) useConsumerFigures(l *ledger.Ledger) {
 	s.figures.gauge("live_clients", func() float64 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -18,8 +20,8 @@ func (s *Server) useConsumerFigures(l *ledger) {
 		s.figures.gauge(fmt.Sprintf("alarms{code=%q}", code), func() float64 { return float64(s.alarms.count(code)) })
 	}
 	if l != nil {
-		s.figures.gauge("ledger_records_total", func() float64 { return float64(l.entered.Load()) })
-		s.figures.gauge("ledger_behind_seconds", func() float64 { return float64(l.behind.Load()) / 1000 })
+		s.figures.gauge("ledger_records_total", func() float64 { return float64(l.Entered.Load()) })
+		s.figures.gauge("ledger_behind_seconds", func() float64 { return float64(l.Behind.Load()) / 1000 })
 	}
 }
 

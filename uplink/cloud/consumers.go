@@ -5,20 +5,20 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // useConsumers adds the parts that serve those who read: the ledger.
 func (s *Server) useConsumers() {
-	var l *ledger
+	var l *ledger.Ledger
 	if s.opt.Feed != nil && s.opt.KV != nil {
-		l = &ledger{log: s.opt.Log, feed: s.opt.Feed, shelf: s.opt.KV, logger: s.opt.Logger, pause: ledgerPause}
-		s.parts = append(s.parts, part{run: l.run})
+		l = &ledger.Ledger{Log: s.opt.Log, Feed: s.opt.Feed, KV: s.opt.KV, Logger: s.opt.Logger, Pause: ledger.Pause}
+		s.parts = append(s.parts, part{run: l.Run})
 	}
 	s.presences = newPresences(s)
 	s.hub = newFeedHub(s.opt.PubSub, s.opt.Logger)
@@ -34,8 +34,8 @@ func (s *Server) useConsumers() {
 		s.mux.HandleFunc("DELETE /v1/consumers/{name}", s.operator(s.forgetConsumer(g)))
 	}
 	if s.ledger = l; l != nil {
-		l.births = s.alarms.births
-		l.note = func(ctx context.Context, id string, e *wire.Event) error { return s.dispatch.fromLog(ctx, id, e) }
+		l.Births = s.alarms.births
+		l.Note = func(ctx context.Context, id string, e *wire.Event) error { return s.dispatch.fromLog(ctx, id, e) }
 	}
 	s.useConsumerFigures(l)
 	s.tickets = &tickets{shelf: s.opt.KV, open: map[string]time.Time{}}
@@ -56,7 +56,7 @@ func (s *Server) useConsumers() {
 func (s *Server) admitReader(w http.ResponseWriter, r *http.Request, id string) bool {
 	known, err := s.known(r, id)
 	if err == nil && !known && gateway.ValidID(id) { // the ledger outlives the credential and the log
-		known, err = newBook(id, s.opt.Log, s.opt.KV).get(r.Context(), "ledger."+id+".page", new(page))
+		known, err = ledger.Knows(r.Context(), s.opt.KV, id)
 	}
 	if err != nil {
 		s.opt.Logger.Error("cannot read the log", "error", err)
@@ -69,22 +69,9 @@ func (s *Server) admitReader(w http.ResponseWriter, r *http.Request, id string) 
 	return known
 }
 
-// parseEpoch reads ?epoch=; nil if it is not there.
-func parseEpoch(q url.Values) (*gateway.EpochID, error) {
-	v := q.Get("epoch")
-	if v == "" {
-		return nil, nil
-	}
-	e := new(gateway.EpochID)
-	return e, e.UnmarshalText([]byte(v))
-}
-
-// errUnknownEpoch is a question for an epoch of which the ledger has nothing.
-var errUnknownEpoch = errors.New("the ledger knows no such epoch of this gateway")
-
 // denyLedger answers where the ledger has no answer.
 func (s *Server) denyLedger(w http.ResponseWriter, id string, err error) {
-	if errors.Is(err, errUnknownEpoch) {
+	if errors.Is(err, ledger.ErrUnknownEpoch) {
 		deny(w, http.StatusNotFound, "unknown_epoch", err.Error())
 		return
 	}
@@ -94,7 +81,7 @@ func (s *Server) denyLedger(w http.ResponseWriter, id string, err error) {
 
 // waiting gives what a gateway said last that it still holds, and up to when it
 // has sent all.
-func (s *Server) waiting(id string) (w *waitingAnswer, sent time.Time) {
+func (s *Server) waiting(id string) (w *ledger.Waiting, sent time.Time) {
 	p, ok := s.presences.of(id)
 	if !ok {
 		return nil, sent

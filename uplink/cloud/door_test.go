@@ -6,6 +6,8 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -113,7 +115,9 @@ func stored(t *testing.T, body []byte, after record.EpochState) {
 	if u.Gap == nil && u.Thinned == nil && u.End == nil && after.Upto != next-1 {
 		t.Fatalf("the state says %d, the blocks end before %d", after.Upto, next)
 	}
-	a := &account{Epoch: u.Epoch}
-	r := record.Record{Kind: kindOf(u), Epoch: u.Epoch, First: 1, N: after.Upto, Lane: u.Lane, Body: body}
-	(&content{account: a}).take(r, u)
+	h := cloudtest.NewHistory()
+	h.Write("g", record.Record{Kind: kindOf(u), Epoch: u.Epoch, First: 1, N: after.Upto, Lane: u.Lane, Body: body})
+	if _, err := ledger.Open(t.Context(), h, &cloudtest.KV{}, "g"); err != nil {
+		t.Fatalf("the ledger does not take what was stored: %v", err)
+	}
 }

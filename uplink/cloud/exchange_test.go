@@ -15,10 +15,10 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/uplinktest"
 )
 
-type bootClock struct{ boot time.Time }
+type Clock struct{ boot time.Time }
 
-func (c bootClock) Stamp() gateway.Stamp { return gateway.Stamp(time.Since(c.boot).Microseconds()) }
-func (c bootClock) Anchor() gateway.Anchor {
+func (c Clock) Stamp() gateway.Stamp { return gateway.Stamp(time.Since(c.boot).Microseconds()) }
+func (c Clock) Anchor() gateway.Anchor {
 	return gateway.Anchor{Offset: c.boot.UnixMicro(), Quality: gateway.ClockNTP}
 }
 
@@ -41,7 +41,7 @@ func (g *gatehouse) gateway(server int, dir string) *uplink.Uplink {
 	up, err := uplink.New(uplink.Options{
 		URL: "wss://" + g.addrs[server] + "/v1/gateway", GatewayID: "plant_7", Identity: identity.New(identity.Options{Dir: dir, Log: log}),
 		Authorities: func() (*x509.CertPool, error) { return g.pool, nil },
-		Source:      uplinktest.NewStore(), Clock: bootClock{time.Now()}, Conditions: health.New(log), Log: log,
+		Source:      uplinktest.NewStore(), Clock: Clock{time.Now()}, Conditions: health.New(log), Log: log,
 	})
 	if err != nil {
 		g.Fatal(err)

@@ -8,12 +8,10 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
-
-// maxBorn is how many of the newest epochs a page knows the birth of.
-const maxBorn = 64
 
 // A gatewayInfo is one gateway in GET /v1/gateways.
 type gatewayInfo struct {
@@ -25,7 +23,7 @@ type gatewayInfo struct {
 	Software  string     `json:"software,omitempty"`
 	Level     wire.Level `json:"level,omitempty"` // of durability, that it was told
 
-	Backlog   *waitingAnswer     `json:"backlog"`               // what it said last that it still holds; null: it never said
+	Backlog   *ledger.Waiting    `json:"backlog"`               // what it said last that it still holds; null: it never said
 	OldestUnk *time.Time         `json:"oldest_unacknowledged"` // of the readings that the cloud lacks; of a gateway that is away, since when it is
 	Clock     *clockInfo         `json:"clock"`
 	Health    []wire.Condition   `json:"health"`
@@ -48,8 +46,6 @@ type epochInfo struct {
 	Done  bool            `json:"done"`
 	End   string          `json:"end"` // growing, closed, open, unlisted
 }
-
-var endNames = map[record.Ending]string{record.EndNone: "growing", record.EndClosed: "closed", record.EndOpen: "open", record.EndUnlisted: "unlisted", record.EndBare: "growing"}
 
 // listGateways answers GET /v1/gateways.
 func (s *Server) listGateways(w http.ResponseWriter, r *http.Request) {
@@ -98,25 +94,25 @@ func (s *Server) describe(ctx context.Context, id string) (gatewayInfo, error) {
 		return info, err
 	}
 	for _, e := range held.Epochs {
-		info.Epochs = append(info.Epochs, epochInfo{e.ID, e.Upto, e.Done(), endNames[e.End]})
+		info.Epochs = append(info.Epochs, epochInfo{e.ID, e.Upto, e.Done(), ledger.EndNames[e.End]})
 	}
-	b := newBook(id, s.opt.Log, s.opt.KV)
-	if err := b.open(ctx); err != nil {
+	births, err := ledger.Births(ctx, s.opt.KV, id)
+	if err != nil {
 		return info, err
 	}
-	for _, t := range b.page.Born {
+	for _, t := range births {
 		if time.Since(t) < day {
 			info.EpochsPerDay++
 		}
 	}
 	// While no server knows of a session, the newest record tells.
-	info.LastSeen = utc(last.At)
+	info.LastSeen = ledger.UTC(last.At)
 	if p, ok := s.presences.of(id); ok {
 		info.fill(p, last.At)
 	}
 	info.Config = s.drift.of(id)
 	info.Alarms = s.alarms.of(id, info.OldestUnk)
-	if x, many := s.alarms.ofEpochs(id, b.page.Born); many {
+	if x, many := s.alarms.ofEpochs(id, births); many {
 		info.Alarms = append(info.Alarms, x)
 	}
 	return info, nil
@@ -124,13 +120,13 @@ func (s *Server) describe(ctx context.Context, id string) (gatewayInfo, error) {
 
 // fill takes in what is known of the session.
 func (info *gatewayInfo) fill(p presence, stored time.Time) {
-	info.LastSeen = utc(latest(p.Seen, stored))
+	info.LastSeen = ledger.UTC(ledger.Latest(p.Seen, stored))
 	info.Software, info.Level, info.Backlog = p.Software, p.Level, p.waiting()
 	info.Clock = &clockInfo{p.Clock.Quality.String(), p.Clock.ErrMS}
 	info.Health, info.Figures = append(info.Health, p.Health...), p.Figures
 	info.OldestUnk = p.oldest()
 	if p.Connected {
-		info.Connected, info.Since, info.Session = true, utc(p.Since), p.Gen
+		info.Connected, info.Since, info.Session = true, ledger.UTC(p.Since), p.Gen
 	}
 }
 
@@ -143,5 +139,5 @@ func (p *presence) oldest() *time.Time {
 	if p.Connected {
 		return nil
 	}
-	return utc(p.Seen)
+	return ledger.UTC(p.Seen)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
@@ -30,7 +31,7 @@ func (s *Server) listConsumers(g record.Gauge) http.HandlerFunc {
 		}
 		list := []consumerInfo{}
 		for _, c := range states {
-			list = append(list, consumerInfo{c.Name, c.Behind, utc(c.Oldest), c.Used, utc(c.Seen), c.Name == ledgerName})
+			list = append(list, consumerInfo{c.Name, c.Behind, ledger.UTC(c.Oldest), c.Used, ledger.UTC(c.Seen), c.Name == ledger.ConsumerName})
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(map[string]any{"consumers": list})
@@ -42,7 +43,7 @@ func (s *Server) listConsumers(g record.Gauge) http.HandlerFunc {
 func (s *Server) forgetConsumer(g record.Gauge) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("name")
-		if name == ledgerName {
+		if name == ledger.ConsumerName {
 			deny(w, http.StatusConflict, "needed", "the server itself needs this consumer, for what it says of completeness: it cannot be forgotten")
 			return
 		}
@@ -71,10 +72,10 @@ func (s *Server) forgetConsumer(g record.Gauge) http.HandlerFunc {
 		s.figures.count("consumers_forgotten_total", "", "")
 		attrs := []any{"consumer", name, "behind", was.Behind, "remote", r.RemoteAddr}
 		if !was.Oldest.IsZero() {
-			attrs = append(attrs, "since", was.Oldest.UTC().Format(timeLayout))
+			attrs = append(attrs, "since", was.Oldest.UTC().Format(ledger.TimeLayout))
 		}
 		s.auditAct("consumer_forgotten", "the log no longer waits for a consumer", attrs...)
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(consumerInfo{was.Name, was.Behind, utc(was.Oldest), false, utc(was.Seen), false})
+		_ = json.NewEncoder(w).Encode(consumerInfo{was.Name, was.Behind, ledger.UTC(was.Oldest), false, ledger.UTC(was.Seen), false})
 	}
 }

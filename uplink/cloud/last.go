@@ -1,38 +1,32 @@
 package cloud
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
-	"slices"
 
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
-)
-
-const (
-	lastRecords = 256 // of the newest records of a gateway, at least as many are looked at for last values
-	lastEpochs  = 8
 )
 
 // newest gives the last live readings of a gateway that the newest records of
 // the log hold, the oldest first. A channel that has been silent for longer is
 // not among them.
 func (s *Server) newest(ctx context.Context, id string) ([]liveReading, error) {
-	b, err := s.reading(ctx, id)
+	b, err := ledger.Open(ctx, s.opt.Log, s.opt.KV, id)
 	if err != nil {
 		return nil, err
 	}
-	from, err := b.recent(ctx)
+	records, err := b.Newest(ctx)
 	if err != nil {
 		return nil, err
 	}
 	d := decoders.Get().(*block.Decoder)
 	defer decoders.Put(d)
 	w := &warmGateway{series: map[seriesKey]*series{}}
-	for r, err := range b.records(ctx, []stretch{{from, b.page.Seq}}) {
+	for r, err := range records {
 		if err != nil {
 			return nil, err
 		}
@@ -55,52 +49,6 @@ func (s *Server) newest(ctx context.Context, id string) ([]liveReading, error) {
 		}
 	}
 	return w.values(), nil
-}
-
-// recent gives where in the log the newest records of a gateway begin: that of
-// a valid one.
-func (b *book) recent(ctx context.Context) (uint64, error) {
-	var accounts []*account
-	for _, a := range b.sorted() {
-		if a.From > 0 && a.Line == b.page.Line {
-			accounts = append(accounts, a)
-		}
-	}
-	slices.SortFunc(accounts, func(x, y *account) int { return cmp.Compare(y.Seq, x.Seq) })
-	from, n := b.page.Seq, uint64(0)
-	for i, a := range accounts {
-		if n >= lastRecords || i == lastEpochs {
-			break
-		}
-		first, some, err := b.tail(ctx, a)
-		if err != nil {
-			return 0, err
-		}
-		from, n = min(from, first), n+some
-	}
-	return from, nil
-}
-
-// tail gives where the newest records of an epoch begin, and how many they are.
-func (b *book) tail(ctx context.Context, a *account) (first, n uint64, err error) {
-	if a.Records <= lastRecords {
-		return a.From, a.Records, nil
-	}
-	full := a.full
-	if len(full) == 0 {
-		var ix index
-		if _, err := b.get(ctx, b.indexKey(a.Epoch), &ix); err != nil {
-			return 0, 0, err
-		}
-		if ix.Line == a.indexLine() {
-			full = ix.Segments
-		}
-	}
-	if len(full) == 0 {
-		return a.From, a.Records, nil
-	}
-	s := full[len(full)-1]
-	return s.First, s.N + a.Tail.N, nil
 }
 
 // serveLast answers GET /v1/gateways/{id}/last.

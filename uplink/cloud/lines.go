@@ -8,10 +8,8 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 )
-
-// timeLayout is RFC 3339 in UTC with milliseconds.
-const timeLayout = "2006-01-02T15:04:05.000Z"
 
 // lineBuffer is how many bytes of lines are gathered before they are sent.
 const lineBuffer = 64 << 10
@@ -214,7 +212,7 @@ const dayUS = 24 * 3600 * 1e6
 func (c *clockText) append(b []byte, wall int64) []byte {
 	day := wall / dayUS
 	if wall < 0 {
-		return time.UnixMicro(wall).UTC().AppendFormat(b, timeLayout)
+		return time.UnixMicro(wall).UTC().AppendFormat(b, ledger.TimeLayout)
 	}
 	if c.text == nil || c.day != day {
 		c.day, c.text = day, time.UnixMicro(wall).UTC().AppendFormat(c.text[:0], "2006-01-02T")

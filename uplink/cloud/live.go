@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/rfc6455"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -328,7 +329,7 @@ type liveStatus struct {
 	LastSeen  *time.Time          `json:"last_seen,omitempty"`
 	Software  string              `json:"software,omitempty"`
 	Level     wire.Level          `json:"level,omitempty"`
-	Backlog   *waitingAnswer      `json:"backlog,omitempty"`
+	Backlog   *ledger.Waiting     `json:"backlog,omitempty"`
 	Clock     string              `json:"clock,omitempty"` // none, rtc, session, ntp
 	Health    []wire.Condition    `json:"health"`
 	Devices   []wire.StatusDevice `json:"devices"`
@@ -337,10 +338,10 @@ type liveStatus struct {
 func (s *Server) statusText(id string) []byte {
 	st := liveStatus{Type: "status", GatewayID: id, Health: []wire.Condition{}, Devices: []wire.StatusDevice{}}
 	if p, ok := s.presences.of(id); ok {
-		st.Connected, st.LastSeen, st.Software, st.Level, st.Backlog = p.Connected, utc(p.Seen), p.Software, p.Level, p.waiting()
+		st.Connected, st.LastSeen, st.Software, st.Level, st.Backlog = p.Connected, ledger.UTC(p.Seen), p.Software, p.Level, p.waiting()
 		st.Clock = p.Clock.Quality.String()
 		if p.Connected {
-			st.Since = utc(p.Since)
+			st.Since = ledger.UTC(p.Since)
 		}
 		st.Health, st.Devices = append(st.Health, p.Health...), append(st.Devices, p.Devices...)
 	}
@@ -352,10 +353,10 @@ func (s *Server) statusText(id string) []byte {
 }
 
 // waiting gives what a gateway said last that it holds.
-func (p *presence) waiting() *waitingAnswer {
-	w := &waitingAnswer{N: p.Backlog.N, Bytes: p.Backlog.Bytes, AsOf: utc(p.Said)}
+func (p *presence) waiting() *ledger.Waiting {
+	w := &ledger.Waiting{N: p.Backlog.N, Bytes: p.Backlog.Bytes, AsOf: ledger.UTC(p.Said)}
 	if p.Backlog.OldestTS != 0 && p.Backlog.N > 0 {
-		w.Oldest = utc(time.UnixMicro(int64(p.Backlog.OldestTS)))
+		w.Oldest = ledger.UTC(time.UnixMicro(int64(p.Backlog.OldestTS)))
 	}
 	return w
 }

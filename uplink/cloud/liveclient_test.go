@@ -18,7 +18,7 @@ import (
 )
 
 // HurryLedger makes the ledger wait no longer than this between two saves.
-func (s *Server) HurryLedger(pause time.Duration) { s.ledger.pause = pause }
+func (s *Server) HurryLedger(pause time.Duration) { s.ledger.Pause = pause }
 
 // RunParts starts what Serve runs beside all sessions; stop ends and joins it.
 func (s *Server) RunParts() (stop func()) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -227,7 +228,7 @@ func (r *liveReading) text(gatewayID string) []byte {
 	b = appendNumber(append(b, `,"value":`...), r.value)
 	b = appendText(append(b, `,"unit":`...), r.channel.Unit)
 	b = append(b, `,"timestamp":"`...)
-	b = r.anchor.Wall(r.at).AppendFormat(b, timeLayout)
+	b = r.anchor.Wall(r.at).AppendFormat(b, ledger.TimeLayout)
 	quality := r.quality
 	if quality == gateway.Good && (math.IsNaN(r.value) || math.IsInf(r.value, 0)) {
 		quality = gateway.Suspect // JSON has no such number, and nobody should take it for good

@@ -14,9 +14,9 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/cloud"
 )
 
-// page is what an operator might serve: it gets a ticket, listens with it, and
+// checkpoint is what an operator might serve: it gets a ticket, listens with it, and
 // reads the gateways. It tells its own server how that went.
-const page = `<!doctype html><title>ops</title><script>
+const checkpoint = `<!doctype html><title>ops</title><script>
 (async () => {
 	const cloud = %q, headers = {Authorization: "Bearer " + %q}
 	try {
@@ -60,7 +60,7 @@ func TestPageOfAnotherOriginInABrowser(t *testing.T) {
 }
 
 func servePage(site string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, page, site, operatorToken) }
+	return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, checkpoint, site, operatorToken) }
 }
 
 // pageServer serves a page, and passes on what the page tells it.

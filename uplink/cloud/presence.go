@@ -12,6 +12,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -218,7 +219,7 @@ func (p *presences) of(id string) (presence, bool) {
 func (p *presences) ofLocked(id string) (presence, bool) {
 	if x := p.held[id]; x != nil {
 		l := *p.local[id]
-		l.Seen = latest(l.Seen, time.UnixMilli(x.seen.Load()))
+		l.Seen = ledger.Latest(l.Seen, time.UnixMilli(x.seen.Load()))
 		return l, true
 	}
 	best, found := presence{}, false
@@ -320,7 +321,7 @@ func (p *presences) write(ctx context.Context) {
 		}
 		what := *l
 		if x := p.held[id]; x != nil {
-			what.Seen = latest(what.Seen, time.UnixMilli(x.seen.Load()))
+			what.Seen = ledger.Latest(what.Seen, time.UnixMilli(x.seen.Load()))
 		}
 		list = append(list, due{id, o.rev, what})
 		delete(p.dirty, id)

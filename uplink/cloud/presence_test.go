@@ -138,7 +138,7 @@ func TestBacklogGoesDown(t *testing.T) {
 		if got, _ := p.of("g"); got.Clock.Quality != gateway.ClockNTP {
 			t.Errorf("clock %+v", got.Clock)
 		}
-		if got, _ := p.of("g"); got.Backlog.N != 6 || got.Backlog.Bytes != 600 || !time.UnixMicro(int64(got.Backlog.OldestTS)).Equal(at(4)) {
+		if got, _ := p.of("g"); got.Backlog.N != 6 || got.Backlog.Bytes != 600 || !time.UnixMicro(int64(got.Backlog.OldestTS)).Equal(cloudtest.At(4)) {
 			t.Errorf("%+v", got.Backlog)
 		}
 		p.stored(x, record.Record{Kind: record.KindUpdate, Lane: wire.LaneBacklog, N: 9}, u)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -14,21 +15,21 @@ import (
 // A printer writes the records of one gateway as lines, as far as they answer
 // the question. Wall times are those that are known now.
 type printer struct {
-	*question
-	book   *book
-	epochs map[gateway.EpochID]*epochTime
+	*ledger.Question
+	book   *ledger.Gateway
+	epochs map[gateway.EpochID]*ledger.EpochTime
 	out    lineWriter
 	blocks *block.Decoder
 
-	line  readingLine // reused
-	clock *bootClock  // of the boot that is printed
+	line  readingLine   // reused
+	clock *ledger.Clock // of the boot that is printed
 	boot  gateway.BootID
 }
 
 // print writes one record.
 func (p *printer) print(ctx context.Context, r record.Record) error {
 	event := r.Kind == record.KindEvent
-	if r.Kind == record.KindOpen || event && !p.events || !event && !p.readings || p.epoch != nil && *p.epoch != r.Epoch {
+	if r.Kind == record.KindOpen || event && !p.Events || !event && !p.Readings || p.Epoch != nil && *p.Epoch != r.Epoch {
 		return nil
 	}
 	m, err := wire.Decode(r.Body)
@@ -50,7 +51,7 @@ func (p *printer) print(ctx context.Context, r record.Record) error {
 }
 
 func (p *printer) update(ctx context.Context, r record.Record, u *wire.Update) error {
-	from, last := max(r.First, p.from), r.First+r.N-1
+	from, last := max(r.First, p.From), r.First+r.N-1
 	for _, b := range u.Blocks {
 		if err := p.block(ctx, b, from); err != nil {
 			return err
@@ -74,24 +75,24 @@ func (p *printer) update(ctx context.Context, r record.Record, u *wire.Update) e
 
 // wants tells whether any of these seqs is asked for.
 func (p *printer) wants(from, last uint64) bool {
-	return last >= from && (p.to == 0 || from <= p.to)
+	return last >= from && (p.To == 0 || from <= p.To)
 }
 
 // clockOf gives the clock of a boot, with what came with the data if nothing
 // else is known of it.
-func (p *printer) clockOf(ctx context.Context, a wire.Anchor) (*bootClock, error) {
+func (p *printer) clockOf(ctx context.Context, a wire.Anchor) (*ledger.Clock, error) {
 	if a.Boot == (gateway.BootID{}) { // rows, which say their wall time
-		return &bootClock{Timeline: gateway.Timeline{record.AnchorOf(a)}}, nil
+		return &ledger.Clock{Timeline: gateway.Timeline{record.AnchorOf(a)}}, nil
 	}
 	if p.clock != nil && p.boot == a.Boot {
 		return p.clock, nil
 	}
-	c, err := p.book.clock(ctx, a.Boot)
+	c, err := p.book.Clock(ctx, a.Boot)
 	if err != nil {
 		return nil, err
 	}
 	if len(c.Timeline) == 0 {
-		c.add(a)
+		c.Add(a)
 	}
 	p.clock, p.boot = c, a.Boot
 	return c, nil
@@ -99,15 +100,15 @@ func (p *printer) clockOf(ctx context.Context, a wire.Anchor) (*bootClock, error
 
 // possible tells whether something that lies between these stamps can be of
 // the time that is asked for.
-func (p *printer) possible(c *bootClock, e gateway.EpochID, s0, s1 int64) bool {
-	if !p.span.bounded() {
+func (p *printer) possible(c *ledger.Clock, e gateway.EpochID, s0, s1 int64) bool {
+	if !p.Span.Bounded() {
 		return true
 	}
-	t0, t1, q := c.bounds(s0, s1)
+	t0, t1, q := c.Bounds(s0, s1)
 	if et := p.epochs[e]; q == gateway.ClockNone && et != nil {
-		t0, t1 = et.t0, et.t1 // no better known than the epochs beside it
+		t0, t1 = et.First, et.Last // no better known than the epochs beside it
 	}
-	return p.span.meets(t0, t1)
+	return p.Span.Meets(t0, t1)
 }
 
 func (p *printer) block(ctx context.Context, b []byte, from uint64) error {
@@ -130,7 +131,7 @@ func (p *printer) block(ctx context.Context, b []byte, from uint64) error {
 	for i := range rs {
 		r := &rs[i]
 		l.seq = h.First + uint64(i)
-		if l.seq < from || p.to != 0 && l.seq > p.to || !p.chosen(r.Channel) {
+		if l.seq < from || p.To != 0 && l.seq > p.To || !p.chosen(r.Channel) {
 			continue
 		}
 		if r.At < since || r.At >= until {
@@ -138,7 +139,7 @@ func (p *printer) block(ctx context.Context, b []byte, from uint64) error {
 			since = r.At
 		}
 		l.wall, l.time = a.Micros(r.At), a.Quality.String()
-		if a.Quality > gateway.ClockNone && p.span.bounded() && !p.span.holds(time.UnixMicro(l.wall)) {
+		if a.Quality > gateway.ClockNone && p.Span.Bounded() && !p.Span.Holds(time.UnixMicro(l.wall)) {
 			continue
 		}
 		l.channel, l.value, l.quality = r.Channel, r.Value, r.Quality.String()
@@ -151,5 +152,5 @@ func (p *printer) block(ctx context.Context, b []byte, from uint64) error {
 
 // chosen tells whether a channel is one of those asked for.
 func (p *printer) chosen(ch *gateway.Channel) bool {
-	return (len(p.devices) == 0 || p.devices[ch.Device]) && (len(p.quantities) == 0 || p.quantities[ch.Quantity])
+	return (len(p.Devices) == 0 || p.Devices[ch.Device]) && (len(p.Quantities) == 0 || p.Quantities[ch.Quantity])
 }

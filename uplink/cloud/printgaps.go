@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -25,10 +26,10 @@ func (p *printer) thinned(ctx context.Context, b []byte, from uint64) error {
 		if !p.chosen(sum.Channel) || !p.possible(c, h.Epoch, int64(sum.From), int64(sum.From.Add(sum.Interval))) {
 			continue
 		}
-		t, q := c.wall(int64(sum.From))
+		t, q := c.Wall(int64(sum.From))
 		err := p.out.other(thinnedLine{
-			Type: "thinned", GatewayID: p.book.gatewayID, DeviceID: sum.Channel.Device, Quantity: sum.Channel.Quantity, Unit: sum.Channel.Unit,
-			Timestamp: t.Format(timeLayout), IntervalS: sum.Interval.Seconds(), Count: sum.N,
+			Type: "thinned", GatewayID: p.book.ID, DeviceID: sum.Channel.Device, Quantity: sum.Channel.Quantity, Unit: sum.Channel.Unit,
+			Timestamp: t.Format(ledger.TimeLayout), IntervalS: sum.Interval.Seconds(), Count: sum.N,
 			Min: number(sum.Min), Max: number(sum.Max), Mean: number(sum.Mean), Quality: sum.Worst.String(), Time: q.String(),
 			Epoch: h.Epoch, First: h.First, N: h.N, From: from,
 		})
@@ -45,39 +46,39 @@ func (p *printer) gap(ctx context.Context, u *wire.Update, first, last uint64) e
 	if err != nil || !p.possible(c, u.Epoch, g.T0, g.T1) {
 		return err
 	}
-	if p.to != 0 {
-		last = min(last, p.to)
+	if p.To != 0 {
+		last = min(last, p.To)
 	}
-	t0, q := c.wall(g.T0)
-	t1, _ := c.wall(g.T1)
+	t0, q := c.Wall(g.T0)
+	t1, _ := c.Wall(g.T1)
 	return p.out.other(gapLine{
-		Type: "gap", GatewayID: p.book.gatewayID, Epoch: u.Epoch, First: first, N: last - first + 1,
-		Why: g.Why, T0: t0.Format(timeLayout), T1: t1.Format(timeLayout), Time: q.String(),
+		Type: "gap", GatewayID: p.book.ID, Epoch: u.Epoch, First: first, N: last - first + 1,
+		Why: g.Why, T0: t0.Format(ledger.TimeLayout), T1: t1.Format(ledger.TimeLayout), Time: q.String(),
 	})
 }
 
 func (p *printer) end(ctx context.Context, u *wire.Update, last uint64) error {
-	if p.to != 0 && last > p.to {
+	if p.To != 0 && last > p.To {
 		return nil
 	}
 	if u.End.Closed != nil {
 		e := p.epochs[u.Epoch]
-		if e != nil && !p.span.meets(e.t1, e.t1) {
+		if e != nil && !p.Span.Meets(e.Last, e.Last) {
 			return nil
 		}
-		return p.out.other(closedLine{"end", p.book.gatewayID, u.Epoch, *u.End.Closed})
+		return p.out.other(closedLine{"end", p.book.ID, u.Epoch, *u.End.Closed})
 	}
-	line := openEndLine{Type: "end", GatewayID: p.book.gatewayID, Epoch: u.Epoch, Why: u.End.Why, After: last, AtMost: u.End.AtMost}
+	line := openEndLine{Type: "end", GatewayID: p.book.ID, Epoch: u.Epoch, Why: u.End.Why, After: last, AtMost: u.End.AtMost}
 	if a := u.End.Anchor; a != nil {
 		c, err := p.clockOf(ctx, *a)
 		if err != nil || !p.possibleEnd(c, u) {
 			return err
 		}
-		t0, q := c.wall(u.End.T0)
-		line.T0, line.Time = t0.Format(timeLayout), q.String()
+		t0, q := c.Wall(u.End.T0)
+		line.T0, line.Time = t0.Format(ledger.TimeLayout), q.String()
 		if u.End.T1 >= u.End.T0 {
-			t1, _ := c.wall(u.End.T1)
-			line.T1 = t1.Format(timeLayout)
+			t1, _ := c.Wall(u.End.T1)
+			line.T1 = t1.Format(ledger.TimeLayout)
 		}
 	}
 	return p.out.other(line)
@@ -85,32 +86,32 @@ func (p *printer) end(ctx context.Context, u *wire.Update, last uint64) error {
 
 // possibleEnd tells whether what an open end says is missing can be of the
 // time that is asked for. Until when it reaches may not be known.
-func (p *printer) possibleEnd(c *bootClock, u *wire.Update) bool {
+func (p *printer) possibleEnd(c *ledger.Clock, u *wire.Update) bool {
 	e := p.epochs[u.Epoch]
 	if u.End.T1 >= u.End.T0 || e == nil {
 		return p.possible(c, u.Epoch, u.End.T0, max(u.End.T0, u.End.T1))
 	}
-	t0, t1, q := e.span(*u.End.Anchor, u.End.T0, u.End.T1)
+	t0, t1, q := e.Between(*u.End.Anchor, u.End.T0, u.End.T1)
 	if q == gateway.ClockNone {
-		t0, t1 = e.t0, e.t1
+		t0, t1 = e.First, e.Last
 	}
-	return p.span.meets(t0, t1)
+	return p.Span.Meets(t0, t1)
 }
 
 func (p *printer) event(ctx context.Context, e *wire.Event) error {
-	if len(p.devices) > 0 && !p.devices[e.Device] {
+	if len(p.Devices) > 0 && !p.Devices[e.Device] {
 		return nil
 	}
 	c, err := p.clockOf(ctx, e.Anchor)
 	if err != nil {
 		return err
 	}
-	t, q := c.wall(e.At)
-	if q > gateway.ClockNone && !p.span.holds(t.Truncate(time.Microsecond)) {
+	t, q := c.Wall(e.At)
+	if q > gateway.ClockNone && !p.Span.Holds(t.Truncate(time.Microsecond)) {
 		return nil
 	}
 	return p.out.other(eventLine{
-		Type: "event", GatewayID: p.book.gatewayID, Kind: e.Kind, DeviceID: e.Device, Timestamp: t.Format(timeLayout), Time: q.String(),
+		Type: "event", GatewayID: p.book.ID, Kind: e.Kind, DeviceID: e.Device, Timestamp: t.Format(ledger.TimeLayout), Time: q.String(),
 		N: max(e.N, 1), Body: e.Body, Epoch: e.Epoch, Seq: e.Seq,
 	})
 }

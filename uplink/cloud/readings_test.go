@@ -2,9 +2,12 @@ package cloud
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"iter"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -18,6 +21,7 @@ import (
 	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -59,6 +63,19 @@ func seqsOf(t testing.TB, h *cloudtest.History, shelf record.KV, query string) [
 	return got
 }
 
+// indexRun is how many records of an epoch the index knows as one.
+const indexRun = 256
+
+// A batch is a feed that gives these entries, and ends.
+type batch []record.Entry
+
+func (b batch) Consume(ctx context.Context, _ string, _ int, take func(context.Context, []record.Entry) error) error {
+	return take(ctx, b)
+}
+
+func (b batch) Scan(context.Context, uint64) iter.Seq2[record.Entry, error] { panic("not asked") }
+func (b batch) Purge(context.Context, time.Duration) error                  { panic("not asked") }
+
 // month is a history of three epochs: two that ended, with backlog of the one
 // arriving among the other, and one that grows. One record is three readings,
 // one a second. All is entered but the newest records.
@@ -85,7 +102,8 @@ func month(t *testing.T, records int) (*cloudtest.History, *cloudtest.KV) {
 	for i := range uint64(records) {
 		h.Send("g", h.DataAt(c, 3*i+1, 3, int64(3*i)+int64(20*records)))
 	}
-	enterAll(t, h, shelf, h.Entries[:len(h.Entries)-40])
+	l := ledger.Ledger{Log: h, KV: shelf, Feed: batch(h.Entries[:len(h.Entries)-40]), Logger: slog.New(slog.DiscardHandler)}
+	l.Run(t.Context())
 	return h, shelf
 }
 
@@ -113,15 +131,15 @@ func TestReadingsOfARange(t *testing.T) {
 		from := rnd.IntN(24 * records)
 		to := from + rnd.IntN(900)
 		h.Given = 0
-		got := seqsOf(t, h, shelf, "?from="+at(from).Format(time.RFC3339)+"&to="+at(to).Format(time.RFC3339))
+		got := seqsOf(t, h, shelf, "?from="+cloudtest.At(from).Format(time.RFC3339)+"&to="+cloudtest.At(to).Format(time.RFC3339))
 		var want []string
 		for _, l := range all {
 			switch {
 			case l.Type == "end":
-				if last := at(3*records - 1); !last.Before(at(from)) && !last.After(at(to)) {
+				if last := cloudtest.At(3*records - 1); !last.Before(cloudtest.At(from)) && !last.After(cloudtest.At(to)) {
 					want = append(want, l.Type)
 				}
-			case l.Timestamp.Before(at(from)) || l.Timestamp.After(at(to)):
+			case l.Timestamp.Before(cloudtest.At(from)) || l.Timestamp.After(cloudtest.At(to)):
 			case l.Type == "":
 				want = append(want, fmt.Sprintf("%x:%d", l.Epoch[0], l.Seq))
 			default:
@@ -133,7 +151,7 @@ func TestReadingsOfARange(t *testing.T) {
 		}
 		// Of each of the two epochs that lie among each other, one segment too
 		// many at either end; beyond that what is not entered, twice.
-		if most := len(want)/3 + 6*segmentSize + 2*40; h.Given > most {
+		if most := len(want)/3 + 6*indexRun + 2*40; h.Given > most {
 			t.Errorf("from %d to %d: %d records read for %d lines, want at most %d", from, to, h.Given, len(want), most)
 		}
 	}
@@ -155,11 +173,11 @@ func TestReadingsOfOneEpoch(t *testing.T) {
 	if got := seqsOf(t, h, shelf, "?device=none"); !slices.Equal(got, []string{"end"}) {
 		t.Errorf("of a device that is not there: %v", got)
 	}
-	w := fetch(t, h, shelf, "/v1/gateways/g/events?from="+day0.Format(time.RFC3339))
+	w := fetch(t, h, shelf, "/v1/gateways/g/events?from="+cloudtest.Day0.Format(time.RFC3339))
 	if n := strings.Count(w.Body.String(), "\n"); w.Code != 200 || n != 1 || !strings.Contains(w.Body.String(), `"type":"event","gateway_id":"g","kind":"alarm","device_id":"boiler","timestamp":"2026-10-01T00:05:00.000Z","time":"ntp"`) {
 		t.Errorf("events: %d %s", w.Code, w.Body)
 	}
-	if w := fetch(t, h, shelf, "/v1/gateways/g/events?to="+day0.Format(time.RFC3339)); w.Body.Len() != 0 {
+	if w := fetch(t, h, shelf, "/v1/gateways/g/events?to="+cloudtest.Day0.Format(time.RFC3339)); w.Body.Len() != 0 {
 		t.Errorf("events of another time: %s", w.Body)
 	}
 }
@@ -241,11 +259,11 @@ func TestReadingsGetTheirRightTimeLater(t *testing.T) {
 	if got := seqsOf(t, h, nil, "?from=-24h"); len(got) != 0 { // it arrived weeks ago
 		t.Errorf("of yesterday: %v", got)
 	}
-	if got := seqsOf(t, h, nil, "?to="+at(60*86400).Format(time.RFC3339)); len(got) != 2 {
+	if got := seqsOf(t, h, nil, "?to="+cloudtest.At(60*86400).Format(time.RFC3339)); len(got) != 2 {
 		t.Errorf("of any time: %v", got)
 	}
 	ev, err := wire.Encode(&wire.Event{Epoch: e, Seq: 1, Kind: gateway.EventAnchor, At: 60e6, Anchor: wire.Anchor{
-		Boot: gateway.BootID(e), From: 60e6, Offset: day0.UnixMicro(), Quality: gateway.ClockNTP}})
+		Boot: gateway.BootID(e), From: 60e6, Offset: cloudtest.Day0.UnixMicro(), Quality: gateway.ClockNTP}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +271,7 @@ func TestReadingsGetTheirRightTimeLater(t *testing.T) {
 	if got := stamp(); got != "2026-10-01T00:00:10.000Z ntp" {
 		t.Errorf("after: %s", got)
 	}
-	if got := seqsOf(t, h, nil, "?from="+at(11).Format(time.RFC3339)+"&to="+at(12).Format(time.RFC3339)); !slices.Equal(got, []string{"e:2"}) {
+	if got := seqsOf(t, h, nil, "?from="+cloudtest.At(11).Format(time.RFC3339)+"&to="+cloudtest.At(12).Format(time.RFC3339)); !slices.Equal(got, []string{"e:2"}) {
 		t.Errorf("of that time: %v", got)
 	}
 }
@@ -265,7 +283,7 @@ func TestLinesAreJSON(t *testing.T) {
 	for _, v := range []float64{0, 1, -1.5, 1e6, 123456789.125, 1e-7, 1e21, 5e300, math.SmallestNonzeroFloat64, math.Copysign(0, -1)} {
 		out.Reset()
 		ch := &gateway.Channel{Device: "boiler", Quantity: "temperature", Unit: "\"<µ>\n"}
-		if err := w.reading(&readingLine{channel: ch, value: v, wall: day0.UnixMicro() + 86399_999_999, quality: "good", time: "ntp", seq: 7}); err != nil || w.flush() != nil {
+		if err := w.reading(&readingLine{channel: ch, value: v, wall: cloudtest.Day0.UnixMicro() + 86399_999_999, quality: "good", time: "ntp", seq: 7}); err != nil || w.flush() != nil {
 			t.Fatal(err)
 		}
 		var l struct {
@@ -280,9 +298,9 @@ func TestLinesAreJSON(t *testing.T) {
 			t.Errorf("%s: want the value %s", out.Bytes(), want)
 		}
 	}
-	for _, us := range []int64{-1, 0, 1, dayUS - 1, dayUS, day0.UnixMicro(), 253402300799_999_999} {
+	for _, us := range []int64{-1, 0, 1, dayUS - 1, dayUS, cloudtest.Day0.UnixMicro(), 253402300799_999_999} {
 		var c clockText
-		if got, want := string(c.append(nil, us)), time.UnixMicro(us).UTC().Format(timeLayout); got != want {
+		if got, want := string(c.append(nil, us)), time.UnixMicro(us).UTC().Format(ledger.TimeLayout); got != want {
 			t.Errorf("%d is %s, want %s", us, got, want)
 		}
 	}
@@ -302,13 +320,11 @@ func BenchmarkLines(b *testing.B) {
 	}
 	h.Open("g", true, e)
 	h.Send("g", &wire.Update{Lane: wire.LaneLive, Epoch: e, First: 1, N: 4000, Blocks: [][]byte{data}})
-	book := newBook("g", h, nil)
-	for _, entry := range h.Entries {
-		if err := book.enter(b.Context(), entry.Record); err != nil {
-			b.Fatal(err)
-		}
+	book, err := ledger.Open(b.Context(), h, &cloudtest.KV{}, "g")
+	if err != nil {
+		b.Fatal(err)
 	}
-	p := printer{question: &question{readings: true}, blocks: block.NewDecoder(), book: book, out: newNDJSON(&discard{}, "g")}
+	p := printer{Question: &ledger.Question{Readings: true}, blocks: block.NewDecoder(), book: book, out: newNDJSON(&discard{}, "g")}
 	for b.Loop() {
 		if err := p.print(b.Context(), h.Entries[1].Record); err != nil {
 			b.Fatal(err)

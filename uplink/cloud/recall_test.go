@@ -11,6 +11,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -18,12 +19,12 @@ import (
 // settledIn writes into the ledger that an epoch ended and is proved.
 func settledIn(t *testing.T, shelf *cloudtest.KV, e record.EpochState) {
 	t.Helper()
-	a := account{Epoch: e.ID, Upto: e.Upto, End: e.End, Settled: true}
+	a := map[string]any{"epoch": e.ID, "upto": e.Upto, "end": e.End, "settled": true}
 	body, err := json.Marshal(a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := shelf.Put(t.Context(), newBook("g", nil, shelf).accountKey(e.ID), body, record.AnyRev, 0); err != nil {
+	if _, err := shelf.Put(t.Context(), "ledger.g."+e.ID.String(), body, record.AnyRev, 0); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -85,7 +86,7 @@ func TestStateForgetsWhatTheLedgerHas(t *testing.T) {
 	shelf := &cloudtest.KV{}
 	s := New(Options{KV: shelf})
 	t.Cleanup(s.Close)
-	c := &chain{gatewayID: "g", recall: s.settled()}
+	c := &chain{gatewayID: "g", recall: ledger.Settled(s.opt.Log, s.opt.KV)}
 	var held record.State
 	for i := range 3 * keepFinished {
 		e := record.EpochState{ID: gateway.NewEpochID(), Upto: uint64(i), End: record.EndClosed}

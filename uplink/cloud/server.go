@@ -17,12 +17,12 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 const (
-	retain           = 10 * time.Minute // gateways keep what was acked this long
 	headerBytes      = 8 << 10
 	headerWithin     = 10 * time.Second
 	recheckEvery     = 2 * time.Second // are the credentials of open sessions still there?
@@ -74,7 +74,7 @@ type Server struct {
 	storage  storage
 	gate     *gate
 
-	ledger    *ledger // nil: none is kept
+	ledger    *ledger.Ledger // nil: none is kept
 	presences *presences
 	hub       *feedHub
 	tickets   *tickets

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/rfc6455"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -144,7 +145,7 @@ func (x *session) open() error {
 	x.era = x.server.eraNow()
 	x.chain = &chain{log: x.server.opt.Log, gatewayID: x.gatewayID, trouble: x.trouble, tried: x.server.figures.tried}
 	if x.server.opt.KV != nil {
-		x.chain.recall = x.server.settled()
+		x.chain.recall = ledger.Settled(x.server.opt.Log, x.server.opt.KV)
 	}
 	if x.state, err = openChain(ctx, x.chain, hello); err != nil {
 		x.log.Error("cannot open a session", "error", err)
@@ -194,7 +195,7 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 		Lim:     wire.Limits{Msg: wire.DefaultMessage, BlockN: wire.MaxBlockN, BlockRaw: wire.MaxBlockRaw},
 		Cfg:     x.server.dispatch.configState(x),
 		SpreadS: x.server.spread(),
-		RetainS: int(retain.Seconds()),
+		RetainS: int(record.Retain.Seconds()),
 		Win:     x.pressure.windows(),
 		Events:  x.state.NewestEvent(),
 		Caps:    []string{"packed"},

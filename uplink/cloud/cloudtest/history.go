@@ -263,3 +263,9 @@ func (h *History) Block(e gateway.EpochID, first, n uint64, s int64, a gateway.A
 	}
 	return b
 }
+
+// Day0 is when every boot of a history begins.
+var Day0 = time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)
+
+// At gives second s of every boot of a history.
+func At(s int) time.Time { return Day0.Add(time.Duration(s) * time.Second) }

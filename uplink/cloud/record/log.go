@@ -39,6 +39,10 @@ type Log interface {
 	Level() wire.Level
 }
 
+// Retain is how long gateways keep what was acknowledged: so long the log may
+// lose its newest records, and gets them again.
+const Retain = 10 * time.Minute
+
 // A Kind says what a record holds.
 type Kind string
 

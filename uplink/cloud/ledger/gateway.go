@@ -1,4 +1,4 @@
-package cloud
+package ledger
 
 import (
 	"cmp"
@@ -14,35 +14,35 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// maxJoins is how many joins a book remembers.
-const maxJoins = 32
+// maxDiscontinuities is how many discontinuities the ledger of a gateway remembers.
+const maxDiscontinuities = 32
 
-// A book is all that the ledger knows of one gateway: an account for each of
+// A Gateway is all that the ledger knows of one gateway: an account for each of
 // its epochs and a clock for each of its boots. Records are entered in the
 // order of the log. Owned by one goroutine.
-type book struct {
-	gatewayID string
-	log       record.Log
-	shelf     record.KV // nil: nothing was ever saved
-	page      page
-	accounts  map[gateway.EpochID]*account // those touched
-	clocks    map[gateway.BootID]*bootClock
-	changed   map[gateway.BootID]bool // clocks
-	checked   bool                    // the log still has what the page says is the newest
-	joined    func(join)              // may be nil; told of every new join
-	happened  func(*wire.Event)       // may be nil; told of every event that is entered
-	sent      time.Time               // see epochTime
+type Gateway struct {
+	ID              string
+	log             record.Log
+	kv              record.KV // nil: nothing was ever saved
+	checkpoint      checkpoint
+	accounts        map[gateway.EpochID]*account // those touched
+	clocks          map[gateway.BootID]*Clock
+	changed         map[gateway.BootID]bool // clocks
+	checked         bool                    // the log still has what the checkpoint says is the newest
+	onDiscontinuity func(Discontinuity)     // may be nil; told of every new one
+	happened        func(*wire.Event)       // may be nil; told of every event that is entered
+	sent            time.Time               // see epochTime
 }
 
-// A page is what a book remembers of the chain.
-type page struct {
-	Seq     uint64    `json:"seq"`  // every record up to here was entered or is void
-	Last    mark      `json:"last"` // the newest valid record
-	Line    string    `json:"line"` // the record with which the unbroken chain begins
-	Ord     uint64    `json:"ord"`  // of the newest account
-	Pending []ended   `json:"pending,omitempty"`
-	Joins   []join    `json:"joins,omitempty"`
-	At      time.Time `json:"at"` // when the newest record came
+// A checkpoint is what the ledger of a gateway remembers of the chain.
+type checkpoint struct {
+	Seq             uint64          `json:"seq"`  // every record up to here was entered or is void
+	Last            recordRef       `json:"last"` // the newest valid record
+	Line            string          `json:"line"` // the record with which the unbroken chain begins
+	Ord             uint64          `json:"ord"`  // of the newest account
+	Pending         []ended         `json:"pending,omitempty"`
+	Discontinuities []Discontinuity `json:"joins,omitempty"`
+	At              time.Time       `json:"at"` // when the newest record came
 
 	Born      []time.Time  `json:"born,omitempty"`       // when the newest epochs were first heard of
 	Events    []eventPlace `json:"events,omitempty"`     // the newest, in this line of the chain
@@ -51,8 +51,8 @@ type page struct {
 	dirty bool
 }
 
-// A mark names a record.
-type mark struct {
+// A recordRef names a record.
+type recordRef struct {
 	Seq uint64 `json:"seq"`
 	ID  string `json:"id"`
 }
@@ -63,30 +63,30 @@ type ended struct {
 	At    time.Time       `json:"at"`
 }
 
-func newBook(gatewayID string, log record.Log, shelf record.KV) *book {
-	return &book{
-		gatewayID: gatewayID, log: log, shelf: shelf,
-		accounts: map[gateway.EpochID]*account{}, clocks: map[gateway.BootID]*bootClock{}, changed: map[gateway.BootID]bool{},
+func newGateway(gatewayID string, log record.Log, kv record.KV) *Gateway {
+	return &Gateway{
+		ID: gatewayID, log: log, kv: kv,
+		accounts: map[gateway.EpochID]*account{}, clocks: map[gateway.BootID]*Clock{}, changed: map[gateway.BootID]bool{},
 	}
 }
 
-// The keys of a book's documents.
-func (b *book) pageKey() string { return "ledger." + b.gatewayID + ".page" }
-func (b *book) accountKey(e gateway.EpochID) string {
-	return "ledger." + b.gatewayID + "." + e.String()
+// The keys of the ledger of a gateway's documents.
+func (b *Gateway) checkpointKey() string { return "ledger." + b.ID + ".page" }
+func (b *Gateway) accountKey(e gateway.EpochID) string {
+	return "ledger." + b.ID + "." + e.String()
 }
-func (b *book) partKey(e gateway.EpochID, n int) string {
-	return fmt.Sprintf("spans.%s.%s.%d", b.gatewayID, e, n)
+func (b *Gateway) partKey(e gateway.EpochID, n int) string {
+	return fmt.Sprintf("spans.%s.%s.%d", b.ID, e, n)
 }
-func (b *book) indexKey(e gateway.EpochID) string { return "index." + b.gatewayID + "." + e.String() }
-func (b *book) clockKey(id gateway.BootID) string { return "clock." + b.gatewayID + "." + id.String() }
+func (b *Gateway) indexKey(e gateway.EpochID) string { return "index." + b.ID + "." + e.String() }
+func (b *Gateway) clockKey(id gateway.BootID) string { return "clock." + b.ID + "." + id.String() }
 
-// get reads a document into v. One that is not there leaves v as it is.
-func (b *book) get(ctx context.Context, key string, v any) (found bool, err error) {
-	if b.shelf == nil {
+// read reads a document into v. One that is not there leaves v as it is.
+func (b *Gateway) read(ctx context.Context, key string, v any) (found bool, err error) {
+	if b.kv == nil {
 		return false, nil
 	}
-	doc, err := b.shelf.Get(ctx, key)
+	doc, err := b.kv.Get(ctx, key)
 	if errors.Is(err, record.ErrNoDoc) {
 		return false, nil
 	}
@@ -99,43 +99,43 @@ func (b *book) get(ctx context.Context, key string, v any) (found bool, err erro
 	return true, nil
 }
 
-// open reads the page.
-func (b *book) open(ctx context.Context) error {
-	_, err := b.get(ctx, b.pageKey(), &b.page)
+// load reads the checkpoint.
+func (b *Gateway) load(ctx context.Context) error {
+	_, err := b.read(ctx, b.checkpointKey(), &b.checkpoint)
 	return err
 }
 
 // account gives an epoch's account, a new one if there is none.
-func (b *book) account(ctx context.Context, e gateway.EpochID) (*account, error) {
+func (b *Gateway) account(ctx context.Context, e gateway.EpochID) (*account, error) {
 	a := b.accounts[e]
 	if a == nil {
 		a = &account{Epoch: e, End: record.EndNone}
-		found, err := b.get(ctx, b.accountKey(e), a)
+		found, err := b.read(ctx, b.accountKey(e), a)
 		if err != nil {
 			return nil, err
 		}
 		if !found {
-			a.Ord, a.Since, a.Line, a.dirty = b.page.Ord+1, b.page.At, b.page.Line, true
+			a.Ord, a.Since, a.Line, a.dirty = b.checkpoint.Ord+1, b.checkpoint.At, b.checkpoint.Line, true
 		}
-		if a.Ord > b.page.Ord { // new, also if a crash came before the page
-			b.page.Ord, b.page.dirty = a.Ord, true
-			b.page.Born = append(b.page.Born, a.Since)
-			b.page.Born = b.page.Born[max(0, len(b.page.Born)-maxBorn):]
+		if a.Ord > b.checkpoint.Ord { // new, also if a crash came before the checkpoint
+			b.checkpoint.Ord, b.checkpoint.dirty = a.Ord, true
+			b.checkpoint.Born = append(b.checkpoint.Born, a.Since)
+			b.checkpoint.Born = b.checkpoint.Born[max(0, len(b.checkpoint.Born)-maxBirths):]
 		}
 		b.accounts[e] = a
 	}
-	if a.Line != b.page.Line {
-		a.moveTo(b.page.Line)
+	if a.Line != b.checkpoint.Line {
+		a.moveTo(b.checkpoint.Line)
 	}
 	return a, nil
 }
 
-// clock gives a boot's clock, an empty one if there is none.
-func (b *book) clock(ctx context.Context, id gateway.BootID) (*bootClock, error) {
+// Clock gives a boot's clock, an empty one if there is none.
+func (b *Gateway) Clock(ctx context.Context, id gateway.BootID) (*Clock, error) {
 	c := b.clocks[id]
 	if c == nil {
-		c = &bootClock{Boot: id}
-		if _, err := b.get(ctx, b.clockKey(id), c); err != nil {
+		c = &Clock{Boot: id}
+		if _, err := b.read(ctx, b.clockKey(id), c); err != nil {
 			return nil, err
 		}
 		b.clocks[id] = c
@@ -144,8 +144,8 @@ func (b *book) clock(ctx context.Context, id gateway.BootID) (*bootClock, error)
 }
 
 // enter takes the next record of the gateway in.
-func (b *book) enter(ctx context.Context, r record.Record) error {
-	p := &b.page
+func (b *Gateway) enter(ctx context.Context, r record.Record) error {
+	p := &b.checkpoint
 	if !b.checked {
 		ok, err := b.intact(ctx)
 		if err != nil {
@@ -169,9 +169,9 @@ func (b *book) enter(ctx context.Context, r record.Record) error {
 	if broken || p.Last.ID == "" {
 		p.Line = r.ID
 	}
-	p.Last, p.At, b.checked = mark{r.Seq, r.ID}, r.At, true
+	p.Last, p.At, b.checked = recordRef{r.Seq, r.ID}, r.At, true
 	if broken {
-		if err := b.join(ctx, r); err != nil {
+		if err := b.discontinue(ctx, r); err != nil {
 			return err
 		}
 	}
@@ -183,23 +183,23 @@ func (b *book) enter(ctx context.Context, r record.Record) error {
 
 // intact tells whether the log still has the newest record that was entered,
 // or only what came before newer ones was purged.
-func (b *book) intact(ctx context.Context) (bool, error) {
-	if b.page.Last.ID == "" {
+func (b *Gateway) intact(ctx context.Context) (bool, error) {
+	if b.checkpoint.Last.ID == "" {
 		return true, nil
 	}
-	for r, err := range b.log.Read(ctx, b.gatewayID, b.page.Last.Seq) {
+	for r, err := range b.log.Read(ctx, b.ID, b.checkpoint.Last.Seq) {
 		if err != nil {
 			return false, err
 		}
-		return r.ID == b.page.Last.ID || r.Seq > b.page.Last.Seq && r.Prev == b.page.Last.ID, nil
+		return r.ID == b.checkpoint.Last.ID || r.Seq > b.checkpoint.Last.Seq && r.Prev == b.checkpoint.Last.ID, nil
 	}
 	return false, nil
 }
 
 // follows tells whether r is the next record of the chain, or void. It is void
 // if another stands in the place of its predecessor.
-func (b *book) follows(ctx context.Context, r record.Record) (bool, error) {
-	if b.page.Last.ID == "" || r.Prev == b.page.Last.ID {
+func (b *Gateway) follows(ctx context.Context, r record.Record) (bool, error) {
+	if b.checkpoint.Last.ID == "" || r.Prev == b.checkpoint.Last.ID {
 		return true, nil
 	}
 	if ok, err := b.intact(ctx); ok || err != nil {
@@ -208,7 +208,7 @@ func (b *book) follows(ctx context.Context, r record.Record) (bool, error) {
 	if r.PrevSeq == 0 {
 		return true, nil
 	}
-	for prev, err := range b.log.Read(ctx, b.gatewayID, r.PrevSeq) {
+	for prev, err := range b.log.Read(ctx, b.ID, r.PrevSeq) {
 		if err != nil {
 			return false, err
 		}
@@ -218,8 +218,8 @@ func (b *book) follows(ctx context.Context, r record.Record) (bool, error) {
 }
 
 // await lists an epoch that ended among those that are not proved yet.
-func (b *book) await(a *account) {
-	p := &b.page
+func (b *Gateway) await(a *account) {
+	p := &b.checkpoint
 	p.Pending = slices.DeleteFunc(p.Pending, func(e ended) bool { return e.Epoch == a.Epoch })
 	if a.done() && !a.Settled {
 		i, _ := slices.BinarySearchFunc(p.Pending, a.Ended, func(e ended, t time.Time) int { return e.At.Compare(t) })
@@ -228,14 +228,14 @@ func (b *book) await(a *account) {
 }
 
 // settle notes which ended epochs are proved by a record that came later.
-func (b *book) settle(ctx context.Context, now time.Time) error {
-	p := &b.page
-	for len(p.Pending) > 0 && now.Sub(p.Pending[0].At) >= retain {
+func (b *Gateway) settle(ctx context.Context, now time.Time) error {
+	p := &b.checkpoint
+	for len(p.Pending) > 0 && now.Sub(p.Pending[0].At) >= record.Retain {
 		a, err := b.account(ctx, p.Pending[0].Epoch)
 		if err != nil {
 			return err
 		}
-		if a.done() && a.Ended.Equal(p.Pending[0].At) { // else it went on, and a crash came before the page
+		if a.done() && a.Ended.Equal(p.Pending[0].At) { // else it went on, and a crash came before the checkpoint
 			a.Settled, a.dirty = true, true
 		}
 		p.Pending = p.Pending[1:]
@@ -243,7 +243,7 @@ func (b *book) settle(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-func (b *book) enterBody(ctx context.Context, r record.Record) error {
+func (b *Gateway) enterBody(ctx context.Context, r record.Record) error {
 	if r.Kind == record.KindOpen {
 		return b.enterState(ctx, r)
 	}
@@ -281,10 +281,10 @@ func (b *book) enterBody(ctx context.Context, r record.Record) error {
 
 // enterState takes over what the state of an open record says: epochs that
 // hello named first, and those that it no longer names.
-func (b *book) enterState(ctx context.Context, r record.Record) error {
+func (b *Gateway) enterState(ctx context.Context, r record.Record) error {
 	held, err := record.ParseState(r.State)
 	if err != nil {
-		return fmt.Errorf("record %d of %s: %w", r.Seq, b.gatewayID, err)
+		return fmt.Errorf("record %d of %s: %w", r.Seq, b.ID, err)
 	}
 	for _, e := range held.Epochs {
 		a, err := b.account(ctx, e.ID)
@@ -292,7 +292,7 @@ func (b *book) enterState(ctx context.Context, r record.Record) error {
 			return err
 		}
 		if a.Seq >= r.Seq {
-			continue // a crash came between this account and the page
+			continue // a crash came between this account and the checkpoint
 		}
 		switch {
 		case e.Upto > a.Upto:
@@ -312,16 +312,16 @@ func (b *book) enterState(ctx context.Context, r record.Record) error {
 }
 
 // learn takes anchors into the clocks of their boots.
-func (b *book) learn(ctx context.Context, anchors []wire.Anchor) error {
+func (b *Gateway) learn(ctx context.Context, anchors []wire.Anchor) error {
 	for _, x := range anchors {
 		if x.Boot == (gateway.BootID{}) {
 			continue // of no boot: every such anchor stands alone
 		}
-		c, err := b.clock(ctx, x.Boot)
+		c, err := b.Clock(ctx, x.Boot)
 		if err != nil {
 			return err
 		}
-		if c.add(x) {
+		if c.Add(x) {
 			b.changed[x.Boot] = true
 		}
 	}
@@ -330,7 +330,7 @@ func (b *book) learn(ctx context.Context, anchors []wire.Anchor) error {
 
 // sorted gives the accounts at hand in the order in which their epochs were
 // first heard of.
-func (b *book) sorted() []*account {
+func (b *Gateway) sorted() []*account {
 	list := make([]*account, 0, len(b.accounts))
 	for _, a := range b.accounts {
 		list = append(list, a)
@@ -338,3 +338,6 @@ func (b *book) sorted() []*account {
 	slices.SortFunc(list, func(x, y *account) int { return cmp.Compare(x.Ord, y.Ord) })
 	return list
 }
+
+// maxBirths is how many of the newest epochs a checkpoint knows the birth of.
+const maxBirths = 64

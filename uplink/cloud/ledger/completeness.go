@@ -1,10 +1,9 @@
-package cloud
+package ledger
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -13,20 +12,20 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
-// maxGapsTold is how many gaps one answer lists; the rest is counted.
-const maxGapsTold = 10000
+// maxGapsListed is how many gaps one answer lists; the rest is counted.
+const maxGapsListed = 10000
 
-// A completeness answers "is it complete from A to B?".
-type completeness struct {
-	GatewayID string         `json:"gateway_id"`
-	From      *time.Time     `json:"from"` // null: the beginning
-	To        *time.Time     `json:"to"`   // null: nothing has come yet
-	Complete  bool           `json:"complete"`
-	Sentence  string         `json:"sentence"`
-	Epochs    []epochAnswer  `json:"epochs"`           // that have, or may have, readings of this time
-	Waiting   *waitingAnswer `json:"waiting"`          // what the gateway said last that it still holds; null: it never said
-	Joins     []join         `json:"joins,omitempty"`  // where the cloud's own log had lost records
-	Omitted   int            `json:"omitted,omitzero"` // gaps that this answer has no room for
+// A Completeness answers "is it complete from A to B?".
+type Completeness struct {
+	GatewayID       string          `json:"gateway_id"`
+	From            *time.Time      `json:"from"` // null: the beginning
+	To              *time.Time      `json:"to"`   // null: nothing has come yet
+	Complete        bool            `json:"complete"`
+	Sentence        string          `json:"sentence"`
+	Epochs          []epochAnswer   `json:"epochs"`           // that have, or may have, readings of this time
+	Waiting         *Waiting        `json:"waiting"`          // what the gateway said last that it still holds; null: it never said
+	Discontinuities []Discontinuity `json:"joins,omitempty"`  // where the cloud's own log had lost records
+	Omitted         int             `json:"omitted,omitzero"` // gaps that this answer has no room for
 
 	gaps, thinned, lost, ends int
 	late                      time.Time // nothing is missing up to here, though something later is
@@ -63,86 +62,68 @@ type gapAnswer struct {
 	Sentence string      `json:"sentence"`
 }
 
-// A waitingAnswer is what a gateway said that it holds.
-type waitingAnswer struct {
+// A Waiting is what a gateway said that it holds.
+type Waiting struct {
 	N      uint64     `json:"n"`
 	Bytes  uint64     `json:"bytes"`
 	Oldest *time.Time `json:"oldest"`
 	AsOf   *time.Time `json:"as_of"`
 }
 
-// serveCompleteness answers GET /v1/gateways/{id}/completeness.
-func (s *Server) serveCompleteness(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	if !s.admitReader(w, r, id) {
-		return
-	}
-	span, err := parseRange(r.URL.Query(), time.Now())
-	only, eerr := parseEpoch(r.URL.Query())
-	if err == nil {
-		err = eerr
-	}
-	if err != nil {
-		deny(w, http.StatusBadRequest, "bad_query", err.Error())
-		return
-	}
-	b, err := s.reading(r.Context(), id)
-	var c *completeness
-	waiting, sent := s.waiting(id)
-	if err == nil {
-		b.sent = sent
-		c, err = b.complete(r.Context(), span, only)
-	}
-	if err != nil {
-		s.denyLedger(w, id, err)
-		return
-	}
-	c.await(waiting, span)
-	c.conclude()
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(c)
-}
-
-// complete goes through the epochs that a range may touch.
-func (b *book) complete(ctx context.Context, span timeRange, only *gateway.EpochID) (*completeness, error) {
-	list, err := b.times(ctx)
+// Complete answers whether everything of a range has come, or, if only is given,
+// of that epoch. waiting is what the gateway said last that it still holds (nil:
+// it never said), sent up to when all that it measured has come.
+func (b *Gateway) Complete(ctx context.Context, span TimeRange, only *gateway.EpochID, waiting *Waiting, sent time.Time) (*Completeness, error) {
+	b.sent = sent
+	c, err := b.touched(ctx, span, only)
 	if err != nil {
 		return nil, err
 	}
-	if only != nil && !slices.ContainsFunc(list, func(e epochTime) bool { return e.Epoch == *only }) {
-		return nil, errUnknownEpoch
+	c.await(waiting, span)
+	c.conclude()
+	return c, nil
+}
+
+// touched goes through the epochs that a range may touch.
+func (b *Gateway) touched(ctx context.Context, span TimeRange, only *gateway.EpochID) (*Completeness, error) {
+	list, err := b.Times(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if only != nil && !slices.ContainsFunc(list, func(e EpochTime) bool { return e.Epoch == *only }) {
+		return nil, ErrUnknownEpoch
 	}
 	var newest time.Time
 	before, after := false, false
 	for _, e := range list {
 		if e.known {
-			newest = latest(newest, e.t1)
-			before = before || !span.from.IsZero() && e.t1.Before(span.from)
-			after = after || !span.to.IsZero() && e.t0.After(span.to)
+			newest = Latest(newest, e.Last)
+			before = before || !span.From.IsZero() && e.Last.Before(span.From)
+			after = after || !span.To.IsZero() && e.First.After(span.To)
 		}
 	}
-	c := &completeness{GatewayID: b.gatewayID, From: utc(span.from), To: utc(span.to), Epochs: []epochAnswer{}, between: before && after}
-	if span.to.IsZero() {
-		span.to = newest // what came last is as far as anybody here can say
-		c.To = utc(newest)
+	c := &Completeness{GatewayID: b.ID, From: UTC(span.From), To: UTC(span.To), Epochs: []epochAnswer{}, between: before && after}
+	if span.To.IsZero() {
+		span.To = newest // what came last is as far as anybody here can say
+		c.To = UTC(newest)
 	}
 	if only != nil {
-		span = timeRange{}
+		span = TimeRange{}
 	}
 	for i := range list {
 		e := &list[i]
 		if only != nil && *only != e.Epoch || !e.touches(span) {
 			continue
 		}
-		a, err := b.tell(ctx, e, span, c)
+		a, err := b.answerOf(ctx, e, span, c)
 		if err != nil {
 			return nil, err
 		}
 		c.Epochs = append(c.Epochs, a)
 	}
-	for _, j := range b.page.Joins {
+	for _, j := range b.checkpoint.Discontinuities {
 		if len(j.Epochs) > 0 {
-			c.Joins = append(c.Joins, j)
+			c.Discontinuities = append(c.Discontinuities, j)
 		}
 	}
 	return c, nil
@@ -150,65 +131,65 @@ func (b *book) complete(ctx context.Context, span timeRange, only *gateway.Epoch
 
 // touches tells whether something of the epoch may be of this time: what came,
 // or what has not come yet and was taken before the next epoch began.
-func (e *epochTime) touches(span timeRange) bool {
-	until := e.t1
+func (e *EpochTime) touches(span TimeRange) bool {
+	until := e.Last
 	if e.undelivered(span) || e.Open != nil && !e.known {
 		until = e.next
 	} else if e.growing() && !e.done() {
-		until = latest(until, e.sent)
+		until = Latest(until, e.sent)
 	}
 	if e.Open != nil && e.known {
-		_, t1, _ := e.span(e.Open.Anchor, e.Open.T0, e.Open.T1)
-		if until = latest(until, t1); t1.IsZero() {
+		_, t1, _ := e.Between(e.Open.Anchor, e.Open.T0, e.Open.T1)
+		if until = Latest(until, t1); t1.IsZero() {
 			until = t1 // no bound
 		}
 	}
-	return span.meets(e.t0, until)
+	return span.Meets(e.First, until)
 }
 
 // undelivered tells whether readings of this time may still be to come.
-func (e *epochTime) undelivered(span timeRange) bool {
+func (e *EpochTime) undelivered(span TimeRange) bool {
 	if e.done() {
 		return false
 	}
-	after := e.t1
+	after := e.Last
 	switch {
 	case !e.known:
-		after = e.t0
+		after = e.First
 	case e.growing():
-		after = latest(after, e.sent)
+		after = Latest(after, e.sent)
 	}
-	return (span.to.IsZero() || after.Before(span.to)) && (e.next.IsZero() || span.from.IsZero() || e.next.After(span.from))
+	return (span.To.IsZero() || after.Before(span.To)) && (e.next.IsZero() || span.From.IsZero() || e.next.After(span.From))
 }
 
 // growing tells whether an epoch is the newest, whose readings are told apart
 // by time.
-func (e *epochTime) growing() bool { return e.next.IsZero() && e.known && e.End != record.EndUnlisted }
+func (e *EpochTime) growing() bool { return e.next.IsZero() && e.known && e.End != record.EndUnlisted }
 
-// tell gives what there is to say of one epoch.
-func (b *book) tell(ctx context.Context, e *epochTime, span timeRange, c *completeness) (epochAnswer, error) {
+// answerOf gives what there is to say of one epoch.
+func (b *Gateway) answerOf(ctx context.Context, e *EpochTime, span TimeRange, c *Completeness) (epochAnswer, error) {
 	a := epochAnswer{
-		Epoch: e.Epoch, First: utc(e.t0), Last: utc(e.t1), Time: e.quality.String(), TimeKnown: e.known,
-		Upto: e.Upto, Held: e.held(), End: endNames[e.End], Gaps: []gapAnswer{}, Thinned: []gapAnswer{},
+		Epoch: e.Epoch, First: UTC(e.First), Last: UTC(e.Last), Time: e.quality.String(), TimeKnown: e.known,
+		Upto: e.Upto, Held: e.held(), End: EndNames[e.End], Gaps: []gapAnswer{}, Thinned: []gapAnswer{},
 	}
 	spans, err := b.spans(ctx, e.account)
 	if err != nil {
 		return a, err
 	}
 	for _, s := range spans {
-		t0, t1, q := e.span(s.Anchor, s.T0, s.T1)
-		if !span.meets(t0, t1) {
+		t0, t1, q := e.Between(s.Anchor, s.T0, s.T1)
+		if !span.Meets(t0, t1) {
 			continue
 		}
-		g := gapAnswer{First: s.First, N: s.N, Why: s.Why, T0: utc(t0), T1: utc(t1), Time: q.String()}
+		g := gapAnswer{First: s.First, N: s.N, Why: s.Why, T0: UTC(t0), T1: UTC(t1), Time: q.String()}
 		g.Sentence = g.say()
 		c.add(&a, g)
 	}
 	if o := e.Open; o != nil && o.AtMost > 0 {
-		t0, t1, q := e.span(o.Anchor, o.T0, o.T1)
-		if span.meets(t0, t1) {
+		t0, t1, q := e.Between(o.Anchor, o.T0, o.T1)
+		if span.Meets(t0, t1) {
 			upto := e.Upto
-			g := gapAnswer{After: &upto, AtMost: o.bound(), Why: o.Why, T0: utc(t0), T1: utc(t1), Time: q.String()}
+			g := gapAnswer{After: &upto, AtMost: o.bound(), Why: o.Why, T0: UTC(t0), T1: UTC(t1), Time: q.String()}
 			g.Sentence = g.say()
 			c.add(&a, g)
 		}
@@ -220,7 +201,7 @@ func (b *book) tell(ctx context.Context, e *epochTime, span timeRange, c *comple
 	if a.Undelivered = e.undelivered(span); a.Undelivered {
 		c.ends++
 		if e.growing() {
-			c.late = latest(e.t1, e.sent)
+			c.late = Latest(e.Last, e.sent)
 		}
 	}
 	a.Sentence = e.say(a.Undelivered)
@@ -228,10 +209,10 @@ func (b *book) tell(ctx context.Context, e *epochTime, span timeRange, c *comple
 }
 
 // add lists a gap, as far as there is room.
-func (c *completeness) add(a *epochAnswer, g gapAnswer) {
+func (c *Completeness) add(a *epochAnswer, g gapAnswer) {
 	list := &a.Gaps
 	switch g.By = blame(g.Why); {
-	case g.Why == whyThinned:
+	case g.Why == WhyThinned:
 		c.thinned++
 		list = &a.Thinned
 	case g.By == "cloud":
@@ -239,7 +220,7 @@ func (c *completeness) add(a *epochAnswer, g gapAnswer) {
 	default:
 		c.gaps++
 	}
-	if c.gaps+c.thinned+c.lost > maxGapsTold {
+	if c.gaps+c.thinned+c.lost > maxGapsListed {
 		c.Omitted++
 		return
 	}
@@ -247,12 +228,12 @@ func (c *completeness) add(a *epochAnswer, g gapAnswer) {
 }
 
 // lost gives what the cloud's log lost of the epoch and nothing has replaced.
-func (e *epochTime) lost() []gapAnswer {
-	g := gapAnswer{Why: whyLogLost, By: blame(whyLogLost), T0: utc(e.t0), T1: utc(e.t1), Time: e.quality.String()}
+func (e *EpochTime) lost() []gapAnswer {
+	g := gapAnswer{Why: whyLogLost, By: blame(whyLogLost), T0: UTC(e.First), T1: UTC(e.Last), Time: e.quality.String()}
 	switch {
 	case e.LogLost != nil && e.Upto > 0:
 		g.First, g.N = 1, e.Upto
-		g.Sentence = fmt.Sprintf("The cloud's log was lost before %s, and these readings with it; a database that had read them still has them.", e.LogLost.UTC().Format(timeLayout))
+		g.Sentence = fmt.Sprintf("The cloud's log was lost before %s, and these readings with it; a database that had read them still has them.", e.LogLost.UTC().Format(TimeLayout))
 	case e.Claimed > e.Upto:
 		g.First, g.N = e.Upto+1, e.Claimed-e.Upto
 		g.Sentence = "The cloud had these readings, and lost them; the gateway sends again what it still holds."
@@ -263,15 +244,15 @@ func (e *epochTime) lost() []gapAnswer {
 }
 
 // await takes in what the gateway still holds.
-func (c *completeness) await(w *waitingAnswer, span timeRange) {
+func (c *Completeness) await(w *Waiting, span TimeRange) {
 	c.Waiting = w
-	if w != nil && w.N > 0 && w.Oldest != nil && (span.to.IsZero() || !w.Oldest.After(span.to)) && c.ends == 0 {
+	if w != nil && w.N > 0 && w.Oldest != nil && (span.To.IsZero() || !w.Oldest.After(span.To)) && c.ends == 0 {
 		c.ends++
 	}
 }
 
 // conclude says it in one sentence.
-func (c *completeness) conclude() {
+func (c *Completeness) conclude() {
 	c.Complete = c.gaps+c.thinned+c.lost+c.ends == 0 && (len(c.Epochs) > 0 || c.between)
 	switch {
 	case len(c.Epochs) == 0 && c.Complete:
@@ -302,8 +283,13 @@ func (c *completeness) conclude() {
 		}
 	}
 	if c.gaps+c.thinned+c.lost == 0 && c.ends == 1 && !c.late.IsZero() {
-		c.Sentence = fmt.Sprintf("Complete up to %s; what was taken after that has not arrived yet.", c.late.Format(timeLayout))
+		c.Sentence = fmt.Sprintf("Complete up to %s; what was taken after that has not arrived yet.", c.late.Format(TimeLayout))
 		return
 	}
 	c.Sentence = "Not complete: " + strings.Join(what, ", ") + "."
 }
+
+var EndNames = map[record.Ending]string{record.EndNone: "growing", record.EndClosed: "closed", record.EndOpen: "open", record.EndUnlisted: "unlisted", record.EndBare: "growing"}
+
+// ErrUnknownEpoch is a question for an epoch of which the ledger has nothing.
+var ErrUnknownEpoch = errors.New("the ledger knows no such epoch of this gateway")

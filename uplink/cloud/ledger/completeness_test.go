@@ -1,4 +1,4 @@
-package cloud
+package ledger
 
 import (
 	"encoding/json"
@@ -12,33 +12,27 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// day0 is where every boot of a history begins.
-var day0 = time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)
-
-func at(s int) time.Time { return day0.Add(time.Duration(s) * time.Second) }
-
 // ask says whether gateway g is complete from second a to b of its boots; -1
 // is no bound.
-func ask(t *testing.T, h *cloudtest.History, a, b int, only *gateway.EpochID) *completeness {
+func ask(t *testing.T, h *cloudtest.History, a, b int, only *gateway.EpochID) *Completeness {
 	t.Helper()
-	var span timeRange
+	var span TimeRange
 	if a >= 0 {
-		span.from = at(a)
+		span.From = cloudtest.At(a)
 	}
 	if b >= 0 {
-		span.to = at(b)
+		span.To = cloudtest.At(b)
 	}
-	book := newBook("g", h, nil)
+	book := newGateway("g", h, nil)
 	for _, e := range h.Entries {
 		if err := book.enter(t.Context(), e.Record); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c, err := book.complete(t.Context(), span, only)
+	c, err := book.Complete(t.Context(), span, only, nil, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.conclude()
 	return c
 }
 
@@ -89,115 +83,8 @@ func TestComplete(t *testing.T) {
 		t.Errorf("one epoch: %+v", only)
 	}
 	g := only.Epochs[0].Gaps[1]
-	if *g.After != 400 || *g.AtMost != 410 || g.Why != gateway.WhyUncleanStop || !g.T1.Equal(at(405)) || !strings.HasPrefix(g.Sentence, "At most 410 readings, taken between 2026-10-01T00:06:40.000Z and") {
+	if *g.After != 400 || *g.AtMost != 410 || g.Why != gateway.WhyUncleanStop || !g.T1.Equal(cloudtest.At(405)) || !strings.HasPrefix(g.Sentence, "At most 410 readings, taken between 2026-10-01T00:06:40.000Z and") {
 		t.Errorf("open gap %+v", g)
-	}
-}
-
-// A board that lost its power does not know until when it went on. What it may
-// have lost lies before the next epoch began: a range in between is not
-// complete, one behind it is.
-func TestAnEndOfUnknownTimeIsNotForgotten(t *testing.T) {
-	h := cloudtest.NewHistory()
-	ended, next := h.Epoch(), gateway.EpochID{9}
-	h.Open("g", true, ended)
-	h.Send("g", h.Data(ended, 1, 100))
-	end := cloudtest.End(ended, 100, false)
-	end.End.T1 = 0
-	h.Send("g", end)
-	if c := ask(t, h, 102, 110, nil); c.Complete || len(c.Epochs) != 1 || len(c.Epochs[0].Gaps) != 1 || c.Epochs[0].Gaps[0].T1 != nil {
-		t.Errorf("nothing is known to have followed: %+v", c)
-	}
-	h.Open("g", true, next)
-	h.Send("g", h.DataAt(next, 1, 10, 200))
-	for name, c := range map[string]struct {
-		from, to int
-		complete bool
-	}{
-		"before the end":                {10, 90, true},
-		"behind the end":                {102, 110, false},
-		"up to the next epoch":          {90, 205, false},
-		"behind the next epoch's begin": {201, 205, true},
-		"all of it":                     {-1, -1, false},
-	} {
-		if got := ask(t, h, c.from, c.to, nil); got.Complete != c.complete {
-			b, _ := json.MarshalIndent(got, "", " ")
-			t.Errorf("%s: %s", name, b)
-		}
-	}
-	if g := ask(t, h, 102, 110, nil).Epochs[0].Gaps[0]; g.T1 == nil || !g.T1.Equal(at(200)) {
-		t.Errorf("it ends at %v", g.T1)
-	}
-	lines := fetch(t, h, &cloudtest.KV{}, "/v1/gateways/g/readings?from="+at(102).Format(time.RFC3339)+"&to="+at(110).Format(time.RFC3339)).Body.String()
-	if !strings.Contains(lines, `"type":"end"`) || strings.Contains(lines, `"t1"`) {
-		t.Errorf("the lines of that time: %s", lines)
-	}
-}
-
-// TestStampsOfTwoBootsInOneEpoch: rows tell wall times and are of no boot, what
-// else is told of their epoch has stamps of one. None of them may be read with
-// the clock of the other, in whatever order they come.
-func TestStampsOfTwoBootsInOneEpoch(t *testing.T) {
-	anchor := gateway.Anchor{Boot: gateway.BootID{7}, Offset: at(0).UnixMicro(), Quality: gateway.ClockNTP}
-	wa, rowsAnchor := record.WireAnchor(anchor), gateway.Anchor{Quality: gateway.ClockNTP}
-	update := func(e gateway.EpochID, first, n uint64) *wire.Update {
-		return &wire.Update{Lane: wire.LaneBacklog, Epoch: e, First: first, N: n}
-	}
-	wallRows := func(h *cloudtest.History, e gateway.EpochID, first, n uint64, s int64) *wire.Update {
-		u := update(e, first, n)
-		u.Blocks = [][]byte{h.Block(e, first, n, s+at(0).Unix(), rowsAnchor)}
-		return u
-	}
-	lost := func(e gateway.EpochID, first uint64, s int64) *wire.Update {
-		u := update(e, first, 5)
-		u.Gap = &wire.Gap{Why: gateway.WhyDropped, T0: s * 1e6, T1: (s + 1) * 1e6, Anchor: wa}
-		return u
-	}
-	for name, says := range map[string]func(h *cloudtest.History, e gateway.EpochID) []*wire.Update{
-		"rows, then a gap": func(h *cloudtest.History, e gateway.EpochID) []*wire.Update {
-			return []*wire.Update{wallRows(h, e, 1, 5, 600), lost(e, 6, 610)}
-		},
-		"a gap, then rows": func(h *cloudtest.History, e gateway.EpochID) []*wire.Update {
-			return []*wire.Update{lost(e, 1, 600), wallRows(h, e, 6, 6, 606)}
-		},
-		"rows, then an open end": func(h *cloudtest.History, e gateway.EpochID) []*wire.Update {
-			u := update(e, 6, 0)
-			u.End = &wire.End{Why: gateway.WhyUncleanStop, AtMost: 5, T0: 604e6, T1: 611e6, Anchor: &wa}
-			return []*wire.Update{wallRows(h, e, 1, 5, 600), u}
-		},
-		"readings of a boot, then rows, then a gap": func(h *cloudtest.History, e gateway.EpochID) []*wire.Update {
-			u := update(e, 1, 5)
-			u.Blocks = [][]byte{h.Block(e, 1, 5, 600, anchor)}
-			return []*wire.Update{u, wallRows(h, e, 6, 5, 605), lost(e, 11, 610)}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			h := cloudtest.NewHistory()
-			e := h.Epoch()
-			h.Open("g", true, e)
-			for _, u := range says(h, e) {
-				h.Send("g", u)
-			}
-			c := ask(t, h, -1, -1, &e)
-			if got := c.Epochs[0]; c.Complete || got.First == nil || !got.First.Equal(at(600)) || got.Last == nil || got.Last.After(at(611)) {
-				t.Errorf("the epoch is said to be of %v to %v; want within %v to %v", got.First, got.Last, at(600), at(611))
-			}
-			for _, seconds := range []int{30 * 365 * 24 * 3600, -20 * 365 * 24 * 3600} { // halfway to the sum, and to the difference, of both clocks
-				if c := ask(t, h, seconds, seconds+3600, nil); c.Complete {
-					t.Errorf("complete at %v, where nothing is known: %+v", at(seconds), c)
-				}
-			}
-			if c := ask(t, h, 599, 612, nil); c.Complete || len(c.Epochs) != 1 {
-				t.Errorf("of the time itself: %+v", c)
-			}
-			for _, wants := range []string{`"type":"gap"`, `"type":"end"`} {
-				url := "/v1/gateways/g/readings?from=" + at(599).Format(time.RFC3339) + "&to=" + at(612).Format(time.RFC3339)
-				all := fetch(t, h, &cloudtest.KV{}, "/v1/gateways/g/readings").Body.String()
-				if got := fetch(t, h, &cloudtest.KV{}, url).Body.String(); strings.Contains(all, wants) && !strings.Contains(got, wants) {
-					t.Errorf("%s is left out of the lines of its time:\n%s", wants, got)
-				}
-			}
-		})
 	}
 }
 
@@ -260,7 +147,7 @@ func TestCompleteWithoutAClock(t *testing.T) {
 	if c.Complete || len(c.Epochs) != 1 || c.Epochs[0].Epoch != lost || len(c.Epochs[0].Gaps) != 1 {
 		t.Fatalf("%+v", c)
 	}
-	if e := c.Epochs[0]; e.TimeKnown || e.Time != "none" || !e.First.Equal(at(100)) || !e.Last.Equal(at(5000)) || !strings.Contains(e.Sentence, "clock was not set") {
+	if e := c.Epochs[0]; e.TimeKnown || e.Time != "none" || !e.First.Equal(cloudtest.At(100)) || !e.Last.Equal(cloudtest.At(5000)) || !strings.Contains(e.Sentence, "clock was not set") {
 		t.Errorf("%+v", e)
 	}
 	if c := ask(t, h, 10, 90, nil); len(c.Epochs) != 1 || !c.Complete {
@@ -268,7 +155,7 @@ func TestCompleteWithoutAClock(t *testing.T) {
 	}
 	// Later it turns out what time it was.
 	ev, err := wire.Encode(&wire.Event{Epoch: lost, Seq: 1, Kind: gateway.EventAnchor, Anchor: wire.Anchor{
-		Boot: gateway.BootID(lost), From: 40e6, Offset: at(3000).UnixMicro(), Quality: gateway.ClockSession}})
+		Boot: gateway.BootID(lost), From: 40e6, Offset: cloudtest.At(3000).UnixMicro(), Quality: gateway.ClockSession}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +163,7 @@ func TestCompleteWithoutAClock(t *testing.T) {
 	if c := ask(t, h, 1000, 2000, nil); !c.Complete || len(c.Epochs) != 0 {
 		t.Errorf("with the time known later, another time: %+v", c)
 	}
-	if c := ask(t, h, 3000, 3040, nil); !c.Complete || len(c.Epochs) != 1 || c.Epochs[0].Time != "session" || !c.Epochs[0].First.Equal(at(3000)) {
+	if c := ask(t, h, 3000, 3040, nil); !c.Complete || len(c.Epochs) != 1 || c.Epochs[0].Time != "session" || !c.Epochs[0].First.Equal(cloudtest.At(3000)) {
 		t.Errorf("with the time known later: %+v", c)
 	}
 }
@@ -300,8 +187,8 @@ func TestUnlistedIsNotComplete(t *testing.T) {
 }
 
 func TestParseRange(t *testing.T) {
-	now := at(100)
-	for text, want := range map[string]time.Time{"": {}, "-30s": at(70), "0s": now, "2026-10-01T02:00:05+02:00": at(5)} {
+	now := cloudtest.At(100)
+	for text, want := range map[string]time.Time{"": {}, "-30s": cloudtest.At(70), "0s": now, "2026-10-01T02:00:05+02:00": cloudtest.At(5)} {
 		if got, err := parseTime(text, now); err != nil || !got.Equal(want) {
 			t.Errorf("%q is %s, %v", text, got, err)
 		}
@@ -311,7 +198,7 @@ func TestParseRange(t *testing.T) {
 			t.Errorf("%q is %s", text, got)
 		}
 	}
-	if _, err := parseRange(map[string][]string{"from": {"-1s"}, "to": {"-5s"}}, now); err == nil {
+	if _, err := ParseRange(map[string][]string{"from": {"-1s"}, "to": {"-5s"}}, now); err == nil {
 		t.Error("a range that ends before it begins")
 	}
 }

@@ -1,4 +1,4 @@
-package cloud
+package ledger
 
 import (
 	"github.com/fieldgate/fieldgate/gateway"
@@ -35,7 +35,7 @@ func (c *content) take(r record.Record, u *wire.Update) {
 			return
 		}
 		c.clock(h)
-		c.missed(r, span{Why: whyThinned, T0: int64(h.T0), T1: int64(h.T1), Anchor: record.WireAnchor(h.Anchor)})
+		c.missed(r, span{Why: WhyThinned, T0: int64(h.T0), T1: int64(h.T1), Anchor: record.WireAnchor(h.Anchor)})
 	}
 	if g := u.Gap; g != nil {
 		c.stamps(g.Anchor, g.T0, g.T1)

@@ -1,4 +1,4 @@
-package cloud
+package ledger
 
 import (
 	"cmp"
@@ -22,7 +22,7 @@ const (
 type account struct {
 	Epoch gateway.EpochID `json:"epoch"`
 	Ord   uint64          `json:"ord"`             // the gateway's epochs in the order in which they were first heard of
-	Line  string          `json:"line"`            // of the chain, see page
+	Line  string          `json:"line"`            // of the chain, see checkpoint
 	Index string          `json:"index,omitempty"` // the line in which its index begins, if that is another
 	Seq   uint64          `json:"seq"`             // newest record that is in it
 
@@ -156,7 +156,7 @@ func (a *account) witness(upto uint64) {
 }
 
 func (a *account) miss(s span) {
-	if s.Why == whyThinned {
+	if s.Why == WhyThinned {
 		a.Thinned += s.N
 	} else {
 		a.Missing += s.N
@@ -202,7 +202,7 @@ func (a *account) rewind(e record.EpochState) {
 	for _, s := range a.Spans {
 		if s.last() > e.Upto {
 			lost := s.last() - max(s.First, e.Upto+1) + 1
-			if s.Why == whyThinned {
+			if s.Why == WhyThinned {
 				a.Thinned -= lost
 			} else {
 				a.Missing -= lost

@@ -1,4 +1,4 @@
-package cloud
+package ledger
 
 import (
 	"encoding/json"
@@ -9,9 +9,9 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// A bootClock derives wall time from the stamps of one boot by all its anchors
+// A Clock derives wall time from the stamps of one boot by all its anchors
 // that are known now, those that came after the readings included.
-type bootClock struct {
+type Clock struct {
 	Boot gateway.BootID
 	gateway.Timeline
 }
@@ -23,7 +23,7 @@ type clockDoc struct {
 }
 
 // MarshalJSON implements json.Marshaler.
-func (c *bootClock) MarshalJSON() ([]byte, error) {
+func (c *Clock) MarshalJSON() ([]byte, error) {
 	doc := clockDoc{Boot: c.Boot}
 	for _, a := range c.Timeline {
 		doc.Anchors = append(doc.Anchors, record.WireAnchor(a))
@@ -32,28 +32,30 @@ func (c *bootClock) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (c *bootClock) UnmarshalJSON(b []byte) error {
+func (c *Clock) UnmarshalJSON(b []byte) error {
 	var doc clockDoc
 	if err := json.Unmarshal(b, &doc); err != nil {
 		return err
 	}
 	c.Boot, c.Timeline = doc.Boot, nil
 	for _, a := range doc.Anchors {
-		c.add(a)
+		c.Add(a)
 	}
 	return nil
 }
 
-// add takes an anchor in and tells whether that changed anything.
-func (c *bootClock) add(a wire.Anchor) (changed bool) {
+// Add takes an anchor in and tells whether that changed anything.
+func (c *Clock) Add(a wire.Anchor) (changed bool) {
 	c.Timeline, changed = c.With(record.AnchorOf(a))
 	return changed
 }
 
-// bounds is that of the timeline for stamps as they are on the wire.
-func (c *bootClock) bounds(t0, t1 int64) (w0, w1 time.Time, q gateway.ClockQuality) {
-	return c.Bounds(gateway.Stamp(t0), gateway.Stamp(t1))
+// Bounds is that of the timeline for stamps as they are on the wire.
+func (c *Clock) Bounds(t0, t1 int64) (w0, w1 time.Time, q gateway.ClockQuality) {
+	return c.Timeline.Bounds(gateway.Stamp(t0), gateway.Stamp(t1))
 }
 
-// wall is likewise.
-func (c *bootClock) wall(s int64) (time.Time, gateway.ClockQuality) { return c.Wall(gateway.Stamp(s)) }
+// Wall is likewise.
+func (c *Clock) Wall(s int64) (time.Time, gateway.ClockQuality) {
+	return c.Timeline.Wall(gateway.Stamp(s))
+}

@@ -1,4 +1,4 @@
-package cloud
+package ledger
 
 import (
 	"github.com/fieldgate/fieldgate/gateway"
@@ -7,7 +7,7 @@ import (
 
 // What the ledger says beside the reasons that gateways give.
 const (
-	whyThinned     gateway.Why = "thinned"     // summaries stand in place of the readings
+	WhyThinned     gateway.Why = "thinned"     // summaries stand in place of the readings
 	whyDamaged     gateway.Why = "damaged"     // the log holds a record that cannot be read
 	whyUnwitnessed gateway.Why = "unwitnessed" // the log held them before the ledger began
 	whyLogLost     gateway.Why = "log_lost"    // the log held them, and was lost

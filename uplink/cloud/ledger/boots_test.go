@@ -1,4 +1,4 @@
-package cloud
+package ledger
 
 import (
 	"testing"
@@ -12,17 +12,17 @@ import (
 // A ledger of an older version has wall times in an epoch of a boot. They are
 // still wall times, and its index bounds nothing.
 func TestWallTimesInAnOldAccountOfABoot(t *testing.T) {
-	b := newBook("g", cloudtest.NewHistory(), nil)
+	b := newGateway("g", cloudtest.NewHistory(), nil)
 	if err := b.learn(t.Context(), []wire.Anchor{record.WireAnchor(cloudtest.BootAnchor(gateway.EpochID{7}))}); err != nil {
 		t.Fatal(err)
 	}
 	old := &account{
-		Epoch: gateway.EpochID{7}, Boot: gateway.BootID{7}, Timed: true, T0: at(1).UnixMicro(), T1: at(2).UnixMicro(), Worst: gateway.ClockNTP,
+		Epoch: gateway.EpochID{7}, Boot: gateway.BootID{7}, Timed: true, T0: cloudtest.At(1).UnixMicro(), T1: cloudtest.At(2).UnixMicro(), Worst: gateway.ClockNTP,
 		Spans: []span{{First: 3, N: 5, Why: gateway.WhyDropped, T0: 3e6, T1: 8e6, Anchor: record.WireAnchor(cloudtest.BootAnchor(gateway.EpochID{7}))}},
 	}
 	b.accounts[old.Epoch] = old
-	list, err := b.times(t.Context())
-	if err != nil || len(list) != 1 || !list[0].known || !list[0].t0.Equal(at(1)) || list[0].t1.Before(at(2)) || list[0].t1.After(at(10)) {
+	list, err := b.Times(t.Context())
+	if err != nil || len(list) != 1 || !list[0].known || !list[0].First.Equal(cloudtest.At(1)) || list[0].Last.Before(cloudtest.At(2)) || list[0].Last.After(cloudtest.At(10)) {
 		t.Errorf("%+v %v", list, err)
 	}
 }
@@ -35,12 +35,12 @@ func TestOpenEndsOfTwoBootsKeepTheirTimes(t *testing.T) {
 	h.Send("g", h.Data(id, 1, 2))
 	h.Send("g", cloudtest.End(id, 2, false)) // from 2 to 7
 	u := cloudtest.End(id, 2, false)         // from 4 to 9
-	a := wire.Anchor{Boot: gateway.BootID{8}, Offset: at(-1000).UnixMicro(), Quality: gateway.ClockNTP}
+	a := wire.Anchor{Boot: gateway.BootID{8}, Offset: cloudtest.At(-1000).UnixMicro(), Quality: gateway.ClockNTP}
 	u.End.T0, u.End.T1, u.End.Anchor = 1004e6, 1009e6, &a
 	h.Send("g", u)
 	c := ask(t, h, -1, -1, &id)
 	g := c.Epochs[0].Gaps[0]
-	if g.T0 == nil || !g.T0.Equal(at(2)) || g.T1 == nil || !g.T1.Equal(at(9)) {
+	if g.T0 == nil || !g.T0.Equal(cloudtest.At(2)) || g.T1 == nil || !g.T1.Equal(cloudtest.At(9)) {
 		t.Errorf("%+v", g)
 	}
 }

@@ -1,4 +1,4 @@
-package cloud
+package ledger
 
 import (
 	"context"
@@ -20,19 +20,19 @@ import (
 
 var errCrash = errors.New("crash")
 
-func newLedger(h *cloudtest.History, shelf record.KV) *ledger {
-	return &ledger{log: h, shelf: shelf, logger: slog.New(slog.DiscardHandler), pause: ledgerPause, books: map[string]*book{}}
+func newLedger(h *cloudtest.History, kv record.KV) *Ledger {
+	return &Ledger{Log: h, KV: kv, Logger: slog.New(slog.DiscardHandler), Pause: Pause, gateways: map[string]*Gateway{}}
 }
 
 // wantAccounts compares what is saved with what the history tells.
 func wantAccounts(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}, h *cloudtest.History, shelf record.KV) {
+}, h *cloudtest.History, kv record.KV) {
 	t.Helper()
 	for id, g := range h.Gateways {
-		b := newBook(id, h, shelf)
-		if err := errors.Join(b.open(context.Background()), b.loadAll(context.Background())); err != nil {
+		b := newGateway(id, h, kv)
+		if err := errors.Join(b.load(context.Background()), b.loadAll(context.Background())); err != nil {
 			t.Fatalf("%v", err)
 		}
 		if len(b.accounts) != len(g.Order) {
@@ -49,7 +49,7 @@ func wantAccounts(t interface {
 	}
 }
 
-func differs(w *cloudtest.ToldEpoch, b *book, a *account) string {
+func differs(w *cloudtest.ToldEpoch, b *Gateway, a *account) string {
 	spans, err := b.spans(context.Background(), a)
 	if err != nil {
 		return err.Error()
@@ -94,42 +94,42 @@ func differs(w *cloudtest.ToldEpoch, b *book, a *account) string {
 func TestLedgerFollowsFromTheLog(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := cloudtest.NewHistory()
-		shelf := &cloudtest.KV{}
+		kv := &cloudtest.KV{}
 		steps := rapid.IntRange(1, 80).Draw(rt, "steps")
 		for range steps {
 			h.Step(rt)
 		}
-		l, passed := newLedger(h, shelf), 0
+		l, passed := newLedger(h, kv), 0
 		for passed < len(h.Entries) {
 			batch := h.Entries[passed:min(len(h.Entries), passed+rapid.IntRange(1, 12).Draw(rt, "batch"))]
 			left := rapid.IntRange(0, 12).Draw(rt, "puts before a crash")
 			if left < 10 {
-				shelf.Fault = func() (bool, error) { left--; return left >= -1, map[bool]error{true: nil, false: errCrash}[left >= 0] }
+				kv.Fault = func() (bool, error) { left--; return left >= -1, map[bool]error{true: nil, false: errCrash}[left >= 0] }
 			}
-			touched := map[string]*book{}
+			touched := map[string]*Gateway{}
 			err := l.enter(t.Context(), batch, touched)
 			if err == nil {
-				err = save(t.Context(), shelf, slices.Collect(maps.Values(touched)))
+				err = save(t.Context(), kv, slices.Collect(maps.Values(touched)))
 			}
-			shelf.Fault = nil
+			kv.Fault = nil
 			switch {
 			case errors.Is(err, errCrash), rapid.IntRange(0, 5).Draw(rt, "crash before the feed knows") == 0:
-				l = newLedger(h, shelf)
+				l = newLedger(h, kv)
 			case err != nil:
 				rt.Fatal(err)
 			default:
 				passed += len(batch)
 			}
 		}
-		wantAccounts(rt, h, shelf)
+		wantAccounts(rt, h, kv)
 		fresh := &cloudtest.KV{}
 		once := newLedger(h, fresh)
-		touched := map[string]*book{}
+		touched := map[string]*Gateway{}
 		if err := errors.Join(once.enter(t.Context(), h.Entries, touched), save(t.Context(), fresh, slices.Collect(maps.Values(touched)))); err != nil {
 			rt.Fatal(err)
 		}
 		for key, d := range fresh.Docs {
-			if got := shelf.Docs[key]; string(got.Body) != string(d.Body) {
+			if got := kv.Docs[key]; string(got.Body) != string(d.Body) {
 				rt.Fatalf("%s holds\n%s, at once it is\n%s", key, got.Body, d.Body)
 			}
 		}
@@ -139,22 +139,22 @@ func TestLedgerFollowsFromTheLog(t *testing.T) {
 func TestLedgerWritesSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := cloudtest.NewHistory()
-		shelf := &cloudtest.KV{}
+		kv := &cloudtest.KV{}
 		e := gateway.NewEpochID()
 		h.Open("g", true, e)
 		for i := range uint64(100) {
 			h.Send("g", h.Data(e, 5*i+1, 5))
 		}
-		l := newLedger(h, shelf)
+		l := newLedger(h, kv)
 		began := time.Now()
 		for _, entry := range h.Entries {
 			if err := l.take(t.Context(), []record.Entry{entry}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		wantAccounts(t, h, shelf)
-		if took := time.Since(began); took < 100*ledgerPause || shelf.Puts > 102*3 {
-			t.Errorf("%d documents written in %s", shelf.Puts, took)
+		wantAccounts(t, h, kv)
+		if took := time.Since(began); took < 100*Pause || kv.Puts > 102*3 {
+			t.Errorf("%d documents written in %s", kv.Puts, took)
 		}
 	})
 }

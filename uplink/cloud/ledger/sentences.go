@@ -1,4 +1,4 @@
-package cloud
+package ledger
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ var whyWords = map[gateway.Why]string{
 	gateway.WhyDropped:           "the gateway's store was full, and gave them up before the cloud had them",
 	gateway.WhyRejected:          "the cloud refused them as impossible; the gateway keeps a copy in quarantine",
 	gateway.WhyUnknown:           "the gateway's own audit found them missing, for reasons that it does not know",
-	whyThinned:                   "the gateway's store was full, and kept summaries in their place",
+	WhyThinned:                   "the gateway's store was full, and kept summaries in their place",
 	whyDamaged:                   "the cloud's log holds a record of them that cannot be read",
 	whyUnwitnessed:               "the cloud had them before it began to keep this ledger, and cannot tell gaps among them",
 }
@@ -39,7 +39,7 @@ func (g *gapAnswer) say() string {
 	}
 	when := ""
 	if g.T0 != nil && g.T1 != nil {
-		when = fmt.Sprintf(", taken between %s and %s", g.T0.Format(timeLayout), g.T1.Format(timeLayout))
+		when = fmt.Sprintf(", taken between %s and %s", g.T0.Format(TimeLayout), g.T1.Format(TimeLayout))
 	}
 	if g.After != nil && g.AtMost == nil {
 		return fmt.Sprintf("An unknown number of readings%s, never came: %s.", when, words)
@@ -51,14 +51,14 @@ func (g *gapAnswer) say() string {
 	if g.N == 1 {
 		count = "1 reading"
 	}
-	if g.Why == whyThinned {
+	if g.Why == WhyThinned {
 		return fmt.Sprintf("Of %s%s, only summaries are left: %s.", count, when, words)
 	}
 	return fmt.Sprintf("%s%s: %s.", count, when, words)
 }
 
 // say tells how an epoch stands.
-func (e *epochTime) say(undelivered bool) string {
+func (e *EpochTime) say(undelivered bool) string {
 	var how string
 	switch {
 	case e.End == record.EndUnlisted:

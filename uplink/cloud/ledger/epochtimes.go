@@ -1,4 +1,4 @@
-package cloud
+package ledger
 
 import (
 	"context"
@@ -11,29 +11,29 @@ import (
 
 const maxUptime = 1e15 // µs; no board runs for 31 years
 
-// An epochTime is when the readings of an epoch were taken. If the clock of
+// An EpochTime is when the readings of an epoch were taken. If the clock of
 // its boot was never set, t0 and t1 are what the epochs beside it and the
 // arrival of its readings leave possible; zero is no bound.
-type epochTime struct {
+type EpochTime struct {
 	*account
-	clock   *bootClock
-	t0, t1  time.Time
-	quality gateway.ClockQuality // the worst
-	known   bool
-	next    time.Time // when the following epoch began; zero: there is none that is known
-	sent    time.Time // all that the gateway measured up to here has come; zero: not known
+	clock       *Clock
+	First, Last time.Time
+	quality     gateway.ClockQuality // the worst
+	known       bool
+	next        time.Time // when the following epoch began; zero: there is none that is known
+	sent        time.Time // all that the gateway measured up to here has come; zero: not known
 }
 
-// times gives the epochs of a book in their order, with their times.
-func (b *book) times(ctx context.Context) ([]epochTime, error) {
-	var list []epochTime
+// Times gives the epochs of the ledger of a gateway in their order, with their times.
+func (b *Gateway) Times(ctx context.Context) ([]EpochTime, error) {
+	var list []EpochTime
 	for _, a := range b.sorted() {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		e := epochTime{account: a, sent: b.sent, clock: &bootClock{Timeline: gateway.Timeline{{Quality: a.Worst}}}}
+		e := EpochTime{account: a, sent: b.sent, clock: &Clock{Timeline: gateway.Timeline{{Quality: a.Worst}}}}
 		if a.Boot != (gateway.BootID{}) {
-			c, err := b.clock(ctx, a.Boot)
+			c, err := b.Clock(ctx, a.Boot)
 			if err != nil {
 				return nil, err
 			}
@@ -46,9 +46,9 @@ func (b *book) times(ctx context.Context) ([]epochTime, error) {
 	for i := range list {
 		e := &list[i]
 		if e.known {
-			before = latest(before, e.t1)
+			before = Latest(before, e.Last)
 		} else {
-			e.t0, e.t1 = before, e.Until
+			e.First, e.Last = before, e.Until
 		}
 	}
 	var after time.Time
@@ -56,10 +56,10 @@ func (b *book) times(ctx context.Context) ([]epochTime, error) {
 		e := &list[i]
 		e.next = after
 		switch {
-		case e.known && (after.IsZero() || e.t0.Before(after)):
-			after = e.t0
-		case !e.known && !after.IsZero() && (e.t1.IsZero() || after.Before(e.t1)):
-			e.t1 = after
+		case e.known && (after.IsZero() || e.First.Before(after)):
+			after = e.First
+		case !e.known && !after.IsZero() && (e.Last.IsZero() || after.Before(e.Last)):
+			e.Last = after
 		}
 	}
 	return list, nil
@@ -67,7 +67,7 @@ func (b *book) times(ctx context.Context) ([]epochTime, error) {
 
 // measure takes the times of the epoch's readings; without any, those of its
 // gaps and its end.
-func (e *epochTime) measure() {
+func (e *EpochTime) measure() {
 	a := e.account
 	s0, s1, some := a.T0, a.T1, a.Timed
 	others := a.Others
@@ -101,18 +101,18 @@ func (e *epochTime) measure() {
 	all := others
 	if some && len(e.clock.Timeline) > 0 {
 		var own walls
-		own.T0, own.T1, own.Quality = e.clock.bounds(s0, s1)
+		own.T0, own.T1, own.Quality = e.clock.Bounds(s0, s1)
 		all = all.with(own)
 	} else if some || others == (walls{}) {
 		return
 	}
-	e.t0, e.t1, e.quality = all.T0, all.T1, all.Quality
+	e.First, e.Last, e.quality = all.T0, all.T1, all.Quality
 	e.known = e.quality > gateway.ClockNone
 }
 
 // mistimed tells that an older version put stamps of no boot, which are µs
 // since 1970, into an account of a boot.
-func (e *epochTime) mistimed() bool {
+func (e *EpochTime) mistimed() bool {
 	return e.Boot != (gateway.BootID{}) && e.Timed && e.T1 > maxUptime
 }
 
@@ -136,15 +136,15 @@ func (w walls) with(x walls) walls {
 	if x.T0.Before(w.T0) {
 		w.T0 = x.T0
 	}
-	return walls{w.T0, latest(w.T1, x.T1), min(w.Quality, x.Quality)}
+	return walls{w.T0, Latest(w.T1, x.T1), min(w.Quality, x.Quality)}
 }
 
-// span gives between which times something lies that was told with an anchor.
+// Between gives between which times something lies that was told with an anchor.
 // A board that lost its power does not know how long it went on: t1 is then
 // when the following epoch began, and zero if that is not known.
-func (e *epochTime) span(anchor wire.Anchor, s0, s1 int64) (t0, t1 time.Time, q gateway.ClockQuality) {
+func (e *EpochTime) Between(anchor wire.Anchor, s0, s1 int64) (t0, t1 time.Time, q gateway.ClockQuality) {
 	if s1 < s0 {
-		t0, _, q = e.span(anchor, s0, s0)
+		t0, _, q = e.Between(anchor, s0, s0)
 		if t1 = e.next; t1.Before(t0) {
 			t1 = time.Time{}
 		}
@@ -152,13 +152,13 @@ func (e *epochTime) span(anchor wire.Anchor, s0, s1 int64) (t0, t1 time.Time, q 
 	}
 	switch {
 	case anchor.Boot == e.Boot && anchor.Boot != (gateway.BootID{}) && len(e.clock.Timeline) > 0:
-		t0, t1, q = e.clock.bounds(s0, s1)
+		t0, t1, q = e.clock.Bounds(s0, s1)
 	default:
 		a := record.AnchorOf(anchor)
 		t0, t1, q = a.Wall(gateway.Stamp(s0)), a.Wall(gateway.Stamp(s1)), a.Quality
 	}
 	if q == gateway.ClockNone {
-		return e.t0, e.t1, q // not known any better than the epoch's
+		return e.First, e.Last, q // not known any better than the epoch's
 	}
 	return t0, t1, q
 }

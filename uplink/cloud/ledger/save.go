@@ -1,4 +1,4 @@
-package cloud
+package ledger
 
 import (
 	"context"
@@ -13,62 +13,70 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
-// saveAtOnce is how many documents are on their way to the shelf together.
-const saveAtOnce = 16
+// maxSaving is how many documents are on their way to the KV together.
+const maxSaving = 16
 
-// A paper is a document to be saved.
-type paper struct {
+// A document is what lies in the KV under one key.
+type document struct {
 	key  string
 	what any
 }
 
-// save makes what has changed in these books durable: parts, indexes and
-// clocks first, then accounts, which take no record in that they know, then the
-// pages, which say that records need not be entered again. A crash in between
-// leaves accounts that know more than their page: what is entered again
-// changes nothing in them.
-func save(ctx context.Context, shelf record.KV, books []*book) error {
-	var first, second, third []paper
-	for _, b := range books {
-		papers, err := b.prepare(ctx)
+// save makes what has changed in these ledgers durable, in three steps, each
+// durable before the next begins. A crash in between leaves accounts that know
+// more than their checkpoint: what is entered again changes nothing in them.
+func save(ctx context.Context, kv record.KV, ledgers []*Gateway) error {
+	var first, second, third []document
+	for _, b := range ledgers {
+		docs, err := b.prepare(ctx)
 		if err != nil {
 			return err
 		}
-		first = append(first, papers...)
+		first = append(first, docs...)
 		for _, a := range b.accounts {
 			if a.dirty {
-				second = append(second, paper{b.accountKey(a.Epoch), a})
+				second = append(second, document{b.accountKey(a.Epoch), a})
 			}
 		}
 		for boot := range b.changed {
-			first = append(first, paper{b.clockKey(boot), b.clocks[boot]})
+			first = append(first, document{b.clockKey(boot), b.clocks[boot]})
 		}
-		if b.page.dirty {
-			third = append(third, paper{b.pageKey(), &b.page})
-		}
-	}
-	for _, papers := range [][]paper{first, second, third} {
-		if err := putAll(ctx, shelf, papers); err != nil {
-			return fmt.Errorf("save the ledger: %w", err)
+		if b.checkpoint.dirty {
+			third = append(third, document{b.checkpointKey(), &b.checkpoint})
 		}
 	}
-	for _, b := range books {
+	// First what accounts refer to: parts of lists, indexes, clocks. If power dies
+	// here, the accounts are the old ones; the same parts are written again.
+	if err := putAll(ctx, kv, first); err != nil {
+		return fmt.Errorf("save the ledger: %w", err)
+	}
+	// Then the accounts. Each names the newest record that is in it. If power dies
+	// here, some are ahead of the checkpoint: the records between come again, and
+	// an account takes none that it knows.
+	if err := putAll(ctx, kv, second); err != nil {
+		return fmt.Errorf("save the ledger: %w", err)
+	}
+	// Last the checkpoints, which say that records need not be entered again.
+	if err := putAll(ctx, kv, third); err != nil {
+		return fmt.Errorf("save the ledger: %w", err)
+	}
+	for _, b := range ledgers {
 		b.saved()
 	}
 	return nil
 }
 
 // prepare splits long lists of spans and gives the parts and indexes to save.
-func (b *book) prepare(ctx context.Context) ([]paper, error) {
-	var papers []paper
-	for p := &b.page; len(p.Events) > maxPlaces; p.EventDocs++ {
-		papers = append(papers, paper{b.placesKey(p.EventDocs), p.Events[:maxPlaces:maxPlaces]})
-		p.Events = p.Events[maxPlaces:]
+func (b *Gateway) prepare(ctx context.Context) ([]document, error) {
+	var docs []document
+	for p := &b.checkpoint; len(p.Events) > maxEventPlaces; p.EventDocs++ {
+		docs = append(docs, document{b.placesKey(p.EventDocs), p.Events[:maxEventPlaces:maxEventPlaces]})
+		p.Events = p.Events[maxEventPlaces:]
 	}
 	for _, a := range b.accounts {
 		for len(a.Spans) > maxSpans {
 			part := a.Spans[:maxSpans:maxSpans] // all but the last of a list are final
-			papers = append(papers, paper{b.partKey(a.Epoch, a.Parts), part})
+			docs = append(docs, document{b.partKey(a.Epoch, a.Parts), part})
 			a.Spans = a.Spans[maxSpans:]
 			a.Parts++
 		}
@@ -79,9 +87,9 @@ func (b *book) prepare(ctx context.Context) ([]paper, error) {
 		if err != nil {
 			return nil, err
 		}
-		papers = append(papers, paper{b.indexKey(a.Epoch), ix})
+		docs = append(docs, document{b.indexKey(a.Epoch), ix})
 	}
-	return papers, nil
+	return docs, nil
 }
 
 // An index says where in the log the records of an epoch lie.
@@ -91,9 +99,9 @@ type index struct {
 }
 
 // index gives the index of an epoch with the segments that are full.
-func (b *book) index(ctx context.Context, a *account) (*index, error) {
+func (b *Gateway) index(ctx context.Context, a *account) (*index, error) {
 	ix := &index{}
-	if _, err := b.get(ctx, b.indexKey(a.Epoch), ix); err != nil {
+	if _, err := b.read(ctx, b.indexKey(a.Epoch), ix); err != nil {
 		return nil, err
 	}
 	if ix.Line != a.indexLine() {
@@ -125,9 +133,9 @@ func (ix *index) halve() {
 	ix.Segments = half
 }
 
-// saved forgets what the shelf now has and nobody needs soon.
-func (b *book) saved() {
-	b.page.dirty = false
+// saved forgets what the KV now has and nobody needs soon.
+func (b *Gateway) saved() {
+	b.checkpoint.dirty = false
 	clear(b.changed)
 	for e, a := range b.accounts {
 		a.dirty, a.full = false, nil
@@ -141,7 +149,7 @@ func (b *book) saved() {
 }
 
 // unsplit takes the parts of a list of spans back into the account.
-func (b *book) unsplit(ctx context.Context, a *account) error {
+func (b *Gateway) unsplit(ctx context.Context, a *account) error {
 	spans, err := b.spans(ctx, a)
 	if err == nil {
 		a.Spans, a.Parts = spans, 0
@@ -150,11 +158,11 @@ func (b *book) unsplit(ctx context.Context, a *account) error {
 }
 
 // spans gives all spans of an account.
-func (b *book) spans(ctx context.Context, a *account) ([]span, error) {
+func (b *Gateway) spans(ctx context.Context, a *account) ([]span, error) {
 	var all []span
 	for n := range a.Parts {
 		var part []span
-		found, err := b.get(ctx, b.partKey(a.Epoch, n), &part)
+		found, err := b.read(ctx, b.partKey(a.Epoch, n), &part)
 		if err != nil {
 			return nil, err
 		}
@@ -167,17 +175,17 @@ func (b *book) spans(ctx context.Context, a *account) ([]span, error) {
 }
 
 // loadAll brings every account of the gateway to hand.
-func (b *book) loadAll(ctx context.Context) error {
-	if b.shelf == nil {
+func (b *Gateway) loadAll(ctx context.Context) error {
+	if b.kv == nil {
 		return nil
 	}
-	for doc, err := range b.shelf.List(ctx, "ledger."+b.gatewayID) {
+	for doc, err := range b.kv.List(ctx, "ledger."+b.ID) {
 		if err != nil {
-			return fmt.Errorf("read the ledger of %s: %w", b.gatewayID, err)
+			return fmt.Errorf("read the ledger of %s: %w", b.ID, err)
 		}
 		var e gateway.EpochID
 		if e.UnmarshalText([]byte(doc.Key[strings.LastIndexByte(doc.Key, '.')+1:])) != nil {
-			continue // the page
+			continue // the checkpoint
 		}
 		if b.accounts[e] != nil {
 			continue
@@ -192,13 +200,13 @@ func (b *book) loadAll(ctx context.Context) error {
 }
 
 // putAll makes documents durable, several at once, and gives the first error.
-func putAll(ctx context.Context, shelf record.KV, papers []paper) error {
-	errs := make([]error, min(saveAtOnce, len(papers)))
+func putAll(ctx context.Context, kv record.KV, docs []document) error {
+	errs := make([]error, min(maxSaving, len(docs)))
 	var writing sync.WaitGroup
 	for i := range errs {
 		writing.Go(func() {
-			for n := i; n < len(papers) && errs[i] == nil; n += len(errs) {
-				errs[i] = put(ctx, shelf, papers[n])
+			for n := i; n < len(docs) && errs[i] == nil; n += len(errs) {
+				errs[i] = put(ctx, kv, docs[n])
 			}
 		})
 	}
@@ -206,10 +214,10 @@ func putAll(ctx context.Context, shelf record.KV, papers []paper) error {
 	return errors.Join(errs...)
 }
 
-func put(ctx context.Context, shelf record.KV, p paper) error {
+func put(ctx context.Context, kv record.KV, p document) error {
 	body, err := json.Marshal(p.what)
 	if err == nil {
-		_, err = shelf.Put(ctx, p.key, body, record.AnyRev, 0)
+		_, err = kv.Put(ctx, p.key, body, record.AnyRev, 0)
 	}
 	return err
 }
