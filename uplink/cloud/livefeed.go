@@ -13,6 +13,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/export"
 	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -222,11 +223,11 @@ func (r *liveReading) newer(than *liveReading) bool {
 
 // text gives the reading as the stream shows it.
 func (r *liveReading) text(gatewayID string) []byte {
-	b := appendText(append(make([]byte, 0, 256), `{"type":"update","gateway_id":`...), gatewayID)
-	b = appendText(append(b, `,"device_id":`...), r.channel.Device)
-	b = appendText(append(b, `,"quantity":`...), r.channel.Quantity)
-	b = appendNumber(append(b, `,"value":`...), r.value)
-	b = appendText(append(b, `,"unit":`...), r.channel.Unit)
+	b := export.AppendText(append(make([]byte, 0, 256), `{"type":"update","gateway_id":`...), gatewayID)
+	b = export.AppendText(append(b, `,"device_id":`...), r.channel.Device)
+	b = export.AppendText(append(b, `,"quantity":`...), r.channel.Quantity)
+	b = export.AppendNumber(append(b, `,"value":`...), r.value)
+	b = export.AppendText(append(b, `,"unit":`...), r.channel.Unit)
 	b = append(b, `,"timestamp":"`...)
 	b = r.anchor.Wall(r.at).AppendFormat(b, ledger.TimeLayout)
 	quality := r.quality

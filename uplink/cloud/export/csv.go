@@ -1,4 +1,4 @@
-package cloud
+package export
 
 import (
 	"encoding/csv"
@@ -24,7 +24,7 @@ type csvWriter struct {
 	text      []byte
 }
 
-func newCSV(to io.Writer, gatewayID string) *csvWriter {
+func NewCSV(to io.Writer, gatewayID string) *csvWriter {
 	w := &csvWriter{to: csv.NewWriter(to), gatewayID: gatewayID, row: make([]string, len(csvColumns))}
 	w.to.UseCRLF = true
 	_ = w.to.Write(csvColumns) // an error stays until flush
@@ -74,7 +74,7 @@ func (w *csvWriter) line(columns map[int]string) error {
 	return w.to.Write(w.row)
 }
 
-func (w *csvWriter) flush() error {
+func (w *csvWriter) Flush() error {
 	w.to.Flush()
 	return w.to.Error()
 }
@@ -83,7 +83,7 @@ func figure(v *float64) string {
 	if v == nil {
 		return ""
 	}
-	return string(appendNumber(nil, *v))
+	return string(AppendNumber(nil, *v))
 }
 
 // plain keeps spreadsheets from taking a text of the gateway's for a formula.
@@ -94,4 +94,4 @@ func plain(text string) string {
 	return text
 }
 
-var _ = []lineWriter{(*ndjson)(nil), (*csvWriter)(nil)}
+var _ = []Writer{(*ndjson)(nil), (*csvWriter)(nil)}

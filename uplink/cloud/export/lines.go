@@ -1,4 +1,4 @@
-package cloud
+package export
 
 import (
 	"encoding/json"
@@ -94,11 +94,11 @@ type eventLine struct {
 	Seq       uint64            `json:"seq"`
 }
 
-// A lineWriter writes lines in one format. flush sends what was gathered.
-type lineWriter interface {
+// A Writer writes lines in one format. flush sends what was gathered.
+type Writer interface {
 	reading(l *readingLine) error
 	other(l any) error // one of the line types above
-	flush() error
+	Flush() error
 }
 
 // An ndjson writes one JSON object per line. Readings are written by hand:
@@ -116,9 +116,9 @@ type ndjson struct {
 // channelText is what the lines of one channel have in common.
 type channelText struct{ before, unit []byte }
 
-func newNDJSON(to io.Writer, gatewayID string) *ndjson {
+func NewNDJSON(to io.Writer, gatewayID string) *ndjson {
 	return &ndjson{
-		to: to, open: append(appendText([]byte(`{"gateway_id":`), gatewayID), `,"device_id":`...),
+		to: to, open: append(AppendText([]byte(`{"gateway_id":`), gatewayID), `,"device_id":`...),
 		channels: map[*gateway.Channel]*channelText{},
 	}
 }
@@ -129,7 +129,7 @@ func (w *ndjson) reading(l *readingLine) error {
 	}
 	c := w.channel(l.channel)
 	b := append(w.buf, c.before...)
-	b = appendNumber(b, l.value)
+	b = AppendNumber(b, l.value)
 	b = append(b, c.unit...)
 	b = w.clock.append(b, l.wall)
 	b = append(b, `","quality":"`...)
@@ -144,7 +144,7 @@ func (w *ndjson) reading(l *readingLine) error {
 	if len(w.buf) < lineBuffer {
 		return nil
 	}
-	return w.flush()
+	return w.Flush()
 }
 
 func (w *ndjson) channel(ch *gateway.Channel) *channelText {
@@ -154,10 +154,10 @@ func (w *ndjson) channel(ch *gateway.Channel) *channelText {
 			clear(w.channels)
 		}
 		c = &channelText{}
-		c.before = appendText(append(c.before, w.open...), ch.Device)
-		c.before = appendText(append(c.before, `,"quantity":`...), ch.Quantity)
+		c.before = AppendText(append(c.before, w.open...), ch.Device)
+		c.before = AppendText(append(c.before, `,"quantity":`...), ch.Quantity)
 		c.before = append(c.before, `,"value":`...)
-		c.unit = appendText([]byte(`,"unit":`), ch.Unit)
+		c.unit = AppendText([]byte(`,"unit":`), ch.Unit)
 		c.unit = append(c.unit, `,"timestamp":"`...)
 		w.channels[ch] = c
 	}
@@ -173,24 +173,24 @@ func (w *ndjson) other(l any) error {
 	if len(w.buf) < lineBuffer {
 		return nil
 	}
-	return w.flush()
+	return w.Flush()
 }
 
-func (w *ndjson) flush() error {
+func (w *ndjson) Flush() error {
 	_, err := w.to.Write(w.buf)
 	w.buf = w.buf[:0]
 	return err
 }
 
-// appendText appends a JSON string.
-func appendText(b []byte, s string) []byte {
+// AppendText appends a JSON string.
+func AppendText(b []byte, s string) []byte {
 	text, _ := json.Marshal(s) // a string always can be
 	return append(b, text...)
 }
 
-// appendNumber appends a JSON number as encoding/json writes it, null for what
+// AppendNumber appends a JSON number as encoding/json writes it, null for what
 // JSON has no number for.
-func appendNumber(b []byte, v float64) []byte {
+func AppendNumber(b []byte, v float64) []byte {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return append(b, "null"...)
 	}

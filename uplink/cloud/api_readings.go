@@ -1,14 +1,13 @@
 package cloud
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
+	"github.com/fieldgate/fieldgate/uplink/cloud/export"
 	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 )
 
@@ -53,53 +52,29 @@ func (s *Server) serveLines(w http.ResponseWriter, r *http.Request, q ledger.Que
 		deny(w, http.StatusBadRequest, "bad_query", err.Error())
 		return
 	}
-	p := printer{Question: &q, blocks: decoders.Get().(*block.Decoder)}
-	defer decoders.Put(p.blocks)
-	stretches, err := p.prepare(r.Context(), s, id)
+	blocks := decoders.Get().(*block.Decoder)
+	defer decoders.Put(blocks)
+	p, err := export.Open(r.Context(), s.opt.Log, s.opt.KV, id, &q, blocks)
 	if err != nil {
 		s.denyLedger(w, id, err)
 		return
 	}
 	w = patientWriter{w, http.NewResponseController(w)}
+	var out export.Writer
 	if asCSV {
 		w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
-		p.out = newCSV(w, id)
+		out = export.NewCSV(w, id)
 	} else {
 		w.Header().Set("Content-Type", "application/x-ndjson")
-		p.out = newNDJSON(w, id)
+		out = export.NewNDJSON(w, id)
 	}
-	for rec, err := range p.book.Records(r.Context(), stretches) {
-		if err == nil {
-			err = p.print(r.Context(), rec)
-		}
-		if err != nil {
-			s.opt.Logger.Warn("stream of readings broken off", "gateway", id, "error", err)
-			panic(http.ErrAbortHandler)
-		}
-	}
-	if p.out.flush() != nil {
+	if err := p.WriteLines(r.Context(), out); err != nil {
+		s.opt.Logger.Warn("stream of readings broken off", "gateway", id, "error", err)
 		panic(http.ErrAbortHandler)
 	}
-}
-
-// prepare opens the gateway's book and gives where in the log the answer lies.
-func (p *printer) prepare(ctx context.Context, s *Server, id string) ([]ledger.Stretch, error) {
-	var err error
-	if p.book, err = ledger.Open(ctx, s.opt.Log, s.opt.KV, id); err != nil {
-		return nil, err
+	if out.Flush() != nil {
+		panic(http.ErrAbortHandler)
 	}
-	epochs, err := p.book.Times(ctx)
-	if err != nil {
-		return nil, err
-	}
-	p.epochs = map[gateway.EpochID]*ledger.EpochTime{}
-	for i := range epochs {
-		p.epochs[epochs[i].Epoch] = &epochs[i]
-	}
-	if p.Readings && p.Epoch != nil && p.epochs[*p.Epoch] == nil {
-		return nil, ledger.ErrUnknownEpoch
-	}
-	return p.book.Plan(ctx, p.Question, epochs)
 }
 
 // formatOf tells from ?format= or Accept whether CSV is wanted.

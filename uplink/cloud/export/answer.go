@@ -1,4 +1,4 @@
-package cloud
+package export
 
 import (
 	"context"
@@ -12,22 +12,59 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// A printer writes the records of one gateway as lines, as far as they answer
+// An Answer writes the records of one gateway as lines, as far as they answer
 // the question. Wall times are those that are known now.
-type printer struct {
+type Answer struct {
 	*ledger.Question
-	book   *ledger.Gateway
+	ledger *ledger.Gateway
 	epochs map[gateway.EpochID]*ledger.EpochTime
-	out    lineWriter
+	out    Writer
 	blocks *block.Decoder
 
-	line  readingLine   // reused
-	clock *ledger.Clock // of the boot that is printed
-	boot  gateway.BootID
+	stretches []ledger.Stretch // of the log, in which the answer lies
+	line      readingLine      // reused
+	clock     *ledger.Clock    // of the boot that is printed
+	boot      gateway.BootID
+}
+
+// Open finds out where in the log the answer to a question about a gateway
+// lies, as of now. It decodes with blocks, which is the caller's.
+func Open(ctx context.Context, log record.Log, kv record.KV, gatewayID string, q *ledger.Question, blocks *block.Decoder) (*Answer, error) {
+	p := &Answer{Question: q, blocks: blocks, epochs: map[gateway.EpochID]*ledger.EpochTime{}}
+	var err error
+	if p.ledger, err = ledger.Open(ctx, log, kv, gatewayID); err != nil {
+		return nil, err
+	}
+	epochs, err := p.ledger.Times(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range epochs {
+		p.epochs[epochs[i].Epoch] = &epochs[i]
+	}
+	if p.Readings && p.Epoch != nil && p.epochs[*p.Epoch] == nil {
+		return nil, ledger.ErrUnknownEpoch
+	}
+	p.stretches, err = p.ledger.Plan(ctx, q, epochs)
+	return p, err
+}
+
+// WriteLines writes the answer as lines. The caller flushes out.
+func (p *Answer) WriteLines(ctx context.Context, out Writer) error {
+	p.out = out
+	for r, err := range p.ledger.Records(ctx, p.stretches) {
+		if err == nil {
+			err = p.print(ctx, r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // print writes one record.
-func (p *printer) print(ctx context.Context, r record.Record) error {
+func (p *Answer) print(ctx context.Context, r record.Record) error {
 	event := r.Kind == record.KindEvent
 	if r.Kind == record.KindOpen || event && !p.Events || !event && !p.Readings || p.Epoch != nil && *p.Epoch != r.Epoch {
 		return nil
@@ -50,7 +87,7 @@ func (p *printer) print(ctx context.Context, r record.Record) error {
 	return nil
 }
 
-func (p *printer) update(ctx context.Context, r record.Record, u *wire.Update) error {
+func (p *Answer) update(ctx context.Context, r record.Record, u *wire.Update) error {
 	from, last := max(r.First, p.From), r.First+r.N-1
 	for _, b := range u.Blocks {
 		if err := p.block(ctx, b, from); err != nil {
@@ -74,20 +111,20 @@ func (p *printer) update(ctx context.Context, r record.Record, u *wire.Update) e
 }
 
 // wants tells whether any of these seqs is asked for.
-func (p *printer) wants(from, last uint64) bool {
+func (p *Answer) wants(from, last uint64) bool {
 	return last >= from && (p.To == 0 || from <= p.To)
 }
 
 // clockOf gives the clock of a boot, with what came with the data if nothing
 // else is known of it.
-func (p *printer) clockOf(ctx context.Context, a wire.Anchor) (*ledger.Clock, error) {
+func (p *Answer) clockOf(ctx context.Context, a wire.Anchor) (*ledger.Clock, error) {
 	if a.Boot == (gateway.BootID{}) { // rows, which say their wall time
 		return &ledger.Clock{Timeline: gateway.Timeline{record.AnchorOf(a)}}, nil
 	}
 	if p.clock != nil && p.boot == a.Boot {
 		return p.clock, nil
 	}
-	c, err := p.book.Clock(ctx, a.Boot)
+	c, err := p.ledger.Clock(ctx, a.Boot)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +137,7 @@ func (p *printer) clockOf(ctx context.Context, a wire.Anchor) (*ledger.Clock, er
 
 // possible tells whether something that lies between these stamps can be of
 // the time that is asked for.
-func (p *printer) possible(c *ledger.Clock, e gateway.EpochID, s0, s1 int64) bool {
+func (p *Answer) possible(c *ledger.Clock, e gateway.EpochID, s0, s1 int64) bool {
 	if !p.Span.Bounded() {
 		return true
 	}
@@ -111,7 +148,7 @@ func (p *printer) possible(c *ledger.Clock, e gateway.EpochID, s0, s1 int64) boo
 	return p.Span.Meets(t0, t1)
 }
 
-func (p *printer) block(ctx context.Context, b []byte, from uint64) error {
+func (p *Answer) block(ctx context.Context, b []byte, from uint64) error {
 	h, err := block.Parse(b)
 	if err != nil || !p.wants(max(from, h.First), h.Last()) {
 		return err
@@ -151,6 +188,6 @@ func (p *printer) block(ctx context.Context, b []byte, from uint64) error {
 }
 
 // chosen tells whether a channel is one of those asked for.
-func (p *printer) chosen(ch *gateway.Channel) bool {
+func (p *Answer) chosen(ch *gateway.Channel) bool {
 	return (len(p.Devices) == 0 || p.Devices[ch.Device]) && (len(p.Quantities) == 0 || p.Quantities[ch.Quantity])
 }

@@ -1,4 +1,4 @@
-package cloud
+package export
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 // thinned prints the summaries of a block; the log holds what lies before from
 // as it was.
-func (p *printer) thinned(ctx context.Context, b []byte, from uint64) error {
+func (p *Answer) thinned(ctx context.Context, b []byte, from uint64) error {
 	h, sums, err := p.blocks.Summaries(b)
 	if err != nil {
 		return err
@@ -28,7 +28,7 @@ func (p *printer) thinned(ctx context.Context, b []byte, from uint64) error {
 		}
 		t, q := c.Wall(int64(sum.From))
 		err := p.out.other(thinnedLine{
-			Type: "thinned", GatewayID: p.book.ID, DeviceID: sum.Channel.Device, Quantity: sum.Channel.Quantity, Unit: sum.Channel.Unit,
+			Type: "thinned", GatewayID: p.ledger.ID, DeviceID: sum.Channel.Device, Quantity: sum.Channel.Quantity, Unit: sum.Channel.Unit,
 			Timestamp: t.Format(ledger.TimeLayout), IntervalS: sum.Interval.Seconds(), Count: sum.N,
 			Min: number(sum.Min), Max: number(sum.Max), Mean: number(sum.Mean), Quality: sum.Worst.String(), Time: q.String(),
 			Epoch: h.Epoch, First: h.First, N: h.N, From: from,
@@ -40,7 +40,7 @@ func (p *printer) thinned(ctx context.Context, b []byte, from uint64) error {
 	return nil
 }
 
-func (p *printer) gap(ctx context.Context, u *wire.Update, first, last uint64) error {
+func (p *Answer) gap(ctx context.Context, u *wire.Update, first, last uint64) error {
 	g := u.Gap
 	c, err := p.clockOf(ctx, g.Anchor)
 	if err != nil || !p.possible(c, u.Epoch, g.T0, g.T1) {
@@ -52,12 +52,12 @@ func (p *printer) gap(ctx context.Context, u *wire.Update, first, last uint64) e
 	t0, q := c.Wall(g.T0)
 	t1, _ := c.Wall(g.T1)
 	return p.out.other(gapLine{
-		Type: "gap", GatewayID: p.book.ID, Epoch: u.Epoch, First: first, N: last - first + 1,
+		Type: "gap", GatewayID: p.ledger.ID, Epoch: u.Epoch, First: first, N: last - first + 1,
 		Why: g.Why, T0: t0.Format(ledger.TimeLayout), T1: t1.Format(ledger.TimeLayout), Time: q.String(),
 	})
 }
 
-func (p *printer) end(ctx context.Context, u *wire.Update, last uint64) error {
+func (p *Answer) end(ctx context.Context, u *wire.Update, last uint64) error {
 	if p.To != 0 && last > p.To {
 		return nil
 	}
@@ -66,9 +66,9 @@ func (p *printer) end(ctx context.Context, u *wire.Update, last uint64) error {
 		if e != nil && !p.Span.Meets(e.Last, e.Last) {
 			return nil
 		}
-		return p.out.other(closedLine{"end", p.book.ID, u.Epoch, *u.End.Closed})
+		return p.out.other(closedLine{"end", p.ledger.ID, u.Epoch, *u.End.Closed})
 	}
-	line := openEndLine{Type: "end", GatewayID: p.book.ID, Epoch: u.Epoch, Why: u.End.Why, After: last, AtMost: u.End.AtMost}
+	line := openEndLine{Type: "end", GatewayID: p.ledger.ID, Epoch: u.Epoch, Why: u.End.Why, After: last, AtMost: u.End.AtMost}
 	if a := u.End.Anchor; a != nil {
 		c, err := p.clockOf(ctx, *a)
 		if err != nil || !p.possibleEnd(c, u) {
@@ -86,7 +86,7 @@ func (p *printer) end(ctx context.Context, u *wire.Update, last uint64) error {
 
 // possibleEnd tells whether what an open end says is missing can be of the
 // time that is asked for. Until when it reaches may not be known.
-func (p *printer) possibleEnd(c *ledger.Clock, u *wire.Update) bool {
+func (p *Answer) possibleEnd(c *ledger.Clock, u *wire.Update) bool {
 	e := p.epochs[u.Epoch]
 	if u.End.T1 >= u.End.T0 || e == nil {
 		return p.possible(c, u.Epoch, u.End.T0, max(u.End.T0, u.End.T1))
@@ -98,7 +98,7 @@ func (p *printer) possibleEnd(c *ledger.Clock, u *wire.Update) bool {
 	return p.Span.Meets(t0, t1)
 }
 
-func (p *printer) event(ctx context.Context, e *wire.Event) error {
+func (p *Answer) event(ctx context.Context, e *wire.Event) error {
 	if len(p.Devices) > 0 && !p.Devices[e.Device] {
 		return nil
 	}
@@ -111,7 +111,7 @@ func (p *printer) event(ctx context.Context, e *wire.Event) error {
 		return nil
 	}
 	return p.out.other(eventLine{
-		Type: "event", GatewayID: p.book.ID, Kind: e.Kind, DeviceID: e.Device, Timestamp: t.Format(ledger.TimeLayout), Time: q.String(),
+		Type: "event", GatewayID: p.ledger.ID, Kind: e.Kind, DeviceID: e.Device, Timestamp: t.Format(ledger.TimeLayout), Time: q.String(),
 		N: max(e.N, 1), Body: e.Body, Epoch: e.Epoch, Seq: e.Seq,
 	})
 }
