@@ -76,7 +76,7 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	var at time.Time
-	if at.UnmarshalJSON(b) == nil {
+	if at.UnmarshalJSON(b) == nil && strict(string(b[1:len(b)-1])) {
 		*t = Time(at.UnixMilli() * 1000)
 		return nil
 	}
@@ -96,14 +96,26 @@ func rareTime(text string) Time {
 	if leap {
 		text = text[:seconds] + "59" + text[seconds+2:]
 	}
-	var at time.Time // time.Parse would also take a comma, one digit for the hour, and the zone +24:00
-	if at.UnmarshalText([]byte(strings.ToUpper(text))) != nil {
+	text = strings.ToUpper(text)
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil || !strict(text) {
 		return unreadable
 	}
 	if leap {
 		at = at.Truncate(time.Second).Add(999 * time.Millisecond)
 	}
 	return Time(at.UnixMilli() * 1000)
+}
+
+// strict tells whether a text that time.Parse took is RFC 3339 as section 5.6 of the RFC has it. Package time also takes
+// a comma before the fraction, an hour of one digit, and zones beyond 23:59 (https://go.dev/issue/54580).
+func strict(text string) bool {
+	const hourEnd, secondsEnd = len("2006-01-02T15"), len("2006-01-02T15:04:05")
+	if text[hourEnd] != ':' || text[secondsEnd] == ',' {
+		return false
+	}
+	zone := text[len(text)-len("24:00"):]
+	return text[len(text)-1] == 'Z' || zone[:2] < "24" && zone[3:] < "60"
 }
 
 func floorDiv(a, b int64) int64 {
