@@ -47,6 +47,8 @@ func TestWhereByMounts(t *testing.T) {
 		{"ram disk", card + "\n22 21 1:0 / /var/lib rw - ext2 /dev/ram0 rw", "/var/lib/fieldgate", true, Volatile, "ram0", "", false},
 		{"btrfs on zram", card + "\n22 21 0:40 / /var/lib rw - btrfs /dev/zram1 rw", "/var/lib/fieldgate", true, Volatile, "zram1", "", false},
 		{"LUKS on zram", card + "\n22 21 253:0 / /var/lib rw - ext4 /dev/mapper/x rw", "/var/lib/fieldgate", true, Volatile, "zram0", "", false},
+		{"a loop device whose file lies in RAM", card + "\n22 21 0:30 / /images rw - tmpfs tmpfs rw\n23 21 7:0 / /var/lib rw - ext4 /dev/loop0 rw", "/var/lib/fieldgate", true, Volatile, "tmpfs at /images", "", false},
+		{"a loop device whose file lies on the card", card + "\n23 21 7:0 / /var/lib rw - ext4 /dev/loop0 rw", "/var/lib/fieldgate", true, Durable, "", "", false},
 		{"a name like ram", card + "\n22 21 0:41 / /var/lib rw - fuse ramdisk rw", "/var/lib/fieldgate", true, Durable, "", "", false},
 		{name: "moved since by an initramfs", mounts: "21 1 0:24 / /media/rw rw - tmpfs tmpfs-root rw\n22 1 0:25 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/mnt/up,workdir=/mnt/work",
 			dir: "/var/lib/fieldgate", want: Volatile, says: "tmpfs at /media/rw", moved: "/media/rw/up/var/lib/fieldgate"},
@@ -72,12 +74,16 @@ func boardSys(t *testing.T) string {
 	t.Helper()
 	sys := t.TempDir()
 	for link, device := range map[string]string{
-		"dev/block/179:2": "mmcblk0/mmcblk0p2", "dev/block/252:0": "zram0", "dev/block/1:0": "ram0", "class/block/zram1": "zram1", "dev/block/253:0": "dm-0", "devices/dm-0/slaves/zram0": "zram0",
+		"dev/block/179:2": "mmcblk0/mmcblk0p2", "dev/block/252:0": "zram0", "dev/block/1:0": "ram0", "class/block/zram1": "zram1", "dev/block/253:0": "dm-0", "devices/dm-0/slaves/zram0": "zram0", "dev/block/7:0": "loop0",
 	} {
 		if err := errors.Join(os.MkdirAll(filepath.Join(sys, "devices", device), 0o700), os.MkdirAll(filepath.Dir(filepath.Join(sys, link)), 0o700),
 			os.Symlink(filepath.Join(sys, "devices", device), filepath.Join(sys, link))); err != nil {
 			t.Fatal(err)
 		}
+	}
+	loop := filepath.Join(sys, "devices/loop0/loop")
+	if err := errors.Join(os.MkdirAll(loop, 0o700), os.WriteFile(filepath.Join(loop, "backing_file"), []byte("/images/store.img\n"), 0o600)); err != nil {
+		t.Fatal(err)
 	}
 	return sys
 }
