@@ -102,6 +102,47 @@ func TestOrderlyStopsWithoutRoom(t *testing.T) {
 	}
 }
 
+// Where state.db has no room for one more epoch, the journal alone tells that
+// it began and how it ended, to any number of next starts.
+func TestOrderlyStopsWithoutRoomInStateDB(t *testing.T) {
+	card := &trick{}
+	var table *health.Table
+	change := func(o *store.Options) {
+		tellAll(&table)(o)
+		o.Card, o.Rate = card, 1000
+	}
+	inStore(t, change, func(b *bench) {
+		b.append(100)
+		b.sleep(6 * time.Second)
+		b.close()
+		card.set(func(s store.Step, act func() error) error {
+			if s.Point == store.PointState {
+				return unix.ENOSPC
+			}
+			return act()
+		})
+		b.open()
+		id := b.append(500).Epoch
+		b.sleep(6 * time.Second)
+		b.append(7) // not due yet
+		if st := b.s.Stats(); st.Failing || st.Journal != 500 || !strings.Contains(tellOf(table, store.ConditionRoom), "state.db") {
+			t.Errorf("%d readings are in the journal, failing %v, people are told %+v", st.Journal, st.Failing, table.List())
+		}
+		b.close()
+		b.open()
+		b.wantWhole(id, 507)
+		card.set(nil)
+		b.append(10)
+		b.sleep(time.Hour)
+		if text := tellOf(table, store.ConditionRoom); text != "" {
+			t.Errorf("with room people are still told %q", text)
+		}
+		b.close()
+		b.open()
+		b.wantWhole(id, 507)
+	})
+}
+
 // fillBut fills a card up to what is to be left.
 func fillBut(b *bench, path string, leave int64) {
 	b.Helper()
