@@ -24,6 +24,11 @@ type Postgres struct {
 	server *exec.Cmd // nil: stopped
 }
 
+// owner is the superuser. There is no schema of that name: PostgreSQL looks
+// first in the schema that is named like who asks, and a test that asked as
+// "fieldgate" would find the tables where others do not.
+const owner = "plant"
+
 // NewPostgres makes and starts a server that ends with the test.
 func NewPostgres(t *testing.T, settings ...string) *Postgres {
 	t.Helper()
@@ -46,7 +51,7 @@ func NewPostgres(t *testing.T, settings ...string) *Postgres {
 			t.Fatal(err)
 		}
 	}
-	if out, err := p.command("initdb", "-D", p.data(), "-U", "fieldgate", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync").CombinedOutput(); err != nil {
+	if out, err := p.command("initdb", "-D", p.data(), "-U", owner, "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync").CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
 	conf := strings.Join(append(settings, "listen_addresses = ''", fmt.Sprintf("unix_socket_directories = '%s'", p.dir)), "\n")
@@ -89,9 +94,9 @@ func (p *Postgres) command(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// DSN is the address of the database as superuser fieldgate.
+// DSN is the address of the database as its superuser.
 func (p *Postgres) DSN() string {
-	return fmt.Sprintf("host=%s user=fieldgate dbname=postgres", p.dir)
+	return fmt.Sprintf("host=%s user=%s dbname=postgres", p.dir, owner)
 }
 
 // Start starts the server and waits until it takes connections.

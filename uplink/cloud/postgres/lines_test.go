@@ -125,7 +125,7 @@ func TestLongReader(t *testing.T) {
 func TestRightsTakenAway(t *testing.T) {
 	pg := e2e.NewPostgres(t)
 	pg.Query(t, `create role sink login; grant create on database postgres to sink`)
-	dsn := strings.Replace(pg.DSN(), "user=fieldgate", "user=sink", 1)
+	dsn := strings.Replace(pg.DSN(), "user=plant ", "user=sink ", 1)
 	feed := newMemFeed()
 	s, book := runTelling(t, feed, dsn)
 	b := newBoard(t, feed, "g0")
