@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -95,7 +96,7 @@ func (f *memFeed) done() bool {
 // await waits until everything has been passed.
 func (f *memFeed) await(t testing.TB) {
 	t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(e2e.Patience)
 	for {
 		f.mu.Lock()
 		progress := f.progress
@@ -106,7 +107,7 @@ func (f *memFeed) await(t testing.TB) {
 		select {
 		case <-progress:
 		case <-deadline:
-			t.Fatal("not everything was passed within a minute")
+			t.Fatal("not everything was passed in time")
 		}
 	}
 }
