@@ -51,7 +51,7 @@ func TestBodyThatNeverCame(t *testing.T) {
 	} {
 		t.Run(path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				conn := pipedRaw(t, Options{Log: &cloudtest.Log{}, KV: &cloudtest.KV{}, PubSub: &memBus{}})()
+				conn := pipedRaw(t, Options{Log: &cloudtest.Log{}, KV: &cloudtest.KV{}, PubSub: &cloudtest.PubSub{}})()
 				began := time.Now()
 				go func() {
 					_, _ = fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: cloud\r\nAuthorization: Bearer operator\r\nContent-Length: 1000\r\n\r\n{", path)
@@ -88,7 +88,7 @@ func (stillShelf) Watch(ctx context.Context, _ string, _ func(record.Doc)) error
 // broken off when it waits for its answer.
 func TestAnswerMayTakeLongerThanTheBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := pipedRaw(t, Options{Log: &cloudtest.Log{}, KV: stillShelf{&cloudtest.KV{}}, PubSub: &memBus{}})()
+		conn := pipedRaw(t, Options{Log: &cloudtest.Log{}, KV: stillShelf{&cloudtest.KV{}}, PubSub: &cloudtest.PubSub{}})()
 		const command = `{"id":"c1","device_id":"pump","action":"set","value":1}`
 		began := time.Now()
 		go func() {

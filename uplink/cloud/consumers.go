@@ -35,7 +35,7 @@ func (s *Server) useConsumers() {
 	}
 	if s.ledger = l; l != nil {
 		l.Births = s.alarms.births
-		l.Note = func(ctx context.Context, id string, e *wire.Event) error { return s.dispatch.fromLog(ctx, id, e) }
+		l.Note = func(ctx context.Context, id string, e *wire.Event) error { return s.dispatch.FromLog(ctx, id, e) }
 	}
 	s.useConsumerFigures(l)
 	s.tickets = &tickets{shelf: s.opt.KV, open: map[string]time.Time{}}

@@ -14,6 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/command"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -55,9 +56,9 @@ func newFigures() *figures {
 
 // commandMoved counts a state that a command has come to. One that expires in
 // the queue comes to it when its gateway connects.
-func (f *figures) commandMoved(d commandDoc) {
+func (f *figures) commandMoved(d command.Command) {
 	state := string(d.State)
-	if !slices.Contains(commandStates, d.State) {
+	if !slices.Contains(command.States, d.State) {
 		state = "other" // a gateway may say anything
 	}
 	f.count("commands_total", "state", state)

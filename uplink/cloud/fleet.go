@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/command"
 	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -23,13 +24,13 @@ type gatewayInfo struct {
 	Software  string     `json:"software,omitempty"`
 	Level     wire.Level `json:"level,omitempty"` // of durability, that it was told
 
-	Backlog   *ledger.Waiting    `json:"backlog"`               // what it said last that it still holds; null: it never said
-	OldestUnk *time.Time         `json:"oldest_unacknowledged"` // of the readings that the cloud lacks; of a gateway that is away, since when it is
-	Clock     *clockInfo         `json:"clock"`
-	Health    []wire.Condition   `json:"health"`
-	Figures   map[string]float64 `json:"figures,omitempty"`
-	Alarms    []alarm            `json:"alarms"`
-	Config    *configInfo        `json:"config,omitempty"` // if one is desired
+	Backlog   *ledger.Waiting     `json:"backlog"`               // what it said last that it still holds; null: it never said
+	OldestUnk *time.Time          `json:"oldest_unacknowledged"` // of the readings that the cloud lacks; of a gateway that is away, since when it is
+	Clock     *clockInfo          `json:"clock"`
+	Health    []wire.Condition    `json:"health"`
+	Figures   map[string]float64  `json:"figures,omitempty"`
+	Alarms    []alarm             `json:"alarms"`
+	Config    *command.ConfigInfo `json:"config,omitempty"` // if one is desired
 
 	EpochsPerDay int         `json:"epochs_per_day"` // begun within the last 24 hours: restarts, and outages worth a split; at most 64
 	Epochs       []epochInfo `json:"epochs"`
@@ -110,7 +111,7 @@ func (s *Server) describe(ctx context.Context, id string) (gatewayInfo, error) {
 	if p, ok := s.presences.of(id); ok {
 		info.fill(p, last.At)
 	}
-	info.Config = s.drift.of(id)
+	info.Config = s.drift.Of(id)
 	info.Alarms = s.alarms.of(id, info.OldestUnk)
 	if x, many := s.alarms.ofEpochs(id, births); many {
 		info.Alarms = append(info.Alarms, x)

@@ -28,7 +28,7 @@ const (
 	demandFrom   = 1000
 	acceptRate   = 150      // sessions a second, of which the server's spread comes
 	idleMost     = 40 << 10 // bytes of memory for an idle gateway
-	lateMost     = 10 * time.Second
+	maxLate      = 10 * time.Second
 	fleetPatient = 3 * time.Minute
 )
 
@@ -148,7 +148,7 @@ func TestFleetComesBack(t *testing.T) {
 		if float64(most) > 2*mean {
 			t.Errorf("%d in one second are more than twice the average of %.0f", most, mean)
 		}
-		if last > spread+lateMost {
+		if last > spread+maxLate {
 			t.Errorf("the last gateway came after %s, the spread is %s", last, spread)
 		}
 	}

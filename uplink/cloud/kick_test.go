@@ -1,8 +1,6 @@
 package cloud
 
 import (
-	"context"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,42 +10,14 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
-	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
-
-// A memBus carries kicks between the servers of a test, before Tell returns.
-type memBus struct {
-	mu   sync.Mutex
-	hear []func(string, []byte) []byte
-}
-
-func (b *memBus) Tell(subject string, data []byte) error {
-	b.mu.Lock()
-	all := append([]func(string, []byte) []byte(nil), b.hear...)
-	b.mu.Unlock()
-	for _, hear := range all {
-		hear(subject, data)
-	}
-	return nil
-}
-
-func (b *memBus) Ask(context.Context, string, []byte) ([]byte, error) { return nil, record.ErrNobody }
-
-func (b *memBus) On(subject string, hear func(string, []byte) []byte) (func(), error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if strings.HasPrefix(subject, kickSubject) {
-		b.hear = append(b.hear, hear)
-	}
-	return func() {}, nil
-}
 
 // twoServers makes two servers of one cloud, and gives what connects a board to
 // one of them.
 func twoServers(t *testing.T) (connect func(server int, boot byte) *websocket.Conn) {
 	t.Helper()
-	l, bus := &cloudtest.Log{}, &memBus{}
+	l, bus := &cloudtest.Log{}, &cloudtest.PubSub{}
 	var dials []func() *websocket.Conn
 	for range 2 {
 		s, dial := piped(t, Options{Log: l, PubSub: bus})

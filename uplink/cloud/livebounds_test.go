@@ -10,7 +10,7 @@ import (
 
 // A countingBus counts who listens.
 type countingBus struct {
-	memBus
+	cloudtest.PubSub
 	begun, ended int
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/fieldgate/fieldgate/uplink/cloud/command"
 	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
@@ -68,9 +69,9 @@ type Server struct {
 
 	ctx      context.Context // of all sessions
 	stop     context.CancelCauseFunc
-	serving  sync.WaitGroup // sessions
-	parts    []part         // not changed after New
-	dispatch *dispatch      // of commands and configurations; nil: none
+	serving  sync.WaitGroup      // sessions
+	parts    []part              // not changed after New
+	dispatch *command.Dispatcher // of commands and configurations; nil: none
 	storage  storage
 	gate     *gate
 
@@ -81,7 +82,7 @@ type Server struct {
 	alarms    *alarms
 	figures   *figures
 	trail     *trail
-	drift     *drift // nil: no configuration is desired of anybody
+	drift     *command.Drift // nil: no configuration is desired of anybody
 
 	mu        sync.Mutex       // guards what follows
 	gateways  map[string]*line // by gateway_id; every gateway that connected

@@ -193,7 +193,7 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 		Level:   x.server.opt.Log.Level(),
 		HB:      x.server.opt.Heartbeat,
 		Lim:     wire.Limits{Msg: wire.DefaultMessage, BlockN: wire.MaxBlockN, BlockRaw: wire.MaxBlockRaw},
-		Cfg:     x.server.dispatch.configState(x),
+		Cfg:     x.server.dispatch.ConfigState(x.ctx, commanded{x}),
 		SpreadS: x.server.spread(),
 		RetainS: int(record.Retain.Seconds()),
 		Win:     x.pressure.windows(),

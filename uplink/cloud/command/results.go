@@ -1,4 +1,4 @@
-package cloud
+package command
 
 import (
 	"context"
@@ -35,23 +35,23 @@ func saidBy(ev *wire.Event) (wire.Message, error) {
 	return nil, nil
 }
 
-// fromLog takes an event as the ledger reads it in the log: what the session
+// FromLog takes an event as the ledger reads it in the log: what the session
 // that stored it has noted already changes nothing; what it had no time for is
-// noted now. An error means that the shelf does not take it: the event is to
+// noted now. An error means that the KV does not take it: the event is to
 // come again.
-func (c *dispatch) fromLog(ctx context.Context, gatewayID string, ev *wire.Event) error {
+func (c *Dispatcher) FromLog(ctx context.Context, gatewayID string, ev *wire.Event) error {
 	if c == nil {
 		return nil
 	}
 	said, err := saidBy(ev)
 	switch said := said.(type) {
 	case *wire.Result:
-		_, err = c.shelf.change(ctx, gatewayID, said.ID, func(d *commandDoc) bool { return d.take(said) })
+		_, err = c.Store.change(ctx, gatewayID, said.ID, func(d *Command) bool { return d.take(said) })
 	case *wire.Reported:
 		// Only what nobody has heard of yet: the session's word is newer.
-		var before *reportedDoc
-		if before, err = c.shelf.reported(ctx, gatewayID); err == nil && (before == nil || before.Ver < said.Ver) {
-			err = c.shelf.noteReport(ctx, gatewayID, said)
+		var before *Reported
+		if before, err = c.Store.Reported(ctx, gatewayID); err == nil && (before == nil || before.Ver < said.Ver) {
+			err = c.Store.noteReport(ctx, gatewayID, said)
 		}
 	}
 	for _, again := range []error{record.ErrUnavailable, record.ErrFull, record.ErrRevision, context.Canceled, context.DeadlineExceeded} {

@@ -1,4 +1,4 @@
-package cloud
+package command
 
 import (
 	"cmp"
@@ -16,21 +16,21 @@ import (
 
 // The states of a command before a gateway says anything of it.
 const (
-	commandQueued gateway.CommandState = "queued" // waits for its gateway
-	commandSent   gateway.CommandState = "sent"   // it may have been received
+	Queued gateway.CommandState = "queued" // waits for its gateway
+	Sent   gateway.CommandState = "sent"   // it may have been received
 )
 
 const (
-	commandKept     = 24 * time.Hour // behind its expiry
-	commandsPending = 1000           // of one gateway; no more are taken
-	shelfWithin     = 5 * time.Second
-	revisionTries   = 16
+	kept          = 24 * time.Hour // behind its expiry
+	maxPending    = 1000           // of one gateway; no more are taken
+	within        = 5 * time.Second
+	revisionTries = 16
 )
 
-// A commandDoc is a command as it lies on the shelf and as the API shows it.
+// A Command is a command as it lies on the KV and as the API shows it.
 // Its state only moves forward: queued, sent, accepted, running, then one
 // that is final.
-type commandDoc struct {
+type Command struct {
 	ID      string               `json:"id"`
 	Gateway string               `json:"gateway_id"`
 	Device  string               `json:"device_id"`
@@ -50,30 +50,31 @@ type commandDoc struct {
 	Expires time.Time            `json:"expires"`
 }
 
-// commandStates are all that there are.
-var commandStates = []gateway.CommandState{
-	commandQueued, commandSent, gateway.CommandAccepted, gateway.CommandRunning,
+// States are all that there are.
+var States = []gateway.CommandState{
+	Queued, Sent, gateway.CommandAccepted, gateway.CommandRunning,
 	gateway.CommandDone, gateway.CommandFailed, gateway.CommandRejected, gateway.CommandExpired, gateway.CommandUnknown,
 }
 
-// commandRanks order the states; all final ones are 4.
-var commandRanks = map[gateway.CommandState]int{
-	commandQueued: 0, commandSent: 1, gateway.CommandAccepted: 2, gateway.CommandRunning: 3,
+// ranks order the states; all final ones are 4.
+var ranks = map[gateway.CommandState]int{
+	Queued: 0, Sent: 1, gateway.CommandAccepted: 2, gateway.CommandRunning: 3,
 }
 
-func commandRank(s gateway.CommandState) int {
-	if r, known := commandRanks[s]; known {
+func rank(s gateway.CommandState) int {
+	if r, known := ranks[s]; known {
 		return r
 	}
 	return 4
 }
 
-func (d *commandDoc) final() bool { return commandRank(d.State) == 4 }
+// Final tells whether the state is the last one.
+func (d *Command) Final() bool { return rank(d.State) == 4 }
 
 // take moves the command to what its gateway says of it. The first final
 // state stays.
-func (d *commandDoc) take(r *wire.Result) (changed bool) {
-	if commandRank(r.State) <= commandRank(d.State) {
+func (d *Command) take(r *wire.Result) (changed bool) {
+	if rank(r.State) <= rank(d.State) {
 		return false
 	}
 	d.State, d.Result, d.Error, d.At = r.State, r.Value, r.Error, r.At
@@ -83,18 +84,18 @@ func (d *commandDoc) take(r *wire.Result) (changed bool) {
 // next says what is to be sent to a gateway that may or may not have received
 // the command, nil for nothing. What is sent so that it acts changes the
 // document, and only then may it be sent.
-func (d *commandDoc) next(now time.Time) (m *wire.Command, changed bool) {
+func (d *Command) next(now time.Time) (m *wire.Command, changed bool) {
 	left := d.Expires.Sub(now).Milliseconds()
 	switch {
-	case d.final():
+	case d.Final():
 		return nil, false
-	case d.State == commandQueued && left <= 0:
+	case d.State == Queued && left <= 0:
 		d.State, d.Error = gateway.CommandExpired, "the gateway did not connect in time"
 		return nil, true
-	case d.State == commandQueued, d.State == commandSent && !d.Once && left > 0:
+	case d.State == Queued, d.State == Sent && !d.Once && left > 0:
 		m = d.message(left)
 		m.Again = d.Sent > 0
-		d.State = commandSent
+		d.State = Sent
 		d.Sent++
 		return m, true
 	}
@@ -104,41 +105,42 @@ func (d *commandDoc) next(now time.Time) (m *wire.Command, changed bool) {
 	return m, false
 }
 
-func (d *commandDoc) message(ttlMS int64) *wire.Command {
+func (d *Command) message(ttlMS int64) *wire.Command {
 	return &wire.Command{
 		ID: d.ID, Device: d.Device, Action: d.Action, Value: d.Value, Args: d.Args, Once: d.Once, Seq: d.Seq,
 		LeaseMS: d.LeaseMS, TTLMS: ttlMS, Expires: wire.Time(d.Expires.UnixMicro()),
 	}
 }
 
-// shown is the document as it is told: one that waits in the queue past its
+// Shown is the document as it is told: one that waits in the queue past its
 // expiry has expired, although nobody has noted it yet.
-func (d commandDoc) shown(now time.Time) commandDoc {
-	if d.State == commandQueued {
+func (d Command) Shown(now time.Time) Command {
+	if d.State == Queued {
 		d.next(now)
-		if !d.final() {
-			d.State, d.Sent = commandQueued, 0
+		if !d.Final() {
+			d.State, d.Sent = Queued, 0
 		}
 	}
 	return d
 }
 
-func commandKey(gatewayID, id string) string { return "cmd." + gatewayID + "." + id }
+func key(gatewayID, id string) string { return "cmd." + gatewayID + "." + id }
 
-// A commandShelf keeps the documents of commands.
-type commandShelf struct {
+// A Store keeps the documents of commands.
+type Store struct {
 	record.KV
-	moved func(commandDoc) // told of every state that a command has come to; may be nil
+	moved func(Command) // told of every state that a command has come to; may be nil
 }
 
-func (c commandShelf) tellMoved(d commandDoc) {
+func (c Store) reportMoved(d Command) {
 	if c.moved != nil {
 		c.moved(d)
 	}
 }
 
-func (c commandShelf) get(ctx context.Context, gatewayID, id string) (d commandDoc, rev uint64, err error) {
-	doc, err := c.Get(ctx, commandKey(gatewayID, id))
+// Command gives a command and its revision; record.ErrNoDoc: there is none.
+func (c Store) Command(ctx context.Context, gatewayID, id string) (d Command, rev uint64, err error) {
+	doc, err := c.Get(ctx, key(gatewayID, id))
 	if err != nil {
 		return d, 0, err
 	}
@@ -149,56 +151,56 @@ func (c commandShelf) get(ctx context.Context, gatewayID, id string) (d commandD
 }
 
 // put writes a document that is at revision rev, 0 for a new one.
-func (c commandShelf) put(ctx context.Context, d commandDoc, rev uint64) error {
+func (c Store) put(ctx context.Context, d Command, rev uint64) error {
 	body, err := json.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("encode command: %w", err)
 	}
-	_, err = c.Put(ctx, commandKey(d.Gateway, d.ID), body, rev, time.Until(d.Expires.Add(commandKept)))
+	_, err = c.Put(ctx, key(d.Gateway, d.ID), body, rev, time.Until(d.Expires.Add(kept)))
 	return err
 }
 
 // change alters a document until nobody else has altered it meanwhile. alter
 // may be called several times; when it says false, nothing is written.
-func (c commandShelf) change(ctx context.Context, gatewayID, id string, alter func(*commandDoc) bool) (commandDoc, error) {
+func (c Store) change(ctx context.Context, gatewayID, id string, alter func(*Command) bool) (Command, error) {
 	for range revisionTries {
-		d, rev, err := c.get(ctx, gatewayID, id)
+		d, rev, err := c.Command(ctx, gatewayID, id)
 		was := d.State
 		if err != nil || !alter(&d) {
 			return d, err
 		}
 		err = c.put(ctx, d, rev)
 		if err == nil && d.State != was {
-			c.tellMoved(d)
+			c.reportMoved(d)
 		}
 		if !errors.Is(err, record.ErrRevision) {
 			return d, err
 		}
 	}
-	return commandDoc{}, fmt.Errorf("change command %s: %w", id, record.ErrRevision)
+	return Command{}, fmt.Errorf("change command %s: %w", id, record.ErrRevision)
 }
 
-// list gives the commands of a gateway in order of seq; pending alone are
+// Commands gives the commands of a gateway in order of seq; pending alone are
 // those that are not final.
-func (c commandShelf) list(ctx context.Context, gatewayID string, pending bool) ([]commandDoc, error) {
-	var all []commandDoc
+func (c Store) Commands(ctx context.Context, gatewayID string, pending bool) ([]Command, error) {
+	var all []Command
 	for doc, err := range c.List(ctx, "cmd."+gatewayID) {
 		if err != nil {
 			return nil, err
 		}
-		var d commandDoc
-		if json.Unmarshal(doc.Body, &d) == nil && !(pending && d.final()) {
+		var d Command
+		if json.Unmarshal(doc.Body, &d) == nil && !(pending && d.Final()) {
 			all = append(all, d)
 		}
 	}
-	slices.SortFunc(all, func(a, b commandDoc) int { return cmp.Compare(a.Seq, b.Seq) })
+	slices.SortFunc(all, func(a, b Command) int { return cmp.Compare(a.Seq, b.Seq) })
 	return all, nil
 }
 
 // seq draws the next number of a gateway's commands. It is the time in
-// milliseconds where that is higher, so that it goes up even when the shelf
+// milliseconds where that is higher, so that it goes up even when the KV
 // was lost.
-func (c commandShelf) seq(ctx context.Context, gatewayID string) (uint64, error) {
+func (c Store) seq(ctx context.Context, gatewayID string) (uint64, error) {
 	key := "cmdseq." + gatewayID
 	for range revisionTries {
 		var last struct {

@@ -1,4 +1,4 @@
-package cloud
+package command
 
 import (
 	"context"
@@ -16,21 +16,30 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// A shelf that does not answer costs no result: it is kept later, and the
+// A quietSession is a session of gateway g, to which nothing is sent.
+type quietSession struct{ log *slog.Logger }
+
+func (x quietSession) GatewayID() string                 { return "g" }
+func (x quietSession) Hello() *wire.Hello                { return &wire.Hello{} }
+func (x quietSession) Log() *slog.Logger                 { return x.log }
+func (x quietSession) Remark(slog.Level, string, ...any) {}
+func (x quietSession) Send(wire.Message) error           { return nil }
+
+// A KV that does not answer costs no result: it is kept later, and the
 // final one wins over what came before.
 func TestResultsThatTheShelfDoesNotTake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.NewTextHandler(t.Output(), nil))
 		shelf := &cloudtest.KV{}
-		c := newDispatch(Options{KV: shelf, Logger: log})
-		doc := commandDoc{ID: "c-1", Gateway: "g", State: commandSent, Expires: time.Now().Add(time.Minute)}
-		if err := c.shelf.put(t.Context(), doc, 0); err != nil {
+		c := NewDispatcher(shelf, nil, log, nil)
+		doc := Command{ID: "c-1", Gateway: "g", State: Sent, Expires: time.Now().Add(time.Minute)}
+		if err := c.Store.put(t.Context(), doc, 0); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go c.run(ctx)
-		x := &session{gatewayID: "g", log: log}
+		go c.Run(ctx)
+		x := quietSession{log}
 		answers := func(fault func() (bool, error)) {
 			shelf.Mu.Lock()
 			defer shelf.Mu.Unlock()
@@ -43,7 +52,7 @@ func TestResultsThatTheShelfDoesNotTake(t *testing.T) {
 		}
 		answers(func() (bool, error) { return false, errors.New("no answer") })
 		for _, state := range []gateway.CommandState{gateway.CommandRunning, gateway.CommandDone, gateway.CommandRunning} {
-			c.heard(x, &wire.Result{ID: "c-1", State: state})
+			c.Heard(x, &wire.Result{ID: "c-1", State: state})
 		}
 		time.Sleep(time.Minute)
 		if late() != 1 {
@@ -51,7 +60,7 @@ func TestResultsThatTheShelfDoesNotTake(t *testing.T) {
 		}
 		answers(nil)
 		time.Sleep(lateEvery + time.Second)
-		if d, _, err := c.shelf.get(t.Context(), "g", "c-1"); err != nil || d.State != gateway.CommandDone || late() != 0 {
+		if d, _, err := c.Store.Command(t.Context(), "g", "c-1"); err != nil || d.State != gateway.CommandDone || late() != 0 {
 			t.Errorf("it is %+v (%v), %d are late", d, err, late())
 		}
 		answers(func() (bool, error) { return false, record.ErrRevision })
@@ -69,13 +78,13 @@ func TestCommandDocMovesForward(t *testing.T) {
 	states := []gateway.CommandState{gateway.CommandAccepted, gateway.CommandRunning, gateway.CommandDone, gateway.CommandFailed, gateway.CommandRejected, gateway.CommandUnknown, "new"}
 	for range 20_000 {
 		now := time.Now()
-		d := commandDoc{State: commandQueued, Once: random.IntN(2) == 0, Expires: now.Add(time.Duration(random.IntN(30)) * time.Second)}
+		d := Command{State: Queued, Once: random.IntN(2) == 0, Expires: now.Add(time.Duration(random.IntN(30)) * time.Second)}
 		var final gateway.CommandState
 		acts := 0
 		for range 12 {
 			now = now.Add(time.Duration(random.IntN(6)) * time.Second)
-			before := commandRank(d.State)
-			if random.IntN(2) == 0 && d.State != commandQueued {
+			before := rank(d.State)
+			if random.IntN(2) == 0 && d.State != Queued {
 				d.take(&wire.Result{State: states[random.IntN(len(states))]})
 			} else if m, _ := d.next(now); m != nil && m.TTLMS > 0 {
 				if acts++; m.Again != (acts > 1) || d.Once && acts > 1 || !now.Before(d.Expires) || before > 1 {
@@ -84,10 +93,10 @@ func TestCommandDocMovesForward(t *testing.T) {
 			} else if m != nil && !m.Again {
 				t.Fatalf("a question that is none: %+v", m)
 			}
-			if commandRank(d.State) < before || final != "" && d.State != final {
+			if rank(d.State) < before || final != "" && d.State != final {
 				t.Fatalf("went from rank %d, final %q, to %s", before, final, d.State)
 			}
-			if d.final() {
+			if d.Final() {
 				final = d.State
 			}
 		}
@@ -95,7 +104,7 @@ func TestCommandDocMovesForward(t *testing.T) {
 }
 
 // FuzzCommandBody feeds the door of the operator's API: whatever it takes can
-// be sent to a gateway as it stands, and keeps its meaning on the shelf.
+// be sent to a gateway as it stands, and keeps its meaning on the KV.
 func FuzzCommandBody(f *testing.F) {
 	for _, seed := range []string{
 		`{"id":"c-1","device_id":"pump","action":"set","value":1}`,
@@ -113,10 +122,10 @@ func FuzzCommandBody(f *testing.F) {
 	}
 	now := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if len(body) > commandBody {
+		if len(body) > MaxBody {
 			return
 		}
-		d, err := parseCommand(body, "g", now)
+		d, err := Parse(body, "g", now)
 		if err != nil {
 			return
 		}
@@ -137,7 +146,7 @@ func FuzzCommandBody(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var back commandDoc
+		var back Command
 		if err := json.Unmarshal(text, &back); err != nil || !back.same(d) || !d.same(back) {
 			t.Fatalf("%s comes back as %+v (%v)", body, back, err)
 		}

@@ -1,0 +1,92 @@
+package cloudtest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
+)
+
+// A PubSub is a record.PubSub in memory. Who listens has heard a message before
+// Tell returns.
+type PubSub struct {
+	mu        sync.Mutex
+	listeners []*listener
+}
+
+// A listener hears one message at a time.
+type listener struct {
+	mu      sync.Mutex
+	pattern []string
+	hear    func(subject string, data []byte) []byte
+}
+
+// Tell implements record.PubSub.
+func (b *PubSub) Tell(subject string, data []byte) error {
+	for _, l := range b.of(subject) {
+		l.tell(subject, data)
+	}
+	return nil
+}
+
+// Ask implements record.PubSub.
+func (b *PubSub) Ask(ctx context.Context, subject string, data []byte) ([]byte, error) {
+	listeners := b.of(subject)
+	if len(listeners) == 0 {
+		return nil, record.ErrNobody
+	}
+	for _, l := range listeners {
+		if answer := l.tell(subject, data); answer != nil {
+			return answer, nil
+		}
+	}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// On implements record.PubSub.
+func (b *PubSub) On(subject string, hear func(string, []byte) []byte) (stop func(), err error) {
+	l := &listener{pattern: strings.Split(subject, "."), hear: hear}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.listeners = append(b.listeners, l)
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.listeners = slices.DeleteFunc(b.listeners, func(x *listener) bool { return x == l })
+	}, nil
+}
+
+// of gives who listens to a subject now.
+func (b *PubSub) of(subject string) []*listener {
+	words := strings.Split(subject, ".")
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var all []*listener
+	for _, l := range b.listeners {
+		if l.wants(words) {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+func (l *listener) wants(words []string) bool {
+	for i, p := range l.pattern {
+		if p == ">" {
+			return len(words) > i
+		}
+		if i == len(words) || p != "*" && p != words[i] {
+			return false
+		}
+	}
+	return len(words) == len(l.pattern)
+}
+
+func (l *listener) tell(subject string, data []byte) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hear(subject, slices.Clone(data))
+}
