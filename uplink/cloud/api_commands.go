@@ -21,24 +21,6 @@ import (
 // waitMost is how long a question for a command may wait for its outcome.
 const waitMost = 30 * time.Second
 
-// serveCommands adds the operator's API for commands and configurations, where
-// there is a KV to keep them and a PubSub to bring them.
-func (s *Server) serveCommands() {
-	if s.opt.KV == nil || s.opt.PubSub == nil {
-		return
-	}
-	c := command.NewDispatcher(s.opt.KV, s.opt.PubSub, s.opt.Logger, s.figures.commandMoved)
-	s.dispatch = c
-	s.parts = append(s.parts, commandPart(c))
-	s.useDrift()
-	api := &commandAPI{c, s}
-	s.mux.HandleFunc("PUT /v1/gateways/{id}/config", s.operator(api.putConfig, "confirm_s", "again"))
-	s.mux.HandleFunc("GET /v1/gateways/{id}/config", s.operator(api.getConfig))
-	s.mux.HandleFunc("POST /v1/gateways/{id}/commands", s.operator(api.post, "wait"))
-	s.mux.HandleFunc("GET /v1/gateways/{id}/commands", s.operator(api.list, "all"))
-	s.mux.HandleFunc("GET /v1/gateways/{id}/commands/{cid}", s.operator(api.get, "wait"))
-}
-
 type commandAPI struct {
 	*command.Dispatcher
 	s *Server

@@ -30,8 +30,6 @@ func (s *Server) useConsumers() {
 	}
 	if g, ok := s.opt.Feed.(record.Gauge); ok {
 		s.alarms.consumers = g.Consumers
-		s.mux.HandleFunc("GET /v1/consumers", s.operator(s.listConsumers(g)))
-		s.mux.HandleFunc("DELETE /v1/consumers/{name}", s.operator(s.forgetConsumer(g)))
 	}
 	if s.ledger = l; l != nil {
 		l.Births = s.alarms.births
@@ -42,13 +40,6 @@ func (s *Server) useConsumers() {
 	s.parts = append(s.parts,
 		part{opened: s.presences.opened, closed: s.presences.closed, heard: s.presences.heard, stored: s.presences.stored, run: s.presences.run},
 		part{stored: s.hub.stored, run: s.hub.run}, part{run: s.alarms.run})
-	s.mux.HandleFunc("GET /v1/gateways/{id}", s.operator(s.serveDescription))
-	s.mux.HandleFunc("GET /v1/live", s.serveLive)
-	s.mux.HandleFunc("POST /v1/ws-ticket", s.operator(s.serveTicket))
-	s.mux.HandleFunc("GET /v1/gateways/{id}/last", s.operator(s.serveLast))
-	s.mux.HandleFunc("GET /v1/gateways/{id}/readings", s.operator(s.serveReadings, "from", "to", "epoch", "from_seq", "to_seq", "device*", "quantity*", "format"))
-	s.mux.HandleFunc("GET /v1/gateways/{id}/events", s.operator(s.serveEvents, "from", "to", "epoch", "device*", "format"))
-	s.mux.HandleFunc("GET /v1/gateways/{id}/completeness", s.operator(s.serveCompleteness, "from", "to", "epoch"))
 }
 
 // admitReader answers requests for a gateway that is not known, and tells

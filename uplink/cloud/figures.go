@@ -167,7 +167,6 @@ func (s *Server) useFigures() {
 	}))
 	s.figures.gauge("window_paused_sessions", func() float64 { return float64(s.storage.paused()) })
 	s.figures.gauge("spread_seconds", func() float64 { return float64(s.spread()) })
-	s.mux.HandleFunc("GET /metrics", s.operator(s.serveMetrics))
 }
 
 // serveMetrics answers GET /metrics.

@@ -20,7 +20,7 @@ var public = map[string]bool{
 }
 
 var (
-	route  = regexp.MustCompile(`HandleFunc\("([A-Z]+ /[^"]*)"`)
+	route  = regexp.MustCompile(`pattern: "([A-Z]+ /[^"]*)"`)
 	inPath = regexp.MustCompile(`{\w+}`)
 )
 

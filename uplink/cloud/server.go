@@ -121,14 +121,11 @@ func New(opt Options) *Server {
 		Error:             denyUpgrade,
 	}
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
-	s.mux.HandleFunc("GET /v1/gateway", s.serveGateway)
-	s.mux.HandleFunc("GET /v1/gateways", s.operator(s.listGateways))
-	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	s.mux.HandleFunc("GET /readyz", s.serveReady)
 	s.useFigures()
 	s.useIdentity()
 	s.useConsumers()
-	s.serveCommands()
+	s.useCommands()
+	s.useRoutes()
 	s.parts = append(s.parts, part{run: s.countFleet})
 	if opt.PubSub != nil {
 		s.parts = append(s.parts, part{run: s.hearKicks})

@@ -222,9 +222,9 @@ func (c *Dispatcher) result(x Session, r *wire.Result) {
 	if l := c.lines[x]; l != nil && r.State.Final() {
 		delete(l.unanswered, r.ID)
 	}
-	key := key(x.GatewayID(), r.ID)
-	if err != nil && len(c.late) < maxLate && rank(r.State) >= rank(c.late[key].state()) {
-		c.late[key] = lateResult{x.GatewayID(), r}
+	of := key(x.GatewayID(), r.ID)
+	if err != nil && len(c.late) < maxLate && rank(r.State) >= rank(c.late[of].state()) {
+		c.late[of] = lateResult{x.GatewayID(), r}
 	}
 }
 
@@ -235,8 +235,8 @@ func (l lateResult) state() gateway.CommandState {
 	return l.State
 }
 
-// note brings a result to the KV. It is nil too for a command that nobody knows (any more): one that was
-// given on site.
+// note brings a result to the KV. It is nil too for a command that nobody knows
+// (any more): one that was given on site.
 func (c *Dispatcher) note(gatewayID string, r *wire.Result) error {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()

@@ -11,11 +11,8 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 )
 
-// useIdentity answers enrolment, rotation and questions about both.
+// useIdentity adds the parts behind enrolment and the audit log.
 func (s *Server) useIdentity() {
-	s.mux.HandleFunc("POST /v1/enroll", s.serveEnroll)
-	s.mux.HandleFunc("POST /v1/credentials/rotate", s.serveRotate)
-	s.mux.HandleFunc("GET /v1/audit", s.operator(s.serveAudit, "limit", "gateway", "event"))
 	s.parts = append(s.parts, part{run: s.sweepTokens}, part{run: s.trail.run})
 }
 
