@@ -53,23 +53,12 @@ type Quantity struct {
 	Unit string // IANA SenML units registry
 }
 
-// An OptionKind is the type that an option has in the configuration.
-type OptionKind string
-
-// The kinds of options.
-const (
-	OptionBool   OptionKind = "bool"
-	OptionInt    OptionKind = "integer"
-	OptionString OptionKind = "string"
-)
-
 // An Option is a driver's own key in [[device]].
 type Option struct {
 	Name    string
-	Kind    OptionKind
-	Default any // bool, int64 or string; the type of Kind
-	OneOf   []any
-	Doc     string // one sentence
+	Default any   // bool, int64 or string: the type that the key must have
+	OneOf   []any // of that type; nil: any value
+	Doc     string
 }
 
 // A Target is where a driver finds its device, and how it shall use it.
@@ -88,8 +77,8 @@ type Driver struct {
 	Name           string // as in the configuration
 	Doc            string // one sentence: which chips or what for
 	Bus            BusKind
-	Addresses      []uint16 // I2C addresses that the chip can have
-	Address        uint16   // the one it has unless told otherwise
+	Addresses      []uint16 // I2C addresses that the chip can have; nil: any
+	Address        uint16   // the one it has unless told otherwise; 0: it must be told
 	Interval       time.Duration
 	Timeout        time.Duration // for one visit
 	Quantities     []Quantity    // nil: only known after Open, by Quantities() of the Sensor

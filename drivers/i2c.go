@@ -41,6 +41,19 @@ func Sequence(bus i2c.Bus, f func(held i2c.Bus) error) error {
 	return f(bus)
 }
 
+// Names gives the names of the quantities; nil if they are only known when the
+// device is open.
+func (d Driver) Names() []string {
+	var all []string
+	for _, q := range d.Quantities {
+		all = append(all, q.Name)
+	}
+	return all
+}
+
+// Most is how many quantities a visit can give.
+func (d Driver) Most() int { return max(d.MostQuantities, len(d.Quantities)) }
+
 // Defaults gives every option of the table with its default, as Open wants
 // them in Target.Options when nobody set any.
 func (d Driver) Defaults() map[string]any {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/cmd/cli"
+	"github.com/fieldgate/fieldgate/drivers/builtin"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/clock"
 	"github.com/fieldgate/fieldgate/gateway/config"
@@ -41,7 +42,7 @@ func (k bufferDir) options() (store.Options, *health.Table, error) {
 	table := health.New(quiet)
 	cfg := config.Store{Dir: k.Dir, FlushInterval: 5 * time.Second, HistoryFlush: 10 * time.Minute}
 	if k.Dir == "" {
-		all, err := config.Load(k.Config, driverTable())
+		all, err := config.Load(k.Config, builtin.Drivers())
 		if err != nil {
 			return store.Options{}, nil, err
 		}

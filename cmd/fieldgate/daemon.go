@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/cmd/cli"
+	"github.com/fieldgate/fieldgate/drivers/builtin"
 	"github.com/fieldgate/fieldgate/drivers/sim"
 	"github.com/fieldgate/fieldgate/gateway/clock"
 	"github.com/fieldgate/fieldgate/gateway/command"
@@ -65,7 +66,7 @@ type daemon struct {
 // start builds every part. Nothing here waits for the network, and nothing
 // is read before run.
 func (d *daemon) start() (err error) {
-	cfg, table := d.cfg, driverTable()
+	cfg, table := d.cfg, builtin.Drivers()
 	d.began = time.Now()
 	if d.id = cfg.Gateway.ID; d.id == "" {
 		if d.id, err = config.DerivedID("/"); err != nil {

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/fieldgate/fieldgate/drivers/builtin"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/gateway/local"
@@ -47,7 +48,7 @@ func overlaid(base *config.Config, desired *gateway.DesiredConfig) (*config.Conf
 	if desired == nil {
 		return base, nil
 	}
-	return config.Overlay(fmt.Sprintf("version %d of the cloud", desired.Ver), []byte(desired.Doc), base, driverTable())
+	return config.Overlay(fmt.Sprintf("version %d of the cloud", desired.Ver), []byte(desired.Doc), base, builtin.Drivers())
 }
 
 // configurer joins the keeper to the uplink; nil where nobody keeps.

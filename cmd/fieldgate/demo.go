@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/cmd/cli"
+	"github.com/fieldgate/fieldgate/drivers/builtin"
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/systemd"
 )
@@ -111,7 +112,7 @@ func (k demoCommand) config(dir, token, ca string) (*config.Config, error) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("write the demo's configuration: %w", err)
 	}
-	return config.Load(path, driverTable())
+	return config.Load(path, builtin.Drivers())
 }
 
 const demoConfig = `version = 1

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/cmd/cli"
+	"github.com/fieldgate/fieldgate/drivers/builtin"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/uplink"
@@ -32,7 +33,7 @@ type enrollCommand struct {
 // Run exchanges a one-time token for this gateway's credential. A daemon that
 // runs meanwhile finds it within seconds.
 func (k *enrollCommand) Run(ctx context.Context, c cli.Console) error {
-	cfg, err := config.Load(k.Config, driverTable())
+	cfg, err := config.Load(k.Config, builtin.Drivers())
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ var doors = map[string][]string{
 	"gateway/clock":           {"gateway"},
 	"gateway/command":         {"gateway"},
 	"gateway/files":           {},
-	"gateway/config":          {"gateway", "gateway/files"},
+	"gateway/config":          {"drivers", "gateway", "gateway/files"},
 	"gateway/health":          {},
 	"gateway/live":            {"gateway"},
 	"gateway/local":           {"gateway", "gateway/health", "gateway/live", "gateway/local/dashboard", "uplink/rfc6455"},

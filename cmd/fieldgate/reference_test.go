@@ -116,7 +116,7 @@ func facts(f config.Field) string {
 	if len(f.OneOf) > 0 {
 		parts = append(parts, "one of `"+strings.Join(f.OneOf, "`, `")+"`")
 	}
-	if f.Min != "" {
+	if f.Min != "" && !strings.HasPrefix(f.Min, "0") {
 		parts = append(parts, "at least `"+f.Min+"`")
 	}
 	if f.Max != "" {
@@ -125,7 +125,11 @@ func facts(f config.Field) string {
 	if f.Default != "" {
 		parts = append(parts, "default `"+f.Default+"`")
 	}
-	return "*" + strings.Join(parts, ", ") + "*"
+	text := "*" + strings.Join(parts, ", ") + "*"
+	if f.Example != "" {
+		text += ". Example: `" + f.Example + "`"
+	}
+	return text
 }
 
 func driverText(d drivers.Driver) string {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/fieldgate/fieldgate/cmd/cli"
+	"github.com/fieldgate/fieldgate/drivers/builtin"
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/gateway/pushed"
 	"github.com/fieldgate/fieldgate/systemd"
@@ -23,7 +24,7 @@ type runCommand struct {
 func (k runCommand) Run(ctx context.Context, c cli.Console) error {
 	hangUps := make(chan os.Signal, 1)
 	signal.Notify(hangUps, syscall.SIGHUP) // from now on none ends the process
-	cfg, err := config.Load(k.Config, driverTable())
+	cfg, err := config.Load(k.Config, builtin.Drivers())
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/cmd/cli"
+	"github.com/fieldgate/fieldgate/drivers/builtin"
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
@@ -26,7 +27,7 @@ func TestOverASlowLine(t *testing.T) {
 	cloud, addr := farCloud(t), e2e.FreeAddr(t)
 	st := newStation(t, cloud, addr)
 	st.setChips(t, 20, time.Second)
-	cfg, err := config.Load(st.config, driverTable())
+	cfg, err := config.Load(st.config, builtin.Drivers())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func toyCase(defect string) Case {
 			Name: "toy", Doc: "Toy.", Bus: drivers.BusI2C, Addresses: []uint16{0x48}, Address: 0x48,
 			Interval: time.Second, Timeout: time.Second,
 			Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel"}},
-			Options:    []drivers.Option{{Name: "n", Kind: drivers.OptionInt, Default: int64(1), Doc: "Number."}},
+			Options:    []drivers.Option{{Name: "n", Default: int64(1), Doc: "Number."}},
 			Open:       d.open,
 		},
 		Chip: func(sim.Clock) sim.Chip {

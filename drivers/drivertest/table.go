@@ -2,6 +2,7 @@ package drivertest
 
 import (
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 
@@ -56,26 +57,19 @@ func validTableOption(o drivers.Option) error {
 		return fmt.Errorf("not a name for a configuration key, or without explanation")
 	}
 	for _, v := range append([]any{o.Default}, o.OneOf...) {
-		if kindOf(v) != o.Kind {
-			return fmt.Errorf("%v is not of kind %s", v, o.Kind)
+		switch v.(type) {
+		case bool, int64, string:
+		default:
+			return fmt.Errorf("%v is a %T, which no key can be", v, v)
+		}
+		if reflect.TypeOf(v) != reflect.TypeOf(o.Default) {
+			return fmt.Errorf("%v is not of the type of the default, %T", v, o.Default)
 		}
 	}
 	if o.OneOf != nil && !slices.Contains(o.OneOf, o.Default) {
 		return fmt.Errorf("default %v is not one of %v", o.Default, o.OneOf)
 	}
 	return nil
-}
-
-func kindOf(v any) drivers.OptionKind {
-	switch v.(type) {
-	case bool:
-		return drivers.OptionBool
-	case int64:
-		return drivers.OptionInt
-	case string:
-		return drivers.OptionString
-	}
-	return ""
 }
 
 func validQuantities(qs []drivers.Quantity) error {

@@ -25,7 +25,7 @@ func Driver() drivers.Driver {
 		Timeout:    time.Second,
 		Quantities: []drivers.Quantity{{Name: "level", Unit: "/"}},
 		Options: []drivers.Option{{
-			Name: "pull", Kind: drivers.OptionString, Default: "none", OneOf: []any{"none", "up", "down"},
+			Name: "pull", Default: "none", OneOf: []any{"none", "up", "down"},
 			Doc: "The board's own resistor on the line: none for what drives it both ways, up for a contact to ground, down for one to 3.3 V.",
 		}},
 		Open: open,

@@ -31,7 +31,7 @@ func Driver() drivers.Driver {
 
 		MostQuantities: most,
 		Options: []drivers.Option{{
-			Name: "path", Kind: drivers.OptionString, Default: "/var/lib/fieldgate",
+			Name: "path", Default: "/var/lib/fieldgate",
 			Doc: "The folder whose file system disk_free is about; / if there is no such folder.",
 		}},
 		Open: open,

@@ -63,7 +63,7 @@ func Driver() drivers.Driver {
 		Timeout:    time.Second,
 		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel"}},
 		Options: []drivers.Option{{
-			Name: "model", Kind: drivers.OptionString, Default: "lm75", OneOf: []any{"lm75", "tmp102", "tmp105"},
+			Name: "model", Default: "lm75", OneOf: []any{"lm75", "tmp102", "tmp105"},
 			Doc: "Which chip it is: lm75 gives steps of 0.5 Cel and suits them all, tmp102 and tmp105 give steps of 0.0625.",
 		}},
 		Open: open,

@@ -6,7 +6,11 @@
 // made of them: make reference.
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/fieldgate/fieldgate/drivers"
+)
 
 // A Config is a whole, valid configuration. No part of the program sees it
 // but the one that wires the parts together.
@@ -98,43 +102,13 @@ type Channel struct {
 // A Range is [lowest, highest].
 type Range [2]float64
 
-// A BusKind is what a driver needs to be joined to.
-type BusKind string
-
-// The kinds of bus.
-const (
-	BusI2C  BusKind = "i2c"
-	BusGPIO BusKind = "gpio"
-	BusNone BusKind = "" // the board itself
-)
-
-// A Driver is what the configuration has to know of a driver, as data.
-type Driver struct {
-	Name       string
-	Bus        BusKind
-	Addresses  []uint16 // I2C addresses that the chip can have; nil: any
-	Address    uint16   // without "address"; 0: it must be set
-	Interval   time.Duration
-	Timeout    time.Duration
-	Quantities []string // nil: only known when the device is open
-	Channels   int      // most quantities that a visit gives; 0: len(Quantities)
-	Options    []Option
-}
-
-// An Option is a driver's own key in [[device]].
-type Option struct {
-	Name    string
-	Default any   // bool, int64 or string: the type that the key must have
-	OneOf   []any // nil: any value of that type
-}
-
 // rateMargin is for visits beside the schedule: a device that comes back is
 // read at once, at most once per visit that failed.
 const rateMargin = 2
 
 // Rate bounds the readings that the gateway takes: in any span of t seconds
 // at most Rate()*t + Channels(). table is the one given to Load.
-func (c *Config) Rate(table []Driver) float64 {
+func (c *Config) Rate(table []drivers.Driver) float64 {
 	var perSecond float64
 	for _, d := range c.Devices {
 		perSecond += rateMargin * float64(channels(d.Driver, table)) / d.Interval.Seconds()
@@ -143,7 +117,7 @@ func (c *Config) Rate(table []Driver) float64 {
 }
 
 // Channels is the most channels that the devices have together.
-func (c *Config) Channels(table []Driver) int {
+func (c *Config) Channels(table []drivers.Driver) int {
 	n := 0
 	for _, d := range c.Devices {
 		n += channels(d.Driver, table)
@@ -151,10 +125,10 @@ func (c *Config) Channels(table []Driver) int {
 	return n
 }
 
-func channels(driver string, table []Driver) int {
+func channels(driver string, table []drivers.Driver) int {
 	for _, d := range table {
 		if d.Name == driver {
-			return max(d.Channels, len(d.Quantities))
+			return d.Most()
 		}
 	}
 	return 0

@@ -11,23 +11,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fieldgate/fieldgate/drivers"
 	"github.com/fieldgate/fieldgate/gateway/config"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // table is a table of drivers with one of each kind.
-var table = []config.Driver{
-	{Name: "lm75", Bus: config.BusI2C, Addresses: []uint16{0x48, 0x49, 0x4a, 0x4b, 0x4c, 0x4d, 0x4e, 0x4f}, Address: 0x48,
-		Interval: time.Second, Timeout: 500 * time.Millisecond, Quantities: []string{"temperature"},
-		Options: []config.Option{
+var table = []drivers.Driver{
+	{Name: "lm75", Bus: drivers.BusI2C, Addresses: []uint16{0x48, 0x49, 0x4a, 0x4b, 0x4c, 0x4d, 0x4e, 0x4f}, Address: 0x48,
+		Interval: time.Second, Timeout: 500 * time.Millisecond, Quantities: []drivers.Quantity{{Name: "temperature"}},
+		Options: []drivers.Option{
 			{Name: "variant", Default: "lm75", OneOf: []any{"lm75", "tmp102"}},
 			{Name: "samples", Default: int64(1), OneOf: []any{int64(1), int64(4)}},
 			{Name: "extended", Default: false},
 		}},
-	{Name: "anywhere", Bus: config.BusI2C, Interval: time.Second, Timeout: time.Second, Quantities: []string{"a", "b"}},
-	{Name: "gpio-in", Bus: config.BusGPIO, Interval: time.Second, Timeout: time.Second, Quantities: []string{"level"}},
-	{Name: "hostsys", Interval: 10 * time.Second, Timeout: time.Second, Channels: 64},
+	{Name: "anywhere", Bus: drivers.BusI2C, Interval: time.Second, Timeout: time.Second, Quantities: []drivers.Quantity{{Name: "a"}, {Name: "b"}}},
+	{Name: "gpio-in", Bus: drivers.BusGPIO, Interval: time.Second, Timeout: time.Second, Quantities: []drivers.Quantity{{Name: "level"}}},
+	{Name: "hostsys", Interval: 10 * time.Second, Timeout: time.Second, MostQuantities: 64},
 }
 
 // load writes files (name, text, name, text …) into a folder and loads the

@@ -8,13 +8,15 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/fieldgate/fieldgate/drivers"
 )
 
 // A deviceReader reads the [[device]] tables and checks them against the
 // table of drivers and against each other.
 type deviceReader struct {
 	*decoder
-	table []Driver
+	table []drivers.Driver
 	cfg   *Config
 
 	ids    map[string]place   // of devices
@@ -71,7 +73,7 @@ func (r *deviceReader) device(n *node, i int) *Device {
 				known = append(known, o.Name)
 			}
 		}
-		drv = &Driver{}
+		drv = &drivers.Driver{}
 	} else {
 		known = append(known, r.options(n, path, drv, d)...)
 		r.place(n, path, drv, d)
@@ -88,7 +90,7 @@ func (r *deviceReader) device(n *node, i int) *Device {
 }
 
 // driver finds the driver of a device, and tells if there is none.
-func (r *deviceReader) driver(n *node, path string) *Driver {
+func (r *deviceReader) driver(n *node, path string) *drivers.Driver {
 	v := n.table["driver"]
 	if v == nil || v.kind != unstable.String {
 		return nil // told already
@@ -110,7 +112,7 @@ func (r *deviceReader) driver(n *node, path string) *Driver {
 }
 
 // options reads the driver's own keys and gives their names.
-func (r *deviceReader) options(n *node, path string, drv *Driver, d *Device) []string {
+func (r *deviceReader) options(n *node, path string, drv *drivers.Driver, d *Device) []string {
 	var names []string
 	for _, o := range drv.Options {
 		names = append(names, o.Name)
@@ -142,15 +144,15 @@ func (r *deviceReader) options(n *node, path string, drv *Driver, d *Device) []s
 // busKeys are the keys that place a device, and whose they are.
 var busKeys = []struct {
 	key  string
-	kind BusKind
-}{{"bus", BusI2C}, {"address", BusI2C}, {"line", BusGPIO}, {"chip", BusGPIO}, {"active_low", BusGPIO}}
+	kind drivers.BusKind
+}{{"bus", drivers.BusI2C}, {"address", drivers.BusI2C}, {"line", drivers.BusGPIO}, {"chip", drivers.BusGPIO}, {"active_low", drivers.BusGPIO}}
 
 // place checks where the device is: on which bus, and that it is alone there.
-func (r *deviceReader) place(n *node, path string, drv *Driver, d *Device) {
-	words := map[BusKind]string{
-		BusI2C:  "is on I2C, which has bus and address",
-		BusGPIO: "is on GPIO, which has line, chip and active_low",
-		BusNone: "reads the board itself and needs no place",
+func (r *deviceReader) place(n *node, path string, drv *drivers.Driver, d *Device) {
+	words := map[drivers.BusKind]string{
+		drivers.BusI2C:  "is on I2C, which has bus and address",
+		drivers.BusGPIO: "is on GPIO, which has line, chip and active_low",
+		drivers.BusNone: "reads the board itself and needs no place",
 	}[drv.Bus]
 	for _, k := range busKeys {
 		if v := n.table[k.key]; v != nil && k.kind != drv.Bus {
@@ -158,13 +160,13 @@ func (r *deviceReader) place(n *node, path string, drv *Driver, d *Device) {
 		}
 	}
 	switch drv.Bus {
-	case BusI2C:
+	case drivers.BusI2C:
 		r.needs(n, path, "bus", `which bus it is on, such as "i2c-1"`)
 		r.address(n, path, drv, d)
 		if d.Bus != "" && d.Address != 0 {
 			r.alone(n, path, d, fmt.Sprintf("address %#02x on %s", d.Address, d.Bus))
 		}
-	case BusGPIO:
+	case drivers.BusGPIO:
 		r.needs(n, path, "line", `the name of its GPIO line, such as "GPIO17"`)
 		if v := n.table["line"]; v != nil && v.kind == unstable.String && v.text == "" {
 			r.col.add(v.at, path+".line", `this must be the name of a GPIO line, such as "GPIO17"`)
@@ -182,7 +184,7 @@ func (r *deviceReader) needs(n *node, path, key, words string) {
 }
 
 // address checks d.Address, and sets it to the driver's when it is not given.
-func (r *deviceReader) address(n *node, path string, drv *Driver, d *Device) {
+func (r *deviceReader) address(n *node, path string, drv *drivers.Driver, d *Device) {
 	v := n.table["address"]
 	if v == nil {
 		d.Address = int64(drv.Address)
@@ -246,7 +248,7 @@ func (r *deviceReader) alone(n *node, path string, d *Device, spot string) {
 }
 
 // channels reads the [[device.channel]] of a device.
-func (r *deviceReader) channels(n *node, path string, drv *Driver, d *Device) {
+func (r *deviceReader) channels(n *node, path string, drv *drivers.Driver, d *Device) {
 	list := n.table["channel"]
 	if list == nil || list.kind == unstable.Invalid {
 		return
@@ -272,10 +274,10 @@ func (r *deviceReader) channels(n *node, path string, drv *Driver, d *Device) {
 }
 
 // quantity checks that the driver has the quantity, and that it is set once.
-func (r *deviceReader) quantity(v *node, at string, drv *Driver, seen map[string]place) {
-	if drv.Quantities != nil && !slices.Contains(drv.Quantities, v.text) {
+func (r *deviceReader) quantity(v *node, at string, drv *drivers.Driver, seen map[string]place) {
+	if names := drv.Names(); names != nil && !slices.Contains(names, v.text) {
 		r.bad(v, at+".quantity", "the driver %s has no quantity %q, only %s%s",
-			drv.Name, v.text, strings.Join(drv.Quantities, ", "), didYouMean(v.text, drv.Quantities))
+			drv.Name, v.text, strings.Join(names, ", "), didYouMean(v.text, names))
 	}
 	if first, used := seen[v.text]; used {
 		r.col.add(v.at, at+".quantity", "this device has a channel for %s already, at %s", v.text, first)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2/unstable"
 
+	"github.com/fieldgate/fieldgate/drivers"
 	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
@@ -21,7 +22,7 @@ import (
 // What is wrong with the contents is a Problems, all of it at once; any other
 // error means that a file could not be read. Load touches no hardware and none
 // of the files that the configuration names.
-func Load(path string, table []Driver) (*Config, error) {
+func Load(path string, table []drivers.Driver) (*Config, error) {
 	col := &collector{}
 	main := &source{name: path}
 	more, err := besides(main, col)
@@ -90,7 +91,7 @@ func Default() *Config {
 }
 
 // parse does the work of Load. sources is not empty.
-func parse(sources []*source, table []Driver, col *collector) (*Config, error) {
+func parse(sources []*source, table []drivers.Driver, col *collector) (*Config, error) {
 	cfg, _ := build(sources, table, col)
 	if ps := col.problems(); ps != nil {
 		return nil, ps
@@ -101,7 +102,7 @@ func parse(sources []*source, table []Driver, col *collector) (*Config, error) {
 
 // build makes the configuration of the files, and gives the tree of what they
 // say too. It counts for nothing if col has problems.
-func build(sources []*source, table []Driver, col *collector) (*Config, *node) {
+func build(sources []*source, table []drivers.Driver, col *collector) (*Config, *node) {
 	left := valuesMost
 	root := readTree(sources[0], col, &left)
 	for _, f := range sources[1:] {

@@ -1,5 +1,7 @@
 package config
 
+import "github.com/fieldgate/fieldgate/drivers"
+
 // Overlay reads a document that came from the cloud and lays it over base,
 // what the board's own files say. Each table of the document ([uplink],
 // [local]) stands for that table of the files as a whole, and its devices, if
@@ -7,7 +9,7 @@ package config
 // to the board it may repeat but not change: its id and [store], whose
 // settings count from the start of the process. Nor may it take the uplink
 // away. The error is as with Load; name stands for the file.
-func Overlay(name string, doc []byte, base *Config, table []Driver) (*Config, error) {
+func Overlay(name string, doc []byte, base *Config, table []drivers.Driver) (*Config, error) {
 	col := &collector{}
 	cfg, root := build([]*source{{name: name, data: doc}}, table, col)
 	if n := root.table["gateway"]; n == nil {
