@@ -18,6 +18,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/proxy"
 	"github.com/fieldgate/fieldgate/uplink/rfc6455"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -196,10 +197,24 @@ func (u *Uplink) connectNow(ctx context.Context) (*line, error) {
 // reach makes a connection to an address of the cloud, through the proxy if
 // there is one.
 func (u *Uplink) reach(ctx context.Context, to *endpoint) (*transport, error) {
-	return way{u.o.Proxy, u.o.ProxyAuthorities, u.now, u.dial}.reach(ctx, to.host)
+	t := &transport{}
+	route := proxy.Route{Proxy: u.o.Proxy, Authorities: u.o.ProxyAuthorities, Now: u.now, Dial: func(ctx context.Context, host string) (net.Conn, error) {
+		raw, err := u.dial(ctx, host)
+		if err != nil {
+			return nil, err
+		}
+		t.raw = raw
+		return raw, nil
+	}}
+	inner, err := route.Connect(ctx, to.host)
+	if err != nil {
+		return nil, err
+	}
+	t.inner = inner
+	return t, nil
 }
 
-func (u *Uplink) dial(ctx context.Context, host string) (*transport, error) {
+func (u *Uplink) dial(ctx context.Context, host string) (*metered, error) {
 	u.at("dial")
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -208,8 +223,7 @@ func (u *Uplink) dial(ctx context.Context, host string) (*transport, error) {
 		return nil, &stageError{"dial", dialTimeout, err}
 	}
 	tune(socket, defaultPing)
-	raw := &metered{Conn: socket, m: u.meter}
-	return &transport{raw, raw}, nil
+	return &metered{Conn: socket, m: u.meter}, nil
 }
 
 // secure shakes hands with who must be the cloud.

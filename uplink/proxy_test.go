@@ -14,9 +14,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fieldgate/fieldgate/uplink"
+	"github.com/fieldgate/fieldgate/uplink/proxy"
 )
 
 // A login that no other text of a test contains.
@@ -185,7 +185,7 @@ func TestProxyBehindTLS(t *testing.T) {
 // request makes an HTTPS request to the cloud on the way of these options.
 func (s *street) request(o uplink.Options) error {
 	reach := func(ctx context.Context, _, host string) (net.Conn, error) {
-		return uplink.Reach(ctx, o, time.Now, host)
+		return proxy.Route{Proxy: o.Proxy, Authorities: o.ProxyAuthorities}.Connect(ctx, host)
 	}
 	client := http.Client{Transport: &http.Transport{DialContext: reach, TLSClientConfig: &tls.Config{RootCAs: s.ca.Pool}, DisableKeepAlives: true}}
 	resp, err := client.Get("https://localhost:" + s.port() + "/v1/enroll")
@@ -193,38 +193,6 @@ func (s *street) request(o uplink.Options) error {
 		return err
 	}
 	return resp.Body.Close()
-}
-
-// A proxy whose answer has no end costs nothing, whichever kind it is.
-func TestProxyWithoutAnEnd(t *testing.T) {
-	for scheme, head := range map[string]string{"http": "HTTP/1.1 200 Connection established\r\n", "socks5": "\x05\x00\x05\x00\x00\x03\xff"} {
-		s := inStreet(t)
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		sent := make(chan int, 1)
-		go func() {
-			c, err := ln.Accept()
-			n := 0
-			if err == nil {
-				_, err = io.WriteString(c, head)
-			}
-			for blob := strings.Repeat("X: "+strings.Repeat("y", 50)+"\r\n", 100); err == nil && n < 64<<20; n += len(blob) {
-				_, err = io.WriteString(c, blob)
-			}
-			sent <- n
-		}()
-		o := s.options()
-		o.Proxy = via(scheme, ln.Addr().String(), "")
-		if err := s.request(o); err == nil {
-			t.Errorf("%s: taken for a connection", scheme)
-		}
-		if n := <-sent; n >= 64<<20 {
-			t.Errorf("%s: the gateway took %d MiB", scheme, n>>20)
-		}
-		_ = ln.Close()
-	}
 }
 
 // A proxy that repeats what it was sent.

@@ -18,6 +18,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway/health"
+	"github.com/fieldgate/fieldgate/uplink/proxy"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
@@ -118,7 +119,7 @@ func (u *Uplink) classify(err error) trouble {
 		credential *credentialError
 		authority  *authorityError
 		stage      *stageError
-		through    *proxyError
+		through    *proxy.Error
 		answer     *httpError
 		foreign    *foreignError
 		protocol   *protocolError
@@ -247,34 +248,34 @@ func (u *Uplink) failedAt(t *trouble, e *stageError) {
 }
 
 // failedThrough finds words for a failure at, or of, a proxy.
-func (u *Uplink) failedThrough(t *trouble, e *proxyError) {
+func (u *Uplink) failedThrough(t *trouble, e *proxy.Error) {
 	t.code, t.severity = codeProxy, health.Error
 	var alien x509.UnknownAuthorityError
 	switch {
-	case e.host == "":
-		t.sentence = "the address of the proxy cannot be read, so nothing is sent: " + u.plain(e.err.Error()) + "; see [uplink] proxy or proxy_file"
-	case e.login && e.given:
-		t.sentence = fmt.Sprintf("the proxy at %s refuses the user name or the password of [uplink] proxy", e.host)
-	case e.login:
-		t.sentence = fmt.Sprintf("the proxy at %s wants a user name and a password: set them in [uplink] proxy or proxy_file", e.host)
-	case e.status == http.StatusForbidden, e.status == http.StatusMethodNotAllowed, e.socks == 2:
-		t.sentence = fmt.Sprintf("the proxy at %s does not let this gateway connect to %s (%v): its rules must allow that", e.host, u.host, e)
-	case e.status != 0, e.socks != 0:
+	case e.Host == "":
+		t.sentence = "the address of the proxy cannot be read, so nothing is sent: " + u.plain(e.Err.Error()) + "; see [uplink] proxy or proxy_file"
+	case e.Login && e.Given:
+		t.sentence = fmt.Sprintf("the proxy at %s refuses the user name or the password of [uplink] proxy", e.Host)
+	case e.Login:
+		t.sentence = fmt.Sprintf("the proxy at %s wants a user name and a password: set them in [uplink] proxy or proxy_file", e.Host)
+	case e.Status == http.StatusForbidden, e.Status == http.StatusMethodNotAllowed, e.Socks == 2:
+		t.sentence = fmt.Sprintf("the proxy at %s does not let this gateway connect to %s (%v): its rules must allow that", e.Host, u.host, e)
+	case e.Status != 0, e.Socks != 0:
 		t.severity = health.Warning
-		t.sentence = fmt.Sprintf("the proxy at %s cannot connect to %s: %v", e.host, u.host, e)
-	case errors.Is(e, errNoProxy):
-		t.sentence = fmt.Sprintf("what is at %s is not a proxy of the kind that [uplink] proxy says", e.host)
+		t.sentence = fmt.Sprintf("the proxy at %s cannot connect to %s: %v", e.Host, u.host, e)
+	case errors.Is(e, proxy.ErrNoProxy):
+		t.sentence = fmt.Sprintf("what is at %s is not a proxy of the kind that [uplink] proxy says", e.Host)
 	case errors.As(e, &alien):
-		t.sentence = fmt.Sprintf("the certificate of the proxy at %s is signed by an unknown authority: set [uplink] proxy_ca to the authority's certificate", e.host)
-	case isTimeout(e.err):
+		t.sentence = fmt.Sprintf("the certificate of the proxy at %s is signed by an unknown authority: set [uplink] proxy_ca to the authority's certificate", e.Host)
+	case isTimeout(e.Err):
 		t.severity = health.Warning
-		t.sentence = fmt.Sprintf("the proxy at %s does not answer in time: check the network and [uplink] proxy", e.host)
+		t.sentence = fmt.Sprintf("the proxy at %s does not answer in time: check the network and [uplink] proxy", e.Host)
 	case errors.Is(e, syscall.ECONNREFUSED):
 		t.severity = health.Warning
-		t.sentence = fmt.Sprintf("the proxy at %s refuses the connection: is it running, and is the port in [uplink] proxy right?", e.host)
+		t.sentence = fmt.Sprintf("the proxy at %s refuses the connection: is it running, and is the port in [uplink] proxy right?", e.Host)
 	default:
 		t.severity = health.Warning
-		t.sentence = fmt.Sprintf("the proxy at %s cannot be used: %s", e.host, u.plain(e.err.Error()))
+		t.sentence = fmt.Sprintf("the proxy at %s cannot be used: %s", e.Host, u.plain(e.Err.Error()))
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/fieldgate/fieldgate/gateway/health"
 	"github.com/fieldgate/fieldgate/gateway/live"
 	"github.com/fieldgate/fieldgate/gateway/local"
+	"github.com/fieldgate/fieldgate/gateway/netwatch"
 	"github.com/fieldgate/fieldgate/gateway/pipeline"
 	"github.com/fieldgate/fieldgate/gateway/pushed"
 	"github.com/fieldgate/fieldgate/gateway/sample"
@@ -184,7 +185,7 @@ func (d *daemon) settle(deadline context.Context) {
 
 // watchLinks lets the uplink try at once when the network comes up.
 func (d *daemon) watchLinks(ctx context.Context) error {
-	return uplink.WatchLinks(ctx, d.uplink.Wake, d.log)
+	return netwatch.Run(ctx, d.uplink.Wake, d.log)
 }
 
 // watch keeps the unit's status line true until ctx is done or a part fails.

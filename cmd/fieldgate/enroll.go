@@ -18,8 +18,8 @@ import (
 	"github.com/fieldgate/fieldgate/drivers/builtin"
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/config"
-	"github.com/fieldgate/fieldgate/uplink"
 	"github.com/fieldgate/fieldgate/uplink/identity"
+	"github.com/fieldgate/fieldgate/uplink/proxy"
 )
 
 type enrollCommand struct {
@@ -121,15 +121,17 @@ func (k *enrollCommand) client(cfg config.Uplink) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := uplink.Options{Proxy: proxyAddress(cfg), ProxyAuthorities: authorities(cfg.ProxyCA)}
+	route := proxy.Route{Proxy: proxyAddress(cfg), Authorities: authorities(cfg.ProxyCA), Now: afterBuild}
 	way := &http.Transport{
 		DialTLSContext: func(ctx context.Context, _, host string) (net.Conn, error) {
-			under, err := uplink.Reach(ctx, options, afterBuild, host)
+			under, err := route.Connect(ctx, host)
 			if err != nil {
 				return nil, err
 			}
 			name, _, _ := net.SplitHostPort(host) // net/http puts a port there
-			secure := tls.Client(under, &tls.Config{ServerName: gateway.CertificateName(name), RootCAs: pool, MinVersion: tls.VersionTLS12, Time: afterBuild})
+			secure := tls.Client(under, &tls.Config{
+				ServerName: gateway.CertificateName(name), RootCAs: pool, MinVersion: tls.VersionTLS12, Time: afterBuild,
+			})
 			if err := secure.HandshakeContext(ctx); err != nil {
 				_ = under.Close() // nothing was said over it
 				return nil, err

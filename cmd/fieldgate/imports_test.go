@@ -12,16 +12,16 @@ import (
 
 const module = "github.com/fieldgate/fieldgate"
 
-// doors says which rooms of the house each room may open. A folder that is
-// missing here, or an import that is not listed, fails the test: the arrows
-// are a decision, not an accident.
-var doors = map[string][]string{
+// allowed says which packages of this module each package may import. A
+// package that is missing here, or an import that is not listed, fails the
+// test: the arrows are a decision, not an accident.
+var allowed = map[string][]string{
 	"cmd/cli": {"systemd"},
 	"cmd/fieldgate": {"cmd/cli", "drivers", "drivers/builtin", "drivers/linux", "drivers/sim", "gateway", "gateway/clock", "gateway/command", "gateway/config", "gateway/files",
-		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/pipeline", "gateway/pushed", "gateway/sample", "store", "store/plant", "systemd", "uplink", "uplink/identity", "uplink/wire"},
+		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/netwatch", "gateway/pipeline", "gateway/pushed", "gateway/sample", "store", "store/plant", "systemd", "uplink", "uplink/identity", "uplink/proxy", "uplink/wire"},
 	"packaging/e2e":           {},
 	"packaging/bench":         {"gateway", "gateway/health", "store", "store/block", "store/plant", "uplink/wire"},
-	"cmd/fieldgate-cloud":     {"cmd/cli", "gateway", "gateway/files", "systemd", "uplink/cloud", "uplink/cloud/jetstream", "uplink/cloud/keyring", "uplink/cloud/postgres"},
+	"cmd/fieldgate-cloud":     {"cmd/cli", "gateway", "gateway/files", "systemd", "uplink/cloud", "uplink/cloud/jetstream", "uplink/cloud/keyring", "uplink/cloud/postgres", "uplink/cloud/record"},
 	"drivers":                 {},
 	"drivers/builtin":         {"drivers", "drivers/gpioin", "drivers/hostsys", "drivers/lm75"},
 	"drivers/drivertest":      {"drivers", "drivers/sim"},
@@ -39,6 +39,7 @@ var doors = map[string][]string{
 	"gateway/live":            {"gateway"},
 	"gateway/local":           {"gateway", "gateway/health", "gateway/live", "gateway/local/dashboard", "uplink/rfc6455"},
 	"gateway/local/dashboard": {},
+	"gateway/netwatch":        {},
 	"gateway/pipeline":        {"gateway", "gateway/health"},
 	"gateway/pushed":          {"gateway", "gateway/files"},
 	"gateway/sample":          {"drivers", "gateway", "gateway/health"},
@@ -49,12 +50,13 @@ var doors = map[string][]string{
 	"store/plant":             {"gateway"},
 	"store/storetest":         {"gateway", "store", "store/block"},
 	"systemd":                 {},
-	"uplink":                  {"gateway", "gateway/health", "store/block", "uplink/rfc6455", "uplink/wire"},
+	"uplink":                  {"gateway", "gateway/health", "store/block", "uplink/proxy", "uplink/rfc6455", "uplink/wire"},
 	"uplink/cloud":            {"gateway", "gateway/files", "store/block", "uplink/cloud/command", "uplink/cloud/export", "uplink/cloud/keyring", "uplink/cloud/ledger", "uplink/cloud/quiet", "uplink/cloud/record", "uplink/rfc6455", "uplink/wire"},
 	"uplink/cloud/cloudtest":  {"gateway", "store/block", "uplink/cloud/record", "uplink/wire"},
 	"uplink/cloud/command":    {"gateway", "uplink/cloud/record", "uplink/wire"},
 	"uplink/cloud/export":     {"gateway", "store/block", "uplink/cloud/ledger", "uplink/cloud/record", "uplink/wire"},
 	"uplink/cloud/keyring":    {"gateway", "gateway/files", "uplink/cloud/record"},
+	"uplink/proxy":            {"gateway"},
 	"uplink/cloud/natstest":   {},
 	"uplink/cloud/quiet":      {},
 	"uplink/cloud/record":     {"gateway", "uplink/wire"},
@@ -68,7 +70,7 @@ var doors = map[string][]string{
 	"uplink/wire":             {"gateway"},
 }
 
-// onlyIn names the rooms that alone may use a library.
+// onlyIn names the packages that alone may use a library.
 var onlyIn = map[string][]string{
 	"github.com/alecthomas/kong":         {"cmd/cli", "packaging/e2e"},
 	"github.com/nats-io":                 {"uplink/cloud/jetstream", "uplink/cloud/natstest"},
@@ -84,28 +86,28 @@ var onlyIn = map[string][]string{
 	"github.com/VictoriaMetrics/metrics": {"uplink/cloud"},
 }
 
-func TestOnlyTheDoorsThatAreMeantToBeOpenAreOpen(t *testing.T) {
-	for room, imports := range rooms(t) {
-		allowed, known := doors[room]
+func TestImportsAreInTheTable(t *testing.T) {
+	for pkg, imports := range packages(t) {
+		listed, known := allowed[pkg]
 		if !known {
-			t.Errorf("room %s has no entry in the table of doors", room)
+			t.Errorf("package %s has no row in the table of imports", pkg)
 			continue
 		}
 		for _, path := range imports {
-			if inner, ok := strings.CutPrefix(path, module+"/"); ok && !slices.Contains(allowed, inner) {
-				t.Errorf("%s opens the door to %s", room, inner)
+			if inner, ok := strings.CutPrefix(path, module+"/"); ok && !slices.Contains(listed, inner) {
+				t.Errorf("%s imports %s", pkg, inner)
 			}
 			for library, users := range onlyIn {
-				if strings.HasPrefix(path, library) && !slices.Contains(users, room) {
-					t.Errorf("%s uses %s, which belongs to %v alone", room, path, users)
+				if strings.HasPrefix(path, library) && !slices.Contains(users, pkg) {
+					t.Errorf("%s uses %s, which belongs to %v alone", pkg, path, users)
 				}
 			}
 		}
 	}
 }
 
-// rooms gives the imports of every package of this module, tests left out.
-func rooms(t *testing.T) map[string][]string {
+// packages gives the imports of every package of this module, tests left out.
+func packages(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
@@ -122,15 +124,15 @@ func rooms(t *testing.T) map[string][]string {
 		if err != nil {
 			return nil // no Go files here
 		}
-		room, err := filepath.Rel("../..", path)
-		found[filepath.ToSlash(room)] = p.Imports
+		pkg, err := filepath.Rel("../..", path)
+		found[filepath.ToSlash(pkg)] = p.Imports
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(found) < 20 {
-		t.Fatalf("found only %d rooms; the walk does not see the house", len(found))
+		t.Fatalf("found only %d packages; the walk does not see the module", len(found))
 	}
 	return found
 }
@@ -147,7 +149,7 @@ func absolute(t *testing.T, path string) string {
 // The device binary must not carry the cloud's engine nor test helpers. The
 // sources are followed here, in this process, through the module cache:
 // asking `go list` instead is answered from the test cache on a broken tree.
-func TestDeviceBinaryLinksNoServerEngineAndNoTestHelpers(t *testing.T) {
+func TestImportsOfTheDeviceBinary(t *testing.T) {
 	forbidden := []string{"github.com/nats-io/", "testing", "net/http/httptest", "github.com/jackc/pgx", module + "/uplink/cloud", module + "/uplink/uplinktest",
 		"github.com/VictoriaMetrics/metrics"} // it logs when a program starts, on a board whose kernel has PSI off
 	finder := newFinder(t)

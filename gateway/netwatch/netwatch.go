@@ -1,4 +1,9 @@
-package uplink
+// Package netwatch hears from the kernel when the network may have become
+// better.
+//
+// It hears rtnetlink(7), the groups of links, addresses and routes. What went
+// away, and whatever concerns loopback, cannot help and wakes nobody.
+package netwatch
 
 import (
 	"context"
@@ -13,39 +18,36 @@ import (
 )
 
 const (
-	linksQuiet = 300 * time.Millisecond // an address, its routes and its link tell of themselves one by one
-	linksLate  = 2 * time.Second        // but not for ever
+	quiet = 300 * time.Millisecond // an address, its routes and its link tell of themselves one by one
+	late  = 2 * time.Second        // but not for ever
 )
 
-// WatchLinks calls wake soon after the network may have become better: an
-// interface came up, got an address, or a route appeared. It returns when ctx
-// is done. Where the kernel lets nobody listen (a sandbox without AF_NETLINK)
-// it says so once and only waits: the back-off finds the network too, later.
-//
-// It hears rtnetlink(7), the groups of links, addresses and routes. What went
-// away, and whatever concerns loopback, cannot help and wakes nobody.
-func WatchLinks(ctx context.Context, wake func(), log *slog.Logger) error {
-	f, err := openLinks()
+// Run calls wake soon after the network may have become better: an interface
+// came up, got an address, or a route appeared. It returns nil when ctx is
+// done. Where the kernel lets nobody listen (a sandbox without AF_NETLINK) it
+// says so once and only waits: the back-off finds the network too, later.
+func Run(ctx context.Context, wake func(), log *slog.Logger) error {
+	f, err := open()
 	if err != nil {
-		log.Warn("cannot hear when a network interface comes up; a lost uplink is tried again by its back-off alone", "err", err)
+		log.Warn("cannot hear when a network interface comes up; a lost uplink is tried again by its back-off alone", "error", err)
 		<-ctx.Done()
 		return nil
 	}
 	stop := context.AfterFunc(ctx, func() { _ = f.Close() })
 	defer stop()
-	w := &linkWatch{f: f, wake: wake, running: map[uint32]bool{}}
+	w := &watch{f: f, wake: wake, running: map[uint32]bool{}}
 	for err == nil {
 		err = w.hear()
 	}
 	if ctx.Err() == nil { // nobody's reason to end a gateway
-		log.Warn("no longer hears when a network interface comes up", "err", err)
+		log.Warn("no longer hears when a network interface comes up", "error", err)
 		_ = f.Close()
 		<-ctx.Done()
 	}
 	return nil
 }
 
-func openLinks() (*os.File, error) {
+func open() (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink: %w", err)
@@ -59,8 +61,8 @@ func openLinks() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "netlink"), nil // non-blocking, so reads can be ended
 }
 
-// A linkWatch gathers what is heard into one wake.
-type linkWatch struct {
+// A watch gathers what is heard into one wake.
+type watch struct {
 	f       *os.File
 	wake    func()
 	running map[uint32]bool // interfaces by index, as last heard
@@ -69,12 +71,12 @@ type linkWatch struct {
 }
 
 // hear waits for one datagram, or for the quiet after some.
-func (w *linkWatch) hear() error {
+func (w *watch) hear() error {
 	var until time.Time
 	if !w.first.IsZero() {
-		until = time.Now().Add(linksQuiet)
-		if late := w.first.Add(linksLate); late.Before(until) {
-			until = late
+		until = time.Now().Add(quiet)
+		if end := w.first.Add(late); end.Before(until) {
+			until = end
 		}
 	}
 	if err := w.f.SetReadDeadline(until); err != nil {
@@ -100,7 +102,7 @@ func (w *linkWatch) hear() error {
 
 // anyHelps reports whether a datagram tells of anything that may make a
 // connection possible.
-func (w *linkWatch) anyHelps(b []byte) bool {
+func (w *watch) anyHelps(b []byte) bool {
 	any := false
 	for len(b) >= unix.SizeofNlMsghdr {
 		size := int(binary.NativeEndian.Uint32(b))
@@ -115,7 +117,7 @@ func (w *linkWatch) anyHelps(b []byte) bool {
 
 // helps judges one message by its fixed header (struct ifinfomsg, ifaddrmsg
 // and rtmsg of linux/rtnetlink.h and linux/if_addr.h).
-func (w *linkWatch) helps(kind uint16, body []byte) bool {
+func (w *watch) helps(kind uint16, body []byte) bool {
 	switch {
 	case kind == unix.RTM_NEWLINK && len(body) >= unix.SizeofIfInfomsg:
 		flags := binary.NativeEndian.Uint32(body[8:])
@@ -134,7 +136,7 @@ func (w *linkWatch) helps(kind uint16, body []byte) bool {
 
 // link notes an interface, and tells whether it has come up: a radio tells of
 // itself with every scan.
-func (w *linkWatch) link(index uint32, running bool) (up bool) {
+func (w *watch) link(index uint32, running bool) (up bool) {
 	up = running && !w.running[index]
 	w.running[index] = running
 	return up

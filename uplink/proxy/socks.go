@@ -1,4 +1,4 @@
-package uplink
+package proxy
 
 import (
 	"fmt"
@@ -65,14 +65,14 @@ func (p *proxy) socksLogin(c net.Conn) error {
 	if _, err := c.Write(offer); err != nil {
 		return err
 	}
-	refused := &proxyError{host: p.Host, login: true, given: p.User != ""}
+	refused := &Error{Host: p.Host, Login: true, Given: p.User != ""}
 	var chosen [2]byte
 	if _, err := io.ReadFull(c, chosen[:]); err != nil {
 		return err
 	}
 	switch {
 	case chosen[0] != socksVersion:
-		return errNoProxy
+		return ErrNoProxy
 	case chosen[1] == socksNoLogin:
 		return nil
 	case chosen[1] != socksLogin || p.User == "":
@@ -100,10 +100,10 @@ func (p *proxy) socksReply(c net.Conn) error {
 		return err
 	}
 	if head[0] != socksVersion {
-		return errNoProxy
+		return ErrNoProxy
 	}
 	if head[1] != 0 {
-		return &proxyError{host: p.Host, socks: head[1]}
+		return &Error{Host: p.Host, Socks: head[1]}
 	}
 	rest := map[byte]int{socksIPv4: net.IPv4len, socksIPv6: net.IPv6len}[head[3]]
 	if head[3] == socksName {
@@ -114,7 +114,7 @@ func (p *proxy) socksReply(c net.Conn) error {
 		rest = int(n[0])
 	}
 	if rest == 0 {
-		return errNoProxy
+		return ErrNoProxy
 	}
 	_, err := io.ReadFull(c, make([]byte, rest+2)) // address and port, of no use
 	return err
