@@ -49,6 +49,9 @@ type account struct {
 	Records uint64    `json:"records"`
 	Bytes   uint64    `json:"bytes"`
 	Tail    segment   `json:"tail"` // of the index, not yet full
+	// Rebased is the newest record before the one that gave the epoch its boot:
+	// what the index says of the times up to here is of another boot. 0: none.
+	Rebased uint64    `json:"rebased,omitempty"`
 	Ended   time.Time `json:"ended,omitzero"`
 	Settled bool      `json:"settled"` // a later record proves that the end is in the log for good
 
@@ -184,9 +187,10 @@ func (a *account) index(seq uint64, in content) {
 }
 
 // rebase gives an epoch the boot of its first readings. The index may have
-// stamps of another boot by then; they say nothing any more.
+// stamps of another boot by then, also in what is stored of it; they say nothing
+// any more.
 func (a *account) rebase(boot gateway.BootID) {
-	a.Boot = boot
+	a.Boot, a.Rebased = boot, a.Seq-1
 	if a.Tail.N > 0 {
 		a.Tail.T0, a.Tail.T1 = -unknownBound, unknownBound
 	}
@@ -222,7 +226,7 @@ func (a *account) rewind(e record.EpochState) {
 // moveTo makes the account one of another line of the chain, whose sequences
 // are not those that it knows.
 func (a *account) moveTo(line string) {
-	a.Line, a.Index, a.Seq, a.From, a.Tail, a.full, a.dirty = line, "", 0, 0, segment{}, nil, true
+	a.Line, a.Index, a.Seq, a.From, a.Tail, a.Rebased, a.full, a.dirty = line, "", 0, 0, segment{}, 0, nil, true
 }
 
 // goOn makes the account one of the line of the chain that begins where the log

@@ -223,27 +223,7 @@ func TestPlacesInALogThatLostItsTail(t *testing.T) {
 	*h.Gateway("g") = at
 	h.Open("g", true, torn)
 	after := enterAll(t, h, kv, h.Entries[end:])
-	found := func(b *Gateway, e gateway.EpochID, span TimeRange) (n int) {
-		t.Helper()
-		ts, err := b.Times(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		q := &Question{Readings: true, Epoch: &e, Span: span}
-		list, err := b.Plan(t.Context(), q, ts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for r, err := range b.Records(t.Context(), list) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if r.Epoch == e && r.N > 0 {
-				n++
-			}
-		}
-		return n
-	}
+	found := func(b *Gateway, e gateway.EpochID, span TimeRange) int { return recordsOf(t, b, e, span) }
 	all := TimeRange{From: time.Unix(0, 0)}
 	if n := found(before, whole, all); n != segmentSize+10 {
 		t.Fatalf("%d records before the loss", n)
@@ -261,4 +241,28 @@ func TestPlacesInALogThatLostItsTail(t *testing.T) {
 	if n := found(after, torn, all); n != 2 {
 		t.Errorf("%d records of it when more have come", n)
 	}
+}
+
+// recordsOf counts the records of an epoch with readings, or what stands in their
+// place, to which a question for a range of time leads.
+func recordsOf(t *testing.T, b *Gateway, e gateway.EpochID, span TimeRange) (n int) {
+	t.Helper()
+	ts, err := b.Times(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := &Question{Readings: true, Epoch: &e, Span: span}
+	list, err := b.Plan(t.Context(), q, ts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r, err := range b.Records(t.Context(), list) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Epoch == e && r.N > 0 {
+			n++
+		}
+	}
+	return n
 }

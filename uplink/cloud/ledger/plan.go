@@ -82,7 +82,7 @@ func (b *Gateway) stretches(ctx context.Context, q *Question, e *EpochTime) ([]S
 	}
 	var list []Stretch
 	for _, s := range segments {
-		if s.T0 > -unknownBound {
+		if s.T0 > -unknownBound && s.First > e.Rebased {
 			t0, t1, _ := e.clock.Bounds(s.T0, s.T1)
 			if !q.Span.Meets(t0, t1) {
 				continue
