@@ -132,6 +132,7 @@ func (a *account) reopen() {
 
 func (a *account) close(e *wire.End) {
 	switch {
+	case e.Closed != nil && *e.Closed < a.Upto: // of a copy; see record.State.Judge. Logs of older versions have such ends
 	case e.Closed != nil:
 		a.End, a.Open = record.EndClosed, nil
 	case a.End != record.EndClosed:

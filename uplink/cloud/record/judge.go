@@ -38,12 +38,15 @@ func (s State) Judge(u *wire.Update) (Verdict, EpochState) {
 	if news || e.End == EndUnlisted {
 		after.End, after.Sum = EndNone, 0 // data behind an open gap reopens the epoch
 	}
-	if u.End != nil && e.End != EndClosed {
+	// An orderly end below what the log has is of a copy of the card, which knows
+	// less: where the epoch ends it cannot say. It is acknowledged, not as done.
+	ends := u.End != nil && e.End != EndClosed && (u.End.Closed == nil || last >= e.Upto)
+	if ends {
 		after.End, after.Sum = endingOf(u.End)
 	}
 	// An end alone is worth a record if it says something else than the log does;
 	// all else the log has: it was acknowledged, and the ack was lost.
-	if news || u.End != nil && (after.End != e.End || after.Sum != e.Sum) {
+	if news || ends && (after.End != e.End || after.Sum != e.Sum) {
 		return Store, after
 	}
 	return Repeat, after
