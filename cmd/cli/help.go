@@ -12,6 +12,9 @@ import (
 // Help is what -h says of a flag or an argument: its own sentence, the unit where the value is a time, and what counts
 // without it.
 func Help(value *kong.Value) string {
+	if value.Name == "help" {
+		return "Show this help."
+	}
 	parts := []string{value.Help}
 	if value.Target.IsValid() {
 		switch value.Target.Type() {

@@ -10,10 +10,10 @@ import (
 
 // admissionFlags bound how gateways come in, and how they leave at a restart.
 type admissionFlags struct {
-	UpgradesPerSecond  int           `default:"200" placeholder:"N" help:"Gateways that may connect in a second, all together; more are asked to come back later. -1: any number."`
-	UpgradesPerAddress int           `default:"1200" placeholder:"N" help:"Connections a minute from one address. Raise it where thousands of gateways share one, or behind a proxy. -1: any number."`
-	MaxSessions        int           `default:"50000" placeholder:"N" help:"Gateways that may be connected at the same time."`
-	DrainSpan          time.Duration `default:"60s" placeholder:"DURATION" help:"At a restart, spread the gateways' coming back over at most this time; few gateways come back sooner."`
+	UpgradesPerSecond  int           `default:"200" placeholder:"N" help:"How many gateways may connect in a second. More are asked to come back later. -1: any number."`
+	UpgradesPerAddress int           `default:"1200" placeholder:"N" help:"How many connections one address may open in a minute. Raise it behind a proxy, or if thousands of gateways share an address. -1: any number."`
+	MaxSessions        int           `default:"50000" placeholder:"N" help:"How many gateways may be connected at the same time."`
+	DrainSpan          time.Duration `default:"60s" placeholder:"DURATION" help:"At a restart, the gateways come back spread over at most this time. Few gateways come back sooner."`
 }
 
 // set puts the flags into options, or says which of them cannot be.

@@ -15,9 +15,9 @@ const (
 
 // alarmFlags say from when on an operator is to look.
 type alarmFlags struct {
-	BacklogAlarm  time.Duration `default:"1h" placeholder:"AGE" help:"Alarm when the oldest reading that a gateway holds and the cloud lacks is this old; of a gateway that is away, when it has been away so long."`
-	ConsumerAlarm time.Duration `default:"5m" placeholder:"AGE" help:"Alarm when the oldest record that a consumer of the log (ledger, database) has not passed is this old."`
-	EpochsAlarm   int           `default:"24" placeholder:"N" help:"Alarm when a gateway begins more than N epochs within 24 hours, at most 63: restarts, and outages after which a backlog is split off. -1: any number."`
+	BacklogAlarm  time.Duration `default:"1h" placeholder:"AGE" help:"Alarm when a gateway holds readings of this age that the cloud does not have, or when it has been away for so long."`
+	ConsumerAlarm time.Duration `default:"5m" placeholder:"AGE" help:"Alarm when a consumer of the log (ledger, database) has not taken a record of this age."`
+	EpochsAlarm   int           `default:"24" placeholder:"N" help:"Alarm when a gateway begins more than N epochs within 24 hours. It begins one at each start, and after a long outage. At most 63; -1: no alarm."`
 }
 
 // set puts the flags into options, or says which of them cannot be.

@@ -15,8 +15,8 @@ import (
 // consumerCmd is about those for whom the log waits: with --keep it deletes
 // nothing that one of them has not passed.
 type consumerCmd struct {
-	List   consumersCmd `cmd:"" help:"List the consumers of the log: how far behind each is, and since when it holds records back."`
-	Forget forgetCmd    `cmd:"" help:"Let the log wait no longer for a consumer that nobody uses any more."`
+	List   consumersCmd `cmd:"" help:"List the consumers of the log: how far behind each is, and since when the log waits for it."`
+	Forget forgetCmd    `cmd:"" help:"Forget a consumer that nobody uses any more: the log waits for it no longer."`
 }
 
 // A consumer is what the API says of one.
@@ -73,7 +73,7 @@ func when(t *time.Time) string {
 
 type forgetCmd struct {
 	apiFlags
-	Name string `arg:"" help:"As consumer list shows it."`
+	Name string `arg:"" help:"Name of the consumer, as consumer list shows it."`
 }
 
 // Run asks the server that runs: it alone can write to its log.

@@ -14,7 +14,7 @@ const (
 
 // keepFlag says how long the log keeps records.
 type keepFlag struct {
-	Keep time.Duration `placeholder:"AGE" help:"Delete records of the log that are older, such as 2160h (90 days), once the ledger, the database and every other consumer have passed them. Without it nothing is deleted."`
+	Keep time.Duration `placeholder:"AGE" help:"Delete records of the log that are older than this, such as 2160h (90 days). A record stays until the ledger, the database and every other consumer have taken it. Without it nothing is deleted."`
 }
 
 // AfterApply refuses an age that would take what is still needed.

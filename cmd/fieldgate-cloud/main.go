@@ -11,11 +11,11 @@ import (
 // commands is what stands on the command line, one field per subcommand.
 type commands struct {
 	Run      runCmd             `cmd:"" help:"Serve gateways and operators until SIGTERM."`
-	Gateway  gatewayCmd         `cmd:"" help:"Add, list and remove gateways; also while the server runs."`
+	Gateway  gatewayCmd         `cmd:"" help:"Add, list and remove gateways. The server may run meanwhile."`
 	Send     sendCmd            `cmd:"" help:"Send a command to a gateway."`
-	Token    tokenCmd           `cmd:"" help:"One-time tokens with which gateways enrol."`
-	Consumer consumerCmd        `cmd:"" help:"List those for whom the log waits before it deletes anything, and forget one."`
-	CopyLog  copyLogCmd         `cmd:"" help:"Copy the log of a server that is stopped to a cluster of nats-server, and compare."`
+	Token    tokenCmd           `cmd:"" help:"One-time tokens with which gateways enroll."`
+	Consumer consumerCmd        `cmd:"" help:"The consumers of the log: who still needs its records. List them, or forget one."`
+	CopyLog  copyLogCmd         `cmd:"" help:"Copy the log, the ledger and the credentials of a stopped server to the cluster of --nats, and compare every record."`
 	Version  cli.VersionCommand `cmd:"" help:"Print the version."`
 }
 

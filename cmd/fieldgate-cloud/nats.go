@@ -11,10 +11,10 @@ import (
 
 // natsFlags say where the log lies: without --nats in the state directory.
 type natsFlags struct {
-	NATS     []string `name:"nats" placeholder:"URL" sep:"," help:"Keep the log on this cluster of nats-server 2.11 or newer with JetStream, not in the state directory. May be repeated: one server of it is enough, more are tried in turn. Without it: in the state directory."`
-	Creds    string   `name:"nats-creds" type:"path" placeholder:"FILE" help:"Credentials for --nats. Without it: none are shown."`
-	CA       string   `name:"nats-ca" type:"path" placeholder:"FILE" help:"CA that certificates of --nats must lead to, PEM. Without it the system's."`
-	Replicas int      `name:"nats-replicas" placeholder:"N" help:"Copies of the log on --nats: 3 or 5 of a cluster, 1 of a single server. Without it new streams get 3, others stay as they are."`
+	NATS     []string `name:"nats" placeholder:"URL" sep:"," help:"Cluster of nats-server 2.11 or newer, with JetStream, that holds the log. One server of it is enough; more are tried in turn. Without it: the log is in the state directory."`
+	Creds    string   `name:"nats-creds" type:"path" placeholder:"FILE" help:"Credentials for --nats. Without it: none."`
+	CA       string   `name:"nats-ca" type:"path" placeholder:"FILE" help:"Authority that signed the certificates of --nats, PEM. Without it: the authorities of the system."`
+	Replicas int      `name:"nats-replicas" placeholder:"N" help:"Copies of the log on --nats: 3 or 5 on a cluster, 1 on a single server. Without it: 3 for a new log; an old one stays as it is."`
 }
 
 // options gives how to open the log; interrupted is told when that breaks off.

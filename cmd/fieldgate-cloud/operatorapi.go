@@ -30,7 +30,7 @@ const (
 
 // apiFlags say where the operator's API is, and who asks.
 type apiFlags struct {
-	State     string `type:"path" placeholder:"DIR" help:"State directory of a server on this machine: gives address, token and certificate. Without it: --url and --token-file."`
+	State     string `type:"path" placeholder:"DIR" help:"State directory of a server on this machine. It gives the address, the token and the certificate. Without it: --url and --token-file."`
 	URL       string `name:"url" placeholder:"URL" help:"Address of the server: https://HOST[:PORT]. Without it: that of --state."`
 	TokenFile string `type:"path" placeholder:"FILE" help:"File with the operator's token. Without it: that of --state."`
 	CA        string `name:"ca" type:"path" placeholder:"FILE" help:"Authority of the server's certificate, PEM. Without it: that of --state, else the system's."`

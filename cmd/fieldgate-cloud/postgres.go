@@ -13,7 +13,7 @@ import (
 
 // postgresFlag names the database that readings are carried into.
 type postgresFlag struct {
-	Postgres *string `placeholder:"DSN" help:"Carry everything into this PostgreSQL database too: \"postgres://user@host/name\", \"host=… dbname=…\", or @FILE for a file that holds one of these. What it leaves out, or all if it is empty, comes from PGHOST, PGPASSFILE and the like. Without the flag: nothing is carried."`
+	Postgres *string `placeholder:"DSN" help:"Also write everything into this PostgreSQL database: \"postgres://user@host/name\", \"host=… dbname=…\", or @FILE for a file that holds one of these. What it leaves out comes from PGHOST, PGPASSFILE and the like. Without the flag: no database."`
 }
 
 // A sink carries readings into the database; the zero sink does nothing.

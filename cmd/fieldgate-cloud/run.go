@@ -35,11 +35,11 @@ type runCmd struct {
 	admissionFlags `embed:""`
 	alarmFlags     `embed:""`
 	Listen         string     `required:"" placeholder:"ADDR" help:"Address to serve on, always with TLS: \"host:port\" or \":port\"."`
-	Cert           string     `type:"path" placeholder:"FILE" and:"cert,key" xor:"certificate" help:"Certificate chain, PEM. Without it a CA and a certificate are made in the state directory."`
-	Key            string     `type:"path" placeholder:"FILE" and:"cert,key" help:"Key of the certificate, PEM. Not without --cert."`
-	Name           []string   `placeholder:"NAME" sep:"," xor:"certificate" help:"DNS name or IP address that the made certificate is valid for, beside localhost, 127.0.0.1 and ::1. May be repeated. Without it: these alone."`
-	Origin         []string   `placeholder:"ORIGIN" sep:"none" help:"Origin of a page on another site that may read the API and listen on /v1/live with the operator's token, such as https://ops.example.com. May be repeated. Without it: none."`
-	LogLevel       slog.Level `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
+	Cert           string     `type:"path" placeholder:"FILE" and:"cert,key" xor:"certificate" help:"Certificate chain of the server, PEM. Without it the server makes an authority and a certificate in the state directory."`
+	Key            string     `type:"path" placeholder:"FILE" and:"cert,key" help:"Key of the certificate, PEM. Only with --cert, never without it."`
+	Name           []string   `placeholder:"NAME" sep:"," xor:"certificate" help:"DNS name or IP address for the certificate that the server makes. May be repeated. localhost, 127.0.0.1 and ::1 are always in it. Without it: these alone."`
+	Origin         []string   `placeholder:"ORIGIN" sep:"none" help:"Origin of web pages that may read the API and listen on /v1/live, such as https://ops.example.com. They need the operator's token all the same. May be repeated. Without it: none."`
+	LogLevel       slog.Level `default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error."`
 }
 
 // Run serves until ctx is done, or until the log can no longer be written.

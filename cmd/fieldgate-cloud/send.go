@@ -25,11 +25,11 @@ type sendCmd struct {
 	Device  string        `arg:"" help:"device_id."`
 	Action  string        `arg:"" help:"What the device is to do, such as set."`
 	Value   string        `arg:"" optional:"" help:"Value of the action: a number, on or off. Not for actions without one."`
-	TTL     time.Duration `default:"60s" help:"How long the command may wait; it never acts later. At most 168h."`
-	Once    bool          `help:"Never send it a second time, not even when the answer is lost: for doors and resets."`
-	Lease   time.Duration `help:"How long the set-point holds before the output falls back to its safe state. Without it: for ever."`
-	Now     bool          `help:"Do not queue the command if the gateway is not connected."`
-	Wait    bool          `help:"Wait for the outcome, and tell it by the exit code: 0 done, 1 failed, 3 rejected, 4 expired, 5 unknown, 6 not known yet."`
+	TTL     time.Duration `default:"60s" help:"How long the command may wait. It never acts later. At most 168h."`
+	Once    bool          `help:"Never send the command a second time, not even if the answer is lost. For doors and resets."`
+	Lease   time.Duration `help:"How long the set-point holds. Then the output goes back to its safe state. Without it: for ever."`
+	Now     bool          `help:"If the gateway is not connected, do not keep the command for it."`
+	Wait    bool          `help:"Wait for the outcome. The exit code says it: 0 done, 1 failed, 3 rejected, 4 expired, 5 unknown, 6 not known yet."`
 	apiFlags
 }
 

@@ -15,14 +15,14 @@ import (
 // tokenCmd is about one-time tokens, which a gateway exchanges for its
 // credential: see fieldgate enroll.
 type tokenCmd struct {
-	Add tokenAddCmd `cmd:"" help:"Print a one-time token with which a gateway enrols; also for one that has a credential: that ends when the new one is used."`
+	Add tokenAddCmd `cmd:"" help:"Print a one-time token with which a gateway enrolls. If it has a credential, that ends when the new one is used."`
 }
 
 type tokenAddCmd struct {
 	keyringFlags `embed:""`
 	ID           string        `arg:"" help:"gateway_id: 1 to 64 of A-Z a-z 0-9 _ -."`
-	New          bool          `help:"The gateway comes for the first time: it has no credential yet. Without it, a gateway that is not known is taken for a mistake."`
-	TTL          time.Duration `name:"ttl" default:"24h" placeholder:"DURATION" help:"How long it may be used."`
+	New          bool          `help:"For a gateway that has no credential yet. Without it, an id that is not known is refused as a mistake."`
+	TTL          time.Duration `name:"ttl" default:"24h" placeholder:"DURATION" help:"How long the token is valid."`
 }
 
 // known makes sure that the gateway is one, or is meant to become one.

@@ -24,16 +24,16 @@ import (
 
 type bufferCommand struct {
 	Stats  bufferStats  `cmd:"" help:"Say what the store holds."`
-	Verify bufferVerify `cmd:"" help:"Read everything, and say what is whole, what is damaged and what is missing. Changes nothing."`
+	Verify bufferVerify `cmd:"" help:"Read everything, and say what is whole, damaged or missing. Changes nothing."`
 	Export bufferExport `cmd:"" help:"Write the readings as CSV or NDJSON. Changes nothing."`
 	Repair bufferRepair `cmd:"" help:"Save what can be saved of damaged files, as the daemon does when it starts."`
-	Drop   bufferDrop   `cmd:"" help:"Give up readings that nobody wants any more; what the cloud never had becomes a gap."`
+	Drop   bufferDrop   `cmd:"" help:"Discard old readings that nobody wants any more. Those that the cloud does not have become a gap."`
 }
 
 // bufferDir says which store is meant.
 type bufferDir struct {
-	Config string `default:"/etc/fieldgate/fieldgate.toml" help:"Configuration file that names the store's folder."`
-	Dir    string `placeholder:"DIR" help:"The store's folder, or a copy of it. Without it: that of the configuration."`
+	Config string `default:"/etc/fieldgate/fieldgate.toml" help:"Configuration file that names the folder of the store."`
+	Dir    string `placeholder:"DIR" help:"Folder of the store, or a copy of it. Without it: the folder in the configuration."`
 }
 
 // options are those of a store that nothing samples into.
@@ -100,7 +100,7 @@ func inWords(err error) error {
 
 type bufferStats struct {
 	bufferDir
-	JSON bool `help:"As one JSON object."`
+	JSON bool `help:"Print one JSON object."`
 }
 
 // Run says what the store holds.
@@ -161,7 +161,7 @@ func (k bufferRepair) Run(ctx context.Context, c cli.Console) error {
 
 type bufferDrop struct {
 	bufferDir
-	Before time.Time `required:"" format:"2006-01-02T15:04:05Z07:00" placeholder:"2026-11-01T00:00:00Z" help:"Give up readings from before this time."`
+	Before time.Time `required:"" format:"2006-01-02T15:04:05Z07:00" placeholder:"2026-11-01T00:00:00Z" help:"Discard readings from before this time."`
 	Yes    bool      `help:"Do not ask."`
 }
 

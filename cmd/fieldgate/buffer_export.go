@@ -20,10 +20,10 @@ import (
 
 type bufferExport struct {
 	bufferDir
-	Format   string    `enum:"csv,ndjson" default:"csv" help:"csv or ndjson. Gaps are told in NDJSON alone."`
+	Format   string    `enum:"csv,ndjson" default:"csv" help:"csv or ndjson. Only NDJSON has the gaps."`
 	Device   string    `help:"Only this device. Without it: all."`
 	Quantity string    `help:"Only this quantity. Without it: all."`
-	From     time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Only readings from this time on. Without it: from the oldest."`
+	From     time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Only readings from this time on. Without it: from the oldest on."`
 	To       time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Only readings from before this time. Without it: to the newest."`
 	Output   string    `short:"o" placeholder:"FILE" help:"File to write. Without it: the terminal."`
 }

@@ -15,7 +15,7 @@ import (
 
 type bufferVerify struct {
 	bufferDir
-	JSON bool `help:"As one JSON object."`
+	JSON bool `help:"Print one JSON object."`
 }
 
 // Run reads everything and judges.

@@ -22,10 +22,10 @@ const (
 )
 
 type demoCommand struct {
-	Listen      string        `default:"127.0.0.1:8080" help:"Address of the dashboard."`
+	Listen      string        `default:"127.0.0.1:8080" help:"Address of the page."`
 	CloudListen string        `default:"127.0.0.1:8443" help:"Address of the cloud."`
-	Outage      time.Duration `placeholder:"AGE" help:"First fill the store as if the uplink had been away for so long, 20 channels at 1 Hz; then connect and show how the backlog drains. Without it: begin empty."`
-	State       string        `placeholder:"DIR" help:"Folder for everything the demo keeps. Without it: a temporary one, removed at the end."`
+	Outage      time.Duration `placeholder:"AGE" help:"First fill the store with the readings of an outage of this length, 20 channels at 1 Hz. Then connect and show how they are delivered. Without it: start empty."`
+	State       string        `placeholder:"DIR" help:"Folder for everything that the demo keeps. Without it: a temporary one, removed at the end."`
 }
 
 // Run runs a gateway and a cloud until ctx is done.

@@ -24,10 +24,10 @@ import (
 
 type enrollCommand struct {
 	URL       string `arg:"" optional:"" help:"Address of the cloud: https://HOST[:PORT], or wss://HOST[:PORT]/…. Without it: [uplink] url, and then urls."`
-	TokenFile string `type:"path" placeholder:"FILE" help:"File with the one-time token that fieldgate-cloud token add printed; removed when the credential is there. Without it: read from the terminal or from standard input."`
-	MTLS      bool   `name:"mtls" help:"Ask for a certificate, for a key that never leaves this board, instead of a bearer token. TLS must then reach the cloud server itself."`
-	CA        string `name:"ca" type:"path" placeholder:"FILE" help:"PEM file with the authority that signed the cloud's certificate. Without it: [uplink] ca, else the system's."`
-	Config    string `default:"/etc/fieldgate/fieldgate.toml" help:"Configuration file, for the state directory, the proxy and the authority."`
+	TokenFile string `type:"path" placeholder:"FILE" help:"File with the one-time token that fieldgate-cloud token add printed. It is removed when the board has its credential. Without it: the token is read from the terminal or from standard input."`
+	MTLS      bool   `name:"mtls" help:"Ask for a certificate in the place of a token. Its key never leaves this board. TLS must then reach the cloud server itself."`
+	CA        string `name:"ca" type:"path" placeholder:"FILE" help:"PEM file with the authority that signed the certificate of the cloud. Without it: ca in [uplink], else the authorities of the system."`
+	Config    string `default:"/etc/fieldgate/fieldgate.toml" help:"Configuration file. It names the state folder, the proxy and the authority."`
 }
 
 // Run exchanges a one-time token for this gateway's credential. A daemon that

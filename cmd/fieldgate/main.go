@@ -13,11 +13,11 @@ import (
 type commands struct {
 	Run     runCommand         `cmd:"" help:"Run the gateway (this is what the systemd unit does)."`
 	Check   checkCommand       `cmd:"" help:"Check the configuration: every problem at once, with line and column."`
-	Demo    demoCommand        `cmd:"" help:"Run a gateway with simulated chips and a cloud beside it, on this machine."`
+	Demo    demoCommand        `cmd:"" help:"Run a gateway with simulated chips, and a cloud beside it, on this machine."`
 	Buffer  bufferCommand      `cmd:"" help:"Look into the store of a gateway that is stopped, or into a copy of it."`
 	Verify  verifyCommand      `cmd:"" hidden:"" name:"verify-state" help:"Look at a state.db."`
-	Enroll  enrollCommand      `cmd:"" help:"Exchange a one-time token for this gateway's credential."`
-	Version cli.VersionCommand `cmd:"" help:"Say which version this is."`
+	Enroll  enrollCommand      `cmd:"" help:"Exchange a one-time token for the credential of this gateway."`
+	Version cli.VersionCommand `cmd:"" help:"Print the version."`
 }
 
 func main() { commandLine().Main() }

@@ -52,6 +52,7 @@ This page is made from the code by ` + "`" + makeReference + "`" + `; nobody edi
 
 The configuration is TOML: ` + "`/etc/fieldgate/fieldgate.toml`, and `conf.d/*.toml` beside it" + `.
 ` + "`fieldgate check`" + ` reports everything that is wrong with it. A key that is not known is an error.
+A key that was taken away is a warning for one release, and then an error.
 Changes count after ` + "`systemctl restart fieldgate`" + `.
 
 - A **duration** is a number with its unit, in quotes: ` + "`\"500ms\"`, `\"10s\"`, `\"1m30s\"`, `\"12h\"`, `\"30d\"`" + `.
