@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/fieldgate/fieldgate/gateway/health"
 )
 
 // A Point names a kind of durable step.
@@ -118,4 +120,49 @@ func copyFile(from, to string) error {
 		return err
 	}
 	return syncFile(to)
+}
+
+// cardFailed tells that a write failed and puts the next one off.
+func (s *Store) cardFailed(err error) {
+	s.retry = min(max(2*s.retry, retryFirst), retryMost)
+	s.mu.Lock()
+	s.retryAt = time.Since(s.start) + s.retry
+	s.failingLocked()
+	s.mu.Unlock()
+	s.wakeRun() // who failed need not be Run
+	if s.absent != nil {
+		return // that is told already
+	}
+	s.o.Conditions.Raise(ConditionCard, s.o.Dir, health.Error, fmt.Sprintf(
+		"Readings cannot be written to %s (%v). Sampling and sending go on from memory, the newest %d readings are kept; check the card and its free space.",
+		s.o.Dir, err, headMax))
+}
+
+// cardHangs tells that a step takes long. Whoever takes it still waits; the
+// head goes on in RAM.
+func (s *Store) cardHangs(step Step) {
+	s.mu.Lock()
+	s.failingLocked()
+	s.mu.Unlock()
+	s.o.Conditions.Raise(ConditionCard, s.o.Dir, health.Error, fmt.Sprintf(
+		"A write to %s has not come back for %v. Sampling and sending go on from memory, the newest %d readings are kept; the card may be worn out, replace it if this comes back.",
+		step.Path, hangs, headMax))
+}
+
+// cardWorks tells that writing goes well again.
+func (s *Store) cardWorks() {
+	s.mu.Lock()
+	failed := s.figures.failing
+	s.retryAt, s.figures.failing = 0, false
+	s.mu.Unlock()
+	s.retry = 0
+	if failed {
+		s.o.Conditions.Clear(ConditionCard, s.o.Dir, "Readings are written to the card again.")
+	}
+}
+
+// failingLocked lets nobody wait for the card any more.
+func (s *Store) failingLocked() {
+	s.figures.failing = true
+	s.flushedLocked()
 }

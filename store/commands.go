@@ -149,26 +149,25 @@ func putCommands(tx *bbolt.Tx, all map[string]gateway.CommandRecord) error {
 // counted.
 func (st *state) loadCommands() (all map[string]gateway.CommandRecord, damaged int, err error) {
 	all = map[string]gateway.CommandRecord{}
-	err = guarded(func() error {
-		return st.db.View(func(tx *bbolt.Tx) error {
-			b := tx.Bucket(bucketCommands)
-			if b == nil {
-				return nil
-			}
-			return b.ForEach(func(k, v []byte) error {
-				var c gateway.CommandRecord
-				text, err := unseal(k, v)
-				if err == nil {
-					err = json.Unmarshal(text, &c)
-				}
-				if err != nil || c.ID != string(k) {
-					damaged++
-					return nil
-				}
-				all[c.ID] = c
-				return nil
-			})
-		})
+	err = st.each(bucketCommands, func(k, v []byte) {
+		c, err := parseCommand(k, v)
+		if err != nil {
+			damaged++
+			return
+		}
+		all[c.ID] = c
 	})
 	return all, damaged, err
+}
+
+// parseCommand reads what stands under a key of the commands.
+func parseCommand(k, v []byte) (c gateway.CommandRecord, err error) {
+	text, err := unseal(k, v)
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
+	if err == nil && c.ID != string(k) {
+		err = fmt.Errorf("%w: command %q under the key of %q", errDamaged, c.ID, k)
+	}
+	return c, err
 }

@@ -66,23 +66,14 @@ func (s *Store) lastBefore(e *epoch, t time.Time) (last uint64, err error) {
 	spans := append([]span(nil), e.spans...)
 	s.mu.Unlock()
 	for _, sp := range spans {
-		done := false
-		err := s.shelf.read(sp.volume, func(b *bbolt.Bucket) error {
-			c := b.Cursor()
-			for k, v := c.Seek(blockKey(e.ordinal, sp.first)); k != nil; k, v = c.Next() {
-				r, err := parseRecord(k, v)
-				if err != nil {
-					return err
-				}
-				known := r.Anchor.Quality != gateway.ClockNone
-				if r.ordinal != e.ordinal || !known || !r.Anchor.Wall(r.T1).Before(t) {
-					done = r.ordinal == e.ordinal
-					return nil
-				}
-				last = r.Last()
-			}
-			return nil
+		before, done := uint64(0), false
+		err := s.shelf.read(sp.volume, func(b *bbolt.Bucket) (err error) {
+			before, done, err = lastBefore(b, e.ordinal, sp.first, t)
+			return err
 		})
+		if before > 0 {
+			last = before
+		}
 		if err != nil || done {
 			return last, err
 		}
@@ -90,21 +81,45 @@ func (s *Store) lastBefore(e *epoch, t time.Time) (last uint64, err error) {
 	return last, nil
 }
 
+// lastBefore is the last reading of an epoch in the blocks of one volume, from
+// first on, that end before t; 0 if there is none. done tells that a block of
+// the epoch ends later.
+func lastBefore(b *bbolt.Bucket, ordinal, first uint64, t time.Time) (last uint64, done bool, err error) {
+	c := b.Cursor()
+	for k, v := c.Seek(blockKey(ordinal, first)); k != nil; k, v = c.Next() {
+		r, err := parseRecord(k, v)
+		if err != nil {
+			return last, false, err
+		}
+		known := r.Anchor.Quality != gateway.ClockNone
+		if r.ordinal != ordinal || !known || !r.Anchor.Wall(r.T1).Before(t) {
+			return last, r.ordinal == ordinal, nil
+		}
+		last = r.Last()
+	}
+	return last, false, nil
+}
+
 // spentLocked takes the oldest volumes out of the index all of whose readings
 // are given up.
 func (s *Store) spentLocked() (spent []*volume) {
-	for len(s.volumes) > 0 {
+	for len(s.volumes) > 0 && !s.neededLocked(s.volumes[0]) {
 		v := s.volumes[0]
-		for _, e := range s.order {
-			for _, sp := range e.spans {
-				if sp.volume == v && sp.last > max(e.Forgotten, e.Dropped) {
-					return spent
-				}
-			}
-		}
 		s.dropVolumeLocked(v)
 		s.facts.Oldest = s.unread.oldest(v.number + 1)
 		spent = append(spent, v)
 	}
 	return spent
+}
+
+// neededLocked tells whether a volume holds a reading that is not discarded.
+func (s *Store) neededLocked(v *volume) bool {
+	for _, e := range s.order {
+		for _, sp := range e.spans {
+			if sp.volume == v && sp.last > max(e.Forgotten, e.Dropped) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -165,29 +164,32 @@ func putEvents(tx *bbolt.Tx, events []heldEvent, gone [][]byte) error {
 
 // loadEvents reads the lane; what makes no sense is left out and counted.
 func (st *state) loadEvents() (held []*heldEvent, damaged int, err error) {
-	err = guarded(func() error {
-		return st.db.View(func(tx *bbolt.Tx) error {
-			b := tx.Bucket(bucketEvents)
-			if b == nil {
-				return nil
-			}
-			return b.ForEach(func(k, v []byte) error {
-				h := &heldEvent{saved: true}
-				text, err := unseal(k, v)
-				if err == nil && len(k) == 16 {
-					err = json.Unmarshal(text, &h.Event)
-				}
-				if err != nil || len(k) != 16 || h.Seq != binary.BigEndian.Uint64(k[8:]) {
-					damaged++
-					return nil
-				}
-				h.ordinal = binary.BigEndian.Uint64(k)
-				held = append(held, h)
-				return nil
-			})
-		})
+	err = st.each(bucketEvents, func(k, v []byte) {
+		h, err := parseEvent(k, v)
+		if err != nil {
+			damaged++
+			return
+		}
+		held = append(held, h)
 	})
 	return held, damaged, err
+}
+
+// parseEvent reads what stands under a key of the events.
+func parseEvent(k, v []byte) (*heldEvent, error) {
+	ordinal, seq, err := splitKey(k)
+	if err != nil {
+		return nil, err
+	}
+	h := &heldEvent{saved: true, ordinal: ordinal}
+	text, err := unseal(k, v)
+	if err == nil {
+		err = json.Unmarshal(text, &h.Event)
+	}
+	if err == nil && h.Seq != seq {
+		err = fmt.Errorf("%w: event %d under the key of %d", errDamaged, h.Seq, seq)
+	}
+	return h, err
 }
 
 // NextEvents gives up to n events behind one that is named, in order; behind

@@ -186,21 +186,6 @@ func (s *Store) saveWhatIsLeft(v *volume, err error) {
 	s.salvage(v, err)
 }
 
-// dropVolumeLocked takes a volume out of the index.
-func (s *Store) dropVolumeLocked(v *volume) (known bool) {
-	for i := range s.volumes {
-		if s.volumes[i] == v {
-			s.volumes = append(s.volumes[:i:i], s.volumes[i+1:]...)
-			known = true
-			break
-		}
-	}
-	for _, e := range s.order {
-		e.remove(v)
-	}
-	return known
-}
-
 // part gives a record from seq on.
 func (s *Store) part(r record, seq uint64, maxBytes int) (gateway.Block, error) {
 	whole := r.Range

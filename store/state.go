@@ -183,6 +183,23 @@ func readState(tx *bbolt.Tx, f *facts, entries map[uint64]entry) error {
 	})
 }
 
+// each gives do what a bucket of state.db holds, in the order of keys; nothing
+// if there is no such bucket. Key and value are valid until do returns.
+func (st *state) each(bucket []byte, do func(k, v []byte)) error {
+	return guarded(func() error {
+		return st.db.View(func(tx *bbolt.Tx) error {
+			b := tx.Bucket(bucket)
+			if b == nil {
+				return nil
+			}
+			return b.ForEach(func(k, v []byte) error {
+				do(k, v)
+				return nil
+			})
+		})
+	})
+}
+
 // seal puts a checksum (CRC-32C of key and text) before a text: bbolt has none
 // for its data pages, and a flipped bit in a digit would be believed.
 func seal(key []byte, text string) []byte {
