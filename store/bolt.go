@@ -10,6 +10,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
+
+	"github.com/fieldgate/fieldgate/gateway/durable"
 )
 
 // openBolt opens an existing file that is sound.
@@ -52,7 +54,7 @@ func makeBolt(d *disk, path string, room int64, fill func(*bbolt.Tx) error) erro
 			return err
 		}
 		reserve(path, room)
-		return syncFile(path)
+		return durable.SyncFile(path)
 	})
 	if err != nil {
 		_ = os.Remove(path)
@@ -101,7 +103,7 @@ func cutFile(path string, size int64) error {
 	if err := os.Truncate(path, size); err != nil {
 		return err
 	}
-	return syncFile(path)
+	return durable.SyncFile(path)
 }
 
 // fillBolt makes a file in place of what is there, and tells how much of it
@@ -126,17 +128,6 @@ func fillBolt(path string, fill func(*bbolt.Tx) error) (size int64, err error) {
 	})
 	return size, err
 }
-
-func syncFile(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-// syncDir makes renames and removals in a folder durable.
-func syncDir(path string) error { return syncFile(path) }
 
 // removeTemporary deletes what an earlier process did not finish making.
 func removeTemporary(dir string) error {

@@ -1,13 +1,13 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/fieldgate/fieldgate/gateway/durable"
 	"github.com/fieldgate/fieldgate/gateway/health"
 )
 
@@ -79,22 +79,12 @@ func (d *disk) do(s Step, act func() error) error {
 
 // rename gives a synced file its name, in place of what had it.
 func (d *disk) rename(from, to string) error {
-	return d.do(Step{Point: PointRename, Path: from, To: to}, func() error {
-		if err := os.Rename(from, to); err != nil {
-			return err
-		}
-		if filepath.Dir(from) != filepath.Dir(to) {
-			return errors.Join(syncDir(filepath.Dir(to)), syncDir(filepath.Dir(from)))
-		}
-		return syncDir(filepath.Dir(to))
-	})
+	return d.do(Step{Point: PointRename, Path: from, To: to}, func() error { return durable.Rename(from, to) })
 }
 
 // unlink deletes a file.
 func (d *disk) unlink(path string) error {
-	return d.do(Step{Point: PointUnlink, Path: path}, func() error {
-		return errors.Join(os.Remove(path), syncDir(filepath.Dir(path)))
-	})
+	return d.do(Step{Point: PointUnlink, Path: path}, func() error { return durable.Remove(path) })
 }
 
 // link gives a damaged file a second name, by which it is kept when its own
@@ -107,7 +97,7 @@ func (d *disk) link(path, to string) error {
 				return err
 			}
 		}
-		return syncDir(filepath.Dir(to))
+		return durable.SyncDir(filepath.Dir(to))
 	})
 }
 
@@ -119,7 +109,7 @@ func copyFile(from, to string) error {
 	if err := os.WriteFile(to, data, 0o600); err != nil {
 		return err
 	}
-	return syncFile(to)
+	return durable.SyncFile(to)
 }
 
 // cardFailed tells that a write failed and puts the next one off.

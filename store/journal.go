@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/durable"
 	"github.com/fieldgate/fieldgate/store/block"
 )
 
@@ -203,7 +204,7 @@ func (j *journal) create() error {
 		if err := os.WriteFile(j.path+temporary, make([]byte, journalSlots*slotSize), 0o600); err != nil {
 			return err
 		}
-		return syncFile(j.path + temporary)
+		return durable.SyncFile(j.path + temporary)
 	})
 	if err != nil {
 		return err

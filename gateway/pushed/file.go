@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
+	"github.com/fieldgate/fieldgate/gateway/durable"
 	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
@@ -36,34 +36,15 @@ func load(path string, k *kept) error {
 	return nil
 }
 
-// writeLocked puts what is kept on the card, whole or not at all: a file
-// beside it, made durable, then renamed, then the folder made durable. It is
-// for its owner alone: addresses and names of devices are nobody else's.
+// writeLocked puts what is kept on the card. It is for its owner alone:
+// addresses and names of devices are nobody else's.
 func (k *Keeper) writeLocked() error {
 	text, err := json.Marshal(k.kept)
 	if err != nil {
 		return fmt.Errorf("encode the configuration: %w", err)
 	}
-	temp := k.path + ".tmp"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("write the configuration: %w", err)
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(temp, k.path)
-	}
-	if err != nil {
-		_ = os.Remove(temp)
-		return fmt.Errorf("write the configuration: %w", err)
-	}
-	dir, err := os.Open(filepath.Dir(k.path))
-	if err != nil {
-		return fmt.Errorf("make the configuration durable: %w", err)
-	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
-		return fmt.Errorf("make the configuration durable: %w", err)
+	if err := durable.WriteFile(k.path, text, 0o600, nil); err != nil {
+		return fmt.Errorf("keep the configuration: %w", err)
 	}
 	return nil
 }

@@ -315,12 +315,12 @@ func TestFileThatCannotBeUsed(t *testing.T) {
 		if _, err := os.Stat(b.path + ".damaged"); err != nil {
 			t.Error(err)
 		}
-		if err := os.Mkdir(b.path+".tmp", 0o700); err != nil { // in the way of the next write
+		if err := os.Mkdir(b.path, 0o700); err != nil { // in the way of the next write
 			t.Fatal(err)
 		}
 		b.send(desire(2, "better"))
 		b.want("own", rejected)
-		if err := os.Remove(b.path + ".tmp"); err != nil {
+		if err := os.Remove(b.path); err != nil {
 			t.Fatal(err)
 		}
 		b.send(desire(3, "better"))

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fieldgate/fieldgate/gateway/durable"
 	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
@@ -218,31 +219,10 @@ func save(path string, c contents) error {
 	return replace(path, append(bytes.TrimSpace(text), '\n'))
 }
 
-// replace puts a file in place that is its owner's alone, whole or not at all.
-// Written by root, it belongs to whom the folder does: the daemon.
+// replace puts a file in place that is its owner's alone. Written by root, it
+// belongs to whom the folder does: the daemon.
 func replace(path string, text []byte) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, File+"-*.tmp") // mode 0600
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, give(f, dir), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("make %s durable: %w", dir, err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("make %s durable: %w", dir, err)
-	}
-	return nil
+	return durable.WriteFile(path, text, 0o600, func(f *os.File) error { return give(f, filepath.Dir(path)) })
 }
 
 // Ends is when the certificate ends that is shown; zero: a token is, or

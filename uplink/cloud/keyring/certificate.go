@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/durable"
 	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
@@ -173,10 +174,10 @@ func make509(dir string, files [2]string, t *x509.Certificate, ca *tls.Certifica
 	}
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
-	if err := writeFile(filepath.Join(dir, files[1]), keyPEM, 0o600); err != nil {
+	if err := durable.WriteFile(filepath.Join(dir, files[1]), keyPEM, 0o600, nil); err != nil {
 		return tls.Certificate{}, err
 	}
-	if err := writeFile(filepath.Join(dir, files[0]), certPEM, 0o644); err != nil {
+	if err := durable.WriteFile(filepath.Join(dir, files[0]), certPEM, 0o644, nil); err != nil {
 		return tls.Certificate{}, err
 	}
 	return tls.X509KeyPair(certPEM, keyPEM)

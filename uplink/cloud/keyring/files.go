@@ -11,39 +11,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fieldgate/fieldgate/gateway/durable"
 	"github.com/fieldgate/fieldgate/gateway/files"
 )
-
-// writeFile puts data at path whole or not at all, also when power fails: a
-// temporary file beside it, made durable, then renamed, then the folder made
-// durable.
-func writeFile(path string, data []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "*.tmp")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("make %s durable: %w", dir, err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("make %s durable: %w", dir, err)
-	}
-	return nil
-}
 
 // LockState makes the state directory and takes its lock, so that no two
 // servers write one log. The lock is held until release, or until the process
@@ -79,7 +49,7 @@ func OperatorToken(dir string) (token, path string, err error) {
 	token, err = files.Line(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		token = RandomHex()
-		err = writeFile(path, []byte(token+"\n"), 0o600)
+		err = durable.WriteFile(path, []byte(token+"\n"), 0o600, nil)
 	}
 	if err != nil {
 		return "", path, fmt.Errorf("operator token: %w", err)

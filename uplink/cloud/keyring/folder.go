@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fieldgate/fieldgate/gateway/durable"
 	"github.com/fieldgate/fieldgate/gateway/files"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
@@ -94,7 +95,7 @@ func (f Folder) Put(ctx context.Context, key string, body []byte, rev uint64, _ 
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return 0, fmt.Errorf("make folder of credentials: %w", err)
 	}
-	return revOf(body), writeFile(path, body, 0o600)
+	return revOf(body), durable.WriteFile(path, body, 0o600, nil)
 }
 
 // lock keeps other programs from changing anything until release.
@@ -128,7 +129,7 @@ func (f Folder) Delete(_ context.Context, key string) error {
 	if err != nil {
 		return fmt.Errorf("remove %s: %w", path, err)
 	}
-	return syncDir(filepath.Dir(path))
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 // List implements Shelf.
