@@ -15,8 +15,8 @@ import (
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/clock"
 	"github.com/fieldgate/fieldgate/gateway/health"
+	"github.com/fieldgate/fieldgate/packaging/bench/plant"
 	"github.com/fieldgate/fieldgate/store"
-	"github.com/fieldgate/fieldgate/store/plant"
 )
 
 // storeOf makes a store with n readings of the plant, in blocks of 5,000.

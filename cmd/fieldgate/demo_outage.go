@@ -11,8 +11,8 @@ import (
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/gateway/health"
+	"github.com/fieldgate/fieldgate/packaging/bench/plant"
 	"github.com/fieldgate/fieldgate/store"
-	"github.com/fieldgate/fieldgate/store/plant"
 )
 
 const (

@@ -17,8 +17,8 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/packaging/bench/plant"
 	"github.com/fieldgate/fieldgate/store/block"
-	"github.com/fieldgate/fieldgate/store/plant"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/store/plant"
+	"github.com/fieldgate/fieldgate/packaging/bench/plant"
 )
 
 // asJSON gives readings of the plant as other programs store them, one object

@@ -12,8 +12,8 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/health"
+	"github.com/fieldgate/fieldgate/packaging/bench/plant"
 	"github.com/fieldgate/fieldgate/store"
-	"github.com/fieldgate/fieldgate/store/plant"
 )
 
 // wall is a clock whose stamps are those of the readings stored last.

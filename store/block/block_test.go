@@ -14,8 +14,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/packaging/bench/plant"
 	"github.com/fieldgate/fieldgate/store/block"
-	"github.com/fieldgate/fieldgate/store/plant"
 )
 
 // same tells whether two readings are the same bit for bit, their channels by
@@ -112,6 +112,32 @@ func TestWhatGoesInComesOut(t *testing.T) {
 			t.Fatalf("Parse gives %+v, %v", parsed, err)
 		}
 	})
+}
+
+// Numbers that are no decimals stay what they are, to the bit: scaling once
+// made 0 of the smallest number, and lost the sign of a negative zero.
+func TestNumbersThatAreNoDecimalsKeepEveryBit(t *testing.T) {
+	negative := math.Copysign(0, -1)
+	for _, values := range [][]float64{
+		{math.SmallestNonzeroFloat64}, {negative}, {0, negative, 0}, {-0.49249677643616074, 0, negative, math.NaN(), -1.1937496066093445},
+		{1, math.SmallestNonzeroFloat64, -math.SmallestNonzeroFloat64}, {math.MaxFloat64, math.Inf(-1), negative},
+	} {
+		var rs []gateway.Reading
+		for i, v := range values {
+			rs = append(rs, gateway.Reading{Channel: &gateway.Channel{Device: "d", Quantity: "q"}, Value: v, At: gateway.Stamp(i + 1)})
+		}
+		b, err := block.NewEncoder().Append(nil, gateway.BlockHeader{Range: gateway.Range{First: 1}}, rs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, got, err := block.NewDecoder().Decode(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := diff(got, rs); err != nil {
+			t.Errorf("%v: %v", values, err)
+		}
+	}
 }
 
 func TestEveryFlippedBitIsFound(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/packaging/bench/plant"
 	"github.com/fieldgate/fieldgate/store/block"
-	"github.com/fieldgate/fieldgate/store/plant"
 )
 
 // small gives consecutive blocks of n readings.

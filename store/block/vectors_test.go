@@ -17,8 +17,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/packaging/bench/plant"
 	"github.com/fieldgate/fieldgate/store/block"
-	"github.com/fieldgate/fieldgate/store/plant"
 )
 
 var update = flag.Bool("update", false, "write the test vectors anew")

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/packaging/bench/plant"
 	"github.com/fieldgate/fieldgate/packaging/e2e"
-	"github.com/fieldgate/fieldgate/store/plant"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
