@@ -24,7 +24,7 @@ func newStore(o Options) *Store {
 		o: o, start: time.Now(), epochs: map[gateway.EpochID]*epoch{}, commands: map[string]gateway.CommandRecord{},
 		disk: disk{card: o.Card},
 		enc:  block.NewEncoder(), dec: block.NewDecoder(),
-		kick: make(chan struct{}, 1), closed: make(chan struct{}),
+		wake: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	s.disk.hung = s.cardHangs
 	s.state = state{path: filepath.Join(o.Dir, "state.db"), disk: &s.disk, room: stateRoom, verify: o.VerifyState, readOnly: o.readOnly}
@@ -47,13 +47,13 @@ func (s *Store) setAbsent(cause error) {
 	s.mu.Lock()
 	s.absent = cause
 	s.mu.Unlock()
-	s.tellAbsent(cause)
+	s.reportAbsent(cause)
 }
 
-// tellAbsent says what keeps the store from being opened.
-func (s *Store) tellAbsent(cause error) {
+// reportAbsent says what keeps the store from being opened.
+func (s *Store) reportAbsent(cause error) {
 	s.o.Conditions.Raise(ConditionUnreadable, s.o.Dir, health.Error, fmt.Sprintf(
-		"The store in %s cannot be opened: %s. Nothing in it is given up. Sampling and sending go on from memory, the newest %d readings are kept, and a power cut costs those that were not sent; opening it is tried again, without a restart.",
+		"The store in %s cannot be opened: %s. Nothing in it is discarded. Sampling and sending go on from memory, the newest %d readings are kept, and a power cut costs those that were not sent; opening it is tried again, without a restart.",
 		s.o.Dir, files.Explain(s.o.Dir, cause), headMax))
 }
 
@@ -68,8 +68,8 @@ func (s *Store) openAgain() error {
 		return err
 	}
 	s.takeOver(found)
-	s.tellFloor()
-	s.tellWhere()
+	s.reportFloor()
+	s.reportWhere()
 	s.o.Conditions.Clear(ConditionUnreadable, s.o.Dir, "The store is open: readings are written to the card, and what waits there is sent.")
 	return nil
 }
@@ -110,7 +110,7 @@ func (s *Store) takeOver(found *Store) {
 	s.absent, s.sweep, s.cardSize = nil, true, found.cardSize
 	s.noteOpening()
 	s.mu.Unlock()
-	s.tellOpening()
+	s.noteOpeningEvents()
 }
 
 // takeOverFacts keeps what this run learned meanwhile.

@@ -10,7 +10,7 @@ import (
 // Session begins a session with the cloud, before the acks of its welcome are
 // given to Ack: fsynced tells whether an ack means that readings are on the
 // cloud's disk, retain how much later an ack must confirm another before what
-// it covers may be given up.
+// it covers may be discarded.
 func (s *Store) Session(fsynced bool, retain time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -26,7 +26,7 @@ func (s *Store) Session(fsynced bool, retain time.Duration) {
 // done its end too. Acks may repeat; they may go back, and then the uplink
 // starts there again. For an epoch that ended in a crash the cloud may hold
 // more than the card. The error is ErrAckBeyond: the cloud claims readings
-// that never were. An epoch that has been given up needs no ack; nothing
+// that never were. An epoch that has been discarded needs no ack; nothing
 // happens.
 func (s *Store) Ack(id gateway.EpochID, upto uint64, done bool) error {
 	s.mu.Lock()

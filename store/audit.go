@@ -9,7 +9,7 @@ import (
 	"github.com/fieldgate/fieldgate/gateway/health"
 )
 
-// audit looks whether volumes, journal and what was given up cover every
+// audit looks whether volumes, journal and what was discarded cover every
 // epoch from its first reading to its last on the card, and tells of holes
 // that were not told before. Next gives them as gaps.
 func (s *Store) audit() {

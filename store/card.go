@@ -114,7 +114,7 @@ func copyFile(from, to string) error {
 
 // cardFailed tells that a write failed and puts the next one off.
 func (s *Store) cardFailed(err error) {
-	s.retry = min(max(2*s.retry, retryFirst), retryMost)
+	s.retry = min(max(2*s.retry, firstRetryWait), maxRetryWait)
 	s.mu.Lock()
 	s.retryAt = time.Since(s.start) + s.retry
 	s.failingLocked()
@@ -142,8 +142,8 @@ func (s *Store) cardHangs(step Step) {
 // cardWorks tells that writing goes well again.
 func (s *Store) cardWorks() {
 	s.mu.Lock()
-	failed := s.figures.failing
-	s.retryAt, s.figures.failing = 0, false
+	failed := s.metrics.failing
+	s.retryAt, s.metrics.failing = 0, false
 	s.mu.Unlock()
 	s.retry = 0
 	if failed {
@@ -153,6 +153,6 @@ func (s *Store) cardWorks() {
 
 // failingLocked lets nobody wait for the card any more.
 func (s *Store) failingLocked() {
-	s.figures.failing = true
+	s.metrics.failing = true
 	s.flushedLocked()
 }

@@ -79,7 +79,7 @@ func (s *Store) Close() error {
 	s.journal.close()
 	s.shelf.closeAll()
 	err = errors.Join(err, s.state.close())
-	s.release()
+	s.unlock()
 	if err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
@@ -150,8 +150,8 @@ func (s *Store) closeEpoch() {
 	e.Unheard = e.Last == 0 && s.session == 0
 }
 
-// release gives the directory free.
-func (s *Store) release() {
+// unlock gives the directory free.
+func (s *Store) unlock() {
 	for _, lock := range []*os.File{s.lock, s.outer} {
 		if lock != nil {
 			_ = lock.Close()

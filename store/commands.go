@@ -17,8 +17,8 @@ import (
 var bucketCommands = []byte("commands")
 
 const (
-	commandsMost = 10_000         // records
-	commandKept  = 24 * time.Hour // a finished one answers repeats at least so long, as far as there is room
+	maxCommands = 10_000         // records
+	commandKept = 24 * time.Hour // a finished one answers repeats at least so long, as far as there is room
 )
 
 // SaveCommand makes the record of a command durable, and in the same
@@ -111,7 +111,7 @@ func (s *Store) spentCommands() (ids []string) {
 	now, stamp := s.o.Clock.Anchor(), s.o.Clock.Stamp()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.commands) < commandsMost/2 {
+	if len(s.commands) < maxCommands/2 {
 		return nil
 	}
 	finished := slices.DeleteFunc(slices.Collect(maps.Values(s.commands)), func(c gateway.CommandRecord) bool { return !c.State.Final() })
@@ -120,7 +120,7 @@ func (s *Store) spentCommands() (ids []string) {
 	})
 	for i, c := range finished {
 		age := now.Wall(stamp).Sub(c.Anchor.Wall(c.Received))
-		if len(s.commands)-i >= commandsMost || age > 8*commandKept { // expiry is at most 7 d
+		if len(s.commands)-i >= maxCommands || age > 8*commandKept { // expiry is at most 7 d
 			ids = append(ids, c.ID)
 		}
 	}

@@ -92,9 +92,9 @@ func (s *Store) tookLocked(e *epoch, written int64, d time.Duration) {
 	if e.head != nil {
 		e.head.forget(e.Last)
 	}
-	s.figures.written += uint64(written)
-	s.figures.commits++
-	s.figures.lastCommit = d
-	s.figures.longest = max(s.figures.longest, d)
+	s.metrics.written += uint64(written)
+	s.metrics.commits++
+	s.metrics.lastCommit = d
+	s.metrics.longest = max(s.metrics.longest, d)
 	s.flushedLocked()
 }

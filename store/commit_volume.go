@@ -58,7 +58,7 @@ func (s *Store) epochToVolume(e *epoch, all bool) error {
 		}
 		began := time.Now()
 		if err := s.shelf.put(v, records); err != nil {
-			s.giveUpVolume(v)
+			s.abandonVolume(v)
 			return err
 		}
 		s.tookRecords(e, v, records, time.Since(began))
@@ -187,9 +187,9 @@ func (s *Store) sealCurrent() {
 	}
 }
 
-// giveUpVolume stops writing a volume; if it holds nothing that is known to
-// be on the card, it goes.
-func (s *Store) giveUpVolume(v *volume) {
+// abandonVolume stops writing a volume; if it holds nothing that is known to
+// be on the card, it is deleted.
+func (s *Store) abandonVolume(v *volume) {
 	s.shelf.retire(v)
 	s.mu.Lock()
 	s.current = nil

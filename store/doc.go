@@ -29,7 +29,7 @@
 // and its new file takes its name in one rename (rewrite.go).
 //
 // The order of the durable steps (card.go names them all): the entry before
-// the readings; acks, and what is given up, before the unlink that they allow;
+// the readings; acks, and what is discarded, before the unlink that they allow;
 // every file that is made or replaced under another name first, then renamed.
 // After an error of a commit its handle is never written again.
 //

@@ -10,7 +10,7 @@ import (
 	"github.com/fieldgate/fieldgate/gateway/health"
 )
 
-// DropBefore gives up every reading that was taken before t, for an operator
+// DropBefore discards every reading that was taken before t, for an operator
 // who no longer wants a backlog, and tells how many of them the cloud never
 // had: those become a gap. Readings of a boot that never knew the time stay.
 // Blocks go whole: the newest of them keeps what it holds from before t.
@@ -20,7 +20,7 @@ func (s *Store) DropBefore(t time.Time) (dropped uint64, err error) {
 	if err := s.flush(true); err != nil {
 		return 0, fmt.Errorf("drop: %w", err)
 	}
-	if err := s.toVolume(true); err != nil && !isNoRoom(err) { // else giving up makes the room
+	if err := s.toVolume(true); err != nil && !isNoRoom(err) { // else discarding makes the room
 		return 0, fmt.Errorf("drop: %w", err)
 	}
 	s.sealCurrent()
@@ -48,7 +48,7 @@ func (s *Store) DropBefore(t time.Time) (dropped uint64, err error) {
 	s.unlinkDoomed()
 	if dropped > 0 {
 		s.o.Conditions.Raise(ConditionDropped, s.o.Dir, health.Warning, fmt.Sprintf(
-			"%d readings from before %s that the cloud never had were given up on request, and are reported as a gap.", dropped, t.UTC().Format(time.RFC3339)))
+			"%d readings from before %s that the cloud never had were discarded on request, and are reported as a gap.", dropped, t.UTC().Format(time.RFC3339)))
 	}
 	return dropped, nil
 }
@@ -101,7 +101,7 @@ func lastBefore(b *bbolt.Bucket, ordinal, first uint64, t time.Time) (last uint6
 }
 
 // spentLocked takes the oldest volumes out of the index all of whose readings
-// are given up.
+// are discarded.
 func (s *Store) spentLocked() (spent []*volume) {
 	for len(s.volumes) > 0 && !s.neededLocked(s.volumes[0]) {
 		v := s.volumes[0]

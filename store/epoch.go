@@ -18,12 +18,12 @@ type epoch struct {
 
 	given uint64 // the highest reading that Next gave in this session
 
-	// what must be seen before acknowledged readings may be given up
+	// what must be seen before acknowledged readings may be discarded
 	session       uint64        // the session in which an ack last named the epoch; 0 none since the opening
 	ackedAt       time.Duration // when the cloud first told pending, since the store's start
 	pending       uint64        // told once; a later ack that has not gone back confirms it
 	pendingDone   bool
-	confirmed     uint64 // may be given up
+	confirmed     uint64 // may be discarded
 	confirmedDone bool   // the end too
 }
 
@@ -44,8 +44,8 @@ func (e *epoch) forgotten(seq uint64) gateway.Range {
 	return r
 }
 
-// toldLocked is what the uplink is told of an epoch.
-func (s *Store) toldLocked(e *epoch) gateway.EpochState {
+// stateOfLocked is an epoch as the uplink sees it.
+func (s *Store) stateOfLocked(e *epoch) gateway.EpochState {
 	last := s.lastLocked(e)
 	oldest := last + 1
 	switch own := s.journal.of(e.ordinal); {

@@ -16,7 +16,7 @@ import (
 var bucketEvents = []byte("events")
 
 const (
-	eventsMost    = 16 << 20 // bytes of events, if Options.MaxEvents does not say less
+	maxEvents     = 16 << 20 // bytes of events, if Options.MaxEvents does not say less
 	eventOverhead = 256      // bytes that an event takes beside its body, about
 )
 
@@ -30,22 +30,22 @@ type heldEvent struct {
 func (h *heldEvent) key() []byte { return blockKey(h.ordinal, h.Seq) }
 func (h *heldEvent) size() int   { return len(h.Body) + len(h.Device) + eventOverhead }
 
-// A lane is the events: small, apart from readings, never thinned. Guarded by
+// A lane is the events: small, apart from readings, never downsampled. Guarded by
 // Store.mu.
 type lane struct {
-	held    []*heldEvent // in order
-	acked   int          // so many of them the cloud has
-	bytes   int
-	id      gateway.EpochID // names the events of this opening …
-	ordinal uint64
-	last    uint64        // … the newest of which has this seq
-	gone    [][]byte      // keys to be deleted with the next write
-	given   givenUpEvents // that the cloud never had
-	arrival chan struct{} // closed at the next event; nil if nobody waits
+	held      []*heldEvent // in order
+	acked     int          // so many of them the cloud has
+	bytes     int
+	id        gateway.EpochID // names the events of this opening …
+	ordinal   uint64
+	last      uint64          // … the newest of which has this seq
+	gone      [][]byte        // keys to be deleted with the next write
+	discarded discardedEvents // that the cloud never had
+	arrival   chan struct{}   // closed at the next event; nil if nobody waits
 }
 
-// givenUpEvents is the body of an event events_dropped.
-type givenUpEvents struct {
+// discardedEvents is the body of an event events_dropped.
+type discardedEvents struct {
 	N     uint64        `json:"n"`
 	First *gateway.Name `json:"first"`
 	Last  *gateway.Name `json:"last"`
@@ -264,46 +264,46 @@ func (l *lane) find(name gateway.Name) int {
 // event says how many.
 func (s *Store) boundEventsLocked() {
 	l := &s.lane
-	most := eventsMost
+	limit := maxEvents
 	if s.o.MaxEvents > 0 {
-		most = s.o.MaxEvents
+		limit = s.o.MaxEvents
 	}
-	for l.bytes > most && l.acked > 0 {
+	for l.bytes > limit && l.acked > 0 {
 		l.removeAt(0)
 		l.acked--
 	}
-	if l.bytes > most {
+	if l.bytes > limit {
 		l.fold()
 	}
-	for l.bytes > most && len(l.held) > 1 {
-		l.giveUp(l.held[0])
+	for l.bytes > limit && len(l.held) > 1 {
+		l.discard(l.held[0])
 		l.removeAt(0)
 	}
-	if l.given.N > 0 {
-		l.tellGivenUp(s.o.Clock)
+	if l.discarded.N > 0 {
+		l.reportDiscarded(s.o.Clock)
 	}
 }
 
-// giveUp counts an event that goes before the cloud had it. One that tells of
+// discard counts an event that goes before the cloud had it. One that tells of
 // others stands for them; that of this opening is written anew.
-func (l *lane) giveUp(h *heldEvent) {
-	told := givenUpEvents{N: h.N, First: &h.Name, Last: &h.Name}
+func (l *lane) discard(h *heldEvent) {
+	told := discardedEvents{N: h.N, First: &h.Name, Last: &h.Name}
 	if h.Kind == gateway.EventEventsDropped {
 		if h.Epoch == l.id || json.Unmarshal(h.Body, &told) != nil {
 			return
 		}
 	}
-	if l.given.First == nil {
-		l.given.First = told.First
+	if l.discarded.First == nil {
+		l.discarded.First = told.First
 	}
-	l.given.Last = told.Last
-	l.given.N += told.N
+	l.discarded.Last = told.Last
+	l.discarded.N += told.N
 }
 
-// tellGivenUp puts an event about those that were given up in front of the
+// reportDiscarded puts an event about those that were discarded in front of the
 // rest; one that is there already is brought up to date.
-func (l *lane) tellGivenUp(c Clock) {
-	body, err := json.Marshal(l.given)
+func (l *lane) reportDiscarded(c Clock) {
+	body, err := json.Marshal(l.discarded)
 	if err != nil {
 		return // a number and two names: it can be encoded
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/fieldgate/fieldgate/store/block"
 )
 
-// A Stretch is what Walk comes upon: readings, thinned readings, or the gap in
+// A Stretch is what Walk comes upon: readings, downsampled readings, or the gap in
 // their place; or an epoch's end.
 type Stretch struct {
 	gateway.Block

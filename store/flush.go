@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	retryFirst = 500 * time.Millisecond // after a failed write; doubled up to
-	retryMost  = 30 * time.Second
-	idle       = time.Duration(math.MaxInt64)
+	firstRetryWait = 500 * time.Millisecond // after a failed write; doubled up to
+	maxRetryWait   = 30 * time.Second
+	idle           = time.Duration(math.MaxInt64)
 )
 
 // work does what is due on the card.
@@ -58,7 +58,7 @@ func (s *Store) untilDue() time.Duration {
 // give the longer time.
 func (s *Store) dueLocked(now time.Duration) time.Duration {
 	h := s.growing.head
-	if h.len() >= blockReadings || s.figures.failing || s.ending != nil || s.settling && h.last > s.growing.Last {
+	if h.len() >= blockReadings || s.metrics.failing || s.ending != nil || s.settling && h.last > s.growing.Last {
 		return now
 	}
 	due := idle
@@ -117,7 +117,7 @@ func (s *Store) flushedLocked() {
 func (s *Store) awaitFlush(e *epoch, seq uint64) {
 	for {
 		s.mu.Lock()
-		if e.Last >= seq || s.figures.failing || s.ended {
+		if e.Last >= seq || s.metrics.failing || s.ended {
 			s.mu.Unlock()
 			return
 		}

@@ -14,7 +14,7 @@ const (
 	minMaxSize = 4 << 20   // less than this does not hold a few volumes
 )
 
-// forgetWhatMay gives up volumes whose readings the cloud has for certain and
+// forgetWhatMay deletes volumes whose readings the cloud has for certain and
 // which are older than the history kept; and where little room is left by the
 // limits, it makes some, a step at a time. The caller holds writeMu.
 func (s *Store) forgetWhatMay() {
@@ -38,7 +38,7 @@ func (s *Store) forgetWhatMay() {
 	}
 }
 
-// forgetOld gives up what need not be kept, and what exceeds the limits as
+// forgetOld discards what need not be kept, and what exceeds the limits as
 // they are now.
 func (s *Store) forgetOld() error {
 	now := time.Since(s.start)
@@ -84,11 +84,9 @@ func (s *Store) measureBeside() {
 	s.mu.Unlock()
 }
 
-// giveUp makes room for over bytes, if that is more than 0, and lets go what
-// need not be kept; with drop also what the cloud does not have. What was
-// acknowledged, forgotten and dropped is durable before the unlink: if power
-// dies between, the next opening finds the volume again and forgets it again.
-func (s *Store) giveUp(over int64, drop bool) error {
+// releaseSpace deletes volumes that need not be kept, and more where over bytes
+// are needed; with drop also such as hold what the cloud does not have.
+func (s *Store) releaseSpace(over int64, drop bool) error {
 	s.mu.Lock()
 	s.sweep, s.sweptAt = false, time.Since(s.start)
 	epochs := len(s.order)
@@ -99,6 +97,9 @@ func (s *Store) giveUp(over int64, drop bool) error {
 	if nothing && len(s.doomed) == 0 {
 		return nil // acks alone are not worth a commit
 	}
+	// What was acknowledged, forgotten and dropped is durable before a file goes.
+	// If power dies between, the next opening finds the volumes again, lower
+	// than the oldest one that counts, and deletes them.
 	err := s.saveState()
 	if err != nil && !isNoRoom(err) {
 		return err // the volumes are out of the index; they are deleted when a later save goes well, or by the next start
@@ -107,15 +108,15 @@ func (s *Store) giveUp(over int64, drop bool) error {
 	if err != nil { // there was no space for the record; now there is
 		err = s.saveState()
 	}
-	s.tellGivenUp(over, dropped)
+	s.reportDiscarded(over, dropped)
 	return err
 }
 
-// tellGivenUp says aloud what was lost, and when there is room again.
-func (s *Store) tellGivenUp(over int64, dropped uint64) {
+// reportDiscarded says aloud what was lost, and when there is room again.
+func (s *Store) reportDiscarded(over int64, dropped uint64) {
 	if dropped > 0 {
 		s.o.Conditions.Raise(ConditionDropped, s.o.Dir, health.Error,
-			"The store is full: the oldest readings were given up before the cloud had them, and are reported as a gap. "+s.roomAdvice())
+			"The store is full: the oldest readings were discarded before the cloud had them, and are reported as a gap. "+s.roomAdvice())
 		return
 	}
 	if over > 0 {
@@ -126,7 +127,7 @@ func (s *Store) tellGivenUp(over int64, dropped uint64) {
 	thinned := slices.ContainsFunc(s.volumes, func(v *volume) bool { return v.thinned })
 	s.mu.Unlock()
 	if !thinned {
-		s.o.Conditions.Clear(ConditionThinned, s.o.Dir, "The thinned readings are with the cloud; the store has room again.")
+		s.o.Conditions.Clear(ConditionThinned, s.o.Dir, "The downsampled readings are with the cloud; the store has room again.")
 	}
 }
 
@@ -148,7 +149,7 @@ func (s *Store) unlinkDoomed() {
 func (s *Store) doomLocked(over int64, drop bool) (doomed []*volume, dropped uint64) {
 	now := s.o.Clock.Anchor()
 	doom := func(v *volume) {
-		dropped += s.giveUpReadingsLocked(v)
+		dropped += s.discardReadingsLocked(v)
 		s.dropVolumeLocked(v)
 		doomed = append(doomed, v)
 		over = max(over, 0) - v.bytes // without a limit it is the least there is
@@ -186,9 +187,9 @@ func (s *Store) confirmedLocked(v *volume) bool {
 	return true
 }
 
-// giveUpReadingsLocked notes what goes with a volume, and counts what the
+// discardReadingsLocked notes what goes with a volume, and counts what the
 // cloud never had.
-func (s *Store) giveUpReadingsLocked(v *volume) (dropped uint64) {
+func (s *Store) discardReadingsLocked(v *volume) (dropped uint64) {
 	for _, e := range s.order {
 		for _, sp := range e.spans {
 			if sp.volume != v {
@@ -206,7 +207,7 @@ func (s *Store) giveUpReadingsLocked(v *volume) (dropped uint64) {
 			e.Dropped = max(e.Dropped, sp.last)
 		}
 	}
-	s.figures.dropped += dropped
+	s.metrics.dropped += dropped
 	return dropped
 }
 

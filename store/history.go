@@ -189,7 +189,7 @@ func (s *Store) openEndsLocked(h *historian) {
 type historian struct {
 	query   gateway.HistoryQuery
 	from    int64 // µs since 1970
-	span    int64 // µs
+	width   int64 // µs
 	anchors timelines
 	index   map[[2]string]int
 	buckets [][]bucket
@@ -210,7 +210,7 @@ type bucket struct {
 
 func newHistorian(q gateway.HistoryQuery) *historian {
 	h := &historian{
-		query: q, from: q.From.UnixMicro(), span: q.To.UnixMicro() - q.From.UnixMicro(),
+		query: q, from: q.From.UnixMicro(), width: q.To.UnixMicro() - q.From.UnixMicro(),
 		index: map[[2]string]int{}, dec: block.NewDecoder(),
 		buckets: make([][]bucket, len(q.Channels)), units: make([]string, len(q.Channels)),
 	}
@@ -230,13 +230,13 @@ func (h *historian) wants(first, last gateway.BlockHeader) bool {
 	h.anchors.learn(first.Anchor)
 	h.anchors.learn(last.Anchor)
 	w0, w1, _ := h.anchors[first.Anchor.Boot].Bounds(min(first.T0, last.T0), max(first.T1, last.T1))
-	return w1.UnixMicro() >= h.from && w0.UnixMicro() < h.from+h.span
+	return w1.UnixMicro() >= h.from && w0.UnixMicro() < h.from+h.width
 }
 
 func (h *historian) hole(r gateway.BlockHeader, why gateway.Why) {
 	clock := h.anchors.wall(r.Anchor)
 	from, to := clock.micros(r.T0), clock.micros(r.T1)
-	if to >= h.from && from < h.from+h.span {
+	if to >= h.from && from < h.from+h.width {
 		h.holes = append(h.holes, gateway.Hole{From: time.UnixMicro(from).UTC(), To: time.UnixMicro(to).UTC(), Why: why, AtMost: r.N})
 	}
 }
@@ -266,7 +266,7 @@ func (h *historian) block(header gateway.BlockHeader, b []byte) {
 	})
 }
 
-// summaries takes in thinned readings; each envelope stands in the middle of
+// summaries takes in downsampled readings; each envelope stands in the middle of
 // its interval.
 func (h *historian) summaries(b []byte, clock *wallClock) {
 	_, sums, _ := h.dec.Summaries(b)
@@ -337,7 +337,7 @@ func (b *bucket) reach(low, high float64, at int64) {
 // bucketOf gives the bucket of a time, nil if it was not asked for.
 func (h *historian) bucketOf(channel int, at int64) *bucket {
 	since := at - h.from
-	if since < 0 || since >= h.span {
+	if since < 0 || since >= h.width {
 		return nil
 	}
 	return &h.buckets[channel][h.bucketAt(since)]
@@ -346,7 +346,7 @@ func (h *historian) bucketOf(channel int, at int64) *bucket {
 // bucketAt gives the bucket of a time since from: floor(since·n/span).
 func (h *historian) bucketAt(since int64) int {
 	high, low := bits.Mul64(uint64(since), uint64(h.query.Buckets)) // years times buckets have no room in 64 bits
-	k, _ := bits.Div64(high, low, uint64(h.span))
+	k, _ := bits.Div64(high, low, uint64(h.width))
 	return int(k)
 }
 
@@ -371,7 +371,7 @@ func (h *historian) answer() gateway.History {
 // it.
 func (h *historian) start(k int) time.Time {
 	n := int64(h.query.Buckets)
-	whole, rest := h.span/n, h.span%n
+	whole, rest := h.width/n, h.width%n
 	us := int64(k)*whole + (int64(k)*rest+n-1)/n
 	below := time.Duration(h.query.From.Nanosecond() % 1000)                  // of the query's beginning, below µs
 	return time.UnixMicro(h.from + us).Add(below).In(h.query.From.Location()) // in no Duration: that ends after 292 years

@@ -24,7 +24,7 @@ func Inspect(o Options) (*Store, error) {
 	}
 	s, err := open(o)
 	if err != nil {
-		s.release()
+		s.unlock()
 		return nil, fmt.Errorf("inspect store: %w", err)
 	}
 	s.beginLocked() // nobody else knows of s yet
@@ -39,5 +39,5 @@ func (s *Store) Leave() {
 	s.mu.Unlock()
 	s.shelf.closeAll()
 	_ = s.state.close() // it was only read
-	s.release()
+	s.unlock()
 }

@@ -39,7 +39,7 @@ const (
 	markSlots    = 2
 	slotIsBlock  = 0
 	slotIsMark   = 1
-	slotsBadMost = 16 // so many refused slots and the journal is left alone
+	maxBadSlots  = 16 // so many refused slots and the journal is left alone
 )
 
 // errNoJournal is a journal that cannot be written; volumes are used instead.
@@ -177,7 +177,7 @@ func (j *journal) fillSlot(ordinal uint64, kind uint32, content []byte) []byte {
 
 // ready opens the file for writing, making it if it is not there whole.
 func (j *journal) ready() error {
-	if j.bad >= slotsBadMost {
+	if j.bad >= maxBadSlots {
 		return errNoJournal
 	}
 	if j.file != nil {
@@ -248,8 +248,8 @@ func (j *journal) refused(slot int, err error) {
 	}
 }
 
-// tell writes the mark of an epoch, and clears what was found damaged.
-func (j *journal) tell(m mark) error {
+// writeMark writes the mark of an epoch, and clears what was found damaged.
+func (j *journal) writeMark(m mark) error {
 	if err := j.ready(); err != nil {
 		return err
 	}

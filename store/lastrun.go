@@ -6,9 +6,9 @@ import (
 	"github.com/fieldgate/fieldgate/gateway"
 )
 
-// tellLastRun says in one line how the last run ended, and what that cost, if
+// reportLastRun says in one line how the last run ended, and what that cost, if
 // it did not end in order.
-func (s *Store) tellLastRun() {
+func (s *Store) reportLastRun() {
 	if !s.unclean {
 		return
 	}

@@ -153,21 +153,21 @@ func (s *Store) readRecord(v *volume, ordinal, seq uint64) (r record, err error)
 		return err
 	})
 	if isDamage(err) {
-		s.giveUpDamaged(v, ordinal, seq, err)
+		s.salvageUnlessForgotten(v, ordinal, seq, err)
 	}
 	return r, err
 }
 
-// giveUpDamaged saves what is left of a volume that was readable at the
-// opening, unless what was looked for is not there on purpose.
-func (s *Store) giveUpDamaged(v *volume, ordinal, seq uint64, err error) {
+// salvageUnlessForgotten saves what is left of a volume that was readable at
+// the opening, unless what was looked for is not there on purpose.
+func (s *Store) salvageUnlessForgotten(v *volume, ordinal, seq uint64, err error) {
 	s.writeMu.Lock() // it may be the one being written
 	defer s.writeMu.Unlock()
 	s.mu.Lock()
 	i, known := slices.BinarySearchFunc(s.order, ordinal, compareOrdinal)
-	given := !known || seq <= max(s.order[i].Forgotten, s.order[i].Dropped)
+	forgotten := !known || seq <= max(s.order[i].Forgotten, s.order[i].Dropped)
 	s.mu.Unlock()
-	if !given {
+	if !forgotten {
 		s.saveWhatIsLeft(v, err)
 	}
 }
@@ -197,7 +197,7 @@ func (s *Store) part(r record, seq uint64, maxBytes int) (gateway.Block, error) 
 	if r.Thinned {
 		b.Range, b.Data, b.Thinned = whole, r.value, true
 		if maxBytes > 0 && len(r.value) > maxBytes {
-			return b, fmt.Errorf("%w: %d, and thinned readings cannot be parted", ErrTooSmall, maxBytes)
+			return b, fmt.Errorf("%w: %d, and downsampled readings cannot be parted", ErrTooSmall, maxBytes)
 		}
 		return b, nil
 	}

@@ -39,7 +39,7 @@ func Open(o Options) (*Store, error) {
 		s.cardFailed(err)
 		return s, nil
 	}
-	s.tellWhere()
+	s.reportWhere()
 	s.begin()
 	return s, nil
 }
@@ -64,7 +64,7 @@ func openOnCard(o Options) (*Store, error) {
 func (s *Store) putDown() {
 	s.shelf.closeAll()
 	_ = s.state.close() // it was only read
-	s.release()
+	s.unlock()
 }
 
 // open takes the lock and reads what is there.
@@ -73,7 +73,7 @@ func open(o Options) (*Store, error) {
 	if err := s.prepare(); err != nil {
 		return s, err
 	}
-	s.tellFloor()
+	s.reportFloor()
 	return s, s.recover()
 }
 
@@ -111,17 +111,17 @@ func (s *Store) begin() {
 	s.noteOpening()
 	s.beginLocked()
 	s.mu.Unlock()
-	s.tellOpening()
+	s.noteOpeningEvents()
 	if err := s.saveNewEpoch(); err != nil {
 		s.cardFailed(err)
 	}
 }
 
-// tellOpening adds the events of an opening. They are written with the entry
+// noteOpeningEvents adds the events of an opening. They are written with the entry
 // of its epoch.
-func (s *Store) tellOpening() {
+func (s *Store) noteOpeningEvents() {
 	s.takeBesideEvents()
-	s.tellLastRun()
+	s.reportLastRun()
 	body, err := json.Marshal(map[string]any{"unclean": s.unclean})
 	if err == nil {
 		s.placeEvent(gateway.Event{Kind: gateway.EventBoot, Body: body})

@@ -38,10 +38,10 @@ const (
 	ConditionCard       = "store_card"       // the card takes no writes
 	ConditionDamage     = "store_damage"     // a file was damaged and is in quarantine
 	ConditionVersion    = "store_version"    // a later version of fieldgate wrote the store
-	ConditionUnreadable = "store_unreadable" // a file, or the whole store, cannot be read or opened now; nothing is given up for it
+	ConditionUnreadable = "store_unreadable" // a file, or the whole store, cannot be read or opened now; nothing is discarded for it
 	ConditionRoom       = "store_room"       // there is no room for more than the journal
 	ConditionVolatile   = "store_volatile"   // the store lies in RAM, or that cannot be ruled out
-	ConditionDropped    = "store_dropped"    // readings were given up before the cloud had them
+	ConditionDropped    = "store_dropped"    // readings were discarded before the cloud had them
 	ConditionThinned    = "store_thinned"    // readings were reduced to summaries before the cloud had them
 )
 

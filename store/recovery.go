@@ -35,7 +35,7 @@ func (s *Store) recover() error {
 	for _, v := range volumes {
 		s.nextVolume = max(s.nextVolume, v.number+1)
 		if v.number < s.facts.Oldest {
-			_ = s.shelf.remove(v) // given up by the last run; if it stays, so it does at the next start
+			_ = s.shelf.remove(v) // discarded by the last run; if it stays, so it does at the next start
 			continue
 		}
 		if err := s.takeIn(v); err != nil {
@@ -225,7 +225,7 @@ func (s *Store) takeMarks(in found) {
 }
 
 // takeMark adopts the epoch of a mark, unless it is an older one, which may
-// have been given up on purpose.
+// have been discarded on purpose.
 func (s *Store) takeMark(m mark) *epoch {
 	if i, known := slices.BinarySearchFunc(s.order, m.Ordinal, compareOrdinal); known || i < len(s.order) {
 		return nil
@@ -321,7 +321,7 @@ func (s *Store) lastInterrupted() *epoch {
 }
 
 // missVolume looks for the newest volume that got readings of an epoch, if it
-// was not given up on purpose; it may be there in part. One that is missing before it leaves a hole
+// was not deleted on purpose; it may be there in part. One that is missing before it leaves a hole
 // that the audit finds.
 func (s *Store) missVolume(e *epoch) {
 	if e.hurt {

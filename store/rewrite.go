@@ -59,16 +59,16 @@ func (s *Store) lessen(detail bool) (more bool, err error) {
 		err = s.finishRewrite(w)
 	}
 	if errors.Is(err, block.ErrLimit) || errors.Is(err, block.ErrCorrupt) {
-		w.settle()
+		w.keepAsIs()
 		err = nil
 	}
 	return true, err
 }
 
-// settle notes that a rewrite is of no use, so that it is not tried again.
-func (w *rewrite) settle() {
+// keepAsIs notes that a rewrite is of no use, so that it is not tried again.
+func (w *rewrite) keepAsIs() {
 	for _, v := range w.from {
-		v.settled = true
+		v.final = true
 	}
 }
 
@@ -80,12 +80,12 @@ func (s *Store) stillThere(w *rewrite) bool {
 }
 
 // nextRewrite chooses a volume: one that the cloud has half of for certain, or
-// else, with detail, the oldest one whose readings can be thinned.
+// else, with detail, the oldest one whose readings can be downsampled.
 func (s *Store) nextRewrite(detail bool) *rewrite {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, v := range s.volumes {
-		if all, confirmed := s.sharesLocked(v); v != s.current && !v.settled && !v.thinned && confirmed > 0 && confirmed >= all/2 {
+		if all, confirmed := s.sharesLocked(v); v != s.current && !v.final && !v.thinned && confirmed > 0 && confirmed >= all/2 {
 			return &rewrite{from: []*volume{v}, without: s.confirmedByOrdinalLocked()}
 		}
 	}
@@ -93,7 +93,7 @@ func (s *Store) nextRewrite(detail bool) *rewrite {
 		return nil
 	}
 	for _, v := range s.volumes {
-		if v != s.current && !v.thinned && !v.settled && !s.inFlightLocked(v) {
+		if v != s.current && !v.thinned && !v.final && !s.inFlightLocked(v) {
 			return &rewrite{from: []*volume{v}, without: s.confirmedByOrdinalLocked(), reduce: newReducer(s.o.ThinInterval.Microseconds())}
 		}
 	}
@@ -176,7 +176,7 @@ func (w *rewrite) keep(r record) {
 // bbolt's own.
 func (w *rewrite) size() int64 { return w.bytes + w.bytes/8 + 6*4096 }
 
-// endRun makes a thinned record of the readings taken in.
+// endRun makes a downsampled record of the readings taken in.
 func (s *Store) endRun(w *rewrite) error {
 	if w.reduce == nil || w.reduce.header.N == 0 {
 		return nil
@@ -217,7 +217,7 @@ func (s *Store) finishRewrite(w *rewrite) error {
 	held := slices.Clone(w.kept)
 	w.kept = withoutCopies(w.kept)
 	if len(w.kept) == 0 || overlap(held, w.kept) || len(w.from) == 1 && w.size() > last.bytes/2 {
-		w.settle()
+		w.keepAsIs()
 		return nil
 	}
 	if !s.fits(w.size()) {
@@ -238,7 +238,7 @@ func (s *Store) finishRewrite(w *rewrite) error {
 		return err
 	}
 	s.swap(w)
-	s.tellThinned(w)
+	s.reportDownsampled(w)
 	if len(w.from) == 1 {
 		return nil
 	}
@@ -295,12 +295,12 @@ func (s *Store) swap(w *rewrite) {
 			last.hold(s.order[at], r)
 		}
 	}
-	s.figures.written += uint64(w.bytes)
-	s.figures.commits++
+	s.metrics.written += uint64(w.bytes)
+	s.metrics.commits++
 }
 
-// tellThinned says aloud that detail was given up.
-func (s *Store) tellThinned(w *rewrite) {
+// reportDownsampled says aloud that detail was discarded.
+func (s *Store) reportDownsampled(w *rewrite) {
 	if w.reduce == nil {
 		return
 	}
@@ -348,7 +348,7 @@ func (s *Store) smallOnesLocked() []*volume {
 }
 
 func (v *volume) mergeable(current *volume) bool {
-	return v != current && !v.settled && v.bytes <= mergeSmall
+	return v != current && !v.final && v.bytes <= mergeSmall
 }
 
 // overlap tells of blocks that hold some readings of another and more: a

@@ -35,8 +35,8 @@ func (s *Store) space() (size, free int64, known bool) {
 // min_free, but of a small card only its share.
 func (s *Store) floor(size int64) int64 { return min(s.o.MinFree, size/floorShare) }
 
-// tellFloor says what was taken for min_free where it is less.
-func (s *Store) tellFloor() {
+// reportFloor says what was taken for min_free where it is less.
+func (s *Store) reportFloor() {
 	size, _, known := s.space()
 	if !known {
 		return
@@ -51,7 +51,7 @@ func (s *Store) tellFloor() {
 func inMiB(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
 // volumeLimit is how many bytes of blocks a volume gets: few enough that
-// giving up one of them makes room.
+// deleting one of them makes room.
 func (s *Store) volumeLimit() int64 {
 	limit := int64(volumeBytes)
 	if s.o.MaxSize > 0 {
@@ -85,7 +85,7 @@ func (s *Store) over(need, spare int64) int64 {
 	return max(bySize, byFree)
 }
 
-// helps is how many bytes readings are to be given up for, so that need more
+// helps is how many bytes readings are to be discarded for, so that need more
 // can be written; 0 or less: none. Where others fill the file system, and
 // all that may go would not make min_free good, nothing goes for it.
 func (s *Store) helps(need, spare int64) int64 {
@@ -96,7 +96,7 @@ func (s *Store) helps(need, spare int64) int64 {
 	return max(bySize, byFree)
 }
 
-// mayGo is how many bytes the volumes take that can be given up.
+// mayGo is how many bytes the volumes take that can be released.
 func (s *Store) mayGo() (total int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,12 +137,12 @@ func needOf(records []record) int64 {
 	return need + 4*most
 }
 
-// makeLess gives up what makes room for need more bytes, in the order in
+// makeLess discards what makes room for need more bytes, in the order in
 // which it is missed least: what the cloud has for certain, the detail of the
 // oldest readings, the oldest readings. What the cloud does not have goes only
 // where that makes the room.
 func (s *Store) makeLess(need, spare int64) error {
-	if err := s.giveUp(s.over(need, spare), false); err != nil {
+	if err := s.releaseSpace(s.over(need, spare), false); err != nil {
 		return err
 	}
 	for more := true; more && s.over(need, spare) > 0; {
@@ -154,7 +154,7 @@ func (s *Store) makeLess(need, spare int64) error {
 		}
 	}
 	if aim := s.helps(need, spare); aim > 0 {
-		return s.giveUp(aim, true)
+		return s.releaseSpace(aim, true)
 	}
 	return nil
 }
@@ -188,7 +188,7 @@ func (s *Store) volumeMay() bool { return time.Since(s.start) >= s.volumeAt }
 // there already, goes on alone; what it holds and the cloud has for certain
 // makes way.
 func (s *Store) volumeRefused(err error) {
-	s.noRoomWait = min(max(2*s.noRoomWait, retryFirst), retryMost)
+	s.noRoomWait = min(max(2*s.noRoomWait, firstRetryWait), maxRetryWait)
 	s.mu.Lock()
 	s.volumeAt = time.Since(s.start) + s.noRoomWait
 	s.mu.Unlock()

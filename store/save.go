@@ -57,7 +57,7 @@ func (s *Store) saveStateAnd(also func(*bbolt.Tx) error) error {
 	if wrote {
 		s.mu.Lock()
 		wroteEvents()
-		s.figures.commits++
+		s.metrics.commits++
 		s.mu.Unlock()
 		s.measureBeside()
 	}
@@ -106,7 +106,7 @@ func (s *Store) markEpoch() error {
 		Alone: !s.state.holds(e.ordinal),
 	}
 	s.mu.Unlock()
-	return s.tellMark(m)
+	return s.writeMark(m)
 }
 
 // markEnd writes into the journal how the epoch ended, where there was no room
@@ -122,11 +122,11 @@ func (s *Store) markEnd(cause error) error {
 	if s.journal.ready() != nil {
 		return cause
 	}
-	return s.tellMark(m)
+	return s.writeMark(m)
 }
 
-func (s *Store) tellMark(m mark) error {
-	err := s.journal.tell(m)
+func (s *Store) writeMark(m mark) error {
+	err := s.journal.writeMark(m)
 	if isNoJournal(err) {
 		return nil
 	}

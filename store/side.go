@@ -59,7 +59,7 @@ func (s *Store) withSide() (*Store, error) {
 		return s, nil
 	}
 	_ = s.state.close() // it was only read
-	s.release()
+	s.unlock()
 	whole, err := open(s.o)
 	if err != nil {
 		return whole, err

@@ -43,7 +43,7 @@ type facts struct {
 	Floor       uint64       `json:"journal_floor"`      // flushes of the journal below this number hold nothing any more
 	EventsAcked gateway.Name `json:"events_acked"`       // the last event that the cloud has
 	Openings    []opening    `json:"openings,omitempty"` // the latest
-	Oldest      uint64       `json:"oldest_volume"`      // volumes below this number were given up on purpose
+	Oldest      uint64       `json:"oldest_volume"`      // volumes below this number were deleted on purpose
 	Highest     uint64       `json:"highest_volume"`     // numbers of volumes go on behind this
 }
 
@@ -62,8 +62,8 @@ type entry struct {
 	Known     uint64              `json:"known"`             // the highest seq that the cloud ever had of an open-ended epoch
 	Unheard   bool                `json:"unheard,omitempty"` // empty, and nobody was ever told of it
 	Done      bool                `json:"done"`              // the cloud has the end too
-	Forgotten uint64              `json:"forgotten"`         // given up after ack, up to here
-	Dropped   uint64              `json:"dropped"`           // given up before the cloud had them, up to here (from Forgotten on)
+	Forgotten uint64              `json:"forgotten"`         // discarded after ack, up to here
+	Dropped   uint64              `json:"dropped"`           // discarded before the cloud had them, up to here (from Forgotten on)
 	AtMost    uint64              `json:"at_most"`           // readings that waited for one commit at most, where that was more than Rate allows; AtMostUnknown: nothing bounds what is missing
 	Lost      uint64              `json:"lost"`              // not 0: some were in a damaged file, behind Last
 	Holes     uint64              `json:"holes"`             // readings up to Last that are missing, as people were told
@@ -256,7 +256,7 @@ func (st *state) holds(ordinal uint64) bool {
 }
 
 // write commits what differs from what is saved. After an error the handle is
-// given up, and the next write begins with a new one and everything.
+// abandoned, and the next write begins with a new one and everything.
 func (st *state) write(f string, next map[uint64]string, more []func(*bbolt.Tx) error) error {
 	fill := func(tx *bbolt.Tx) error {
 		if err := st.put(tx, f, next); err != nil {
@@ -292,7 +292,7 @@ func (st *state) update(fill func(*bbolt.Tx) error) error {
 		return guarded(func() error { return st.db.Update(fill) })
 	})
 	if err != nil {
-		st.giveUp()
+		st.abandon()
 	}
 	if errors.Is(err, berrors.ErrIncompatibleValue) { // a bucket that is none any more
 		err = fmt.Errorf("%w: %w", errDamaged, err)
@@ -338,8 +338,8 @@ func (st *state) put(tx *bbolt.Tx, f string, next map[uint64]string) error {
 	return meta.Put(keyFacts, seal(keyFacts, f))
 }
 
-// giveUp closes the handle for good.
-func (st *state) giveUp() {
+// abandon closes the handle for good.
+func (st *state) abandon() {
 	_ = guarded(st.db.Close)
 	st.db, st.known = nil, false
 }

@@ -27,7 +27,7 @@ type Stats struct {
 	Commits          uint64                 // since the opening
 	LastCommit       time.Duration          // how long the last one took
 	LossWindow       time.Duration          // a power cut costs at most the unacknowledged readings of this time: flush_interval and the longest commit so far
-	Dropped          uint64                 // given up since the opening, before the cloud had them
+	Dropped          uint64                 // discarded since the opening, before the cloud had them
 	Thinned          uint64                 // of Stored: reduced to summaries
 	Gaps             uint64                 // epochs that ended in an open gap the cloud does not know of yet
 	Keeping          files.Keeping          // what a power cut leaves of the store: if not Durable, LossWindow is the age of the oldest unacknowledged reading
@@ -37,7 +37,7 @@ type Stats struct {
 // Stats gives the present figures.
 func (s *Store) Stats() Stats {
 	s.mu.Lock()
-	f := s.figures
+	f := s.metrics
 	st := Stats{
 		Head: uint64(s.growing.head.len()), Journal: s.journal.readings(), Written: f.written, Commits: f.commits, LastCommit: f.lastCommit,
 		LossWindow: s.o.FlushInterval + f.longest, Dropped: f.dropped, Failing: f.failing, Keeping: s.keeping,
@@ -81,10 +81,10 @@ func (s *Store) Stats() Stats {
 // fillStatsLocked adds what is reckoned from the rest.
 func (s *Store) fillStatsLocked(st *Stats) {
 	now := time.Since(s.start)
-	st.Appended = s.figures.appended
+	st.Appended = s.metrics.appended
 	st.HeadBytes = int64(len(s.growing.head.ring)) * int64(unsafe.Sizeof(waiting{}))
 	st.JournalBytes = int64(len(s.journal.pieces)) * slotSize
-	st.GapReadings = map[gateway.Why]uint64{gateway.WhyCardFailed: s.figures.cardFailed, gateway.WhyDropped: s.figures.dropped - s.figures.cardFailed}
+	st.GapReadings = map[gateway.Why]uint64{gateway.WhyCardFailed: s.metrics.cardFailed, gateway.WhyDropped: s.metrics.dropped - s.metrics.cardFailed}
 	for _, e := range s.order {
 		if end := e.ending(); e.Growth == gateway.OpenEnded && !e.Done && end.AtMost < gateway.AtMostUnknown {
 			st.GapReadings[end.Why] += end.AtMost

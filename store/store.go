@@ -24,7 +24,7 @@ type Store struct {
 	start        time.Time // times within the process are durations since then
 	disk         disk
 	shelf        shelf
-	kick         chan struct{} // wakes Run: something is due, or due earlier
+	wake         chan struct{} // wakes Run: something is due, or due earlier
 
 	writeMu      sync.Mutex // held while the card is written; taken before mu
 	state        state
@@ -43,7 +43,7 @@ type Store struct {
 	cardSize     int64         // bytes of the file system; 0: not known
 	savedAt      time.Duration // when state.db was last written
 	besideEvents []*heldEvent  // of the store in side/, to be given names of this opening
-	doomed       []*volume     // given up; to be deleted once that is saved; changed under mu too
+	doomed       []*volume     // discarded; to be deleted once that is saved; changed under mu too
 	rewriting    *rewrite      // under way; nil: none
 
 	encMu   sync.Mutex // may be held when mu is taken, never the other way round
@@ -79,11 +79,11 @@ type Store struct {
 	oldest   oldestReading
 	unsaved  bool   // the growing epoch has readings in a volume that its entry does not name
 	atRisk   uint64 // the most unacknowledged readings that ever waited for one commit
-	figures  figures
+	metrics  metrics
 }
 
-// figures are counted for Stats.
-type figures struct {
+// metrics are counted for Stats.
+type metrics struct {
 	commits    uint64
 	written    uint64
 	lastCommit time.Duration
@@ -125,9 +125,9 @@ func (s *Store) push(rs []gateway.Reading) (*epoch, uint64, error) {
 			dropped++
 		}
 	}
-	s.figures.dropped += dropped
-	s.figures.cardFailed += dropped
-	s.figures.appended += uint64(len(rs))
+	s.metrics.dropped += dropped
+	s.metrics.cardFailed += dropped
+	s.metrics.appended += uint64(len(rs))
 	if idle || e.head.len() >= blockReadings {
 		s.wakeRun()
 	}
@@ -143,7 +143,7 @@ func (s *Store) nothingDueLocked() bool {
 
 func (s *Store) wakeRun() {
 	select {
-	case s.kick <- struct{}{}:
+	case s.wake <- struct{}{}:
 	default:
 	}
 }
@@ -191,14 +191,14 @@ func (s *Store) SetCloudTime(t time.Time) {
 	}
 }
 
-// keptMost is what Keep takes, in bytes.
-const keptMost = 4096
+// maxKept is what Keep takes, in bytes.
+const maxKept = 4096
 
 // Keep notes a few bytes of the uplink's for a later run. They are saved with
 // the next write of state.db that happens anyway, so a power cut can cost the
 // latest. More than 4 KiB are not kept.
 func (s *Store) Keep(note []byte) {
-	if len(note) > keptMost {
+	if len(note) > maxKept {
 		return
 	}
 	s.mu.Lock()
@@ -223,11 +223,11 @@ func (s *Store) Epochs() []gateway.EpochState {
 	for _, finished := range []bool{false, true} {
 		for _, e := range s.order[:len(s.order)-1] {
 			if e.Done == finished {
-				list = append(list, s.toldLocked(e))
+				list = append(list, s.stateOfLocked(e))
 			}
 		}
 	}
-	return append(list, s.toldLocked(s.growing))
+	return append(list, s.stateOfLocked(s.growing))
 }
 
 // Run commits readings when they are due, until ctx is done.
@@ -238,7 +238,7 @@ func (s *Store) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-s.kick:
+		case <-s.wake:
 		case <-timer.C:
 		}
 		s.work()

@@ -9,7 +9,7 @@ import (
 	"github.com/fieldgate/fieldgate/store/block"
 )
 
-// A reducer makes thinned records: of consecutive readings of one epoch it
+// A reducer makes downsampled records: of consecutive readings of one epoch it
 // keeps, per channel and interval, how many there were and their envelope.
 type reducer struct {
 	interval int64 // µs
@@ -88,7 +88,7 @@ func (r *reducer) empty(enc *block.Encoder) (record, error) {
 		all = append(all, r.sums[ch]...)
 	}
 	for i := range all {
-		settle(&all[i], r.interval)
+		finish(&all[i], r.interval)
 	}
 	rec := record{ordinal: r.ordinal, BlockHeader: r.header}
 	value, err := enc.AppendThinned(nil, r.header, all)
@@ -102,8 +102,8 @@ func (r *reducer) empty(enc *block.Encoder) (record, error) {
 	return rec, err
 }
 
-// settle makes of a sum the mean.
-func settle(s *gateway.Summary, interval int64) {
+// finish makes of a sum the mean.
+func finish(s *gateway.Summary, interval int64) {
 	s.Interval = time.Duration(interval) * time.Microsecond
 	if finite := s.N - s.NaN; finite > 0 {
 		s.Mean = min(max(s.Mean/float64(finite), s.Min), s.Max)

@@ -34,9 +34,9 @@ func (e *unreadError) Error() string   { return fmt.Sprintf("%v: %v", ErrUnreada
 func (e *unreadError) Unwrap() []error { return []error{ErrUnreadable, e.cause} }
 
 const (
-	rereadFirst  = time.Second // after a file could not be read; doubled up to
-	rereadMost   = 30 * time.Second
-	rereadDevice = 5 * time.Minute // or this, where each try may cost the card's last strength
+	firstRereadWait  = time.Second // after a file could not be read; doubled up to
+	maxRereadWait    = 30 * time.Second
+	deviceRereadWait = 5 * time.Minute // or this, where each try may cost the card's last strength
 )
 
 // A heldVolume is a volume that cannot be read now.
@@ -56,7 +56,7 @@ type unread struct {
 func (u *unread) none() bool { return len(u.volumes) == 0 && u.journal == nil }
 
 // oldest is the lowest number of a volume that cannot be read, if that is
-// lower than the one given: no number above it counts as given up.
+// lower than the one given: no number above it counts as deleted on purpose.
 func (u *unread) oldest(number uint64) uint64 {
 	for _, v := range u.volumes {
 		number = min(number, v.number)
@@ -69,11 +69,11 @@ func (s *Store) hold(v *volume, cause error) {
 	s.mu.Lock()
 	s.unread.volumes = append(s.unread.volumes, heldVolume{v, cause})
 	s.mu.Unlock()
-	s.tellHeld(v.path, cause)
+	s.reportHeld(v.path, cause)
 	s.wakeRun()
 }
 
-func (s *Store) tellHeld(path string, cause error) {
+func (s *Store) reportHeld(path string, cause error) {
 	s.o.Conditions.Raise(ConditionUnreadable, filepath.Base(path), health.Error, fmt.Sprintf(
 		"%s cannot be read now: %s. Its readings are kept and are sent as soon as it can be read; reading it is tried again, without a restart.",
 		path, files.Explain(path, cause)))
@@ -152,11 +152,11 @@ func (s *Store) reread() {
 	s.audit()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	most := rereadMost
+	most := maxRereadWait
 	if files.TroubleOf(s.unread.journal) == files.Device || slices.ContainsFunc(s.unread.volumes, func(v heldVolume) bool { return files.TroubleOf(v.cause) == files.Device }) {
-		most = rereadDevice
+		most = deviceRereadWait
 	}
-	s.unread.wait = min(max(2*s.unread.wait, rereadFirst), most)
+	s.unread.wait = min(max(2*s.unread.wait, firstRereadWait), most)
 	s.unread.at = time.Since(s.start) + s.unread.wait
 	if len(s.unread.volumes) < len(all) || journal != nil && s.unread.journal == nil {
 		s.recovered = len(s.journal.pieces) > 0
@@ -198,8 +198,8 @@ func (s *Store) holdJournal(cause error) {
 	s.mu.Lock()
 	s.unread.journal = cause
 	s.mu.Unlock()
-	s.journal.bad = slotsBadMost
-	s.tellHeld(s.journal.path, cause)
+	s.journal.bad = maxBadSlots
+	s.reportHeld(s.journal.path, cause)
 }
 
 func (s *Store) rereadJournal() {

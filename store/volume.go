@@ -30,8 +30,8 @@ type volume struct {
 	oldest gateway.BlockHeader // of its first block
 	newest gateway.BlockHeader // of its last block, for its age
 
-	thinned bool // its blocks hold summaries
-	settled bool // to rewrite it is of no use
+	thinned bool // its blocks hold summaries: it is downsampled
+	final   bool // to rewrite it is of no use
 
 	// guarded by shelf.mu
 	db       *bbolt.DB

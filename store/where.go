@@ -7,9 +7,9 @@ import (
 	"github.com/fieldgate/fieldgate/gateway/health"
 )
 
-// tellWhere finds out, once the store is open, whether what is written to it
+// reportWhere finds out, once the store is open, whether what is written to it
 // outlives a power cut, and says so if it does not.
-func (s *Store) tellWhere() {
+func (s *Store) reportWhere() {
 	where := s.o.Where
 	if where == nil {
 		where = files.Where

@@ -16,7 +16,7 @@ import (
 )
 
 // A Ledger knows what a store was given, what it promised of that, and what
-// it may have given up.
+// it may have discarded.
 type Ledger struct {
 	Epochs   map[gateway.EpochID]Account
 	Limited  bool   // max_size or min_free may have cost readings
