@@ -33,6 +33,8 @@ func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
 // name, closed, synced, renamed, its folder synced. It takes room bytes of the
 // card at least. The handle returned may write.
 func createBolt(d *disk, path string, room int64, fill func(*bbolt.Tx) error) (*bbolt.DB, error) {
+	// bbolt writes a new file in several steps. If power dies in one of them, what
+	// is there has the temporary name, and is deleted by the next opening.
 	if err := makeBolt(d, path+temporary, room, fill); err != nil {
 		return nil, err
 	}

@@ -70,12 +70,18 @@ func (s *Store) Close() error {
 
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
+	// 1. The readings. If power dies here, the epoch is found growing: those in
+	// the head are in its open gap, and nothing else is lost.
 	err := s.lastFlush()
+	// 2. The volume's length. If power dies here, it is only longer than needed.
 	s.sealCurrent()
 	err = s.notStored(err)
+	// 3. The end of the epoch. Until this commit a power cut makes the stop look
+	// like a crash: the gap's bound is then more than the nothing that is lost.
 	if s.absent == nil {
 		err = errors.Join(err, s.saveEnd())
 	}
+	// 4. Nothing is written any more; the lock goes last.
 	s.journal.close()
 	s.shelf.closeAll()
 	err = errors.Join(err, s.state.close())
@@ -91,7 +97,7 @@ func (s *Store) saveEnd() error {
 	s.closeEpoch()
 	err := s.saveState()
 	if isNoRoom(err) {
-		return s.markEnd(err)
+		return s.markEnd(err) // the journal needs no room: its slots are there
 	}
 	return err
 }
@@ -106,6 +112,8 @@ func (s *Store) lastFlush() error {
 			err = s.flush(true)
 		}
 	}
+	// All of it is in the journal or in a volume now, or err says why not. A
+	// volume is better: the next opening has nothing to move.
 	if err == nil {
 		s.volumeAt = 0 // once more: others may have made room
 		if err = s.toVolume(true); isNoRoom(err) {
@@ -115,6 +123,8 @@ func (s *Store) lastFlush() error {
 	if err == nil || !isNoRoom(err) {
 		return err
 	}
+	// The journal is full. For what is left min_free and the slot kept for the
+	// open block are used too: it is this or losing them.
 	s.lastly, s.volumeAt = true, 0
 	if s.toVolume(true) == nil {
 		return nil

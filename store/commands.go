@@ -38,6 +38,9 @@ func (s *Store) SaveCommand(c gateway.CommandRecord, result *gateway.Event) erro
 	if result != nil {
 		placed = s.placeEvent(*result)
 	}
+	// Command and result in one transaction. If power dies before it, the command
+	// has not acted, for it acts only when this has returned; behind it, a repeat
+	// of the command is answered from the record.
 	err = s.saveEvents(placed, func(tx *bbolt.Tx) error {
 		b, err := tx.CreateBucketIfNotExists(bucketCommands)
 		if err != nil {

@@ -40,6 +40,9 @@ func (s *Store) toJournal(e *epoch, upto uint64) error {
 	if n == 0 {
 		return err
 	}
+	// The pieces go into slots that hold nothing, also the open block that is
+	// there already in a shorter version. If power dies here, that version is
+	// whole, and the readings behind it are in the open gap.
 	if err := s.journal.add(pieces[:n]); err != nil {
 		return err
 	}

@@ -56,6 +56,10 @@ func (s *Store) epochToVolume(e *epoch, all bool) error {
 		if err != nil {
 			return err
 		}
+		// One transaction. If power dies in it, the journal still has the
+		// readings; if it dies behind it, both have them, and the volume counts.
+		// After an error nobody knows which: the volume gets nothing more, and
+		// the readings stay where they were until another volume has them.
 		began := time.Now()
 		if err := s.shelf.put(v, records); err != nil {
 			s.abandonVolume(v)

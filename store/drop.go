@@ -42,6 +42,8 @@ func (s *Store) DropBefore(t time.Time) (dropped uint64, err error) {
 	s.mu.Lock()
 	s.doomed = append(s.doomed, s.spentLocked()...)
 	s.mu.Unlock()
+	// The record before the unlinks. If power dies between, the volumes lie below
+	// the oldest that counts, and the next opening deletes them.
 	if err := s.saveState(); err != nil {
 		return dropped, fmt.Errorf("drop: %w", err)
 	}

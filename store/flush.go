@@ -81,15 +81,21 @@ func (s *Store) dueLocked(now time.Duration) time.Duration {
 // and not all is asked for, the rest waits until it is due. The caller holds
 // writeMu.
 func (s *Store) flush(all bool) error {
+	// 1. A store that could not be opened is opened; else everything stays in RAM.
 	if err := s.openAgain(); err != nil {
 		return err
 	}
+	// 2. What came under the names of an epoch that was split off, before
+	// anything of its successor: so the order on the card is that of the names.
 	if err := s.finishSplit(); err != nil {
 		return err
 	}
+	// 3. The entry of the epoch before its first reading. If power dies between,
+	// an epoch is known that has no readings; never the other way round.
 	if err := s.saveNewEpoch(); err != nil {
 		return err
 	}
+	// 4. The readings. If power dies before the sync, they are in the open gap.
 	s.mu.Lock()
 	e := s.growing
 	n, upto := e.head.last-e.Last, e.head.last
@@ -99,7 +105,9 @@ func (s *Store) flush(all bool) error {
 		return err
 	}
 	if time.Since(s.start)-s.savedAt >= s.o.HistoryFlush || len(s.doomed) > 0 || s.eventsWait() {
-		return s.saveBeside() // acks and the cloud's time ride along
+		// 5. Acks and the cloud's time. If power dies before, the cloud is asked
+		// again, and tells.
+		return s.saveBeside()
 	}
 	return nil
 }

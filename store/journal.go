@@ -220,6 +220,8 @@ func (j *journal) write(slots []int, pages [][]byte) error {
 	for i, slot := range slots {
 		step.Writes = append(step.Writes, Write{Offset: int64(slot) * slotSize, Data: pages[i]})
 	}
+	// If power dies in here, any of the slots may be old, new or torn; a torn one
+	// fails its checksum. None of them held anything that still counts.
 	err := j.disk.do(step, func() error {
 		for _, w := range step.Writes {
 			if _, err := j.file.WriteAt(w.Data, w.Offset); err != nil {

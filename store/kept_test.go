@@ -6,7 +6,7 @@ import (
 )
 
 // What Keep notes is found by the next opening, and causes no write of its own.
-func TestKeep(t *testing.T) {
+func TestKeptNoteOutlivesARestart(t *testing.T) {
 	inStore(t, nil, func(b *bench) {
 		b.append(5)
 		b.sleep(time.Minute)

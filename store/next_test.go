@@ -69,7 +69,7 @@ func TestBlocksAndPartsOfThem(t *testing.T) {
 
 // Next waits for the next reading of the growing epoch, for its context, or
 // for the end of the store.
-func TestWaiting(t *testing.T) {
+func TestNextWaitsForTheNextReading(t *testing.T) {
 	inStore(t, nil, func(b *bench) {
 		id := b.append(1).Epoch
 		type answer struct {

@@ -17,9 +17,12 @@ import (
 // recover reads what earlier openings left. The error is ErrVersion, or that of
 // a list of volumes or a state.db that cannot be read now.
 func (s *Store) recover() error {
+	// 1. What an earlier process did not finish making is nobody's: its name was
+	// never given, and what it was made of is still there.
 	if err := s.removeTemporary(); err != nil {
 		s.o.Log.Warn("Half-made files of the last run could not be deleted.", "error", err)
 	}
+	// 2. What state.db says: which epochs there are, and what was discarded.
 	if err := s.loadState(); err != nil {
 		return err
 	}
@@ -31,7 +34,11 @@ func (s *Store) recover() error {
 	if err != nil {
 		s.holdJournal(err)
 	}
+	// The journal is read before any volume is looked at, but taken in after
+	// them: what a volume holds too was moved there before power died.
 	s.stateLost = len(s.order) == 0 && len(volumes)+len(journal.marks)+len(journal.pieces) > 0
+	// 3. The volumes, in order. One below the oldest that counts was discarded,
+	// and power died before its unlink: the unlink is done now.
 	for _, v := range volumes {
 		s.nextVolume = max(s.nextVolume, v.number+1)
 		if v.number < s.facts.Oldest {
@@ -49,9 +56,12 @@ func (s *Store) recover() error {
 		s.o.Conditions.Raise(ConditionDamage, "state.db", health.Error,
 			"The store's list of epochs was lost and has been rebuilt from the readings; what the cloud has is learned again from it.")
 	}
+	// 4. What the journal holds and no volume does.
 	if s.unread.journal == nil {
 		s.takeJournal(journal)
 	}
+	// 5. An epoch that still grows ended in a power cut or crash: it gets an open
+	// end, and a bound on what is missing behind its last reading.
 	now, opened := s.o.Clock.Anchor(), s.o.Clock.Stamp()
 	for _, e := range s.order {
 		if e.Growth == gateway.Growing {
@@ -61,6 +71,8 @@ func (s *Store) recover() error {
 		e.locate(now)
 		s.judge(e)
 	}
+	// 6. What nothing covers, whatever the reason, is a gap. What was
+	// found out is not saved yet: if power dies now, the next opening finds the same.
 	s.audit()
 	s.forgetUnheard()
 	return nil
@@ -254,6 +266,9 @@ func (s *Store) takePieces(own []*piece, lastFlush uint64) {
 	at := max(e.inVolumes(), e.Forgotten, e.Dropped)
 	for {
 		p := nextPiece(own, at)
+		// Slots of one flush are written in any order before one sync. If power
+		// died there, a later slot may be whole and an earlier one not: behind
+		// such a hole nothing was promised.
 		if p == nil || p.First > at+1 && p.flush == lastFlush && !s.heldBackLocked(e) {
 			break
 		}

@@ -226,14 +226,21 @@ func (s *Store) finishRewrite(w *rewrite) error {
 	if s.wentBack(w) {
 		return nil
 	}
+	// 1. The new file, under a temporary name. If power dies here, the next
+	// opening deletes it, and the old volumes hold everything.
 	if err := makeVolume(&s.disk, last.path+temporary, w.kept); err != nil {
 		return err
 	}
+	// 2. The record of what it leaves out. If power dies here, the old volumes
+	// hold readings that count as forgotten; a later rewrite leaves them out.
 	if len(w.without) > 0 {
 		if err := s.forgetLeftOut(w); err != nil {
 			return err
 		}
 	}
+	// 3. The name. If power dies here, the folder has the old file or the new
+	// one; of several volumes the earlier ones still hold what the new one
+	// holds too, and the index counts each reading once.
 	if err := s.disk.rename(last.path+temporary, last.path); err != nil {
 		return err
 	}
@@ -245,6 +252,8 @@ func (s *Store) finishRewrite(w *rewrite) error {
 	s.mu.Lock()
 	s.doomed = append(s.doomed, w.from[:len(w.from)-1]...)
 	s.mu.Unlock()
+	// 4. Which volume holds the readings now, then the unlinks. If power dies
+	// between, the earlier volumes are found again, and what they hold counts once.
 	err := s.saveState()
 	if err == nil {
 		s.unlinkDoomed()

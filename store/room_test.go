@@ -313,7 +313,7 @@ func TestJournalFillsUp(t *testing.T) {
 
 // Before a stop, what only memory has is flushed at once; if the card takes
 // nothing, the cloud is waited for.
-func TestSettle(t *testing.T) {
+func TestSettleBeforeAStop(t *testing.T) {
 	card := &trick{}
 	inStore(t, func(o *store.Options) { o.Card = card }, func(b *bench) {
 		settle := func() (uint64, time.Duration) {

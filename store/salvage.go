@@ -20,11 +20,16 @@ import (
 // found become gaps. The volume is in no index; the caller holds writeMu.
 func (s *Store) salvage(v *volume, cause error) {
 	s.shelf.retire(v)
+	// 1. What can be read of it, into RAM. Nothing has changed on the card.
 	records, err := s.findRecords(v.path)
+	// 2. A second name for the damaged file. If power dies here, it has two, and
+	// the next opening begins anew.
 	kept := ""
 	if err == nil {
 		kept, err = s.keepAside(v.path)
 	}
+	// 3. The new file under the volume's own name. If power dies here, there is
+	// the damaged file or the new one, and the damaged one is in quarantine.
 	if err == nil {
 		err = s.replace(v, records)
 	}

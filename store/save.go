@@ -22,6 +22,8 @@ func (s *Store) saveStateAnd(also func(*bbolt.Tx) error) error {
 	if s.absent != nil {
 		return s.absent // a new state.db would take the place of the one that is there
 	}
+	// A copy of all that is to be saved, taken at one instant: what changes
+	// meanwhile is saved the next time.
 	s.mu.Lock()
 	switch {
 	case s.unread.journal != nil: // what it holds still counts
@@ -42,6 +44,8 @@ func (s *Store) saveStateAnd(also func(*bbolt.Tx) error) error {
 	if !s.state.known {
 		more = slices.Insert(more, 0, func(tx *bbolt.Tx) error { return putCommands(tx, commands) })
 	}
+	// One transaction. If power dies in it, the file has all of this or nothing:
+	// an ack or an event then counts as it did before, and comes once more.
 	wrote, err := s.state.save(f, entries, more)
 	if errors.Is(err, errDamaged) { // noticed only now: all of it is in RAM, for a new file
 		s.quarantine(s.state.path, err)
@@ -52,6 +56,8 @@ func (s *Store) saveStateAnd(also func(*bbolt.Tx) error) error {
 	if err != nil {
 		return err
 	}
+	// Only now it counts as saved: an event whose write failed stays marked
+	// volatile, although it may be on the card.
 	s.savedAt = time.Since(s.start)
 	s.stateTaken()
 	if wrote {
@@ -81,10 +87,13 @@ func (s *Store) saveNewEpoch() error {
 	if s.state.holds(s.growing.ordinal) {
 		return nil
 	}
-	// The journal is there before the first state.db is: one that is missing was lost.
+	// 1. The journal is there before the first state.db is: so one that is
+	// missing was lost. If power dies here, the next opening finds it empty.
 	if err := s.journal.ready(); err != nil && !isNoJournal(err) {
 		return err
 	}
+	// 2. The entry. If power dies here, an epoch is found growing that has no
+	// readings.
 	if err := s.saveState(); isNoRoom(err) {
 		s.stateRefused(err) // the mark stands for the entry until there is room
 		if s.journal.marked == s.growing.ordinal {
@@ -93,6 +102,8 @@ func (s *Store) saveNewEpoch() error {
 	} else if err != nil {
 		return err
 	}
+	// 3. The mark. If power dies here, state.db is merely newer than the mark;
+	// the other way round it would be taken for an older copy.
 	return s.markEpoch()
 }
 

@@ -1,14 +1,12 @@
 package store_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,244 +14,14 @@ import (
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/health"
 	"github.com/fieldgate/fieldgate/store"
-	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/store/storetest"
 )
-
-// A receiver is a cloud that keeps to the protocol's rules of contiguity,
-// ends and going back (uplink/wire, rules 6 to 8). It outlives stores.
-type receiver struct {
-	t    *testing.T
-	held map[gateway.EpochID]*shelfOf
-}
-
-// shelfOf is what a receiver has of one epoch.
-type shelfOf struct {
-	upto   uint64
-	end    *gateway.End
-	values map[uint64]float64
-	gaps   map[uint64]gateway.Why
-	anchor map[uint64]gateway.Anchor // as the block said
-	at     map[uint64]gateway.Stamp
-}
-
-func newReceiver(t *testing.T) *receiver {
-	return &receiver{t: t, held: map[gateway.EpochID]*shelfOf{}}
-}
-
-func (r *receiver) of(id gateway.EpochID) *shelfOf {
-	if r.held[id] == nil {
-		r.held[id] = &shelfOf{values: map[uint64]float64{}, gaps: map[uint64]gateway.Why{}, anchor: map[uint64]gateway.Anchor{}, at: map[uint64]gateway.Stamp{}}
-	}
-	return r.held[id]
-}
-
-func (r *receiver) ack(s *store.Store, id gateway.EpochID) {
-	r.t.Helper()
-	e := r.of(id)
-	if err := s.Ack(id, e.upto, e.end != nil); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
-// welcome opens a session: what the receiver holds counts, also if it is less
-// or more than the gateway believed.
-func (r *receiver) welcome(s *store.Store) {
-	r.t.Helper()
-	s.Session(true, time.Minute)
-	for _, e := range s.Epochs() {
-		r.ack(s, e.ID)
-	}
-}
-
-// drain takes up to n pieces of a store, oldest epoch first; all with -1.
-func (r *receiver) drain(s *store.Store, n int) {
-	r.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	for _, e := range s.Epochs() {
-		for {
-			e := r.state(s, e.ID)
-			if n == 0 || e.Done && e.Acked >= e.Last {
-				break
-			}
-			b, err := s.Next(ctx, e.ID, r.of(e.ID).upto+1, 0)
-			if errors.Is(err, context.Canceled) {
-				break
-			}
-			if err != nil {
-				r.t.Fatal(err)
-			}
-			n--
-			r.take(b)
-			r.ack(s, e.ID)
-		}
-	}
-}
-
-func (r *receiver) state(s *store.Store, id gateway.EpochID) gateway.EpochState {
-	r.t.Helper()
-	for _, e := range s.Epochs() {
-		if e.ID == id {
-			return e
-		}
-	}
-	return gateway.EpochState{ID: id, Done: true}
-}
-
-func (r *receiver) take(b gateway.Block) {
-	r.t.Helper()
-	e := r.of(b.Epoch)
-	switch {
-	case b.End != nil:
-		e.end = b.End
-		return
-	case b.First > e.upto+1 || b.Last() <= e.upto:
-		r.t.Fatalf("the store gives %v, the cloud holds up to %d", b.Range, e.upto)
-	case b.Gap != nil:
-		for seq := e.upto + 1; seq <= b.Last(); seq++ {
-			e.gaps[seq] = b.Gap.Why
-		}
-	default:
-		h, rs, err := block.NewDecoder().Decode(b.Data)
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		for i, reading := range rs {
-			if seq := h.First + uint64(i); seq > e.upto {
-				e.values[seq], e.anchor[seq], e.at[seq] = reading.Value, h.Anchor, reading.At
-			}
-		}
-	}
-	e.upto = b.Last()
-	if e.end != nil && !e.end.Closed {
-		e.end = nil // data behind an open gap: the epoch lives
-	}
-}
-
-// lose takes back what lies above upto, as a cloud that lost its tail does.
-func (r *receiver) lose(id gateway.EpochID, upto uint64) {
-	e := r.of(id)
-	for seq := upto + 1; seq <= e.upto; seq++ {
-		delete(e.values, seq)
-		delete(e.gaps, seq)
-	}
-	e.upto, e.end = upto, nil
-}
-
-// settle is the full audit at the end: every reading of the ledger is with the
-// receiver under its name, with its value, or in a gap that says why; what is
-// behind the last is within the bound of an open end. It gives the gaps.
-func (r *receiver) settle(l *storetest.Ledger) map[gateway.Why]uint64 {
-	r.t.Helper()
-	gaps := map[gateway.Why]uint64{}
-	for id, a := range l.Epochs {
-		e := r.of(id)
-		for i, want := range a.Values[:min(e.upto, uint64(len(a.Values)))] {
-			seq := uint64(i) + 1
-			got, held := e.values[seq]
-			why, gap := e.gaps[seq]
-			if held == gap || held && got != want {
-				r.t.Fatalf("%v/%d: held %v as %v, was %v; in a gap %v (%s)", id, seq, held, got, want, gap, why)
-			}
-			if gap {
-				gaps[why]++
-			}
-		}
-		if missing := uint64(len(a.Values)) - min(e.upto, uint64(len(a.Values))); missing > 0 {
-			if e.end == nil || e.end.Closed || e.end.AtMost < missing {
-				r.t.Fatalf("%v: %d readings behind %d are nowhere; the end is %+v", id, missing, e.upto, e.end)
-			}
-			gaps[e.end.Why] += missing
-		}
-	}
-	return gaps
-}
-
-// copyOf copies the store's folder as it is on the card now.
-func (b *bench) copyOf() string {
-	b.Helper()
-	synctest.Wait()
-	b.crashes++
-	dir := filepath.Join(b.TempDir(), fmt.Sprint("copy", b.crashes))
-	if err := os.CopyFS(dir, os.DirFS(b.o.Dir)); err != nil {
-		b.Fatal(err)
-	}
-	return dir
-}
-
-// goOnFrom leaves the store as a power cut does and goes on with a folder.
-func (b *bench) goOnFrom(dir string) {
-	b.Helper()
-	b.stop()
-	_ = b.s.Close() // into a folder that nobody looks at any more
-	b.o.Dir = dir
-	b.open()
-}
 
 func wantGaps(t *testing.T, got, want map[gateway.Why]uint64) {
 	t.Helper()
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("gaps %v, want %v", got, want)
 	}
-}
-
-// An image is restored, and the board is offline until it has more readings
-// than the cloud ever had of it.
-func TestImageRestoredAndKeptOfflinePastTheOldUpto(t *testing.T) {
-	inStore(t, nil, func(b *bench) {
-		l, r := storetest.NewLedger(), newReceiver(b.T)
-		b.noted(l, 100)
-		b.sleep(6 * time.Second)
-		old := b.s.Epochs()[0].ID
-		image := b.copyOf()
-		r.welcome(b.s)
-		b.noted(l, 100)
-		r.drain(b.s, -1)
-		b.goOnFrom(image)
-		for range 3 {
-			b.noted(l, 300)
-			b.sleep(6 * time.Second)
-			b.close()
-			b.open()
-		}
-		r.welcome(b.s)
-		r.drain(b.s, -1)
-		wantGaps(t, r.settle(l), map[gateway.Why]uint64{})
-		if e := r.of(old); e.upto != 200 || e.end == nil || e.end.Closed {
-			b.Errorf("the old epoch: up to %d, end %+v; want 200 and an open end", e.upto, e.end)
-		}
-	})
-}
-
-// Two boards with one card's contents take turns. Their names never meet; what
-// the original sends behind the end that the copy told is taken.
-func TestClonesThatRunAlternately(t *testing.T) {
-	inStore(t, nil, func(b *bench) {
-		l, r := storetest.NewLedger(), newReceiver(b.T)
-		b.noted(l, 100)
-		b.sleep(6 * time.Second)
-		shared := b.s.Epochs()[0].ID
-		twin := &bench{T: b.T, clock: b.clock, o: b.o}
-		twin.o.Dir = b.copyOf()
-		twin.open()
-		for range 4 {
-			for _, board := range []*bench{twin, b} {
-				board.noted(l, 70)
-				board.sleep(6 * time.Second)
-				r.welcome(board.s)
-				r.drain(board.s, -1)
-			}
-			twin.close()
-			twin.open()
-		}
-		if e := r.of(shared); e.upto != 100+4*70 {
-			b.Errorf("the epoch of both: up to %d", e.upto)
-		}
-		r.drain(twin.s, -1)
-		twin.close()
-		wantGaps(t, r.settle(l), map[gateway.Why]uint64{})
-	})
 }
 
 // A trick is a card that a test holds in its hand.
@@ -371,30 +139,6 @@ func TestCutBetweenUnlinkAndRecord(t *testing.T) {
 		if !told {
 			b.Errorf("conditions %+v: nobody is told", table.List())
 		}
-	})
-}
-
-// The card fails until the head drops its oldest readings, is back, and then
-// power is cut: the gap is durable with what stands behind it.
-func TestRingDroppedCardBackCut(t *testing.T) {
-	card := &trick{}
-	change := func(o *store.Options) { o.Rate, o.Burst, o.Card = 1e6, 10_000, card }
-	inStore(t, change, func(b *bench) {
-		l, r := storetest.NewLedger(), newReceiver(b.T)
-		b.noted(l, 5000)
-		b.sleep(6 * time.Second)
-		card.set(refuse(unix.EIO))
-		for range 20 {
-			b.noted(l, 10_000)
-			b.sleep(6 * time.Second)
-		}
-		card.set(nil)
-		b.sleep(time.Minute)
-		b.wantHead(0)
-		b.goOnFrom(b.copyOf())
-		r.welcome(b.s)
-		r.drain(b.s, -1)
-		wantGaps(t, r.settle(l), map[gateway.Why]uint64{gateway.WhyCardFailed: 200_000 - 131_072})
 	})
 }
 
@@ -532,44 +276,6 @@ func TestNTPAfterAnHourWithHalfSent(t *testing.T) {
 				b.Fatalf("the minute from %v has %d readings, want 60", bucket.From, bucket.N)
 			}
 		}
-		wantGaps(t, r.settle(l), map[gateway.Why]uint64{})
-	})
-}
-
-// state.db is replaced by a copy of last week: epochs that it does not know
-// are found by their readings, and nothing is lost or named twice.
-func TestStateReplacedByLastWeeksCopy(t *testing.T) {
-	var table *health.Table
-	change := func(o *store.Options) { tellAll(&table)(o); o.History = 30 * 24 * time.Hour }
-	inStore(t, change, func(b *bench) {
-		l, r := storetest.NewLedger(), newReceiver(b.T)
-		b.noted(l, 500)
-		b.sleep(6 * time.Second)
-		old, err := os.ReadFile(filepath.Join(b.o.Dir, "state.db"))
-		if err != nil {
-			b.Fatal(err)
-		}
-		for range 7 {
-			r.welcome(b.s)
-			r.drain(b.s, 1)
-			b.noted(l, 500)
-			b.sleep(24 * time.Hour)
-			b.close()
-			b.open()
-			b.noted(l, 100)
-			b.sleep(6 * time.Second)
-		}
-		image := b.copyOf()
-		if err := os.WriteFile(filepath.Join(image, "state.db"), old, 0o600); err != nil {
-			b.Fatal(err)
-		}
-		b.goOnFrom(image)
-		if list := table.List(); len(list) == 0 || list[0].Code != store.ConditionDamage {
-			b.Errorf("nobody is told: %+v", list)
-		}
-		b.noted(l, 100)
-		r.welcome(b.s)
-		r.drain(b.s, -1)
 		wantGaps(t, r.settle(l), map[gateway.Why]uint64{})
 	})
 }

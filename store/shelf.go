@@ -182,6 +182,8 @@ func (s *shelf) seal(v *volume) error {
 	if err != nil {
 		return err
 	}
+	// Behind this size no page is in use: whether the cut happened or not, the
+	// file is whole.
 	return s.disk.do(Step{Point: PointCut, Path: v.path}, func() error { return cutFile(v.path, size) })
 }
 

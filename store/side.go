@@ -114,19 +114,25 @@ func (s *Store) moveSide(dir string) (*Store, error) {
 		side.putDown()
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
-	side.beginLocked()                   // nobody else knows of side
-	if err := side.Close(); err != nil { // its journal is in volumes now
+	// 1. Its journal goes into its volumes. If power dies here, or anywhere
+	// before the folder is gone, the next opening does the rest.
+	side.beginLocked() // nobody else knows of side
+	if err := side.Close(); err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	volumes, err := side.shelf.list()
 	if err != nil {
 		return nil, err
 	}
+	// 2. The volumes, one by one, under the numbers they have: no two stores draw
+	// the same. Each is here or there; none is lost between.
 	for _, v := range volumes {
 		err = errors.Join(err, s.disk.rename(v.path, filepath.Join(s.shelf.dir, filepath.Base(v.path))))
 	}
 	if err != nil {
 		return nil, err
 	}
+	// 3. What is left holds no readings. If power dies in here, an empty store is
+	// found beside this one, and is removed again.
 	return side, os.RemoveAll(dir)
 }

@@ -29,6 +29,8 @@ func (s *Store) Split() (gateway.EpochID, error) {
 // trySplit empties head and journal into a volume, if there is room for one,
 // and switches over.
 func (s *Store) trySplit() error {
+	// 1. What there is goes to the card under the old names. If power dies here,
+	// nothing was split.
 	if err := s.flush(true); err != nil {
 		s.cardFailed(err)
 		return err
@@ -44,6 +46,9 @@ func (s *Store) trySplit() error {
 	if s.ended {
 		return ErrClosed
 	}
+	// 2. The switch, in RAM. If power dies here, the card knows only the old
+	// epoch, found growing; what came since is in its open gap, or had new names,
+	// which nothing uses again.
 	if s.growing.head.last > 0 {
 		s.ending = s.growing
 		s.beginLocked()
@@ -70,6 +75,9 @@ func (s *Store) finishSplit() error {
 	if err != nil {
 		return err
 	}
+	// 3. That the old epoch is closed is true from here on, and durable with the
+	// entry of the new one, in one commit. If power dies before that, the old
+	// epoch is found growing and gets an open end, behind which nothing is missing.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.Growth, e.head = gateway.Closed, nil

@@ -272,6 +272,8 @@ func (st *state) write(f string, next map[uint64]string, more []func(*bbolt.Tx) 
 	if st.db != nil {
 		return st.update(fill)
 	}
+	// No handle: the file was never there, went to quarantine, or its last commit
+	// failed, so that nobody knows what it holds. Then everything is written.
 	db, err := openBolt(st.path, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		st.db, err = createBolt(st.disk, st.path, st.room, fill)

@@ -25,7 +25,7 @@ func (b badSectors) ReadAt(p []byte, at int64) (int, error) {
 }
 
 // Scan finds every whole block, wherever it lies, and none that is damaged.
-func TestScan(t *testing.T) {
+func TestScanFindsBlocksInDamagedFiles(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	source, enc := plant.New(1), block.NewEncoder()
 	var file []byte

@@ -68,7 +68,7 @@ func describe(h gateway.BlockHeader, rs []gateway.Reading) string {
 	return b.String()
 }
 
-func TestVectors(t *testing.T) {
+func TestVectorsOfTheBlockFormat(t *testing.T) {
 	for name, rs := range vectors() {
 		path := filepath.Join("testdata", "vectors", name)
 		if *update {
