@@ -270,3 +270,17 @@ func TestConditionsAreExplained(t *testing.T) {
 		t.Errorf("saw only %d conditions", len(seen))
 	}
 }
+
+// Every package, or the folder that it is in, is on the map.
+func TestPackagesAreOnTheMap(t *testing.T) {
+	text := document(t, "../../packaging/doc/house.md")
+	for room := range packages(t) {
+		on := false
+		for at := room; at != "."; at = filepath.Dir(at) {
+			on = on || strings.Contains(text, "`"+at+"`")
+		}
+		if !on {
+			t.Errorf("house.md does not have the package %s", room)
+		}
+	}
+}
