@@ -199,11 +199,42 @@ func (c *cloud) listen(ctx context.Context, gateways []string, random *rand.Rand
 	}
 }
 
-// export writes the cloud's whole log into the evidence.
+// exportTries is how often a log is asked for whose export breaks off.
+const exportTries = 3
+
+// export writes the cloud's whole log into the evidence, a gateway's lines only once they are all there.
 func (c *cloud) export(ctx context.Context, gateway string) error {
-	return c.get(ctx, "/v1/gateways/"+gateway+"/readings", nil, func(r io.Reader) error {
-		return c.world.copyLines(judge.CloudFile, r, nil)
-	})
+	lines, err := os.CreateTemp(c.world.dir, "export-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(lines.Name())
+	defer lines.Close()
+	for try := 1; ; try++ {
+		if err := errors.Join(lines.Truncate(0), rewind(lines)); err != nil {
+			return err
+		}
+		err := c.get(ctx, "/v1/gateways/"+gateway+"/readings", nil, func(r io.Reader) error {
+			_, err := io.Copy(lines, r)
+			return err
+		})
+		if err == nil {
+			break
+		}
+		if try == exportTries {
+			return err
+		}
+		fmt.Printf("campaign: the export of %s broke off (%v) and is asked for again\n", gateway, err)
+	}
+	if err := rewind(lines); err != nil {
+		return err
+	}
+	return c.world.copyLines(judge.CloudFile, lines, nil)
+}
+
+func rewind(f *os.File) error {
+	_, err := f.Seek(0, io.SeekStart)
+	return err
 }
 
 // copyLines writes lines into the evidence as they are, with more fields.

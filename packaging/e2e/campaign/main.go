@@ -116,21 +116,20 @@ func (o options) campaign() error {
 	}
 	err = w.live(ctx)
 	w.clear()
-	if err = errors.Join(err, w.evidence.close()); err != nil {
-		return err
+	if err = errors.Join(err, w.evidence.close()); err == nil {
+		err = o.conclude(w.evidence.dir)
 	}
-	verdict := o.conclude(w.evidence.dir)
-	if verdict != nil && o.evidence == "" {
+	if err != nil && o.evidence == "" {
 		o.evidence = filepath.Join(os.TempDir(), fmt.Sprintf("campaign-%d", o.seed))
 	}
 	if o.evidence != "" {
-		err := errors.Join(os.RemoveAll(o.evidence), exec.Command("cp", "-r", w.evidence.dir, o.evidence).Run(), w.keepLogs(o.evidence))
-		if err != nil {
-			return errors.Join(verdict, err)
+		kept := errors.Join(os.RemoveAll(o.evidence), exec.Command("cp", "-r", w.evidence.dir, o.evidence).Run(), w.keepLogs(o.evidence))
+		if kept != nil {
+			return errors.Join(err, kept)
 		}
 		fmt.Println("campaign: the evidence is in", o.evidence)
 	}
-	return verdict
+	return err
 }
 
 // conclude judges and writes the page.
