@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/conflate"
 )
 
 const (
@@ -87,7 +88,7 @@ func (h *Hub) Subscribe() (*Subscription, []Update) {
 	s := &Subscription{
 		hub:   h,
 		ready: make(chan struct{}, 1),
-		queue: make([]queued, 0, queueLen),
+		queue: conflate.Queue[int, Update]{Max: queueLen, Patience: patience},
 	}
 	h.subs[s] = struct{}{}
 	return s, append([]Update(nil), h.last...)

@@ -1,9 +1,6 @@
 package live
 
-import (
-	"slices"
-	"time"
-)
+import "github.com/fieldgate/fieldgate/gateway/conflate"
 
 // A Subscription is one client's bounded view of the stream. Ready, Take and
 // Close are for one goroutine.
@@ -11,17 +8,7 @@ type Subscription struct {
 	hub   *Hub
 	ready chan struct{} // holds one token when Take has something to give
 
-	// Guarded by hub.mu.
-	queue  []queued  // oldest first, at most queueLen
-	counts []int     // by channel place: how many of its readings are queued
-	lost   uint64    // conflated away or dropped since the last Take
-	behind time.Time // when losing began; zero while the client keeps up
-	err    error
-}
-
-type queued struct {
-	place int // of the channel, in Hub.last
-	Update
+	queue conflate.Queue[int, Update] // by the channel's place in Hub.last; guarded by hub.mu
 }
 
 // Ready gives a channel that delivers when Take has something to give.
@@ -35,19 +22,14 @@ func (s *Subscription) Ready() <-chan struct{} { return s.ready }
 func (s *Subscription) Take(buf []Update) (updates []Update, lost uint64, err error) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	for _, q := range s.queue {
-		buf = append(buf, q.Update)
-	}
-	if len(s.queue) > 0 {
+	if s.queue.Len() > 0 {
 		s.wakeLocked()
 	}
-	s.queue = s.queue[:0]
-	clear(s.counts)
-	lost, s.lost = s.lost, 0
-	if lost == 0 {
-		s.behind = time.Time{}
+	lost = s.queue.Take(func(u Update) { buf = append(buf, u) })
+	if s.queue.Slow() {
+		err = ErrSlow
 	}
-	return buf, lost, s.err
+	return buf, lost, err
 }
 
 // Close ends the subscription. It may be called twice.
@@ -58,28 +40,7 @@ func (s *Subscription) Close() {
 }
 
 func (s *Subscription) pushLocked(place int, u Update) {
-	for place >= len(s.counts) {
-		s.counts = append(s.counts, 0)
-	}
-	s.counts[place]++
-	if len(s.queue) == queueLen {
-		s.dropOneLocked()
-	}
-	s.queue = append(s.queue, queued{place, u})
-}
-
-// dropOneLocked makes room by leaving out the oldest reading that a newer one
-// of its channel supersedes; if every channel waits only once, the oldest.
-func (s *Subscription) dropOneLocked() {
-	i := max(0, slices.IndexFunc(s.queue, func(q queued) bool { return s.counts[q.place] > 1 }))
-	s.counts[s.queue[i].place]--
-	s.queue = slices.Delete(s.queue, i, i+1)
-	s.lost++
-	switch {
-	case s.behind.IsZero():
-		s.behind = time.Now()
-	case time.Since(s.behind) > patience:
-		s.err = ErrSlow
+	if s.queue.Push(place, u); s.queue.Slow() {
 		delete(s.hub.subs, s)
 	}
 }

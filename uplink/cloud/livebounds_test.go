@@ -54,8 +54,8 @@ func TestTakenIsForgotten(t *testing.T) {
 	if len(texts) != 3 || len(news) != 1 {
 		t.Fatalf("%d readings and news of %q", len(texts), news)
 	}
-	if texts, _, news, _ := h.take(c, nil); len(texts)+len(news)+len(c.counts) != 0 {
-		t.Errorf("taken again: %d readings, news of %q, %d series counted", len(texts), news, len(c.counts))
+	if texts, _, news, _ := h.take(c, nil); len(texts)+len(news)+c.queue.Len() != 0 {
+		t.Errorf("taken again: %d readings, news of %q, %d queued", len(texts), news, c.queue.Len())
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/fieldgate/fieldgate/gateway/conflate"
 )
 
 const (
@@ -22,19 +24,10 @@ type liveClient struct {
 	filter liveFilter
 	ready  chan struct{} // holds one token when there is something to take
 
-	queue  []queuedText    // oldest first, at most liveQueue
-	counts map[*series]int // how many of a series are queued
-	lost   uint64          // readings left out since the last take
-	behind time.Time       // when losing began; zero while the client keeps up
-	begun  bool            // it has got the last values: from now on it must keep up
-	err    error
-	news   map[string]bool // gateways that came, went or said something
-}
-
-// A queuedText is a message to be sent. The text is shared: never written to.
-type queuedText struct {
-	of   *series
-	text []byte
+	// The texts are shared: never written to. Patience is set when the client
+	// has got the last values: from then on it must keep up.
+	queue conflate.Queue[*series, []byte]
+	news  map[string]bool // gateways that came, went or said something
 }
 
 // subscribe begins a client's view.
@@ -44,7 +37,10 @@ func (h *feedHub) subscribe(f liveFilter) (*liveClient, error) {
 	if err := h.listenLocked(); err != nil {
 		return nil, err
 	}
-	c := &liveClient{filter: f, ready: make(chan struct{}, 1), counts: map[*series]int{}, news: map[string]bool{}}
+	c := &liveClient{
+		filter: f, ready: make(chan struct{}, 1),
+		queue: conflate.Queue[*series, []byte]{Max: liveQueue}, news: map[string]bool{},
+	}
 	h.clients[c] = struct{}{}
 	return c, nil
 }
@@ -57,41 +53,22 @@ func (h *feedHub) unsubscribe(c *liveClient) {
 }
 
 func (c *liveClient) pushLocked(h *feedHub, s *series, text []byte) {
-	c.counts[s]++
-	if len(c.queue) == liveQueue {
-		c.dropOneLocked(h)
+	if c.queue.Push(s, text) {
+		h.lost.Add(1)
 	}
-	c.queue = append(c.queue, queuedText{s, text})
-}
-
-// dropOneLocked makes room by leaving out the oldest reading that a newer one
-// of its series supersedes; if every series waits only once, the oldest.
-func (c *liveClient) dropOneLocked(h *feedHub) {
-	i := max(0, slices.IndexFunc(c.queue, func(q queuedText) bool { return c.counts[q.of] > 1 }))
-	c.forgetLocked(c.queue[i].of)
-	c.queue = slices.Delete(c.queue, i, i+1)
-	c.lost++
-	h.lost.Add(1)
-	switch {
-	case !c.begun:
-	case c.behind.IsZero():
-		c.behind = time.Now()
-	case time.Since(c.behind) > livePatience:
-		c.err = errSlowClient
+	if c.queue.Slow() {
 		delete(h.clients, c)
 	}
 }
 
-func (c *liveClient) forgetLocked(s *series) {
-	if c.counts[s]--; c.counts[s] == 0 {
-		delete(c.counts, s)
-	}
-}
-
 func (c *liveClient) wakeLocked() {
-	if len(c.queue) == 0 && len(c.news) == 0 && c.err == nil {
+	if c.queue.Len() == 0 && len(c.news) == 0 && !c.queue.Slow() {
 		return
 	}
+	c.signal()
+}
+
+func (c *liveClient) signal() {
 	select {
 	case c.ready <- struct{}{}:
 	default: // the token of an earlier time still lies there
@@ -115,19 +92,15 @@ func (h *feedHub) tell(id string) {
 func (h *feedHub) take(c *liveClient, buf [][]byte) (texts [][]byte, lost uint64, news []string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, q := range c.queue {
-		buf = append(buf, q.text)
-	}
-	if lost = c.lost; lost == 0 {
-		c.behind = time.Time{}
-	} else {
-		c.wakeLocked() // whoever then finds no losses keeps up
+	if lost = c.queue.Take(func(text []byte) { buf = append(buf, text) }); lost > 0 {
+		c.signal() // whoever then finds no losses keeps up
 	}
 	news = slices.Sorted(maps.Keys(c.news))
-	c.queue, c.lost = c.queue[:0], 0
-	clear(c.counts)
 	clear(c.news)
-	return buf, lost, news, c.err
+	if c.queue.Slow() {
+		err = errSlowClient
+	}
+	return buf, lost, news, err
 }
 
 // catchUp gives the last values of one gateway that c wants, in place of what
@@ -135,13 +108,7 @@ func (h *feedHub) take(c *liveClient, buf [][]byte) (texts [][]byte, lost uint64
 func (h *feedHub) catchUp(c *liveClient, id string) [][]byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c.queue = slices.DeleteFunc(c.queue, func(q queuedText) bool {
-		if q.of.gatewayID != id {
-			return false
-		}
-		c.forgetLocked(q.of)
-		return true
-	})
+	c.queue.Delete(func(s *series) bool { return s.gatewayID == id })
 	var texts [][]byte
 	if w := h.warm[id]; w != nil {
 		for _, s := range w.order {
@@ -157,7 +124,7 @@ func (h *feedHub) catchUp(c *liveClient, id string) [][]byte {
 func (h *feedHub) begin(c *liveClient) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c.begun = true
+	c.queue.Patience = livePatience
 }
 
 // withLost puts how many readings were left out into a message.
