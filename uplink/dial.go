@@ -45,9 +45,9 @@ func (t *transport) tune(ping time.Duration) {
 	t.raw.m.beat(ping)
 }
 
-// An Identity is what a gateway shows to its cloud, and keeps. Its methods are
+// A Credential is what a gateway shows to its cloud, and keeps. Its methods are
 // called by one goroutine at a time.
-type Identity interface {
+type Credential interface {
 	// Show gives what to show now: a token, or a client certificate;
 	// fs.ErrNotExist: nothing yet. It is asked anew at every try.
 	Show() (token string, cert *tls.Certificate, err error)
@@ -66,15 +66,6 @@ type Identity interface {
 	Renewed(answer []byte, now time.Time) error
 }
 
-// givenToken is a token that others look after.
-type givenToken func() (string, error)
-
-func (g givenToken) Show() (string, *tls.Certificate, error) { t, err := g(); return t, nil, err }
-func (g givenToken) Accepted(time.Time)                      {}
-func (g givenToken) Refused() bool                           { return false }
-func (g givenToken) Renew(time.Time, bool) ([]byte, error)   { return nil, nil }
-func (g givenToken) Renewed([]byte, time.Time) error         { return nil }
-
 // A credential is what was shown at a try.
 type credential struct {
 	token string
@@ -90,7 +81,7 @@ func (c credential) same(o credential) bool {
 
 // credential reads what to show. What is secret is in none of the errors.
 func (u *Uplink) credential() (credential, error) {
-	token, cert, err := u.o.Identity.Show()
+	token, cert, err := u.o.Credential.Show()
 	if errors.Is(err, fs.ErrNotExist) {
 		return credential{}, errNoCredential
 	}

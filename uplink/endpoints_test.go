@@ -200,7 +200,10 @@ func TestDrainedToAnotherAddress(t *testing.T) {
 
 func TestAddressesAreChecked(t *testing.T) {
 	for _, bad := range []string{"ws://b.test", "wss://", "wss://user:canary@b.test", "wss://b.test/\x00canary"} {
-		_, err := uplink.New(uplink.Options{URL: "wss://a.test/", URLs: []string{bad}, GatewayID: "g"})
+		_, err := uplink.New(uplink.Options{
+			Route:    uplink.Route{URL: "wss://a.test/", URLs: []string{bad}},
+			Identity: uplink.Identity{GatewayID: "g", Credential: uplinktest.Token(nil)},
+		})
 		if err == nil || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%q: %v", bad, err)
 		}

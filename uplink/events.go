@@ -9,23 +9,9 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// An EventSource is a Source that has events too. They are sent to a cloud
-// whose welcome speaks of events.
-type EventSource interface {
-	// NextEvents gives up to n events behind one that is named, in order;
-	// behind a name that is not held, those that the cloud does not have. If
-	// there are none, wait is closed when one comes.
-	NextEvents(after gateway.Name, n int) (events []gateway.Event, wait <-chan struct{})
-	// AckEvents records that the cloud has all events up to one. It may go back.
-	AckEvents(upto gateway.Name)
-	// LastEvent names the newest event of this opening (Seq 0: none yet), and
-	// the newest one that the cloud is believed to hold.
-	LastEvent() (newest, acked gateway.Name)
-}
-
 // An eventCursor is where a session stands with the events.
 type eventCursor struct {
-	source  EventSource // nil: none are sent
+	source  Events // nil: none are sent to this cloud
 	after   gateway.Name
 	acked   gateway.Name
 	flights []flight
@@ -33,10 +19,10 @@ type eventCursor struct {
 
 // resumeEvents takes the cloud's word for the events it holds.
 func (s *session) resumeEvents(a *wire.EventAck) {
-	source, ok := s.u.o.Source.(EventSource)
-	if !ok || a == nil {
+	if a == nil {
 		return
 	}
+	source := s.u.o.Source
 	name := gateway.Name{Epoch: a.Epoch, Seq: a.Upto}
 	source.AckEvents(name)
 	s.events = eventCursor{source: source, after: name, acked: name}

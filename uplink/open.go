@@ -29,14 +29,12 @@ func (u *Uplink) hello(ctx context.Context) *wire.Hello {
 		BootID:    anchor.Boot,
 		Clock:     wire.ClockState{Quality: anchor.Quality, Offset: anchor.Offset, ErrMS: anchor.Error.Milliseconds()},
 		Software:  u.o.Software,
-		All:       true,
+		All:       u.o.Source.KnowsAll(),
 	}
-	if source, ok := u.o.Source.(EventSource); ok {
-		newest, acked := source.LastEvent()
-		m.Events = &wire.HelloEvents{Epoch: newest.Epoch, Next: newest.Seq + 1}
-		if acked.Epoch == newest.Epoch {
-			m.Events.Acked = acked.Seq
-		}
+	newest, acked := u.o.Source.LastEvent()
+	m.Events = &wire.HelloEvents{Epoch: newest.Epoch, Next: newest.Seq + 1}
+	if acked.Epoch == newest.Epoch {
+		m.Events.Acked = acked.Seq
 	}
 	if u.o.Waiting != nil {
 		bytes, oldest := u.o.Waiting()
@@ -50,9 +48,6 @@ func (u *Uplink) hello(ctx context.Context) *wire.Hello {
 	}
 	if u.o.Config != nil {
 		m.Caps, m.Cfg = append(m.Caps, "config"), u.applied()
-	}
-	if source, ok := u.o.Source.(KnowingSource); ok {
-		m.All = source.KnowsAll()
 	}
 	states := u.o.Source.Epochs()
 	for i, st := range states {
@@ -166,9 +161,7 @@ func (s *session) resume(hello *wire.Hello, w *wire.Welcome) error {
 			return &protocolError{fmt.Sprintf("its welcome leaves out epoch %v", e.Epoch)}
 		}
 	}
-	if source, ok := s.u.o.Source.(SessionSource); ok {
-		source.Session(w.Level == wire.LevelFsynced, s.retain)
-	}
+	s.u.o.Source.Session(w.Level == wire.LevelFsynced, s.retain)
 	s.resumeEvents(w.Events)
 	return s.take(w.Epochs)
 }

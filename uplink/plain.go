@@ -208,9 +208,7 @@ func (u *Uplink) openPlain(_ context.Context, l *line) (*session, error) {
 		w.Epochs = append(w.Epochs, wire.EpochAck{Epoch: st.ID, Upto: st.Acked, Done: st.Done})
 	}
 	s := newSession(u, l, w)
-	if source, ok := u.o.Source.(SessionSource); ok {
-		source.Session(false, 0)
-	}
+	u.o.Source.Session(false, 0)
 	l.ws.SetPongHandler(func(count string) error {
 		l.once.pong(count)
 		return l.ws.SetReadDeadline(time.Now().Add(s.dead))

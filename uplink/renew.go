@@ -55,9 +55,9 @@ func (u *Uplink) renew(ctx context.Context, at *endpoint, refused bool) (bool, e
 	case !known && !refused:
 		return false, nil
 	case !refused:
-		u.o.Identity.Accepted(now)
+		u.o.Credential.Accepted(now)
 	}
-	body, err := u.o.Identity.Renew(now, refused)
+	body, err := u.o.Credential.Renew(now, refused)
 	if body == nil || err != nil {
 		return false, err
 	}
@@ -65,7 +65,7 @@ func (u *Uplink) renew(ctx context.Context, at *endpoint, refused bool) (bool, e
 	if err != nil {
 		return false, err
 	}
-	if err := u.o.Identity.Renewed(answer, now); err != nil {
+	if err := u.o.Credential.Renewed(answer, now); err != nil {
 		return false, err
 	}
 	u.o.Log.Info("the credential was exchanged for the next one")
@@ -126,7 +126,7 @@ func (u *Uplink) afterRefusal(ctx context.Context) bool {
 	if shown := u.presented.Load(); shown != nil {
 		u.denied = append(u.denied[max(0, len(u.denied)-deniedKept+1):], *shown)
 	}
-	if !u.o.Identity.Refused() {
+	if !u.o.Credential.Refused() {
 		return false
 	}
 	if shown := u.presented.Load(); shown != nil && shown.cert != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/fieldgate/fieldgate/uplink"
 )
 
-// keys is an Identity whose token is due after a day.
+// keys is a Credential whose token is due after a day.
 type keys struct {
 	mu       sync.Mutex
 	now      string
@@ -81,7 +81,7 @@ func TestCredentialIsExchangedInTime(t *testing.T) {
 		k := &keys{now: token}
 		fails := 1 // the first request
 		inWorld(t, func(w *world, o *uplink.Options) {
-			o.Identity = k
+			o.Credential = k
 			w.cloud.OnUpgrade = func(a http.ResponseWriter, r *http.Request) bool {
 				if r.Method == http.MethodPost {
 					body, _ := io.ReadAll(r.Body)
@@ -122,7 +122,7 @@ func TestCredentialIsExchangedInTime(t *testing.T) {
 	}
 }
 
-// two is an Identity that holds two tokens and shows them in turn.
+// two is a Credential that holds two tokens and shows them in turn.
 type two struct {
 	*keys
 	second bool
@@ -143,7 +143,7 @@ func (k *two) Refused() bool {
 // A cloud that refuses both of two credentials is not asked again and again.
 func TestBothCredentialsRefused(t *testing.T) {
 	inWorld(t, func(w *world, o *uplink.Options) {
-		o.Identity = &two{keys: &keys{}}
+		o.Credential = &two{keys: &keys{}}
 		w.cloud.Token = "another"
 	}, func(w *world) {
 		w.until(time.Minute, "refused", func() bool { return w.up.Status().State == uplink.Refused })

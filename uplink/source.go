@@ -11,6 +11,16 @@ import (
 // A Source is what the uplink needs from the store. Its methods are called
 // from two goroutines at a time.
 type Source interface {
+	Readings
+	Events
+	// Session says on what terms acks are given from now on: fsynced says that
+	// an acknowledged reading is on the cloud's disk; nothing may be forgotten
+	// before an ack at least retain later has come.
+	Session(fsynced bool, retain time.Duration)
+}
+
+// Readings are the epochs of a Source.
+type Readings interface {
 	// Next returns what the epoch has at seq: the block or gap that contains
 	// it, or the end of an epoch that has ended. It waits (until ctx is done)
 	// only where an epoch still grows and has nothing at seq yet. A block
@@ -24,20 +34,27 @@ type Source interface {
 	// Epochs lists what is unfinished, oldest first, then what is finished but
 	// still held, and the growing epoch last.
 	Epochs() []gateway.EpochState
-}
-
-// A SessionSource also wants to know on what terms acks are given from now
-// on: fsynced says that an acknowledged reading is on the cloud's disk;
-// nothing may be forgotten before an ack at least retain later has come.
-type SessionSource interface {
-	Session(fsynced bool, retain time.Duration)
-}
-
-// A KnowingSource can tell that Epochs does not list all that it may hold: a
-// part of the store cannot be read now. Then the cloud is not told that what is
-// missing from the list is gone.
-type KnowingSource interface {
+	// KnowsAll reports whether Epochs lists all that the store may hold: not
+	// while a part of it cannot be read. Then the cloud is not told that what
+	// is missing from the list is gone.
 	KnowsAll() bool
+	// Split begins a new epoch, so that new readings need not wait behind a
+	// backlog.
+	Split() (gateway.EpochID, error)
+}
+
+// Events are the events of a Source. They are sent to a cloud whose welcome
+// speaks of events.
+type Events interface {
+	// NextEvents gives up to n events behind one that is named, in order;
+	// behind a name that is not held, those that the cloud does not have. If
+	// there are none, wait is closed when one comes.
+	NextEvents(after gateway.Name, n int) (events []gateway.Event, wait <-chan struct{})
+	// AckEvents records that the cloud has all events up to one. It may go back.
+	AckEvents(upto gateway.Name)
+	// LastEvent names the newest event of this opening (Seq 0: none yet), and
+	// the newest one that the cloud is believed to hold.
+	LastEvent() (newest, acked gateway.Name)
 }
 
 // A Clock is the board's own time.

@@ -3,8 +3,6 @@ package uplink
 import (
 	"context"
 	"time"
-
-	"github.com/fieldgate/fieldgate/gateway"
 )
 
 const (
@@ -13,18 +11,11 @@ const (
 	splitWithin = 3 * time.Second // a card that takes longer is not waited for
 )
 
-// A Splitter is a Source that can begin a new epoch, so that new readings need
-// not wait behind a backlog.
-type Splitter interface {
-	Split() (gateway.EpochID, error)
-}
-
 // split begins a new epoch if the growing one has a backlog that is worth it.
 // It does not wait; ended is closed when it is done.
 func (u *Uplink) split() (ended <-chan struct{}) {
-	source, ok := u.o.Source.(Splitter)
 	states := u.o.Source.Epochs()
-	if !ok || len(states) == 0 || !u.splitting.TryLock() {
+	if len(states) == 0 || !u.splitting.TryLock() {
 		return nil
 	}
 	growing := states[len(states)-1]
@@ -37,7 +28,7 @@ func (u *Uplink) split() (ended <-chan struct{}) {
 	u.parts.Go(func() {
 		defer close(done)
 		defer u.splitting.Unlock()
-		if _, err := source.Split(); err != nil {
+		if _, err := u.o.Source.Split(); err != nil {
 			u.o.Log.Debug("the epoch was not split; live readings wait behind the backlog", "error", err)
 		}
 	})

@@ -76,9 +76,16 @@ func (s *street) port() string {
 // options are those of a gateway that knows the cloud as localhost.
 func (s *street) options() uplink.Options {
 	return uplink.Options{
-		URL: "wss://localhost:" + s.port() + "/v1/gateway", Token: func() (string, error) { return token, nil },
-		Authorities: func() (*x509.CertPool, error) { return s.ca.Pool, nil }, GatewayID: "plant-7", Software: "fieldgate/test",
-		Source: s.store, Clock: boardClock{time.Now()}, Conditions: s.table, Log: slog.New(slog.NewTextHandler(s.log, nil)),
+		Route: uplink.Route{
+			URL:         "wss://localhost:" + s.port() + "/v1/gateway",
+			Authorities: func() (*x509.CertPool, error) { return s.ca.Pool, nil },
+		},
+		Identity: uplink.Identity{
+			GatewayID: "plant-7", Software: "fieldgate/test",
+			Credential: uplinktest.Token(func() (string, error) { return token, nil }),
+		},
+		Store: uplink.Store{Source: s.store}, Time: uplink.Time{Clock: boardClock{time.Now()}},
+		Conditions: s.table, Log: slog.New(slog.NewTextHandler(s.log, nil)),
 	}
 }
 

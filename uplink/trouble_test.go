@@ -30,12 +30,12 @@ func TestNewRefusesAddresses(t *testing.T) {
 		"wss://me:" + canary + "@cloud": "user name",
 		"wss://cloud\x7f" + canary:      "address",
 	} {
-		_, err := uplink.New(uplink.Options{URL: url, GatewayID: "g"})
+		_, err := uplink.New(uplink.Options{Route: uplink.Route{URL: url}, Identity: uplink.Identity{GatewayID: "g", Credential: uplinktest.Token(nil)}})
 		if err == nil || !strings.Contains(err.Error(), word) || strings.Contains(err.Error(), canary) {
 			t.Errorf("%q: %v", url, err)
 		}
 	}
-	if _, err := uplink.New(uplink.Options{URL: "wss://cloud", GatewayID: "a.b"}); err == nil {
+	if _, err := uplink.New(uplink.Options{Route: uplink.Route{URL: "wss://cloud"}, Identity: uplink.Identity{GatewayID: "a.b", Credential: uplinktest.Token(nil)}}); err == nil {
 		t.Error("took a gateway id with a dot")
 	}
 }
@@ -55,7 +55,7 @@ func TestWrongToken(t *testing.T) {
 	var mine atomic.Value
 	mine.Store("fg1_plant-7_" + canary + "bad")
 	inWorld(t, func(w *world, o *uplink.Options) {
-		o.Token = func() (string, error) { return mine.Load().(string), nil }
+		o.Credential = uplinktest.Token(func() (string, error) { return mine.Load().(string), nil })
 	}, func(w *world) {
 		w.says("uplink_auth", "refuses this gateway's credential", "401", `"plant-7"`)
 		if s := w.up.Status().State; s != uplink.Refused {
@@ -80,12 +80,12 @@ func TestWrongToken(t *testing.T) {
 func TestNoCredentialYet(t *testing.T) {
 	var enrolled atomic.Bool
 	inWorld(t, func(w *world, o *uplink.Options) {
-		o.Token = func() (string, error) {
+		o.Credential = uplinktest.Token(func() (string, error) {
 			if enrolled.Load() {
 				return token, nil
 			}
 			return "", &fs.PathError{Op: "open", Path: "credential", Err: fs.ErrNotExist}
-		}
+		})
 	}, func(w *world) {
 		w.says("uplink_no_credential", "no credential")
 		w.pass(time.Hour)
@@ -100,7 +100,7 @@ func TestNoCredentialYet(t *testing.T) {
 
 func TestCredentialThatIsNone(t *testing.T) {
 	inWorld(t, func(w *world, o *uplink.Options) {
-		o.Token = func() (string, error) { return "two lines\n" + token, nil }
+		o.Credential = uplinktest.Token(func() (string, error) { return "two lines\n" + token, nil })
 	}, func(w *world) {
 		w.says("uplink_no_credential", "not a token")
 		if w.net.Dials() != 0 {
@@ -581,8 +581,6 @@ func (s *termSource) Session(fsynced bool, retain time.Duration) {
 	s.fsynced.Store(fsynced)
 	s.retain.Store(int64(retain))
 }
-
-var _ uplink.SessionSource = (*termSource)(nil)
 
 // A store that fails for one epoch: the others go on, it is told, and it ends.
 func TestStoreThatCannotGive(t *testing.T) {

@@ -34,11 +34,20 @@ const (
 
 // Options say to whom the uplink connects, as whom, and what it sends.
 type Options struct {
-	URL   string                 // wss://host[:port]/path; "" switches the uplink off
-	URLs  []string               // further addresses of the same cloud, tried in this order when URL fails
-	Token func() (string, error) // the credential, read again at every try; fs.ErrNotExist: none yet
-	// Identity keeps the credential instead, and exchanges it in time; nil: Token.
-	Identity Identity
+	Route
+	Identity
+	Store
+	Handlers
+	Time
+
+	Conditions Conditions
+	Log        *slog.Logger
+}
+
+// A Route is where the cloud is, and how the line to it is made.
+type Route struct {
+	URL  string   // wss://host[:port]/path; "" switches the uplink off
+	URLs []string // further addresses of the same cloud, tried in this order when URL fails
 	// Authorities are who may sign the cloud's certificate, read again at every
 	// try; nil, or a nil pool: whom the system trusts.
 	Authorities func() (*x509.CertPool, error)
@@ -46,34 +55,47 @@ type Options struct {
 	// none. See gateway.ParseProxy for its form.
 	Proxy            func() (string, error)
 	ProxyAuthorities func() (*x509.CertPool, error) // who may sign the certificate of an https:// proxy; as Authorities
-	GatewayID        string
-	InstallID        [16]byte
-	Software         string // "fieldgate/0.1.0"
-	Source           Source
-	JSON             bool // speak fieldgate.v1.json, also to a cloud that knows CBOR
-	Unacknowledged   bool // the server acknowledges nothing: see plain.go
-	Clock            Clock
-	Floor            func() time.Time    // certificates are checked at a time no earlier than this; nil: the system clock alone
-	Commands         Commander           // nil: this gateway takes no commands
-	Config           Configurer          // nil: it takes no configuration from the cloud
-	Outgoing         <-chan wire.Message // results and reports, sent ahead of everything else; may be nil
-	CloudTime        func(time.Time)     // is told the cloud's time in every session and with every heartbeat; may be nil
-	Budget           Budget              // of bytes; the zero Budget has no bound
-	Kept             []byte              // what Keep was last given in an earlier run: the count of bytes
-	Keep             func([]byte)        // is told the same with every heartbeat; may be nil
+	JSON             bool                           // speak fieldgate.v1.json, also to a cloud that knows CBOR
+	Unacknowledged   bool                           // the server acknowledges nothing: see plain.go
+	// Dial makes the connection under TLS; nil means net.Dialer.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
 
-	// SessionTime is told the cloud's clock as an offset to BOOTTIME (µs) and a
-	// bound on its error, at every answer; may be nil.
-	SessionTime func(offset int64, bound time.Duration)
-	Report      func() *wire.Status // how the gateway is; may be nil
+// An Identity is who the gateway is.
+type Identity struct {
+	GatewayID  string
+	InstallID  [16]byte
+	Software   string     // "fieldgate/0.1.0"
+	Credential Credential // keeps it, and exchanges it in time
+}
+
+// A Store is what is sent, and how much of it.
+type Store struct {
+	Source Source
 	// Waiting gives the bytes that the waiting readings take, about, and when
 	// the oldest was measured, for hello; may be nil.
 	Waiting func() (bytes uint64, oldest time.Time)
+	Budget  Budget       // of bytes; the zero Budget has no bound
+	Kept    []byte       // what Keep was last given in an earlier run: the count of bytes
+	Keep    func([]byte) // is given the same with every heartbeat; may be nil
+}
 
-	Conditions Conditions
-	Log        *slog.Logger
-	// Dial makes the connection under TLS; nil means net.Dialer.
-	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+// Handlers take what the cloud asks for, and give the answers.
+type Handlers struct {
+	Commands Commander           // nil: this gateway takes no commands
+	Config   Configurer          // nil: it takes no configuration from the cloud
+	Outgoing <-chan wire.Message // results and reports, sent ahead of everything else; may be nil
+	Report   func() *wire.Status // how the gateway is; may be nil
+}
+
+// A Time is what the board knows of the time, and who learns it from the cloud.
+type Time struct {
+	Clock     Clock
+	Floor     func() time.Time // certificates are checked at a time no earlier than this; nil: the system clock alone
+	CloudTime func(time.Time)  // is given the cloud's time in every session and with every heartbeat; may be nil
+	// SessionTime is given the cloud's clock as an offset to BOOTTIME (µs) and a
+	// bound on its error, at every answer; may be nil.
+	SessionTime func(offset int64, bound time.Duration)
 }
 
 // An Uplink keeps one gateway connected to its cloud.
@@ -113,14 +135,14 @@ func New(o Options) (*Uplink, error) {
 	u := &Uplink{o: o, woken: make(chan struct{}, 1), maxMsg: wire.MaxMessage, stuck: map[gateway.EpochID]bool{}}
 	u.status = Status{State: Off, Since: time.Now()}
 	u.meter = newMeter(o, u.wall)
-	if o.Identity == nil {
-		u.o.Identity = givenToken(o.Token)
-	}
 	if o.URL == "" {
 		return u, nil
 	}
 	if !gateway.ValidID(o.GatewayID) {
 		return nil, fmt.Errorf("gateway id %q is not [A-Za-z0-9_-]{1,64}", o.GatewayID)
+	}
+	if o.Credential == nil && !o.Unacknowledged {
+		return nil, errors.New("no credential is kept for this gateway")
 	}
 	var err error
 	if u.points, err = newEndpoints(o.URL, o.URLs, o.Unacknowledged); err != nil {
@@ -252,7 +274,7 @@ func (u *Uplink) serve(ctx context.Context, s *session) (err error, moved bool) 
 	defer end(nil)
 	if !u.o.Unacknowledged {
 		u.denied = nil
-		u.o.Identity.Accepted(time.Time{})
+		u.o.Credential.Accepted(time.Time{})
 		beside.Go(func() { u.keepRenewed(own, end) })
 	}
 	if u.endpoint != u.points[0] {

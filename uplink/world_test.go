@@ -64,9 +64,16 @@ func inWorld(t *testing.T, setup func(w *world, o *uplink.Options), test func(w 
 			certBegin: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC),
 		}
 		o := uplink.Options{
-			URL: "wss://cloud.test/v1/gateway?secret=in-query", Token: func() (string, error) { return token + "\n", nil },
-			Authorities: func() (*x509.CertPool, error) { return ca.Pool, nil }, GatewayID: "plant-7", Software: "fieldgate/test",
-			Source: w.store, Clock: boardClock{time.Now()}, Conditions: w.table, Log: logger, Dial: w.net.Dial,
+			Route: uplink.Route{
+				URL:         "wss://cloud.test/v1/gateway?secret=in-query",
+				Authorities: func() (*x509.CertPool, error) { return ca.Pool, nil }, Dial: w.net.Dial,
+			},
+			Identity: uplink.Identity{
+				GatewayID: "plant-7", Software: "fieldgate/test",
+				Credential: uplinktest.Token(func() (string, error) { return token + "\n", nil }),
+			},
+			Store: uplink.Store{Source: w.store}, Time: uplink.Time{Clock: boardClock{time.Now()}},
+			Conditions: w.table, Log: logger,
 		}
 		if setup != nil {
 			setup(w, &o)

@@ -102,14 +102,18 @@ func (d *daemon) start() (err error) {
 	devices := &rack{devices: cfg.Devices, clock: sim.SinceStart()}
 	d.sampler = sample.New(sample.Options{Devices: devices.plan(), OpenBus: devices.openBus, Sink: d.pipe, Stamp: d.clock.Stamp, Health: d.health})
 	d.uplink, err = uplink.New(uplink.Options{
-		URL: cfg.Uplink.URL, URLs: cfg.Uplink.URLs, Identity: d.credential, Authorities: pool(d.ca),
-		Proxy: proxyAddress(cfg.Uplink), ProxyAuthorities: pool(d.proxyCA),
-		GatewayID: d.id, InstallID: d.store.InstallID(), Software: "fieldgate/" + cli.Version(),
-		Source: d.store, Commands: d.door, Config: d.configurer(outgoing), Outgoing: outgoing, Clock: d.clock, Floor: d.floor, CloudTime: d.store.SetCloudTime,
-		SessionTime: d.clock.SessionTime, Report: d.report, Waiting: d.waiting,
-		Budget: uplink.Budget{Limit: int64(cfg.Uplink.Budget), Floor: cfg.Uplink.BudgetFloor}, Kept: d.store.Kept(), Keep: d.store.Keep,
-		JSON: cfg.Uplink.Encoding == "json", Unacknowledged: cfg.Uplink.Unacknowledged,
-		Conditions: d.health, Log: d.log, Dial: d.dial,
+		Route: uplink.Route{
+			URL: cfg.Uplink.URL, URLs: cfg.Uplink.URLs, Authorities: pool(d.ca), Proxy: proxyAddress(cfg.Uplink), ProxyAuthorities: pool(d.proxyCA),
+			JSON: cfg.Uplink.Encoding == "json", Unacknowledged: cfg.Uplink.Unacknowledged, Dial: d.dial,
+		},
+		Identity: uplink.Identity{GatewayID: d.id, InstallID: d.store.InstallID(), Software: "fieldgate/" + cli.Version(), Credential: d.credential},
+		Store: uplink.Store{
+			Source: d.store, Waiting: d.waiting, Kept: d.store.Kept(), Keep: d.store.Keep,
+			Budget: uplink.Budget{Limit: int64(cfg.Uplink.Budget), Floor: cfg.Uplink.BudgetFloor},
+		},
+		Handlers:   uplink.Handlers{Commands: d.door, Config: d.configurer(outgoing), Outgoing: outgoing, Report: d.report},
+		Time:       uplink.Time{Clock: d.clock, Floor: d.floor, CloudTime: d.store.SetCloudTime, SessionTime: d.clock.SessionTime},
+		Conditions: d.health, Log: d.log,
 	})
 	if err != nil {
 		return err

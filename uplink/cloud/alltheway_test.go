@@ -20,6 +20,7 @@ import (
 	"github.com/fieldgate/fieldgate/gateway/health"
 	"github.com/fieldgate/fieldgate/store"
 	"github.com/fieldgate/fieldgate/uplink"
+	"github.com/fieldgate/fieldgate/uplink/uplinktest"
 )
 
 // A board is a gateway of real parts, its outputs excepted, that can lose its
@@ -113,9 +114,16 @@ func (b *board) start(boot byte) {
 	pool := x509.NewCertPool()
 	pool.AddCert(b.s.http.Certificate())
 	up, err := uplink.New(uplink.Options{
-		URL: "wss://example.com/v1/gateway", Token: func() (string, error) { return b.s.token, nil },
-		Authorities: func() (*x509.CertPool, error) { return pool, nil }, GatewayID: b.s.id, InstallID: st.InstallID(), Software: "test",
-		Source: st, Commands: door, Outgoing: out, Clock: c, Conditions: table, Log: quiet, Dial: b.dial,
+		Route: uplink.Route{
+			URL: "wss://example.com/v1/gateway", Authorities: func() (*x509.CertPool, error) { return pool, nil }, Dial: b.dial,
+		},
+		Identity: uplink.Identity{
+			GatewayID: b.s.id, InstallID: st.InstallID(), Software: "test",
+			Credential: uplinktest.Token(func() (string, error) { return b.s.token, nil }),
+		},
+		Store:    uplink.Store{Source: st},
+		Handlers: uplink.Handlers{Commands: door, Outgoing: out},
+		Time:     uplink.Time{Clock: c}, Conditions: table, Log: quiet,
 	})
 	if err != nil {
 		t.Fatal(err)

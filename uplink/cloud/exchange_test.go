@@ -39,9 +39,12 @@ func (g *gatehouse) gateway(server int, dir string) *uplink.Uplink {
 	g.Helper()
 	log := quiet(g)
 	up, err := uplink.New(uplink.Options{
-		URL: "wss://" + g.addrs[server] + "/v1/gateway", GatewayID: "plant_7", Identity: identity.New(identity.Options{Dir: dir, Log: log}),
-		Authorities: func() (*x509.CertPool, error) { return g.pool, nil },
-		Source:      uplinktest.NewStore(), Clock: Clock{time.Now()}, Conditions: health.New(log), Log: log,
+		Route: uplink.Route{
+			URL: "wss://" + g.addrs[server] + "/v1/gateway", Authorities: func() (*x509.CertPool, error) { return g.pool, nil },
+		},
+		Identity: uplink.Identity{GatewayID: "plant_7", Credential: identity.New(identity.Options{Dir: dir, Log: log})},
+		Store:    uplink.Store{Source: uplinktest.NewStore()}, Time: uplink.Time{Clock: Clock{time.Now()}},
+		Conditions: health.New(log), Log: log,
 	})
 	if err != nil {
 		g.Fatal(err)

@@ -78,10 +78,15 @@ func newFleet(t *testing.T, n int) *fleet {
 	var running sync.WaitGroup
 	for i := range n {
 		up, err := uplink.New(uplink.Options{
-			URL: "wss://" + f.addr + "/v1/gateway", GatewayID: fmt.Sprintf("g%d", i), Software: "fieldgate/test",
-			Token:       func() (string, error) { return tokens[i], nil },
-			Authorities: func() (*x509.CertPool, error) { return pool, nil },
-			Source:      uplinktest.NewStore(), Clock: steadyClock(time.Now()), Conditions: health.New(silent), Log: silent,
+			Route: uplink.Route{
+				URL: "wss://" + f.addr + "/v1/gateway", Authorities: func() (*x509.CertPool, error) { return pool, nil },
+			},
+			Identity: uplink.Identity{
+				GatewayID: fmt.Sprintf("g%d", i), Software: "fieldgate/test",
+				Credential: uplinktest.Token(func() (string, error) { return tokens[i], nil }),
+			},
+			Store: uplink.Store{Source: uplinktest.NewStore()}, Time: uplink.Time{Clock: steadyClock(time.Now())},
+			Conditions: health.New(silent), Log: silent,
 		})
 		if err != nil {
 			t.Fatal(err)

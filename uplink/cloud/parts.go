@@ -2,15 +2,10 @@ package cloud
 
 import (
 	"context"
-	"errors"
 
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
-
-// ErrNotConnected: this server holds no session of the gateway. Another server
-// of the same cloud may.
-var ErrNotConnected = errors.New("the gateway is not connected to this server")
 
 // A part does something with what gateways say beside storing it: the ledger,
 // the live stream, commands. Its functions may be nil. They are told of every
@@ -70,29 +65,4 @@ func (s *Server) tellHeard(x *session, m wire.Message) {
 			p.heard(x, m)
 		}
 	}
-}
-
-// sessionOf gives the session of a gateway on this server, nil if there is
-// none that has been welcomed. What one goroutine sends to it arrives in that
-// order and behind the welcome; what several send is in some order. A send
-// that succeeded proves nothing: only an answer does. It may wait 10 s for a
-// gateway that does not read.
-func (s *Server) sessionOf(gatewayID string) *session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.gateways[gatewayID]
-	if l == nil || l.session == nil || !l.session.welcomed.Load() {
-		return nil
-	}
-	return l.session
-}
-
-// Send sends m to a gateway that is connected to this server, with the
-// guarantees of sessionOf, or gives ErrNotConnected.
-func (s *Server) Send(gatewayID string, m wire.Message) error {
-	x := s.sessionOf(gatewayID)
-	if x == nil {
-		return ErrNotConnected
-	}
-	return x.send(m)
 }

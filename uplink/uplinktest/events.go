@@ -26,7 +26,7 @@ func (s *Store) AddEvent(kind gateway.EventKind, body string) {
 	l.arrival = make(chan struct{})
 }
 
-// NextEvents implements uplink.EventSource.
+// NextEvents implements uplink.Source.
 func (s *Store) NextEvents(after gateway.Name, n int) ([]gateway.Event, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,14 +41,14 @@ func (s *Store) NextEvents(after gateway.Name, n int) ([]gateway.Event, <-chan s
 	return slices.Clone(l.held[from:min(len(l.held), from+n)]), nil
 }
 
-// AckEvents implements uplink.EventSource.
+// AckEvents implements uplink.Source.
 func (s *Store) AckEvents(upto gateway.Name) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lane.acked = upto
 }
 
-// LastEvent implements uplink.EventSource.
+// LastEvent implements uplink.Source.
 func (s *Store) LastEvent() (newest, acked gateway.Name) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/block"
@@ -87,7 +88,13 @@ func (s *Store) Reopen(orderly bool) {
 	s.signalLocked()
 }
 
-// Split implements uplink.Splitter.
+// Session implements uplink.Source.
+func (s *Store) Session(bool, time.Duration) {}
+
+// KnowsAll implements uplink.Source.
+func (s *Store) KnowsAll() bool { return true }
+
+// Split implements uplink.Source.
 func (s *Store) Split() (gateway.EpochID, error) {
 	if s.CanSplit {
 		s.Reopen(true)

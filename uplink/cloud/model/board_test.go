@@ -13,6 +13,7 @@ import (
 	"github.com/fieldgate/fieldgate/store"
 	"github.com/fieldgate/fieldgate/store/storetest"
 	"github.com/fieldgate/fieldgate/uplink"
+	"github.com/fieldgate/fieldgate/uplink/uplinktest"
 )
 
 // How fast readings come: on a small card in large lots, to fill it.
@@ -72,13 +73,19 @@ func (b *board) boot() {
 	var err error
 	b.store, err = store.Open(o)
 	w.must(err)
+	source := newSource(b.store, w)
 	b.up, err = uplink.New(uplink.Options{
-		URL: "wss://cloud-0.test/v1/gateway", URLs: []string{"wss://cloud-1.test/v1/gateway"},
-		Token:       func() (string, error) { return w.token, nil },
-		Authorities: func() (*x509.CertPool, error) { return w.ca.Pool, nil },
-		GatewayID:   gatewayID, InstallID: b.store.InstallID(), Software: "fieldgate/model", Source: newSource(b.store, w),
-		Clock: b.clock, Conditions: b.table, Log: quiet, Dial: b.card.Dial,
-		JSON: w.r.IntN(4) == 0,
+		Route: uplink.Route{
+			URL: "wss://cloud-0.test/v1/gateway", URLs: []string{"wss://cloud-1.test/v1/gateway"},
+			Authorities: func() (*x509.CertPool, error) { return w.ca.Pool, nil }, Dial: b.card.Dial,
+			JSON: w.r.IntN(4) == 0,
+		},
+		Identity: uplink.Identity{
+			GatewayID: gatewayID, InstallID: b.store.InstallID(), Software: "fieldgate/model",
+			Credential: uplinktest.Token(func() (string, error) { return w.token, nil }),
+		},
+		Store: uplink.Store{Source: source}, Time: uplink.Time{Clock: b.clock},
+		Conditions: b.table, Log: quiet,
 	})
 	w.must(err)
 	w.ledger.inserted(b.store.Epochs())

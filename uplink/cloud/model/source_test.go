@@ -42,7 +42,7 @@ func (s *source) Ack(e gateway.EpochID, upto uint64, done bool) error {
 	return s.Store.Ack(e, upto, done)
 }
 
-// Session implements uplink.SessionSource.
+// Session implements uplink.Source.
 func (s *source) Session(fsynced bool, retain time.Duration) {
 	if s.blind != nil && s.blind.hasty {
 		retain = 0
