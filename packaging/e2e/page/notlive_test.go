@@ -1,4 +1,4 @@
-package local
+package page_test
 
 import (
 	"bufio"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/fieldgate/fieldgate/gateway/local"
 	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
@@ -22,8 +23,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv("FIELDGATE_TEST_SERVER") == "" {
 		os.Exit(m.Run())
 	}
-	o, _ := options()
-	s := New(o)
+	o := options()
+	s := local.New(o)
 	publish(o.Hub, 1, 61.5)
 	fmt.Println(s.Addr())
 	_ = s.Run(context.Background())
@@ -122,31 +123,31 @@ func TestPageIsNotGreenAfterSleep(t *testing.T) {
 // All is well only when a cloud that is set up has the readings, too.
 func TestPageIsNotGreenWhileReadingsWait(t *testing.T) {
 	b := openBrowser(t, 360, 740)
-	o, _ := options()
+	o := options()
 	cases := []struct {
-		state  UplinkState
-		store  Store
+		state  local.UplinkState
+		store  local.Store
 		mood   string
 		health string
 	}{
-		{UplinkOnline, Store{}, "good", "All is well."},
-		{UplinkOnline, Store{Unacked: 38_000_000, OldestUnacked: 12 * 86400}, "wait", "38,000,000 readings waiting for the cloud. The oldest was measured 12 d 0 h ago."},
-		{UplinkOnline, Store{Unacked: 20, OldestUnacked: 2}, "good", "All is well."},
-		{UplinkOnline, Store{Unacked: 500_000, OldestUnacked: 2}, "wait", "500,000 readings waiting for the cloud."},
-		{UplinkWaiting, Store{}, "wait", "No connection to the cloud"},
-		{UplinkPaused, Store{Unacked: 1, OldestUnacked: 1}, "wait", "The cloud takes no readings for now"},
-		{UplinkNoCredential, Store{Unacked: 1, OldestUnacked: 90}, "wait", "1 reading waiting for the cloud. The oldest was measured 1 min 30 s ago."},
-		{UplinkOff, Store{Unacked: 38_000_000, OldestUnacked: 12 * 86400}, "good", "All is well."},
+		{local.UplinkOnline, local.Store{}, "good", "All is well."},
+		{local.UplinkOnline, local.Store{Unacked: 38_000_000, OldestUnacked: 12 * 86400}, "wait", "38,000,000 readings waiting for the cloud. The oldest was measured 12 d 0 h ago."},
+		{local.UplinkOnline, local.Store{Unacked: 20, OldestUnacked: 2}, "good", "All is well."},
+		{local.UplinkOnline, local.Store{Unacked: 500_000, OldestUnacked: 2}, "wait", "500,000 readings waiting for the cloud."},
+		{local.UplinkWaiting, local.Store{}, "wait", "No connection to the cloud"},
+		{local.UplinkPaused, local.Store{Unacked: 1, OldestUnacked: 1}, "wait", "The cloud takes no readings for now"},
+		{local.UplinkNoCredential, local.Store{Unacked: 1, OldestUnacked: 90}, "wait", "1 reading waiting for the cloud. The oldest was measured 1 min 30 s ago."},
+		{local.UplinkOff, local.Store{Unacked: 38_000_000, OldestUnacked: 12 * 86400}, "good", "All is well."},
 	}
 	var now atomic.Int64
 	plain := o.Status
-	o.Status = func() Status {
+	o.Status = func() local.Status {
 		st := plain()
 		c := cases[now.Load()]
-		st.Uplink, st.Store = Uplink{State: c.state}, c.store
+		st.Uplink, st.Store = local.Uplink{State: c.state}, c.store
 		return st
 	}
-	_, addr := start(t, o)
+	addr := start(t, o)
 	b.run(t, chromedp.Navigate("http://"+addr+"/"))
 	for i, c := range cases {
 		now.Store(int64(i))
@@ -172,8 +173,8 @@ http { access_log off; proxy_http_version 1.1; map $http_upgrade $cu { default u
 
 // The page is live behind proxies as people set them up.
 func TestPageBehindProxies(t *testing.T) {
-	o, _ := options()
-	_, gateway := start(t, o)
+	o := options()
+	gateway := start(t, o)
 	publish(o.Hub, 1, 61.5)
 	dir := t.TempDir()
 	proxies := []string{e2e.FreeAddr(t), e2e.FreeAddr(t), e2e.FreeAddr(t)}

@@ -1,4 +1,4 @@
-package local
+package page_test
 
 import (
 	"sync/atomic"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/health"
+	"github.com/fieldgate/fieldgate/gateway/local"
 )
 
 // The page in a real browser, against a real server: tiles move, the uplink
@@ -16,21 +17,21 @@ import (
 // last values away, and all is live again when it returns.
 func TestPageInABrowser(t *testing.T) {
 	b := openBrowser(t, 360, 740)
-	o, _ := options()
+	o := options()
 	var outage atomic.Bool
 	plain := o.Status
-	o.Status = func() Status {
+	o.Status = func() local.Status {
 		st := plain()
-		st.Store = Store{FlushInterval: 5, LossWindow: 5.1}
+		st.Store = local.Store{FlushInterval: 5, LossWindow: 5.1}
 		if outage.Load() {
-			st.Uplink = Uplink{State: UplinkWaiting, LastError: "the cloud does not answer"}
+			st.Uplink = local.Uplink{State: local.UplinkWaiting, LastError: "the cloud does not answer"}
 			st.Store.Unacked = 12480
 			st.Store.TimeToFull, st.Store.WrittenDaily, st.Store.CardYears, st.Uptime = 40*86400, 3<<20, 41.2, 86400
 			st.Store.UncleanStops, st.Store.Thinned, st.Store.GapReadings = 2, 5000, map[string]uint64{"unclean_stop": 15}
 		}
 		return st
 	}
-	s := New(o)
+	s := local.New(o)
 	stop := serve(t, s)
 	addr := s.Addr()
 	publish(o.Hub, 1, 61.5)
@@ -60,7 +61,7 @@ func TestPageInABrowser(t *testing.T) {
 	b.text(t, ".banner", "No connection to the gateway")
 	b.text(t, tile, "62.25")
 	o.Listen = addr
-	serve(t, New(o))
+	serve(t, local.New(o))
 	publish(o.Hub, 3, 63)
 	b.text(t, tile, "63")
 	b.await(t, `!document.querySelector(".banner").classList.contains("shown")`)
@@ -84,19 +85,19 @@ func watchShifts(t *testing.T, b *browser) {
 // everything is large enough to read and to hit.
 func TestPageTellsConditions(t *testing.T) {
 	b := openBrowser(t, 360, 740)
-	o, _ := options()
+	o := options()
 	plain := o.Status
-	o.Status = func() Status {
+	o.Status = func() local.Status {
 		st := plain()
-		st.Config = &Config{Version: 7, Refused: &RefusedConfig{Version: 8, State: "rolled_back", Errors: []string{"with it the cloud was not reached", "two", "three"}}}
-		st.Devices[0].State = DeviceAbsent
+		st.Config = &local.Config{Version: 7, Refused: &local.RefusedConfig{Version: 8, State: "rolled_back", Errors: []string{"with it the cloud was not reached", "two", "three"}}}
+		st.Devices[0].State = local.DeviceAbsent
 		st.Health = []health.Condition{
 			{Code: "sensor_absent", Subject: "boiler", Severity: health.Error, Sentence: "The boiler does not answer.", Since: testNow.Add(-3 * time.Minute)},
 			{Code: "clock_unset", Severity: health.Warning, Sentence: "The clock was never set.", Since: testNow},
 		}
 		return st
 	}
-	_, addr := start(t, o)
+	addr := start(t, o)
 	b.run(t, chromedp.Navigate("http://"+addr+"/"))
 	b.text(t, "[aria-label='Health']", "The boiler does not answer.")
 	b.text(t, "[aria-label='Device boiler']", "does not answer")
@@ -120,8 +121,8 @@ func TestPageTellsConditions(t *testing.T) {
 // that it could not watch.
 func TestPageStartsAfreshAfterSleep(t *testing.T) {
 	b := openBrowser(t, 360, 740)
-	o, _ := options()
-	_, addr := start(t, o)
+	o := options()
+	addr := start(t, o)
 	publish(o.Hub, 1, 61.5)
 	b.run(t, chromedp.Navigate("http://"+addr+"/"))
 	b.text(t, "[data-channel='boiler/temperature']", "61.5")
@@ -151,8 +152,8 @@ func TestPageStartsAfreshAfterSleep(t *testing.T) {
 // phone's differ by years.
 func TestPageCountsTheAge(t *testing.T) {
 	b := openBrowser(t, 360, 740)
-	o, _ := options()
-	_, addr := start(t, o)
+	o := options()
+	addr := start(t, o)
 	o.Hub.Publish(gateway.Name{Seq: 1}, []gateway.Reading{{Channel: boiler, Value: 1, At: testStamp.Add(-9 * time.Second)}})
 	b.run(t, chromedp.Navigate("http://"+addr+"/"))
 	const tile = "[data-channel='boiler/temperature']"

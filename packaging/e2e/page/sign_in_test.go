@@ -1,4 +1,4 @@
-package local
+package page_test
 
 import (
 	"errors"
@@ -17,9 +17,9 @@ const boilerTile = "[data-channel='boiler/temperature']"
 func TestPageAsksForTheToken(t *testing.T) {
 	const odd = "Schlüssel+zum/Kesselhaus → 水%&"
 	b := openBrowser(t, 360, 740)
-	o, _ := options()
+	o := options()
 	o.View, o.Token = "login", func() (string, error) { return canary, nil }
-	_, addr := start(t, o)
+	addr := start(t, o)
 	publish(o.Hub, 1, 61.5)
 	b.run(t, chromedp.Navigate("http://"+addr+"/"))
 	b.text(t, "form", "token")
@@ -40,9 +40,9 @@ func TestPageTakesTheTokenFromItsAddress(t *testing.T) {
 		for _, at := range []string{"/#token=", "/?token="} {
 			t.Run(name+at, func(t *testing.T) {
 				b := openBrowser(t, 360, 740)
-				o, _ := options()
+				o := options()
 				o.View, o.Token = "login", func() (string, error) { return token, nil }
-				_, addr := start(t, o)
+				addr := start(t, o)
 				publish(o.Hub, 1, 61.5)
 				b.run(t, chromedp.Navigate("http://"+addr+at+strings.ReplaceAll(url.QueryEscape(token), "%2B", "+")))
 				b.text(t, boilerTile, "61.5")
@@ -62,7 +62,7 @@ func TestPageTakesTheTokenFromItsAddress(t *testing.T) {
 // Why nobody can sign in is told in words, and the page comes back by itself.
 func TestPageTellsWhyNobodyCanSignIn(t *testing.T) {
 	b := openBrowser(t, 360, 740)
-	o, _ := options()
+	o := options()
 	var fails atomic.Bool
 	fails.Store(true)
 	o.View, o.Token = "login", func() (string, error) {
@@ -71,7 +71,7 @@ func TestPageTellsWhyNobodyCanSignIn(t *testing.T) {
 		}
 		return canary, nil
 	}
-	_, addr := start(t, o)
+	addr := start(t, o)
 	publish(o.Hub, 1, 61.5)
 	b.run(t, chromedp.Navigate("http://"+addr+"/#token="+canary))
 	b.text(t, "form", "This gateway cannot read its token file")
