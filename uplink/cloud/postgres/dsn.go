@@ -26,6 +26,9 @@ func ParseDSN(dsn string) (*pgx.ConnConfig, error) {
 			return nil, fmt.Errorf("read the address of the database: %w", err)
 		}
 	}
+	if err := checkFiles(dsn); err != nil {
+		return nil, fmt.Errorf("the address of the database: %w", err)
+	}
 	cfg, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("the address of the database: %w", err)
