@@ -16,6 +16,10 @@ import (
 // was told of others.
 const fileMost = 2 << 20
 
+// errUnread is a file that is there and cannot be read now: for want of rights or
+// of open files, or because the card does not give it. It may be whole.
+var errUnread = errors.New("it cannot be read now, and is tried again")
+
 // load reads the file into k; one that is not there is nothing kept. One that
 // makes no sense is set aside.
 func load(path string, k *kept) error {
@@ -25,7 +29,7 @@ func load(path string, k *kept) error {
 		return nil
 	case errors.Is(err, files.ErrKind) || errors.Is(err, files.ErrSize): // this program did not write it
 	case err != nil:
-		return fmt.Errorf("read the kept configuration: %w", err)
+		return fmt.Errorf("%w: %s: %w", errUnread, files.Explain(path, err), err)
 	default:
 		err = json.Unmarshal(text, k)
 	}
@@ -39,6 +43,9 @@ func load(path string, k *kept) error {
 // writeLocked puts what is kept on the card. It is for its owner alone:
 // addresses and names of devices are nobody else's.
 func (k *Keeper) writeLocked() error {
+	if k.unread {
+		return errUnread // what it holds is not replaced
+	}
 	text, err := json.Marshal(k.kept)
 	if err != nil {
 		return fmt.Errorf("encode the configuration: %w", err)

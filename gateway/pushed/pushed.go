@@ -76,13 +76,18 @@ type Keeper struct {
 	kept    kept
 	unfit   bool                   // Current could not be put in force
 	desired *gateway.DesiredConfig // taken, not looked at yet
+	unread  bool                   // the file cannot be read now: nothing is decided, and it is not written
 }
 
-// Open reads the file at path. One that cannot be read is told and set aside:
-// the board's own files count then.
+// Open reads the file at path. One that makes no sense is told and set aside,
+// and the board's own files count then. They count too while the file is there
+// and cannot be read: Run tries that again.
 func Open(path string, log *slog.Logger) *Keeper {
 	k := &Keeper{path: path, log: log, came: make(chan struct{}, 1), ready: make(chan struct{}, 1)}
-	if err := load(path, &k.kept); err != nil {
+	if err := load(path, &k.kept); errors.Is(err, errUnread) {
+		k.unread = true
+		log.Error("the configuration that the cloud gave is not in force, and the board's own file counts until it can be read", "error", err)
+	} else if err != nil {
 		log.Error("the configuration that the cloud gave cannot be read; the board's own file counts until the cloud sends it again", "error", err)
 	}
 	return k
@@ -206,6 +211,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 				onTrial = false
 			}
 		case <-probe.C:
+			if k.reread() {
+				return ErrRestart
+			}
 			if !onTrial || !k.parts.Reachable(ctx) {
 				continue
 			}
@@ -217,12 +225,40 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
+// reread tries a file again that could not be read, and tells whether it holds
+// what is to be put in force. What came meanwhile is looked at now.
+func (k *Keeper) reread() (restart bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.unread {
+		return false
+	}
+	err := load(k.path, &k.kept)
+	if errors.Is(err, errUnread) {
+		return false
+	}
+	k.unread = false
+	if err != nil {
+		k.log.Error("the configuration that the cloud gave makes no sense; the board's own file counts until the cloud sends it again", "error", err)
+	} else {
+		k.log.Info("the configuration that the cloud gave can be read again")
+	}
+	if k.desired != nil {
+		signal(k.came)
+	}
+	return k.kept.Current != nil || k.kept.Trial != nil
+}
+
 // takeUp looks at a configuration that came, and tells whether it is to be
 // tried.
 func (k *Keeper) takeUp() (restart bool) {
 	k.mu.Lock()
 	d := k.desired
-	k.desired = nil
+	if k.unread { // what was decided before is not known: it waits
+		d = nil
+	} else {
+		k.desired = nil
+	}
 	k.mu.Unlock()
 	if d == nil {
 		return false

@@ -134,6 +134,11 @@ func (e Enrolment) request() (*request, error) {
 	if err == nil && json.Unmarshal(text, &p) == nil && p.Token == want && (p.CSR != "") == e.Certificate {
 		return &request{Token: e.Token, InstallID: p.InstallID, CSR: p.CSR, private: p.Private}, nil
 	}
+	if t := files.TroubleOf(err); t != files.None && t != files.Missing && t != files.Shape {
+		// It may hold what was sent with this token: with something else in its
+		// place the cloud would refuse the answer that is still owed.
+		return nil, fmt.Errorf("what was sent before cannot be read: %s: %w", files.Explain(path, err), err)
+	}
 	q, err := newRequest(e.Certificate)
 	if err != nil {
 		return nil, err

@@ -201,6 +201,9 @@ func load(path string) (c contents, err error) {
 			return c, fmt.Errorf("%w: %w: enrol this gateway again", errDamaged, err)
 		}
 	}
+	if t := files.TroubleOf(err); t != files.None && t != files.Missing {
+		return c, fmt.Errorf("the credential cannot be read now, and is tried again: %s: %w", files.Explain(path, err), err)
+	}
 	if err != nil {
 		return c, fmt.Errorf("read the credential: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -42,8 +43,16 @@ func (l *Log) healConsumers() {
 	}
 }
 
+// described tells whether both files are there and whole. What cannot be read
+// now, for want of rights or open files or because the disk does not give it,
+// may be: only what was read, or is missing, proves that it is not.
 func described(dir string) bool {
 	text, err := os.ReadFile(filepath.Join(dir, "meta.inf"))
 	sum, err2 := os.ReadFile(filepath.Join(dir, "meta.sum"))
+	for _, e := range []error{err, err2} {
+		if e != nil && !errors.Is(e, fs.ErrNotExist) {
+			return true
+		}
+	}
 	return err == nil && err2 == nil && len(sum) > 0 && json.Valid(text)
 }

@@ -55,7 +55,7 @@ func Certificate(dir string, names []string) (tls.Certificate, error) {
 	names = append([]string{"localhost", "127.0.0.1", "::1"}, names...)
 	now := time.Now()
 	ca, err := load(dir, CAFile, caKeyFile)
-	if errors.Is(err, fs.ErrNotExist) {
+	if err = keyless(dir, CAFile, caKeyFile, err); errors.Is(err, fs.ErrNotExist) {
 		ca, err = makeCA(dir, now)
 	}
 	if err != nil {
@@ -76,7 +76,7 @@ func Certificate(dir string, names []string) (tls.Certificate, error) {
 // servers themselves trusts it.
 func GatewayCA(dir string) (tls.Certificate, error) {
 	ca, err := load(dir, GatewayCAFile, GatewayCAKey)
-	if errors.Is(err, fs.ErrNotExist) {
+	if err = keyless(dir, GatewayCAFile, GatewayCAKey, err); errors.Is(err, fs.ErrNotExist) {
 		t := authority("fieldgate-cloud gateways CA", time.Now())
 		ca, err = make509(dir, [2]string{GatewayCAFile, GatewayCAKey}, t, nil)
 	}
@@ -105,7 +105,28 @@ func serves(cert, ca *x509.Certificate, names []string) bool {
 }
 
 func load(dir, certFile, keyFile string) (tls.Certificate, error) {
-	return files.KeyPair(filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
+	cert, err := files.KeyPair(filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
+	return cert, unreadable(filepath.Join(dir, certFile), err)
+}
+
+// unreadable says who owns a file that cannot be read, and what to do. It is
+// never replaced: what cannot be read is not lost.
+func unreadable(path string, err error) error {
+	if t := files.TroubleOf(err); t == files.None || t == files.Missing {
+		return err
+	}
+	return fmt.Errorf("%s: %w", files.Explain(path, err), err)
+}
+
+// keyless is err of load, but for an authority whose certificate is there and
+// whose key is not: a new one in its place would be trusted by no gateway.
+func keyless(dir, certFile, keyFile string, err error) error {
+	cert, key := filepath.Join(dir, certFile), filepath.Join(dir, keyFile)
+	if _, there := os.Lstat(cert); !errors.Is(err, fs.ErrNotExist) || there != nil {
+		return err
+	}
+	return fmt.Errorf("%s is there, but its key, %s, is not: put the key back from a backup; "+
+		"only if there is none, remove %s to have a new authority made, which no gateway trusts until it is told", cert, key, cert)
 }
 
 func makeCA(dir string, now time.Time) (tls.Certificate, error) {

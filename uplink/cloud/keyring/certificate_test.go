@@ -3,8 +3,10 @@ package keyring_test
 import (
 	"bytes"
 	"crypto/x509"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,5 +167,32 @@ func TestCredentials(t *testing.T) {
 	list, err := c.List()
 	if err != nil || len(list) != 2 || list[0].ID != "a" || list[1].ID != "c-2" {
 		t.Errorf("list %v, %v", list, err)
+	}
+}
+
+// An authority whose key is gone is not replaced: no gateway would trust the
+// next one. A key alone is what a power cut leaves of a first start.
+func TestAuthorityWithoutItsKey(t *testing.T) {
+	for name, make := range map[string]func(dir string) error{
+		"ca":         func(dir string) error { _, err := keyring.Certificate(dir, nil); return err },
+		"gateway-ca": func(dir string) error { _, err := keyring.GatewayCA(dir); return err },
+	} {
+		dir := t.TempDir()
+		if err := errors.Join(make(dir), make(dir)); err != nil {
+			t.Fatal(err)
+		}
+		before, key := read(t, dir, name+".pem"), read(t, dir, name+".key")
+		if err := os.Remove(filepath.Join(dir, name+".key")); err != nil {
+			t.Fatal(err)
+		}
+		if err := make(dir); err == nil || !strings.Contains(err.Error(), "put the key back") {
+			t.Errorf("%s without its key: %v", name, err)
+		}
+		if !bytes.Equal(read(t, dir, name+".pem"), before) {
+			t.Errorf("%s was replaced", name)
+		}
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, name+".key"), key, 0o600), make(dir), os.Remove(filepath.Join(dir, name+".pem")), make(dir)); err != nil {
+			t.Errorf("%s with its key again, then with the key alone: %v", name, err)
+		}
 	}
 }

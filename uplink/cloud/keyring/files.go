@@ -52,7 +52,7 @@ func OperatorToken(dir string) (token, path string, err error) {
 		err = durable.WriteFile(path, []byte(token+"\n"), 0o600, nil)
 	}
 	if err != nil {
-		return "", path, fmt.Errorf("operator token: %w", err)
+		return "", path, fmt.Errorf("operator token: %w", unreadable(path, err))
 	}
 	if len(token) < 32 {
 		return "", path, fmt.Errorf("operator token in %s is shorter than 32 characters: remove the file to have a new one made", path)

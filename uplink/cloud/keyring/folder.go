@@ -59,7 +59,7 @@ func (f Folder) Get(_ context.Context, key string) (record.Doc, error) {
 		return record.Doc{}, fmt.Errorf("%w: %s", record.ErrNoDoc, key)
 	}
 	if err != nil {
-		return record.Doc{}, fmt.Errorf("read %s: %w", path, err)
+		return record.Doc{}, fmt.Errorf("read %s: %w", path, unreadable(path, err))
 	}
 	doc := record.Doc{Key: key, Rev: revOf(body), Body: body}
 	if info, err := os.Stat(path); err == nil {
