@@ -16,7 +16,7 @@ func (s *Store) audit() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.order {
-		if s.heldBackLocked(e) {
+		if s.maybeUnreadLocked(e) {
 			continue
 		}
 		missing := s.holes(e)

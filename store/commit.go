@@ -86,9 +86,9 @@ func fit(enc *block.Encoder, h gateway.BlockHeader, rs []gateway.Reading, maxByt
 	return nil, 0, fmt.Errorf("%w: %d", ErrTooSmall, maxBytes)
 }
 
-// tookLocked counts a write, and takes what is on the card now out of the
+// countCommitLocked counts a write, and takes what is on the card now out of the
 // head.
-func (s *Store) tookLocked(e *epoch, written int64, d time.Duration) {
+func (s *Store) countCommitLocked(e *epoch, written int64, d time.Duration) {
 	if e.head != nil {
 		e.head.forget(e.Last)
 	}

@@ -49,7 +49,7 @@ func (s *Store) toJournal(e *epoch, upto uint64) error {
 	if n < len(pieces) {
 		err = fmt.Errorf("the journal is full, and there is no room for a volume: %w", unix.ENOSPC)
 	}
-	return errors.Join(err, s.tookPieces(e, pieces[:n], began))
+	return errors.Join(err, s.notePieces(e, pieces[:n], began))
 }
 
 // sealOpen has the next readings begin a piece of their own in the journal.
@@ -81,16 +81,16 @@ func (s *Store) fitJournal(n int) (int, error) {
 	return n, nil
 }
 
-// tookPieces notes that pieces are in the journal. If that has enough now, all
+// notePieces notes that pieces are in the journal. If that has enough now, all
 // of it goes into a volume.
-func (s *Store) tookPieces(e *epoch, pieces []*piece, began time.Time) error {
+func (s *Store) notePieces(e *epoch, pieces []*piece, began time.Time) error {
 	s.mu.Lock()
 	s.riskLocked()
 	first, last := pieces[0], pieces[len(pieces)-1]
 	hole := first.First > e.Last+1
-	s.journal.took(pieces)
+	s.journal.keep(pieces)
 	e.Last, e.LastAt = last.Last(), last.T1
-	s.tookLocked(e, int64(len(pieces))*slotSize, time.Since(began))
+	s.countCommitLocked(e, int64(len(pieces))*slotSize, time.Since(began))
 	full := s.journal.readings() >= blockReadings || len(s.journal.pieces) > journalSlots/2
 	s.mu.Unlock()
 	if hole { // of the last flush alone nothing behind a hole counts: this is not the last one any more

@@ -27,7 +27,7 @@ func (s *Store) unstored() (list []*epoch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.order {
-		if e.head != nil || len(s.journal.of(e.ordinal)) > 0 && !s.heldBackLocked(e) {
+		if e.head != nil || len(s.journal.of(e.ordinal)) > 0 && !s.maybeUnreadLocked(e) {
 			list = append(list, e)
 		}
 	}
@@ -65,8 +65,8 @@ func (s *Store) epochToVolume(e *epoch, all bool) error {
 			s.abandonVolume(v)
 			return err
 		}
-		s.tookRecords(e, v, records, time.Since(began))
-		s.volumeTaken()
+		s.noteRecords(e, v, records, time.Since(began))
+		s.volumeHadRoom()
 	}
 }
 
@@ -180,7 +180,7 @@ func (s *Store) sealCurrent() {
 		return
 	}
 	if err := s.shelf.seal(v); err != nil {
-		s.o.Log.Warn("A full volume could not be cut to its length; it takes more of the card than it need.", "file", v.path, "error", err)
+		s.o.Log.Warn("a full volume could not be cut to its length; it takes more of the card than it needs", "file", v.path, "error", err)
 	}
 	size, err := sizeOnCard(v.path)
 	s.mu.Lock()
@@ -208,8 +208,8 @@ func (s *Store) abandonVolume(v *volume) {
 	}
 }
 
-// tookRecords notes that records are in a volume.
-func (s *Store) tookRecords(e *epoch, v *volume, records []record, d time.Duration) {
+// noteRecords notes that records are in a volume.
+func (s *Store) noteRecords(e *epoch, v *volume, records []record, d time.Duration) {
 	size, err := sizeOnCard(v.path)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -220,7 +220,7 @@ func (s *Store) tookRecords(e *epoch, v *volume, records []record, d time.Durati
 	written := int64(0)
 	for i := range records {
 		r := &records[i]
-		v.hold(e, r)
+		v.index(e, r)
 		written += int64(len(r.value))
 		if r.Last() > e.Last {
 			e.Last, e.LastAt = r.Last(), r.T1
@@ -230,5 +230,5 @@ func (s *Store) tookRecords(e *epoch, v *volume, records []record, d time.Durati
 	s.journal.drop(e.ordinal, e.inVolumes())
 	s.unsaved = s.unsaved || v.number > e.Filled
 	e.Filled = v.number
-	s.tookLocked(e, written, d)
+	s.countCommitLocked(e, written, d)
 }

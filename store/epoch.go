@@ -49,7 +49,7 @@ func (s *Store) stateOfLocked(e *epoch) gateway.EpochState {
 	last := s.lastLocked(e)
 	oldest := last + 1
 	switch own := s.journal.of(e.ordinal); {
-	case s.heldBackLocked(e):
+	case s.maybeUnreadLocked(e):
 		oldest = min(last, max(e.Forgotten, e.Dropped)) + 1
 	case len(e.spans) > 0:
 		oldest = e.spans[0].first

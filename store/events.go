@@ -68,7 +68,7 @@ func (s *Store) placeEvent(ev gateway.Event) *heldEvent {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.growing != nil {
-		s.growing.hold(anchor) // events tell of every anchor, flushes do not
+		s.growing.remember(anchor) // events tell of every anchor, flushes do not
 	}
 	l := &s.lane
 	l.last++

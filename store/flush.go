@@ -145,12 +145,13 @@ func (s *Store) anchored(e *epoch) gateway.Anchor {
 	anchor := s.o.Clock.Anchor()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.hold(anchor)
+	e.remember(anchor)
 	return e.Anchor
 }
 
-// hold lets an epoch of this boot remember the anchor that holds from now on.
-func (e *epoch) hold(now gateway.Anchor) {
+// remember lets an epoch of this boot remember the anchor that holds from now
+// on.
+func (e *epoch) remember(now gateway.Anchor) {
 	if e.Anchor.Boot != now.Boot {
 		return
 	}

@@ -51,8 +51,8 @@ func (s *Store) forgetOld() error {
 	return s.makeLess(0, 0)
 }
 
-// taken is how many bytes the store takes on the card.
-func (s *Store) taken() int64 {
+// used is how many bytes of the card the store takes.
+func (s *Store) used() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	total := s.beside
@@ -134,7 +134,7 @@ func (s *Store) reportDiscarded(over int64, dropped uint64) {
 func (s *Store) unlinkDoomed() {
 	for _, v := range s.doomed {
 		if err := s.shelf.remove(v); err != nil {
-			s.o.Log.Warn("An old volume could not be deleted; the next start tries again.", "file", v.path, "error", err)
+			s.o.Log.Warn("an old volume could not be deleted; the next start tries again", "file", v.path, "error", err)
 		}
 	}
 	s.mu.Lock()

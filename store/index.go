@@ -72,8 +72,8 @@ func (e *epoch) inVolumes() (last uint64) {
 	return last
 }
 
-// hold notes that the volume holds r.
-func (v *volume) hold(e *epoch, r *record) {
+// index notes that the volume holds r.
+func (v *volume) index(e *epoch, r *record) {
 	e.insert(span{r.First, r.Last(), v})
 	if r.gap == "" {
 		v.newest = r.BlockHeader
@@ -118,7 +118,7 @@ func (s *Store) epochOf(h gateway.BlockHeader, ordinal uint64) *epoch {
 }
 
 // misplaced tells of a run that stands under the ordinal of another epoch.
-func (s *Store) misplaced(r held) bool {
+func (s *Store) misplaced(r run) bool {
 	if r.id == (gateway.EpochID{}) {
 		return false // gaps alone, which do not name it
 	}
@@ -128,16 +128,16 @@ func (s *Store) misplaced(r held) bool {
 	return s.epochs[r.id] != nil
 }
 
-// takeInLocked takes a volume into the index.
-func (s *Store) takeInLocked(v *volume, runs []held) {
+// indexVolumeLocked takes a volume into the index.
+func (s *Store) indexVolumeLocked(v *volume, runs []run) {
 	for _, r := range runs {
-		s.takeInRun(v, r)
+		s.indexRun(v, r)
 	}
 	i, _ := slices.BinarySearchFunc(s.volumes, v, func(a, b *volume) int { return cmp.Compare(a.number, b.number) })
 	s.volumes = slices.Insert(s.volumes, i, v)
 }
 
-func (s *Store) takeInRun(v *volume, r held) {
+func (s *Store) indexRun(v *volume, r run) {
 	i, known := slices.BinarySearchFunc(s.order, r.ordinal, compareOrdinal)
 	if !known {
 		// an epoch that state.db does not know: an older copy, or a new file

@@ -320,8 +320,8 @@ func (j *journal) add(pieces []*piece) error {
 	return j.write(slots, pages)
 }
 
-// took takes pieces that add made durable into the list. Store.mu is held.
-func (j *journal) took(pieces []*piece) {
+// keep puts pieces that add made durable into the list. Store.mu is held.
+func (j *journal) keep(pieces []*piece) {
 	if j.open != nil {
 		j.taken[j.open.slot] = false
 		j.pieces = j.pieces[:len(j.pieces)-1]

@@ -68,7 +68,7 @@ func (s *Store) look(id gateway.EpochID, seq uint64, maxBytes int) (b gateway.Bl
 		return s.lookInHeadLocked(e, seq, maxBytes)
 	case e.head != nil:
 		wait = s.arrivalLocked()
-	case e.Growth == gateway.OpenEnded && s.heldBackLocked(e):
+	case e.Growth == gateway.OpenEnded && s.maybeUnreadLocked(e):
 		err = s.unreadLocked(gateway.Range{Epoch: id, First: seq})
 	default:
 		e.locate(anchor)
@@ -118,7 +118,7 @@ func (s *Store) lookOnCardLocked(e *epoch, seq uint64, maxBytes int) (gateway.Bl
 	gap := gateway.Gap{Why: gateway.WhyUnknown, T0: e.Opened, T1: e.LastAt, Anchor: e.Anchor}
 	missing := gateway.Range{Epoch: e.ID, First: seq, N: next - seq}
 	var unread error
-	if s.heldBackLocked(e) {
+	if s.maybeUnreadLocked(e) {
 		unread = s.unreadLocked(missing)
 	}
 	s.mu.Unlock()

@@ -85,7 +85,7 @@ func (s *Store) prepare() error {
 	if err := os.MkdirAll(s.shelf.dir, 0o700); err != nil {
 		return err
 	}
-	lock, err := takeLock(s.o.Dir)
+	lock, err := lockDir(s.o.Dir)
 	s.lock = lock
 	return err
 }
@@ -120,7 +120,7 @@ func (s *Store) begin() {
 // noteOpeningEvents adds the events of an opening. They are written with the entry
 // of its epoch.
 func (s *Store) noteOpeningEvents() {
-	s.takeBesideEvents()
+	s.nameBesideEvents()
 	s.reportLastRun()
 	body, err := json.Marshal(map[string]any{"unclean": s.unclean})
 	if err == nil {

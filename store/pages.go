@@ -117,8 +117,8 @@ func (w *pageWalk) meta() (root, freelist uint64, err error) {
 	return 0, 0, fmt.Errorf("%w: neither meta page makes sense", errDamaged)
 }
 
-// take reads the header of a page and notes it as reached.
-func (w *pageWalk) take(id uint64) (flags uint16, count int, length int64, err error) {
+// visit reads the header of a page and notes it as reached.
+func (w *pageWalk) visit(id uint64) (flags uint16, count int, length int64, err error) {
 	if id < 2 || id >= w.high {
 		return 0, 0, 0, damagedPage(id, "is not one of the file")
 	}
@@ -142,7 +142,7 @@ func (w *pageWalk) take(id uint64) (flags uint16, count int, length int64, err e
 // page looks at a page of the tree and what hangs on it. after is the key that
 // all of its own must not be less than.
 func (w *pageWalk) page(id uint64, after []byte) error {
-	flags, count, length, err := w.take(id)
+	flags, count, length, err := w.visit(id)
 	if err != nil {
 		return err
 	}
@@ -250,7 +250,7 @@ func (w *pageWalk) inline(page uint64, at, length int64) error {
 
 // freelist looks whether the pages said to be free are.
 func (w *pageWalk) freelist(id uint64) error {
-	flags, count, length, err := w.take(id)
+	flags, count, length, err := w.visit(id)
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (s *Store) limitQuarantine(dir string) {
 		total += size
 		if i >= quarantineFiles || s.o.MaxSize > 0 && total > s.o.MaxSize/quarantineShare {
 			if err := s.disk.unlink(path); err != nil {
-				s.o.Log.Warn("An old file in quarantine could not be deleted.", "file", path, "error", err)
+				s.o.Log.Warn("an old file in quarantine could not be deleted", "file", path, "error", err)
 			}
 		}
 	}

@@ -20,7 +20,7 @@ func (s *Store) recover() error {
 	// 1. What an earlier process did not finish making is nobody's: its name was
 	// never given, and what it was made of is still there.
 	if err := s.removeTemporary(); err != nil {
-		s.o.Log.Warn("Half-made files of the last run could not be deleted.", "error", err)
+		s.o.Log.Warn("half-made files of the last run could not be deleted", "error", err)
 	}
 	// 2. What state.db says: which epochs there are, and what was discarded.
 	if err := s.loadState(); err != nil {
@@ -32,7 +32,7 @@ func (s *Store) recover() error {
 	}
 	journal, err := readJournal(s.journal.path)
 	if err != nil {
-		s.holdJournal(err)
+		s.keepJournalUnread(err)
 	}
 	// The journal is read before any volume is looked at, but taken in after
 	// them: what a volume holds too was moved there before power died.
@@ -45,7 +45,7 @@ func (s *Store) recover() error {
 			_ = s.shelf.remove(v) // discarded by the last run; if it stays, so it does at the next start
 			continue
 		}
-		if err := s.takeIn(v); err != nil {
+		if err := s.readIn(v); err != nil {
 			return err
 		}
 	}
@@ -58,7 +58,7 @@ func (s *Store) recover() error {
 	}
 	// 4. What the journal holds and no volume does.
 	if s.unread.journal == nil {
-		s.takeJournal(journal)
+		s.recoverJournal(journal)
 	}
 	// 5. An epoch that still grows ended in a power cut or crash: it gets an open
 	// end, and a bound on what is missing behind its last reading.
@@ -151,10 +151,10 @@ func (s *Store) loadSmall() {
 	}
 }
 
-// takeIn learns what a volume holds; one that cannot be read now is held. The
+// readIn learns what a volume holds; one that cannot be read now is held. The
 // error is ErrVersion.
-func (s *Store) takeIn(v *volume) error {
-	var runs []held
+func (s *Store) readIn(v *volume) error {
+	var runs []run
 	err := s.shelf.read(v, func(b *bbolt.Bucket) (err error) {
 		runs, err = contents(b)
 		return err
@@ -163,7 +163,7 @@ func (s *Store) takeIn(v *volume) error {
 		return fmt.Errorf("%w: %w", ErrVersion, err)
 	}
 	if err != nil && !isDamage(err) {
-		s.hold(v, err)
+		s.keepUnread(v, err)
 		return nil
 	}
 	if err != nil {
@@ -175,13 +175,13 @@ func (s *Store) takeIn(v *volume) error {
 		_ = s.shelf.remove(v) // made, but nothing was ever put in
 		return nil
 	}
-	if i := slices.IndexFunc(runs, func(r held) bool { return r.damaged || s.misplaced(r) }); i >= 0 {
+	if i := slices.IndexFunc(runs, func(r run) bool { return r.damaged || s.misplaced(r) }); i >= 0 {
 		s.damaged = append(s.damaged, broken{v, errBlock})
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.takeInLocked(v, runs)
+	s.indexVolumeLocked(v, runs)
 	return nil
 }
 
@@ -193,13 +193,13 @@ type broken struct {
 
 var errBlock = fmt.Errorf("%w: a block does not make sense", errDamaged)
 
-// takeJournal learns what the journal holds that no volume does. It goes into
+// recoverJournal learns what the journal holds that no volume does. It goes into
 // a volume with the first flush.
-func (s *Store) takeJournal(in found) {
+func (s *Store) recoverJournal(in found) {
 	floor := max(in.floor, s.facts.Floor)
 	s.journal.flush = max(in.flush, floor)
 	s.journal.torn = in.damaged
-	s.takeMarks(in)
+	s.recoverMarks(in)
 	live := slices.DeleteFunc(in.pieces, func(p *piece) bool { return p.flush < floor })
 	slices.SortFunc(live, func(a, b *piece) int {
 		return cmp.Or(cmp.Compare(a.ordinal, b.ordinal), cmp.Compare(a.First, b.First), cmp.Compare(a.Last(), b.Last()))
@@ -209,21 +209,21 @@ func (s *Store) takeJournal(in found) {
 		if n < 0 {
 			n = len(live)
 		}
-		s.takePieces(live[:n], in.flush)
+		s.recoverPieces(live[:n], in.flush)
 		live = live[n:]
 	}
 	s.recovered = len(s.journal.pieces) > 0
 	s.missPieces(in)
 }
 
-// takeMarks notes epochs that only the journal knows, and ends that only it
+// recoverMarks notes epochs that only the journal knows, and ends that only it
 // knows: there was no room in state.db, or that is an older copy, or lost.
-func (s *Store) takeMarks(in found) {
+func (s *Store) recoverMarks(in found) {
 	slices.SortFunc(in.marks, func(a, b mark) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
 	for _, m := range in.marks {
 		e := s.epochs[m.ID]
 		if e == nil {
-			e = s.takeMark(m)
+			e = s.recoverMark(m)
 		}
 		if e == nil || m.Counted == 0 && !m.Closed || e.Growth != gateway.Growing {
 			continue
@@ -236,9 +236,9 @@ func (s *Store) takeMarks(in found) {
 	}
 }
 
-// takeMark adopts the epoch of a mark, unless it is an older one, which may
+// recoverMark adopts the epoch of a mark, unless it is an older one, which may
 // have been discarded on purpose.
-func (s *Store) takeMark(m mark) *epoch {
+func (s *Store) recoverMark(m mark) *epoch {
 	if i, known := slices.BinarySearchFunc(s.order, m.Ordinal, compareOrdinal); known || i < len(s.order) {
 		return nil
 	}
@@ -257,11 +257,11 @@ func (s *Store) takeMark(m mark) *epoch {
 	return e
 }
 
-// takePieces takes in the pieces of one epoch, sorted: those that go on where
+// recoverPieces takes in the pieces of one epoch, sorted: those that go on where
 // the volumes end. Of versions of one block the longest counts. Behind a hole
 // the pieces of the last flush alone are what a power cut left of it; they
 // were not durable yet, and are left out.
-func (s *Store) takePieces(own []*piece, lastFlush uint64) {
+func (s *Store) recoverPieces(own []*piece, lastFlush uint64) {
 	e := s.epochOf(own[0].BlockHeader, own[0].ordinal)
 	at := max(e.inVolumes(), e.Forgotten, e.Dropped)
 	for {
@@ -269,7 +269,7 @@ func (s *Store) takePieces(own []*piece, lastFlush uint64) {
 		// Slots of one flush are written in any order before one sync. If power
 		// died there, a later slot may be whole and an earlier one not: behind
 		// such a hole nothing was promised.
-		if p == nil || p.First > at+1 && p.flush == lastFlush && !s.heldBackLocked(e) {
+		if p == nil || p.First > at+1 && p.flush == lastFlush && !s.maybeUnreadLocked(e) {
 			break
 		}
 		p.ordinal = e.ordinal

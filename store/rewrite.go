@@ -164,7 +164,7 @@ func (s *Store) rewriteStep(w *rewrite) (done bool, err error) {
 	if !w.reduce.follows(&r) {
 		err = s.endRun(w)
 	}
-	return false, errors.Join(err, w.reduce.take(&r))
+	return false, errors.Join(err, w.reduce.add(&r))
 }
 
 func (w *rewrite) keep(r record) {
@@ -301,7 +301,7 @@ func (s *Store) swap(w *rewrite) {
 	for i := range w.kept {
 		r := &w.kept[i]
 		if at, known := slices.BinarySearchFunc(s.order, r.ordinal, compareOrdinal); known {
-			last.hold(s.order[at], r)
+			last.index(s.order[at], r)
 		}
 	}
 	s.metrics.written += uint64(w.bytes)

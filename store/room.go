@@ -68,7 +68,7 @@ func (s *Store) volumeLimit() int64 {
 func (s *Store) overBy(need, spare int64) (bySize, byFree int64) {
 	bySize, byFree = math.MinInt64, math.MinInt64
 	if s.o.MaxSize > 0 {
-		bySize = s.taken() + need + spare - s.o.MaxSize
+		bySize = s.used() + need + spare - s.o.MaxSize
 	}
 	if s.o.MinFree > 0 && !s.lastly {
 		if size, free, known := s.space(); known {
@@ -173,7 +173,7 @@ func (s *Store) roomAdvice() string {
 // fits tells whether a rewrite may write so many bytes. It makes less of what
 // is there, so it may use what min_free leaves to others until it is done.
 func (s *Store) fits(need int64) bool {
-	if s.o.MaxSize > 0 && s.taken()+need > s.o.MaxSize {
+	if s.o.MaxSize > 0 && s.used()+need > s.o.MaxSize {
 		return false
 	}
 	_, free, known := s.space()
@@ -201,8 +201,8 @@ func (s *Store) volumeRefused(err error) {
 		s.o.Dir, err, free, journalSlots-markSlots))
 }
 
-// volumeTaken notes that there was room for a volume.
-func (s *Store) volumeTaken() {
+// volumeHadRoom notes that there was room for a volume.
+func (s *Store) volumeHadRoom() {
 	if s.noRoomWait == 0 {
 		return
 	}
@@ -218,8 +218,8 @@ func (s *Store) stateRefused(err error) {
 	s.stateFull = true
 }
 
-// stateTaken notes that state.db was written.
-func (s *Store) stateTaken() {
+// stateHadRoom notes that state.db was written.
+func (s *Store) stateHadRoom() {
 	if s.stateFull {
 		s.stateFull = false
 		s.o.Conditions.Clear(ConditionRoom, s.state.path, "What the cloud acknowledged, and events, are kept on the card again.")

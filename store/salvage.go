@@ -34,7 +34,7 @@ func (s *Store) salvage(v *volume, cause error) {
 		err = s.replace(v, records)
 	}
 	if err != nil && !isDamage(err) && !s.o.readOnly {
-		s.hold(v, fmt.Errorf("it is damaged (%w), and what is left in it could not be saved: %w", cause, err))
+		s.keepUnread(v, fmt.Errorf("it is damaged (%w), and what is left in it could not be saved: %w", cause, err))
 		return
 	}
 	s.hurt(v)
@@ -43,7 +43,7 @@ func (s *Store) salvage(v *volume, cause error) {
 			"%s is damaged (%v), and what is left in it could not be saved (%v); the next start tries again. Until then its readings are reported as a gap.", v.path, cause, err))
 		return
 	}
-	s.takeSaved(v)
+	s.indexSaved(v)
 	saved := uint64(0)
 	for _, r := range records {
 		if r.gap == "" {
@@ -142,14 +142,14 @@ func (s *Store) replace(v *volume, records []record) error {
 	return s.disk.rename(v.path+temporary, v.path)
 }
 
-// takeSaved takes the new file of a volume into the index.
-func (s *Store) takeSaved(v *volume) {
+// indexSaved takes the new file of a volume into the index.
+func (s *Store) indexSaved(v *volume) {
 	size, err := sizeOnCard(v.path)
 	if err != nil {
 		return // nothing was saved
 	}
 	v.bytes = size
-	var runs []held
+	var runs []run
 	err = s.shelf.read(v, func(b *bbolt.Bucket) (err error) {
 		runs, err = contents(b)
 		return err
@@ -160,5 +160,5 @@ func (s *Store) takeSaved(v *volume) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.takeInLocked(v, runs)
+	s.indexVolumeLocked(v, runs)
 }

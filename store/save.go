@@ -59,7 +59,7 @@ func (s *Store) saveStateAnd(also func(*bbolt.Tx) error) error {
 	// Only now it counts as saved: an event whose write failed stays marked
 	// volatile, although it may be on the card.
 	s.savedAt = time.Since(s.start)
-	s.stateTaken()
+	s.stateHadRoom()
 	if wrote {
 		s.mu.Lock()
 		wroteEvents()

@@ -54,7 +54,7 @@ func openBeside(o Options) (*Store, error) {
 // withSide gives the store, opened anew if there were readings beside it that
 // it took over.
 func (s *Store) withSide() (*Store, error) {
-	side := s.takeSide()
+	side := s.adoptSide()
 	if side == nil {
 		return s, nil
 	}
@@ -73,9 +73,9 @@ func (s *Store) withSide() (*Store, error) {
 	return whole, nil
 }
 
-// takeBesideEvents gives the events from beside the store names of this
+// nameBesideEvents gives the events from beside the store names of this
 // opening: the lane is in the order of names.
-func (s *Store) takeBesideEvents() {
+func (s *Store) nameBesideEvents() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range s.besideEvents {
@@ -87,17 +87,17 @@ func (s *Store) takeBesideEvents() {
 	s.besideEvents = nil
 }
 
-// takeSide moves the volumes of a side store over, once the store beside it
+// adoptSide moves the volumes of a side store over, once the store beside it
 // can be read again, and gives what it was; nil if there was none: else the
 // store is to be opened anew. What fails is tried at the next opening.
-func (s *Store) takeSide() *Store {
+func (s *Store) adoptSide() *Store {
 	dir := filepath.Join(s.o.Dir, "side")
 	if _, err := os.Stat(dir); err != nil {
 		return nil
 	}
 	side, err := s.moveSide(dir)
 	if err != nil {
-		s.o.Log.Warn("Readings that an earlier version kept beside the store could not be taken over; the next start tries again.", "folder", dir, "error", err)
+		s.o.Log.Warn("readings that an earlier version kept beside the store could not be taken over; the next start tries again", "folder", dir, "error", err)
 		return nil
 	}
 	return side

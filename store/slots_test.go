@@ -87,7 +87,7 @@ func (j *journal) grow(t *rapid.T, ordinal uint64, last map[uint64]uint64) {
 	if err := j.add([]*piece{p}); err != nil {
 		t.Fatal(err)
 	}
-	j.took([]*piece{p})
+	j.keep([]*piece{p})
 	last[ordinal] = p.Last()
 }
 

@@ -30,8 +30,8 @@ func (r *reducer) follows(b *record) bool {
 	return h.N == 0 || r.ordinal == b.ordinal && h.Last()+1 == b.First && h.Anchor.Boot == b.Anchor.Boot && h.N+b.N <= block.MaxReadings
 }
 
-// take takes in a block of readings.
-func (r *reducer) take(b *record) error {
+// add takes in a block of readings.
+func (r *reducer) add(b *record) error {
 	_, err := r.dec.Columns(b.value, func(string, string) bool { return true }, r.column)
 	if err != nil {
 		return err

@@ -39,15 +39,15 @@ const (
 	deviceRereadWait = 5 * time.Minute // or this, where each try may cost the card's last strength
 )
 
-// A heldVolume is a volume that cannot be read now.
-type heldVolume struct {
+// A unreadVolume is a volume that cannot be read now.
+type unreadVolume struct {
 	*volume
 	cause error
 }
 
 // unread is what cannot be read now. It is changed under writeMu and mu.
 type unread struct {
-	volumes []heldVolume
+	volumes []unreadVolume
 	journal error // nil: it was read
 	wait    time.Duration
 	at      time.Duration // when it is tried again, since the store's start
@@ -64,10 +64,10 @@ func (u *unread) oldest(number uint64) uint64 {
 	return number
 }
 
-// hold keeps a volume that cannot be read now, and says so.
-func (s *Store) hold(v *volume, cause error) {
+// keepUnread keeps a volume that cannot be read now, and says so.
+func (s *Store) keepUnread(v *volume, cause error) {
 	s.mu.Lock()
-	s.unread.volumes = append(s.unread.volumes, heldVolume{v, cause})
+	s.unread.volumes = append(s.unread.volumes, unreadVolume{v, cause})
 	s.mu.Unlock()
 	s.reportHeld(v.path, cause)
 	s.wakeRun()
@@ -79,9 +79,9 @@ func (s *Store) reportHeld(path string, cause error) {
 		path, files.Explain(path, cause)))
 }
 
-// heldBackLocked tells whether readings of an epoch that are in no file which
+// maybeUnreadLocked tells whether readings of an epoch that are in no file which
 // could be read may be in one that cannot be read now.
-func (s *Store) heldBackLocked(e *epoch) bool {
+func (s *Store) maybeUnreadLocked(e *epoch) bool {
 	if e.head != nil {
 		return false
 	}
@@ -93,15 +93,15 @@ func (s *Store) heldBackLocked(e *epoch) bool {
 	if i, _ := slices.BinarySearchFunc(s.order, e.ordinal+1, compareOrdinal); i < len(s.order) && s.order[i].Volume > 0 {
 		behind = s.order[i].Volume
 	}
-	return slices.ContainsFunc(s.unread.volumes, func(v heldVolume) bool {
+	return slices.ContainsFunc(s.unread.volumes, func(v unreadVolume) bool {
 		return v.number == e.Filled || v.number >= e.Volume && v.number <= behind
 	})
 }
 
-func (s *Store) heldBack(e *epoch) bool {
+func (s *Store) maybeUnread(e *epoch) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.heldBackLocked(e)
+	return s.maybeUnreadLocked(e)
 }
 
 // unreadLocked is the error for what may stand in a file that cannot be read.
@@ -153,7 +153,7 @@ func (s *Store) reread() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	most := maxRereadWait
-	if files.TroubleOf(s.unread.journal) == files.Device || slices.ContainsFunc(s.unread.volumes, func(v heldVolume) bool { return files.TroubleOf(v.cause) == files.Device }) {
+	if files.TroubleOf(s.unread.journal) == files.Device || slices.ContainsFunc(s.unread.volumes, func(v unreadVolume) bool { return files.TroubleOf(v.cause) == files.Device }) {
 		most = deviceRereadWait
 	}
 	s.unread.wait = min(max(2*s.unread.wait, firstRereadWait), most)
@@ -166,13 +166,13 @@ func (s *Store) reread() {
 
 // rereadVolume takes a volume in, if it can be read now; what is damaged in it
 // is found only now.
-func (s *Store) rereadVolume(v heldVolume) {
+func (s *Store) rereadVolume(v unreadVolume) {
 	if size, err := sizeOnCard(v.path); err == nil {
 		v.bytes = size
 	}
-	err := s.takeIn(v.volume)
+	err := s.readIn(v.volume)
 	if err != nil {
-		s.hold(v.volume, err) // of a later version: the next start knows what to do
+		s.keepUnread(v.volume, err) // of a later version: the next start knows what to do
 		return
 	}
 	for _, d := range s.damaged {
@@ -180,7 +180,7 @@ func (s *Store) rereadVolume(v heldVolume) {
 	}
 	s.damaged = nil
 	s.mu.Lock()
-	held := slices.ContainsFunc(s.unread.volumes, func(u heldVolume) bool { return u.volume == v.volume })
+	held := slices.ContainsFunc(s.unread.volumes, func(u unreadVolume) bool { return u.volume == v.volume })
 	for _, e := range s.order {
 		if e.head == nil {
 			s.journal.drop(e.ordinal, e.inVolumes())
@@ -192,9 +192,9 @@ func (s *Store) rereadVolume(v heldVolume) {
 	}
 }
 
-// holdJournal keeps a journal that cannot be read: nothing is written to it,
+// keepJournalUnread keeps a journal that cannot be read: nothing is written to it,
 // what comes goes into volumes alone.
-func (s *Store) holdJournal(cause error) {
+func (s *Store) keepJournalUnread(cause error) {
 	s.mu.Lock()
 	s.unread.journal = cause
 	s.mu.Unlock()
@@ -205,12 +205,12 @@ func (s *Store) holdJournal(cause error) {
 func (s *Store) rereadJournal() {
 	in, err := readJournal(s.journal.path)
 	if err != nil {
-		s.holdJournal(err)
+		s.keepJournalUnread(err)
 		return
 	}
 	s.mu.Lock()
 	s.unread.journal = nil
-	s.takeJournal(in)
+	s.recoverJournal(in)
 	s.mu.Unlock()
 	s.journal.bad = 0
 	s.o.Conditions.Clear(ConditionUnreadable, filepath.Base(s.journal.path), fmt.Sprintf("%s can be read again; its readings are sent.", s.journal.path))
@@ -222,7 +222,7 @@ func (s *Store) rereadJournal() {
 // judge says once, for an epoch that an earlier opening made, what is missing
 // of it: when everything that may hold it was read.
 func (s *Store) judge(e *epoch) {
-	if e.head != nil || e.judged || s.heldBack(e) {
+	if e.head != nil || e.judged || s.maybeUnread(e) {
 		return
 	}
 	e.judged = true

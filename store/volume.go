@@ -104,8 +104,8 @@ func parseRecord(key, value []byte) (record, error) {
 	return r, nil
 }
 
-// A held is a run of one epoch's readings in one volume.
-type held struct {
+// A run is an epoch's readings in one volume.
+type run struct {
 	ordinal     uint64
 	id          gateway.EpochID // zero if all that was found of the epoch are gaps
 	first, last uint64
@@ -115,18 +115,18 @@ type held struct {
 }
 
 // contents walks along the epochs of a volume, not along its blocks.
-func contents(b *bbolt.Bucket) ([]held, error) {
+func contents(b *bbolt.Bucket) ([]run, error) {
 	if b == nil {
 		return nil, fmt.Errorf("%w: no bucket of blocks", errDamaged)
 	}
-	var all []held
+	var all []run
 	c := b.Cursor()
 	for k, _ := c.First(); k != nil; {
 		ordinal, first, err := splitKey(k)
 		if err != nil {
 			return nil, err
 		}
-		h, err := run(c, held{ordinal: ordinal, first: first})
+		h, err := lastOfRun(c, run{ordinal: ordinal, first: first})
 		if _, v := c.Seek(k); err == nil {
 			if r, err := parseRecord(k, v); err == nil {
 				h.oldest = r.BlockHeader
@@ -143,8 +143,8 @@ func contents(b *bbolt.Bucket) ([]held, error) {
 	return all, nil
 }
 
-// run finds the last readable block of an epoch.
-func run(c *bbolt.Cursor, h held) (held, error) {
+// lastOfRun finds the last readable block of an epoch.
+func lastOfRun(c *bbolt.Cursor, h run) (run, error) {
 	k, v := c.Seek(blockKey(h.ordinal+1, 0))
 	if k == nil {
 		k, v = c.Last()
