@@ -15,6 +15,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud/command"
+	_ "github.com/fieldgate/fieldgate/uplink/cloud/quiet" // before metrics, which would log while it is initialised
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
