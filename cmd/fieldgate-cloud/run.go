@@ -57,6 +57,7 @@ func (c runCmd) Run(ctx context.Context, con cli.Console) error {
 		return err
 	}
 	defer release()
+	keeping := tellVolatile(c.State, log)
 	ln, err := c.bind()
 	if err != nil {
 		return err
@@ -79,7 +80,7 @@ func (c runCmd) Run(ctx context.Context, con cli.Console) error {
 	// The log is there: the server is made on it, and says where it listens.
 	opt.Log, opt.Feed, opt.KV, opt.PubSub, opt.Health = records, records, records, records, records.Health
 	opt.Credentials, opt.GatewayCA, opt.OperatorToken = c.keyringOn(records), present.GatewayCA, present.OperatorToken
-	opt.Metrics = func(w io.Writer) { carry.metrics(w); writeLogFigures(con.Err, w) }
+	opt.Metrics = func(w io.Writer) { carry.metrics(w); writeLogFigures(con.Err, w); writeStateFigures(w, keeping) }
 	site := cloud.New(opt)
 	site.Use(present)
 	server.Store(site)
