@@ -53,7 +53,9 @@ func (s *Store) setAbsent(cause error) {
 // reportAbsent says what keeps the store from being opened.
 func (s *Store) reportAbsent(cause error) {
 	s.o.Conditions.Raise(ConditionUnreadable, s.o.Dir, health.Error, fmt.Sprintf(
-		"The store in %s cannot be opened: %s. Nothing in it is discarded. Sampling and sending go on from memory, the newest %d readings are kept, and a power cut costs those that were not sent; opening it is tried again, without a restart.",
+		"The store in %s cannot be opened: %s. Nothing in it is discarded. "+
+			"Sampling and sending go on from memory, the newest %d readings are kept, and a power cut costs those that were not sent; "+
+			"opening it is tried again, without a restart.",
 		s.o.Dir, files.Explain(s.o.Dir, cause), headMax))
 }
 
@@ -70,7 +72,8 @@ func (s *Store) openAgain() error {
 	s.takeOver(found)
 	s.reportFloor()
 	s.reportWhere()
-	s.o.Conditions.Clear(ConditionUnreadable, s.o.Dir, "The store is open: readings are written to the card, and what waits there is sent.")
+	s.o.Conditions.Clear(ConditionUnreadable, s.o.Dir, "The store is open: readings are written to the card, and what waits "+
+		"there is sent.")
 	return nil
 }
 

@@ -22,7 +22,8 @@ func (s *Store) audit() {
 		missing := s.holes(e)
 		if missing > e.Holes {
 			s.o.Conditions.Raise(ConditionDamage, filepath.Base(s.shelf.dir), health.Error,
-				fmt.Sprintf("%d readings that were in %s are not there any more: they are lost and are reported as a gap.", missing-e.Holes, s.o.Dir))
+				fmt.Sprintf("%d readings that were in %s are not there any more: they are lost and are "+
+					"reported as a gap.", missing-e.Holes, s.o.Dir))
 		}
 		e.Holes = max(e.Holes, missing)
 	}

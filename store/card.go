@@ -124,7 +124,8 @@ func (s *Store) cardFailed(err error) {
 		return // that is told already
 	}
 	s.o.Conditions.Raise(ConditionCard, s.o.Dir, health.Error, fmt.Sprintf(
-		"Readings cannot be written to %s (%v). Sampling and sending go on from memory, the newest %d readings are kept; check the card and its free space.",
+		"Readings cannot be written to %s (%v). Sampling and sending go on from memory, the newest %d readings are kept; "+
+			"check the card and its free space.",
 		s.o.Dir, err, headMax))
 }
 
@@ -135,7 +136,8 @@ func (s *Store) cardHangs(step Step) {
 	s.failingLocked()
 	s.mu.Unlock()
 	s.o.Conditions.Raise(ConditionCard, s.o.Dir, health.Error, fmt.Sprintf(
-		"A write to %s has not come back for %v. Sampling and sending go on from memory, the newest %d readings are kept; the card may be worn out, replace it if this comes back.",
+		"A write to %s has not come back for %v. Sampling and sending go on from memory, the newest %d readings are kept; "+
+			"the card may be worn out, replace it if this comes back.",
 		step.Path, hangs, headMax))
 }
 

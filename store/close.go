@@ -142,7 +142,8 @@ func (s *Store) notStored(err error) error {
 	if err == nil || h.last <= safe {
 		return err
 	}
-	return fmt.Errorf("at most %d readings are lost, which neither the card nor the cloud took; the next start reports them as a gap: %w", h.last-safe, err)
+	return fmt.Errorf("at most %d readings are lost, which neither the card nor the cloud took; "+
+		"the next start reports them as a gap: %w", h.last-safe, err)
 }
 
 // closeEpoch ends the growing epoch: at its last reading, or, if the card did

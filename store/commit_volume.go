@@ -180,7 +180,8 @@ func (s *Store) sealCurrent() {
 		return
 	}
 	if err := s.shelf.seal(v); err != nil {
-		s.o.Log.Warn("a full volume could not be cut to its length; it takes more of the card than it needs", "file", v.path, "error", err)
+		s.o.Log.Warn("a full volume could not be cut to its length; it takes more of the card "+
+			"than it needs", "file", v.path, "error", err)
 	}
 	size, err := sizeOnCard(v.path)
 	s.mu.Lock()

@@ -50,7 +50,8 @@ func (s *Store) DropBefore(t time.Time) (dropped uint64, err error) {
 	s.unlinkDoomed()
 	if dropped > 0 {
 		s.o.Conditions.Raise(ConditionDropped, s.o.Dir, health.Warning, fmt.Sprintf(
-			"%d readings from before %s that the cloud never had were discarded on request, and are reported as a gap.", dropped, t.UTC().Format(time.RFC3339)))
+			"%d readings from before %s that the cloud never had were discarded on request, and are "+
+				"reported as a gap.", dropped, t.UTC().Format(time.RFC3339)))
 	}
 	return dropped, nil
 }

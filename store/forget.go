@@ -116,7 +116,8 @@ func (s *Store) releaseSpace(over int64, drop bool) error {
 func (s *Store) reportDiscarded(over int64, dropped uint64) {
 	if dropped > 0 {
 		s.o.Conditions.Raise(ConditionDropped, s.o.Dir, health.Error,
-			"The store is full: the oldest readings were discarded before the cloud had them, and are reported as a gap. "+s.roomAdvice())
+			"The store is full: the oldest readings were discarded before the cloud had them, and are "+
+				"reported as a gap. "+s.roomAdvice())
 		return
 	}
 	if over > 0 {

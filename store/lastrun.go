@@ -34,7 +34,9 @@ func lastRun(lost uint64, first gateway.Name) string {
 	case lost == 0:
 		return ended + "; no reading is lost"
 	case lost >= gateway.AtMostUnknown:
-		return fmt.Sprintf("%s; how many readings are lost is not known; the gap begins at reading %d of epoch %v", ended, first.Seq, first.Epoch)
+		return fmt.Sprintf("%s; how many readings are lost is not known; "+
+			"the gap begins at reading %d of epoch %v", ended, first.Seq, first.Epoch)
 	}
-	return fmt.Sprintf("%s; at most %d readings are lost, in the gap that begins at reading %d of epoch %v", ended, lost, first.Seq, first.Epoch)
+	return fmt.Sprintf("%s; at most %d readings are lost, in the gap that begins at reading %d "+
+		"of epoch %v", ended, lost, first.Seq, first.Epoch)
 }

@@ -54,17 +54,19 @@ type Options struct {
 	History       time.Duration // acknowledged readings are kept this long; 0: only as long as retention needs
 	MaxSize       int64         // bytes of all volumes; 0: no limit
 	MinFree       int64         // bytes of the file system left free, at most an eighth of it; 0: no floor
-	ThinInterval  time.Duration // where a limit asks for it, unacknowledged readings become one summary per channel and interval before any are dropped; 0: never
-	MaxEvents     int           // bytes of events; 0: 16 MiB
-	Rate          float64       // readings/s that are appended at most over a long time …
-	Burst         int           // … and at one instant beyond that (the number of channels)
-	Clock         Clock
-	Conditions    Conditions
-	Log           *slog.Logger
-	VerifyState   func(path string) error                  // has another process do CheckState; nil: nobody does
-	Where         func(dir string) (files.Keeping, string) // what a power cut leaves of a folder, and why; nil: files.Where
-	Card          Card                                     // what takes the durable steps; nil: the card itself
-	readOnly      bool                                     // nothing is written: see Inspect
+	// where a limit asks for it, unacknowledged readings become one summary per channel and
+	// interval before any are dropped; 0: never
+	ThinInterval time.Duration
+	MaxEvents    int     // bytes of events; 0: 16 MiB
+	Rate         float64 // readings/s that are appended at most over a long time …
+	Burst        int     // … and at one instant beyond that (the number of channels)
+	Clock        Clock
+	Conditions   Conditions
+	Log          *slog.Logger
+	VerifyState  func(path string) error                  // has another process do CheckState; nil: nobody does
+	Where        func(dir string) (files.Keeping, string) // what a power cut leaves of a folder, and why; nil: files.Where
+	Card         Card                                     // what takes the durable steps; nil: the card itself
+	readOnly     bool                                     // nothing is written: see Inspect
 }
 
 func (o *Options) check() error {

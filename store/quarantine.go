@@ -41,7 +41,8 @@ func (s *Store) quarantine(path string, cause error) {
 		moved = fmt.Sprintf("could not be moved away (%v)", err)
 	}
 	s.o.Conditions.Raise(ConditionDamage, name, health.Error, fmt.Sprintf(
-		"%s is damaged (%v) and %s; the list of epochs is rebuilt from the readings, and what the cloud has is learned again from it.", path, cause, moved))
+		"%s is damaged (%v) and %s; the list of epochs is rebuilt from the readings, and what the cloud has is learned "+
+			"again from it.", path, cause, moved))
 	s.limitQuarantine(dir)
 }
 

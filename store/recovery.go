@@ -243,7 +243,8 @@ func (s *Store) recoverMark(m mark) *epoch {
 		return nil
 	}
 	e := &epoch{ordinal: m.Ordinal, entry: entry{
-		ID: m.ID, Opened: m.Opened, Anchor: m.Anchor, LastAt: m.Opened, AtMost: m.AtMost, Rate: m.Rate, Burst: m.Burst, // its volumes may be any
+		// its volumes may be any
+		ID: m.ID, Opened: m.Opened, Anchor: m.Anchor, LastAt: m.Opened, AtMost: m.AtMost, Rate: m.Rate, Burst: m.Burst,
 	}}
 	s.adopt(e)
 	if m.Alone && !s.stateLost {
@@ -252,7 +253,8 @@ func (s *Store) recoverMark(m mark) *epoch {
 	s.stateOld = !s.stateLost
 	if s.stateOld {
 		s.o.Conditions.Raise(ConditionDamage, "state.db", health.Error,
-			"state.db is an older copy than the rest of the store: what it forgot of later readings is rebuilt from them, and what the cloud has is learned again from it.")
+			"state.db is an older copy than the rest of the store: what it forgot of later readings is rebuilt from them, and "+
+				"what the cloud has is learned again from it.")
 	}
 	return e
 }
@@ -312,10 +314,12 @@ func (s *Store) missPieces(in found) {
 	case in.missing && s.facts.Floor > 0:
 		e.lose()
 		s.o.Conditions.Raise(ConditionDamage, "journal", health.Error,
-			fmt.Sprintf("%s is gone or cut short: the last readings before the stop are lost and are reported as a gap.", s.journal.path))
+			fmt.Sprintf("%s is gone or cut short: the last readings before the stop are lost and are "+
+				"reported as a gap.", s.journal.path))
 	case len(in.damaged) > 0:
 		s.o.Conditions.Raise(ConditionDamage, "journal", health.Warning,
-			fmt.Sprintf("%d of %d pages of %s do not make sense: power failed while they were written, or the card is damaged. What was written last before the stop may be lost and is reported as a gap.",
+			fmt.Sprintf("%d of %d pages of %s do not make sense: power failed while they were written, or the card is damaged. "+
+				"What was written last before the stop may be lost and is reported as a gap.",
 				len(in.damaged), journalSlots, s.journal.path))
 	}
 }

@@ -314,7 +314,8 @@ func (s *Store) reportDownsampled(w *rewrite) {
 		return
 	}
 	s.o.Conditions.Raise(ConditionThinned, s.o.Dir, health.Warning, fmt.Sprintf(
-		"The store is nearly full: of its oldest unsent readings only count, least, greatest and mean value per channel and %v are kept. %s", s.o.ThinInterval, s.roomAdvice()))
+		"The store is nearly full: of its oldest unsent readings only count, least, greatest and mean value per channel and %v "+
+			"are kept. %s", s.o.ThinInterval, s.roomAdvice()))
 }
 
 // mergeSmallOnes puts volumes that many restarts left small into one, a step

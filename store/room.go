@@ -166,7 +166,8 @@ func (s *Store) roomAdvice() string {
 	if bySize > byFree || !known {
 		return "Restore the uplink, or raise max_size in [store]."
 	}
-	return fmt.Sprintf("Restore the uplink, or free space on the card: %s of its %s are free, and %s are left to others (min_free in [store]).",
+	return fmt.Sprintf("Restore the uplink, or free space on the card: %s of its %s are free, and "+
+		"%s are left to others (min_free in [store]).",
 		inMiB(free), inMiB(size), inMiB(s.floor(size)))
 }
 
@@ -197,7 +198,8 @@ func (s *Store) volumeRefused(err error) {
 	free := s.journal.room()
 	s.mu.Unlock()
 	s.o.Conditions.Raise(ConditionRoom, s.o.Dir, health.Error, fmt.Sprintf(
-		"There is no room for more volumes of readings in %s (%v). Readings go into the journal alone, %d of whose %d pages are free; when none is, into memory. Free space on the card, or lower min_free in [store].",
+		"There is no room for more volumes of readings in %s (%v). Readings go into the journal alone, %d of whose %d pages are "+
+			"free; when none is, into memory. Free space on the card, or lower min_free in [store].",
 		s.o.Dir, err, free, journalSlots-markSlots))
 }
 
@@ -214,7 +216,8 @@ func (s *Store) volumeHadRoom() {
 // readings go on without; it is tried again with the next flush.
 func (s *Store) stateRefused(err error) {
 	s.o.Conditions.Raise(ConditionRoom, s.state.path, health.Warning, fmt.Sprintf(
-		"There is no room for changes in %s (%v). Readings are kept all the same; what the cloud acknowledged, and events, are kept in memory alone. Free space on the card.", s.state.path, err))
+		"There is no room for changes in %s (%v). Readings are kept all the same; "+
+			"what the cloud acknowledged, and events, are kept in memory alone. Free space on the card.", s.state.path, err))
 	s.stateFull = true
 }
 

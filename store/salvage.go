@@ -40,7 +40,8 @@ func (s *Store) salvage(v *volume, cause error) {
 	s.hurt(v)
 	if err != nil {
 		s.o.Conditions.Raise(ConditionDamage, filepath.Base(v.path), health.Error, fmt.Sprintf(
-			"%s is damaged (%v), and what is left in it could not be saved (%v); the next start tries again. Until then its readings are reported as a gap.", v.path, cause, err))
+			"%s is damaged (%v), and what is left in it could not be saved (%v); the next start tries again. "+
+				"Until then its readings are reported as a gap.", v.path, cause, err))
 		return
 	}
 	s.indexSaved(v)
@@ -51,7 +52,8 @@ func (s *Store) salvage(v *volume, cause error) {
 		}
 	}
 	s.o.Conditions.Raise(ConditionDamage, filepath.Base(v.path), health.Error, fmt.Sprintf(
-		"%s is damaged (%v). %d of its readings were saved; what is missing is lost and is reported as a gap. The damaged file is kept as %s.", v.path, cause, saved, kept))
+		"%s is damaged (%v). %d of its readings were saved; what is missing is lost and is reported as a gap. "+
+			"The damaged file is kept as %s.", v.path, cause, saved, kept))
 }
 
 // hurt marks the epochs whose newest readings may have been in a volume that
@@ -119,7 +121,8 @@ func withGaps(records []record) (all []record, err error) {
 		if i > 0 && records[i-1].ordinal == r.ordinal && records[i-1].Last()+1 < r.First {
 			before := records[i-1]
 			missing := gateway.Range{Epoch: r.Epoch, First: before.Last() + 1, N: r.First - before.Last() - 1}
-			gap, err := newGap(r.ordinal, missing, gateway.Gap{Why: gateway.WhyUnknown, T0: before.T1, T1: max(before.T1, r.T0), Anchor: r.Anchor})
+			g := gateway.Gap{Why: gateway.WhyUnknown, T0: before.T1, T1: max(before.T1, r.T0), Anchor: r.Anchor}
+			gap, err := newGap(r.ordinal, missing, g)
 			if err != nil {
 				return nil, err
 			}

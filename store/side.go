@@ -33,7 +33,8 @@ func openSide(main *Store, cause error) (*Store, error) {
 		s.facts.Install = main.facts.Install
 	}
 	main.o.Conditions.Raise(ConditionVersion, main.o.Dir, health.Error, fmt.Sprintf(
-		"The store in %s was written by a later version of fieldgate (%v). It is left as it is, its readings are not sent; new readings are kept and sent from %s. Install the later version again.",
+		"The store in %s was written by a later version of fieldgate (%v). It is left as it is, its readings are not sent; "+
+			"new readings are kept and sent from %s. Install the later version again.",
 		o.Dir, cause, s.o.Dir))
 	return s, nil
 }
@@ -97,7 +98,8 @@ func (s *Store) adoptSide() *Store {
 	}
 	side, err := s.moveSide(dir)
 	if err != nil {
-		s.o.Log.Warn("readings that an earlier version kept beside the store could not be taken over; the next start tries again", "folder", dir, "error", err)
+		s.o.Log.Warn("readings that an earlier version kept beside the store could not be taken over; "+
+			"the next start tries again", "folder", dir, "error", err)
 		return nil
 	}
 	return side

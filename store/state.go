@@ -64,14 +64,16 @@ type entry struct {
 	Done      bool                `json:"done"`              // the cloud has the end too
 	Forgotten uint64              `json:"forgotten"`         // discarded after ack, up to here
 	Dropped   uint64              `json:"dropped"`           // discarded before the cloud had them, up to here (from Forgotten on)
-	AtMost    uint64              `json:"at_most"`           // readings that waited for one commit at most, where that was more than Rate allows; AtMostUnknown: nothing bounds what is missing
-	Lost      uint64              `json:"lost"`              // not 0: some were in a damaged file, behind Last
-	Holes     uint64              `json:"holes"`             // readings up to Last that are missing, as people were told
-	EndAt     gateway.Stamp       `json:"end_at"`            // an open-ended epoch's readings are older; 0: not known
-	Sure      bool                `json:"sure,omitempty"`    // EndAt is by clocks that were synchronised
-	Rate      float64             `json:"rate,omitempty"`    // readings/s that came at most over a long time, …
-	Burst     int                 `json:"burst,omitempty"`   // … and at one instant beyond that; 0: written by an earlier version
-	Counted   uint64              `json:"counted,omitempty"` // readings in all, if a stop in order could not write the last of them
+	// readings that waited for one commit at most, where that was more than Rate allows;
+	// AtMostUnknown: nothing bounds what is missing
+	AtMost  uint64        `json:"at_most"`
+	Lost    uint64        `json:"lost"`              // not 0: some were in a damaged file, behind Last
+	Holes   uint64        `json:"holes"`             // readings up to Last that are missing, as people were told
+	EndAt   gateway.Stamp `json:"end_at"`            // an open-ended epoch's readings are older; 0: not known
+	Sure    bool          `json:"sure,omitempty"`    // EndAt is by clocks that were synchronised
+	Rate    float64       `json:"rate,omitempty"`    // readings/s that came at most over a long time, …
+	Burst   int           `json:"burst,omitempty"`   // … and at one instant beyond that; 0: written by an earlier version
+	Counted uint64        `json:"counted,omitempty"` // readings in all, if a stop in order could not write the last of them
 }
 
 // state is state.db. It is owned by whoever holds Store.writeMu.

@@ -10,28 +10,36 @@ import (
 
 // Stats are figures about a store. Counts are of readings.
 type Stats struct {
-	Head             uint64                 // in RAM, not yet committed
-	Journal          uint64                 // on the card, in the journal
-	Stored           uint64                 // on the card, in volumes
-	Appended         uint64                 // since the opening
-	HeadBytes        int64                  // of RAM that the head takes
-	JournalBytes     int64                  // of slots in use
-	TimeToFull       time.Duration          // until max_size, if the readings go on coming as since the opening and none are acknowledged; 0: no limit, or not known yet
-	Openings         int                    // of the store in the last 24 h, …
-	UncleanStops     int                    // … and how many of them followed a power cut or crash
-	GapReadings      map[gateway.Why]uint64 // readings at most, in gaps that arose since the opening or that the cloud does not know of yet, as far as their number is bounded
-	Unacked          uint64                 // not yet acknowledged by the cloud, head included
-	OldestUnackedAge time.Duration          // of the oldest of these; 0 if there is none, or its time is not known
-	Bytes            int64                  // of the volumes on the card
-	Written          uint64                 // bytes of blocks written since the opening
-	Commits          uint64                 // since the opening
-	LastCommit       time.Duration          // how long the last one took
-	LossWindow       time.Duration          // a power cut costs at most the unacknowledged readings of this time: flush_interval and the longest commit so far
-	Dropped          uint64                 // discarded since the opening, before the cloud had them
-	Thinned          uint64                 // of Stored: reduced to summaries
-	Gaps             uint64                 // epochs that ended in an open gap the cloud does not know of yet
-	Keeping          files.Keeping          // what a power cut leaves of the store: if not Durable, LossWindow is the age of the oldest unacknowledged reading
-	Failing          bool                   // the card takes no writes at present
+	Head         uint64 // in RAM, not yet committed
+	Journal      uint64 // on the card, in the journal
+	Stored       uint64 // on the card, in volumes
+	Appended     uint64 // since the opening
+	HeadBytes    int64  // of RAM that the head takes
+	JournalBytes int64  // of slots in use
+	// until max_size, if the readings go on coming as since the opening and none are acknowledged;
+	// 0: no limit, or not known yet
+	TimeToFull   time.Duration
+	Openings     int // of the store in the last 24 h, …
+	UncleanStops int // … and how many of them followed a power cut or crash
+	// readings at most, in gaps that arose since the opening or that the cloud does not know of
+	// yet, as far as their number is bounded
+	GapReadings      map[gateway.Why]uint64
+	Unacked          uint64        // not yet acknowledged by the cloud, head included
+	OldestUnackedAge time.Duration // of the oldest of these; 0 if there is none, or its time is not known
+	Bytes            int64         // of the volumes on the card
+	Written          uint64        // bytes of blocks written since the opening
+	Commits          uint64        // since the opening
+	LastCommit       time.Duration // how long the last one took
+	// a power cut costs at most the unacknowledged readings of this time: flush_interval and the
+	// longest commit so far
+	LossWindow time.Duration
+	Dropped    uint64 // discarded since the opening, before the cloud had them
+	Thinned    uint64 // of Stored: reduced to summaries
+	Gaps       uint64 // epochs that ended in an open gap the cloud does not know of yet
+	// what a power cut leaves of the store: if not Durable, LossWindow is the age of the oldest
+	// unacknowledged reading
+	Keeping files.Keeping
+	Failing bool // the card takes no writes at present
 }
 
 // Stats gives the present figures.
@@ -84,7 +92,10 @@ func (s *Store) fillStatsLocked(st *Stats) {
 	st.Appended = s.metrics.appended
 	st.HeadBytes = int64(len(s.growing.head.ring)) * int64(unsafe.Sizeof(waiting{}))
 	st.JournalBytes = int64(len(s.journal.pieces)) * slotSize
-	st.GapReadings = map[gateway.Why]uint64{gateway.WhyCardFailed: s.metrics.cardFailed, gateway.WhyDropped: s.metrics.dropped - s.metrics.cardFailed}
+	st.GapReadings = map[gateway.Why]uint64{
+		gateway.WhyCardFailed: s.metrics.cardFailed,
+		gateway.WhyDropped:    s.metrics.dropped - s.metrics.cardFailed,
+	}
 	for _, e := range s.order {
 		if end := e.ending(); e.Growth == gateway.OpenEnded && !e.Done && end.AtMost < gateway.AtMostUnknown {
 			st.GapReadings[end.Why] += end.AtMost

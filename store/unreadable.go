@@ -75,8 +75,13 @@ func (s *Store) keepUnread(v *volume, cause error) {
 
 func (s *Store) reportHeld(path string, cause error) {
 	s.o.Conditions.Raise(ConditionUnreadable, filepath.Base(path), health.Error, fmt.Sprintf(
-		"%s cannot be read now: %s. Its readings are kept and are sent as soon as it can be read; reading it is tried again, without a restart.",
+		"%s cannot be read now: %s. Its readings are kept and are sent as soon as it can be read; "+
+			"reading it is tried again, without a restart.",
 		path, files.Explain(path, cause)))
+}
+
+func (s *Store) reportReadAgain(path string) {
+	s.o.Conditions.Clear(ConditionUnreadable, filepath.Base(path), path+" can be read again; its readings are sent.")
 }
 
 // maybeUnreadLocked tells whether readings of an epoch that are in no file which
@@ -153,7 +158,8 @@ func (s *Store) reread() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	most := maxRereadWait
-	if files.TroubleOf(s.unread.journal) == files.Device || slices.ContainsFunc(s.unread.volumes, func(v unreadVolume) bool { return files.TroubleOf(v.cause) == files.Device }) {
+	worn := func(v unreadVolume) bool { return files.TroubleOf(v.cause) == files.Device }
+	if files.TroubleOf(s.unread.journal) == files.Device || slices.ContainsFunc(s.unread.volumes, worn) {
 		most = deviceRereadWait
 	}
 	s.unread.wait = min(max(2*s.unread.wait, firstRereadWait), most)
@@ -188,7 +194,7 @@ func (s *Store) rereadVolume(v unreadVolume) {
 	}
 	s.mu.Unlock()
 	if !held {
-		s.o.Conditions.Clear(ConditionUnreadable, filepath.Base(v.path), fmt.Sprintf("%s can be read again; its readings are sent.", v.path))
+		s.reportReadAgain(v.path)
 	}
 }
 
@@ -213,7 +219,7 @@ func (s *Store) rereadJournal() {
 	s.recoverJournal(in)
 	s.mu.Unlock()
 	s.journal.bad = 0
-	s.o.Conditions.Clear(ConditionUnreadable, filepath.Base(s.journal.path), fmt.Sprintf("%s can be read again; its readings are sent.", s.journal.path))
+	s.reportReadAgain(s.journal.path)
 	if err := s.markEpoch(); err != nil {
 		s.cardFailed(err)
 	}

@@ -24,11 +24,14 @@ func (s *Store) reportWhere() {
 	switch keeping {
 	case files.Volatile:
 		s.o.Conditions.Raise(ConditionVolatile, s.o.Dir, health.Error, fmt.Sprintf(
-			"The store in %s is volatile: it lies %s. A power cut costs every reading that the cloud does not have. Put [store] dir on a file system that is on the card or a disk; where an overlay protects the card, give the store a partition of its own.",
+			"The store in %s is volatile: it lies %s. A power cut costs every reading that the cloud does not have. "+
+				"Put [store] dir on a file system that is on the card or a disk; "+
+				"where an overlay protects the card, give the store a partition of its own.",
 			s.o.Dir, why))
 	case files.Unknown:
 		s.o.Conditions.Raise(ConditionVolatile, s.o.Dir, health.Warning, fmt.Sprintf(
-			"The store in %s may be volatile: it lies %s. If that is in RAM, a power cut costs every reading that the cloud does not have. Put [store] dir on a file system that is on the card or a disk.",
+			"The store in %s may be volatile: it lies %s. If that is in RAM, a power cut costs every reading that the cloud does "+
+				"not have. Put [store] dir on a file system that is on the card or a disk.",
 			s.o.Dir, why))
 	}
 }
