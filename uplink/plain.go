@@ -282,7 +282,8 @@ func (s *session) settle() {
 		return
 	}
 	s.u.set(func(st *Status) { st.PerhapsLost += unread })
-	s.u.o.Log.Warn(fmt.Sprintf("the line to the plain server ended; of what was sent on it, at most %d readings were not read there, and they are not sent again", unread),
+	s.u.o.Log.Warn(fmt.Sprintf("the line to the plain server ended; %d readings that were sent on it were not shown to be read there, and they are not sent again; "+
+		"what the server had read and not worked on yet, nobody can tell", unread),
 		"at_most", unread, "sent", once.sent.Load())
 }
 
