@@ -26,12 +26,17 @@ func takeHangUps(ctx context.Context, terminal *os.File, closed func()) <-chan o
 					closed()
 					return
 				}
-				select {
-				case sent <- s:
-				default: // one waits already, and says the same
-				}
+				passOn(sent, s)
 			}
 		}
 	}()
 	return sent
+}
+
+// passOn does not wait: a signal that waits already says the same.
+func passOn(sent chan<- os.Signal, s os.Signal) {
+	select {
+	case sent <- s:
+	default:
+	}
 }

@@ -115,10 +115,7 @@ func (n *Network) relay(from, to *Conn) {
 			data := make([]byte, 4096)
 			k, err := from.Read(data)
 			if k > 0 {
-				n.mu.Lock()
-				due := time.Now().Add(n.delay)
-				n.mu.Unlock()
-				way <- part{data[:k], due}
+				way <- part{data[:k], n.due()}
 			}
 			if errors.Is(err, io.EOF) {
 				end = func() { _ = to.Close() }
@@ -135,6 +132,13 @@ func (n *Network) relay(from, to *Conn) {
 		}
 		end()
 	})
+}
+
+// due is when what is sent now arrives.
+func (n *Network) due() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Now().Add(n.delay)
 }
 
 // Wait waits until nothing is on its way any more, after both ends of all

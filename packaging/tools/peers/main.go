@@ -67,23 +67,26 @@ func intoBbolt(path string, lines [][]byte, batch int) error {
 		return err
 	}
 	for seq := 0; seq < len(lines); seq += batch {
-		err := db.Update(func(tx *bbolt.Tx) error {
-			b, err := tx.CreateBucketIfNotExists([]byte("readings"))
-			if err != nil {
-				return err
-			}
-			for i := seq; i < min(seq+batch, len(lines)); i++ {
-				if err := b.Put(binary.BigEndian.AppendUint64(nil, uint64(i)), lines[i]); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		err := db.Update(func(tx *bbolt.Tx) error { return put(tx, lines[seq:min(seq+batch, len(lines))], seq) })
 		if err != nil {
 			return err
 		}
 	}
 	return db.Close()
+}
+
+// put writes lines under their numbers, which begin with first.
+func put(tx *bbolt.Tx, lines [][]byte, first int) error {
+	b, err := tx.CreateBucketIfNotExists([]byte("readings"))
+	if err != nil {
+		return err
+	}
+	for i, line := range lines {
+		if err := b.Put(binary.BigEndian.AppendUint64(nil, uint64(first+i)), line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func intoWAL(dir string, lines [][]byte) error {
