@@ -2,7 +2,7 @@ package cloudtest
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -13,19 +13,34 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
-// A KV is a Shelf as a page of plain Go.
+// A KV is a record.KV in memory.
 type KV struct {
 	Mu   sync.Mutex
 	Docs map[string]record.Doc
-	rev  uint64
 	Puts int
 	// Fault says of a Put whether it is carried out and what it answers.
 	Fault func() (done bool, answer error)
+
+	rev      uint64
+	ends     map[string]time.Time // of documents that are deleted by themselves
+	watchers map[*watcher]bool
 }
 
+// A watcher is a Watch under way.
+type watcher struct {
+	prefix  string
+	waiting []record.Doc
+	more    chan struct{}
+}
+
+// Get implements record.KV.
 func (s *KV) Get(_ context.Context, key string) (record.Doc, error) {
+	if !validWords(key) {
+		return record.Doc{}, fmt.Errorf("%q is no key", key)
+	}
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
+	s.expireLocked()
 	d, ok := s.Docs[key]
 	if !ok {
 		return record.Doc{}, record.ErrNoDoc
@@ -33,55 +48,91 @@ func (s *KV) Get(_ context.Context, key string) (record.Doc, error) {
 	return d, nil
 }
 
-func (s *KV) Put(_ context.Context, key string, body []byte, rev uint64, _ time.Duration) (uint64, error) {
+// Put implements record.KV.
+func (s *KV) Put(_ context.Context, key string, body []byte, rev uint64, ttl time.Duration) (uint64, error) {
+	if !validWords(key) {
+		return 0, fmt.Errorf("%q is no key", key)
+	}
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
+	s.expireLocked()
 	s.Puts++
 	if s.Fault != nil {
 		if done, err := s.Fault(); !done {
 			return 0, err
 		} else if err != nil {
-			s.putLocked(key, body)
+			s.putLocked(key, body, ttl)
 			return 0, err
 		}
 	}
 	if rev != record.AnyRev && s.Docs[key].Rev != rev {
 		return 0, record.ErrRevision
 	}
-	return s.putLocked(key, body), nil
+	return s.putLocked(key, body, ttl), nil
 }
 
+// Written is how often Put was called.
 func (s *KV) Written() int {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	return s.Puts
 }
 
-func (s *KV) putLocked(key string, body []byte) uint64 {
+func (s *KV) putLocked(key string, body []byte, ttl time.Duration) uint64 {
 	if s.Docs == nil {
 		s.Docs = map[string]record.Doc{}
 	}
 	s.rev++
-	s.Docs[key] = record.Doc{Key: key, Rev: s.rev, At: time.Now(), Body: slices.Clone(body)}
+	d := record.Doc{Key: key, Rev: s.rev, At: time.Now(), Body: append([]byte{}, body...)}
+	s.Docs[key] = d
+	delete(s.ends, key)
+	if ttl > 0 {
+		if s.ends == nil {
+			s.ends = map[string]time.Time{}
+		}
+		s.ends[key] = time.Now().Add(ttl)
+	}
+	s.tellLocked(d)
 	return s.rev
 }
 
+// expireLocked deletes what has reached its end. Watchers learn of that when
+// somebody next looks at any document.
+func (s *KV) expireLocked() {
+	for key, end := range s.ends {
+		if !time.Now().Before(end) {
+			s.deleteLocked(key)
+		}
+	}
+}
+
+func (s *KV) deleteLocked(key string) {
+	if _, there := s.Docs[key]; there {
+		delete(s.Docs, key)
+		s.tellLocked(record.Doc{Key: key})
+	}
+	delete(s.ends, key)
+}
+
+// Delete implements record.KV.
 func (s *KV) Delete(_ context.Context, key string) error {
+	if !validWords(key) {
+		return fmt.Errorf("%q is no key", key)
+	}
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
-	delete(s.Docs, key)
+	s.deleteLocked(key)
 	return nil
 }
 
+// List implements record.KV.
 func (s *KV) List(_ context.Context, prefix string) iter.Seq2[record.Doc, error] {
+	if prefix != "" && !validWords(prefix) {
+		return func(yield func(record.Doc, error) bool) { yield(record.Doc{}, fmt.Errorf("%q is no key", prefix)) }
+	}
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
-	var found []record.Doc
-	for _, key := range slices.Sorted(maps.Keys(s.Docs)) {
-		if key == prefix || strings.HasPrefix(key, prefix+".") {
-			found = append(found, s.Docs[key])
-		}
-	}
+	found := s.underLocked(prefix)
 	return func(yield func(record.Doc, error) bool) {
 		for _, d := range found {
 			if !yield(d, nil) {
@@ -91,6 +142,79 @@ func (s *KV) List(_ context.Context, prefix string) iter.Seq2[record.Doc, error]
 	}
 }
 
-func (s *KV) Watch(context.Context, string, func(record.Doc)) error {
-	return errors.New("not here")
+// underLocked gives the documents whose keys begin with these words, in the
+// order of their keys.
+func (s *KV) underLocked(prefix string) []record.Doc {
+	s.expireLocked()
+	var found []record.Doc
+	for _, key := range slices.Sorted(maps.Keys(s.Docs)) {
+		if under(key, prefix) {
+			found = append(found, s.Docs[key])
+		}
+	}
+	return found
+}
+
+func under(key, prefix string) bool {
+	return prefix == "" || key == prefix || strings.HasPrefix(key, prefix+".")
+}
+
+// Watch implements record.KV.
+func (s *KV) Watch(ctx context.Context, prefix string, tell func(record.Doc)) error {
+	if prefix != "" && !validWords(prefix) {
+		return fmt.Errorf("%q is no key", prefix)
+	}
+	w := &watcher{prefix: prefix, more: make(chan struct{}, 1)}
+	s.Mu.Lock()
+	w.waiting = s.underLocked(prefix)
+	if s.watchers == nil {
+		s.watchers = map[*watcher]bool{}
+	}
+	s.watchers[w] = true
+	s.Mu.Unlock()
+	defer func() {
+		s.Mu.Lock()
+		delete(s.watchers, w)
+		s.Mu.Unlock()
+	}()
+	for ctx.Err() == nil {
+		s.Mu.Lock()
+		docs := w.waiting
+		w.waiting = nil
+		s.Mu.Unlock()
+		for _, d := range docs {
+			if ctx.Err() == nil {
+				tell(d)
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-w.more:
+		}
+	}
+	return nil
+}
+
+// tellLocked has watchers told of a change.
+func (s *KV) tellLocked(d record.Doc) {
+	for w := range s.watchers {
+		if !under(d.Key, w.prefix) {
+			continue
+		}
+		w.waiting = append(w.waiting, d)
+		select {
+		case w.more <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// validWords says whether s is words of [A-Za-z0-9_-] joined by dots.
+func validWords(s string) bool {
+	for word := range strings.SplitSeq(s, ".") {
+		if word == "" || strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") != "" {
+			return false
+		}
+	}
+	return len(s) <= 256
 }

@@ -11,11 +11,12 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// A Log is a Log as a page of plain Go, for tests of time and of faults.
+// A Log is a record.Log in memory, for tests of time and of faults.
 type Log struct {
 	Mu      sync.Mutex
-	Records []record.Record // of one gateway
+	Records []record.Record // of all gateways; what a test puts there itself is of every gateway
 	seq     uint64
+	of      map[string]string // the gateway, by id of the record
 	// Fault says of an append whether it is carried out and what it answers.
 	Fault func() (stored bool, answer error)
 	// Late is given what was not carried out: it may arrive yet.
@@ -26,7 +27,8 @@ type Log struct {
 	Unfenced bool
 }
 
-func (l *Log) Last(context.Context, string) (record.Record, error) {
+// Last implements record.Log.
+func (l *Log) Last(_ context.Context, id string) (record.Record, error) {
 	l.Mu.Lock()
 	defer l.Mu.Unlock()
 	if l.Deaf != nil {
@@ -34,15 +36,29 @@ func (l *Log) Last(context.Context, string) (record.Record, error) {
 			return record.Record{}, err
 		}
 	}
-	if len(l.Records) == 0 {
+	all := l.chainLocked(id)
+	if len(all) == 0 {
 		return record.Record{}, record.ErrNoRecord
 	}
-	return l.Records[len(l.Records)-1], nil
+	return all[len(all)-1], nil
 }
 
+// chainLocked gives the records of a gateway.
+func (l *Log) chainLocked(id string) []record.Record {
+	var all []record.Record
+	for _, r := range l.Records {
+		if of, known := l.of[r.ID]; !known || of == id {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// Level implements record.Log.
 func (l *Log) Level() wire.Level { return wire.LevelReceived }
 
-func (l *Log) Append(ctx context.Context, _ string, after uint64, r record.Record) (uint64, error) {
+// Append implements record.Log.
+func (l *Log) Append(ctx context.Context, id string, after uint64, r record.Record) (uint64, error) {
 	if ctx.Err() != nil {
 		return 0, record.ErrUnavailable
 	}
@@ -52,31 +68,36 @@ func (l *Log) Append(ctx context.Context, _ string, after uint64, r record.Recor
 	if l.Fault != nil {
 		stored, answer = l.Fault()
 	}
-	end := uint64(0)
-	if n := len(l.Records); n > 0 {
-		end = l.Records[n-1].Seq
-	}
 	if !stored {
 		if l.Late != nil {
 			l.Late(r)
 		}
 		return 0, answer
 	}
+	end := uint64(0)
+	if all := l.chainLocked(id); len(all) > 0 {
+		end = all[len(all)-1].Seq
+	}
 	if end != after && !l.Unfenced {
 		return 0, record.ErrFenced
 	}
+	if l.of == nil {
+		l.of = map[string]string{}
+	}
+	l.of[r.ID] = id
 	l.seq++
 	r.Seq, r.At = l.seq, time.Now()
 	l.Records = append(l.Records, r)
 	return r.Seq, answer
 }
 
-func (l *Log) Read(_ context.Context, _ string, from uint64) iter.Seq2[record.Record, error] {
+// Read implements record.Log.
+func (l *Log) Read(_ context.Context, id string, from uint64) iter.Seq2[record.Record, error] {
 	l.Mu.Lock()
 	defer l.Mu.Unlock()
-	copied := slices.Clone(l.Records)
+	all := slices.Clone(l.chainLocked(id))
 	return func(yield func(record.Record, error) bool) {
-		for _, r := range copied {
+		for _, r := range all {
 			if r.Seq >= from && !yield(r, nil) {
 				return
 			}

@@ -2,6 +2,7 @@ package cloudtest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +26,9 @@ type listener struct {
 
 // Tell implements record.PubSub.
 func (b *PubSub) Tell(subject string, data []byte) error {
+	if !validWords(subject) {
+		return fmt.Errorf("%q is no subject", subject)
+	}
 	for _, l := range b.of(subject) {
 		l.tell(subject, data)
 	}
@@ -33,6 +37,9 @@ func (b *PubSub) Tell(subject string, data []byte) error {
 
 // Ask implements record.PubSub.
 func (b *PubSub) Ask(ctx context.Context, subject string, data []byte) ([]byte, error) {
+	if !validWords(subject) {
+		return nil, fmt.Errorf("%q is no subject", subject)
+	}
 	listeners := b.of(subject)
 	if len(listeners) == 0 {
 		return nil, record.ErrNobody
@@ -48,6 +55,9 @@ func (b *PubSub) Ask(ctx context.Context, subject string, data []byte) ([]byte, 
 
 // On implements record.PubSub.
 func (b *PubSub) On(subject string, hear func(string, []byte) []byte) (stop func(), err error) {
+	if !validPattern(subject) {
+		return nil, fmt.Errorf("%q is no subject to listen to", subject)
+	}
 	l := &listener{pattern: strings.Split(subject, "."), hear: hear}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -57,6 +67,21 @@ func (b *PubSub) On(subject string, hear func(string, []byte) []byte) (stop func
 		defer b.mu.Unlock()
 		b.listeners = slices.DeleteFunc(b.listeners, func(x *listener) bool { return x == l })
 	}, nil
+}
+
+// validPattern says whether s is words, of which all but the first may be any
+// one word, and the last any words.
+func validPattern(s string) bool {
+	words := strings.Split(s, ".")
+	if last := len(words) - 1; last > 0 && words[last] == ">" {
+		words = words[:last]
+	}
+	for i := 1; i < len(words); i++ {
+		if words[i] == "*" {
+			words[i] = "any"
+		}
+	}
+	return validWords(strings.Join(words, "."))
 }
 
 // of gives who listens to a subject now.
