@@ -33,19 +33,12 @@ func (s *Server) newest(ctx context.Context, id string) ([]liveReading, error) {
 		if r.Kind != record.KindUpdate || r.Lane != wire.LaneLive || r.N == 0 {
 			continue
 		}
-		m, err := wire.Decode(r.Body)
-		u, ok := m.(*wire.Update)
-		if err != nil || !ok {
+		held, err := r.Content()
+		if err != nil || held.Update == nil {
 			continue // the ledger says that it is damaged
 		}
-		for _, bl := range u.Blocks {
-			h, rs, err := d.Decode(bl)
-			if err != nil {
-				continue
-			}
-			for i := range rs {
-				w.keep(id, readingOf(h, &rs[i], h.First+uint64(i)))
-			}
+		for reading := range liveReadings(held, d) {
+			w.keep(id, reading)
 		}
 	}
 	return w.values(), nil

@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"encoding/binary"
+	"iter"
 	"log/slog"
 	"math"
 	"slices"
@@ -113,32 +114,39 @@ func (h *feedHub) hear(id string, first uint64, body []byte) {
 	if w == nil && !wanted {
 		return
 	}
-	m, err := wire.Decode(body)
-	u, ok := m.(*wire.Update)
-	if err != nil || !ok {
+	r := record.Record{First: first, Body: body}
+	held, err := r.Content()
+	if err != nil || held.Update == nil {
 		return
 	}
 	if w == nil {
 		w = h.warmLocked(id)
 	}
-	for _, b := range u.Blocks {
-		hd, rs, err := h.blocks.Decode(b)
-		if err != nil {
-			continue // checked before it was stored
-		}
-		for i := range rs {
-			if seq := hd.First + uint64(i); seq >= first {
-				h.moveLocked(id, w, readingOf(hd, &rs[i], seq))
-			}
-		}
+	for r := range liveReadings(held, h.blocks) {
+		h.moveLocked(id, w, r)
 	}
 	for c := range h.clients {
 		c.wakeLocked()
 	}
 }
 
-func readingOf(h gateway.BlockHeader, r *gateway.Reading, seq uint64) liveReading {
-	return liveReading{r.Channel, r.Value, r.At, h.Anchor, r.Quality, h.Epoch, seq}
+// liveReadings gives the readings of an update. What cannot be read, though it
+// was checked before it was stored, is left out: the ledger says so.
+func liveReadings(held record.Content, blocks *block.Decoder) iter.Seq[liveReading] {
+	return func(yield func(liveReading) bool) {
+		for b, err := range held.Blocks() {
+			var rs []gateway.Reading
+			if err == nil {
+				rs, _ = b.Readings(blocks)
+			}
+			for i := range rs {
+				r := &rs[i]
+				if !yield(liveReading{r.Channel, r.Value, r.At, b.Anchor, r.Quality, b.Epoch, b.From + uint64(i)}) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // wantedLocked tells whether a client listens to this gateway.

@@ -69,17 +69,13 @@ func (p *Answer) print(ctx context.Context, r record.Record) error {
 	if r.Kind == record.KindOpen || event && !p.Events || !event && !p.Readings || p.Epoch != nil && *p.Epoch != r.Epoch {
 		return nil
 	}
-	m, err := wire.Decode(r.Body)
-	if err != nil {
-		return fmt.Errorf("record %d cannot be read: %w", r.Seq, err)
-	}
-	switch m := m.(type) {
-	case *wire.Event:
-		err = p.event(ctx, m)
-	case *wire.Update:
-		err = p.update(ctx, r, m)
+	held, err := r.Content()
+	switch {
+	case err != nil:
+	case held.Event != nil:
+		err = p.event(ctx, held.Event)
 	default:
-		err = fmt.Errorf("holds a %T", m)
+		err = p.update(ctx, r, held)
 	}
 	if err != nil {
 		return fmt.Errorf("record %d: %w", r.Seq, err)
@@ -87,15 +83,18 @@ func (p *Answer) print(ctx context.Context, r record.Record) error {
 	return nil
 }
 
-func (p *Answer) update(ctx context.Context, r record.Record, u *wire.Update) error {
-	from, last := max(r.First, p.From), r.First+r.N-1
-	for _, b := range u.Blocks {
-		if err := p.block(ctx, b, from); err != nil {
+func (p *Answer) update(ctx context.Context, r record.Record, held record.Content) error {
+	u, from, last := held.Update, max(r.First, p.From), r.First+r.N-1
+	for b, err := range held.Blocks() {
+		if err == nil && p.wants(max(b.From, p.From), b.Last()) {
+			err = p.block(ctx, &b)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	if u.Thinned != nil && p.wants(from, last) {
-		if err := p.thinned(ctx, u.Thinned, from); err != nil {
+		if err := p.thinned(ctx, held, from); err != nil {
 			return err
 		}
 	}
@@ -148,27 +147,23 @@ func (p *Answer) possible(c *ledger.Clock, e gateway.EpochID, s0, s1 int64) bool
 	return p.Span.Meets(t0, t1)
 }
 
-func (p *Answer) block(ctx context.Context, b []byte, from uint64) error {
-	h, err := block.Parse(b)
-	if err != nil || !p.wants(max(from, h.First), h.Last()) {
+func (p *Answer) block(ctx context.Context, b *record.Block) error {
+	c, err := p.clockOf(ctx, record.WireAnchor(b.Anchor))
+	if err != nil || !p.possible(c, b.Epoch, int64(b.T0), int64(b.T1)) {
 		return err
 	}
-	c, err := p.clockOf(ctx, record.WireAnchor(h.Anchor))
-	if err != nil || !p.possible(c, h.Epoch, int64(h.T0), int64(h.T1)) {
-		return err
-	}
-	h, rs, err := p.blocks.Decode(b)
+	rs, err := b.Readings(p.blocks)
 	if err != nil {
 		return err
 	}
 	l := &p.line
-	l.epoch = h.Epoch
+	l.epoch = b.Epoch
 	var a gateway.Anchor
 	since, until := gateway.Stamp(1), gateway.Stamp(0) // no stamp lies in between
 	for i := range rs {
 		r := &rs[i]
-		l.seq = h.First + uint64(i)
-		if l.seq < from || p.To != 0 && l.seq > p.To || !p.chosen(r.Channel) {
+		l.seq = b.From + uint64(i)
+		if l.seq < p.From || p.To != 0 && l.seq > p.To || !p.chosen(r.Channel) {
 			continue
 		}
 		if r.At < since || r.At >= until {

@@ -12,8 +12,8 @@ import (
 
 // thinned prints the summaries of a block; the log holds what lies before from
 // as it was.
-func (p *Answer) thinned(ctx context.Context, b []byte, from uint64) error {
-	h, sums, err := p.blocks.Summaries(b)
+func (p *Answer) thinned(ctx context.Context, held record.Content, from uint64) error {
+	h, sums, err := held.Summaries(p.blocks)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -22,14 +21,14 @@ func (c *content) take(r record.Record, u *wire.Update) {
 		c.missed(r, span{Why: whyDamaged, Anchor: wire.Anchor{Boot: c.account.Boot}})
 		return
 	}
-	for _, b := range u.Blocks {
-		h, err := block.Parse(b) // checked before it was stored
-		if err == nil && h.Last() >= r.First {
-			c.clock(h)
+	held := record.Content{First: r.First, Update: u}
+	for b, err := range held.Blocks() {
+		if err == nil { // checked before it was stored
+			c.clock(b.BlockHeader)
 		}
 	}
 	if u.Thinned != nil {
-		h, err := block.Parse(u.Thinned)
+		h, err := held.Thinned()
 		if err != nil {
 			c.take(r, nil)
 			return

@@ -247,10 +247,10 @@ func (b *Gateway) enterBody(ctx context.Context, r record.Record) error {
 	if r.Kind == record.KindOpen {
 		return b.enterState(ctx, r)
 	}
-	m, _ := wire.Decode(r.Body) // checked before it was stored: nil is damage
+	held, _ := r.Content() // checked before it was stored: an empty one is damage
 	if r.Kind == record.KindEvent {
-		e, ok := m.(*wire.Event)
-		if !ok {
+		e := held.Event
+		if e == nil {
 			return nil
 		}
 		if b.happened != nil {
@@ -269,8 +269,7 @@ func (b *Gateway) enterBody(ctx context.Context, r record.Record) error {
 		a.rewind(record.EpochState{Upto: r.First - 1, End: record.EndNone})
 	}
 	var anchors []wire.Anchor
-	u, _ := m.(*wire.Update)
-	a.enter(r, u, func(x wire.Anchor) {
+	a.enter(r, held.Update, func(x wire.Anchor) {
 		if n := len(anchors); n == 0 || anchors[n-1] != x {
 			anchors = append(anchors, x)
 		}

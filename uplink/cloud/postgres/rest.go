@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -25,10 +24,10 @@ func (w *writer) gap(ctx context.Context, o *origin, g *wire.Gap) error {
 }
 
 // thinned takes what is left of thinned readings.
-func (w *writer) thinned(ctx context.Context, o *origin, b []byte) error {
-	h, sums, err := w.blocks.Summaries(b)
+func (w *writer) thinned(ctx context.Context, o *origin, held record.Content) error {
+	h, sums, err := held.Summaries(w.blocks)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUndecodable, err)
+		return err
 	}
 	anchor, err := w.anchor(ctx, o, h.Anchor)
 	if err != nil || h.Last() <= o.epoch.upto {

@@ -231,7 +231,7 @@ func poison(err error) bool {
 	if errors.As(err, &pg) {
 		return strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23") || strings.HasPrefix(pg.Code, "54")
 	}
-	return errors.Is(err, errUndecodable)
+	return errors.Is(err, record.ErrUndecodable)
 }
 
 // refuse keeps a record that cannot be written as it came, so that it does not

@@ -3,7 +3,6 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,9 +33,6 @@ var giveWay = [...]string{
 
 // whyNotInLog is why readings are missing that these tables never got.
 const whyNotInLog = "not_in_log"
-
-// errUndecodable marks a record whose body is not what a server stores.
-var errUndecodable = errors.New("the record cannot be decoded")
 
 // staging takes readings by COPY, which knows no conflicts.
 const staging = `create temp table if not exists staging (seq bigint, measured_at timestamptz, value double precision,
@@ -130,17 +126,14 @@ func (w *writer) goBack(ctx context.Context, seq uint64) error {
 }
 
 func (w *writer) content(ctx context.Context, g *gatewayRow, r record.Record) error {
-	m, err := wire.Decode(r.Body)
+	held, err := r.Content()
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUndecodable, err)
+		return err
 	}
-	switch m := m.(type) {
-	case *wire.Update:
-		return w.within(ctx, g, m.Epoch, func(e *epochRow) error { return w.update(ctx, &origin{r, g, e}, m) })
-	case *wire.Event:
-		return w.within(ctx, g, m.Epoch, func(e *epochRow) error { return w.event(ctx, &origin{r, g, e}, m) })
+	if ev := held.Event; ev != nil {
+		return w.within(ctx, g, ev.Epoch, func(e *epochRow) error { return w.event(ctx, &origin{r, g, e}, ev) })
 	}
-	return fmt.Errorf("%w: it holds a %T", errUndecodable, m)
+	return w.within(ctx, g, held.Update.Epoch, func(e *epochRow) error { return w.update(ctx, &origin{r, g, e}, held) })
 }
 
 // within calls take with an epoch's row.
@@ -163,16 +156,20 @@ type origin struct {
 	epoch   *epochRow
 }
 
-func (w *writer) update(ctx context.Context, o *origin, u *wire.Update) error {
+func (w *writer) update(ctx context.Context, o *origin, held record.Content) error {
+	u := held.Update
 	w.lacking(o)
 	w.again = w.again || o.First <= o.epoch.upto
-	for i, b := range u.Blocks {
-		if err := w.block(ctx, o, b); err != nil {
-			return fmt.Errorf("block %d: %w", i, err)
+	for b, err := range held.Blocks() {
+		if err == nil {
+			err = w.block(ctx, o, &b)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if u.Thinned != nil {
-		if err := w.thinned(ctx, o, u.Thinned); err != nil {
+		if err := w.thinned(ctx, o, held); err != nil {
 			return err
 		}
 	}
@@ -223,36 +220,28 @@ func (w *writer) arrived(o *origin) {
 }
 
 // block takes the readings of a block.
-func (w *writer) block(ctx context.Context, o *origin, b []byte) error {
-	h, err := block.Parse(b)
-	if err == nil && h.Last() < o.First {
-		return nil
-	}
-	h, rs, err := w.blocks.Decode(b)
+func (w *writer) block(ctx context.Context, o *origin, b *record.Block) error {
+	rs, err := b.Readings(w.blocks)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUndecodable, err)
+		return fmt.Errorf("block from %d: %w", b.First, err)
 	}
-	anchor, err := w.anchor(ctx, o, h.Anchor)
+	anchor, err := w.anchor(ctx, o, b.Anchor)
 	if err != nil {
 		return err
 	}
-	if err := w.decided(ctx, o, h); err != nil {
+	if err := w.decided(ctx, o, b.BlockHeader); err != nil {
 		return err
 	}
-	offset := micros(h.Anchor.Offset)
+	offset := micros(b.Anchor.Offset)
 	key := channelKey{gateway: o.gateway.id}
 	for i := range rs {
-		seq := h.First + uint64(i)
-		if seq < o.First {
-			continue
-		}
 		r := &rs[i]
 		key.channel = r.Channel
 		channel, err := w.names.channel(ctx, w.tx, key)
 		if err != nil {
 			return err
 		}
-		if err := w.reading(ctx, &row{seq, micros(int64(r.At)) + offset, r.Value, o.epoch.id, channel, anchor, r.Quality}); err != nil {
+		if err := w.reading(ctx, &row{b.From + uint64(i), micros(int64(r.At)) + offset, r.Value, o.epoch.id, channel, anchor, r.Quality}); err != nil {
 			return err
 		}
 	}
