@@ -41,7 +41,7 @@ func (s *Server) refuseOperator(w http.ResponseWriter, r *http.Request, why stri
 		reason = "operator"
 		s.audit("operator_refused", "", "somebody was refused at the operator's API: what was shown is not valid", "remote", r.RemoteAddr, "path", r.URL.Path)
 	}
-	s.figures.count("auth_failures_total", "reason", reason)
+	s.metrics.count("auth_failures_total", "reason", reason)
 	w.Header().Set("WWW-Authenticate", `Bearer realm="fieldgate operator"`)
 	deny(w, http.StatusUnauthorized, "unauthorised", why)
 }

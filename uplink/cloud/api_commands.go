@@ -18,8 +18,8 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// waitMost is how long a question for a command may wait for its outcome.
-const waitMost = 30 * time.Second
+// maxWait is how long a question for a command may wait for its outcome.
+const maxWait = 30 * time.Second
 
 type commandAPI struct {
 	*command.Dispatcher
@@ -146,8 +146,8 @@ func waitOf(r *http.Request) (time.Duration, error) {
 		return 0, nil
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 || d > waitMost {
-		return 0, fmt.Errorf("wait is %.20q, must be 0s to %v", text, waitMost)
+	if err != nil || d < 0 || d > maxWait {
+		return 0, fmt.Errorf("wait is %.20q, must be 0s to %v", text, maxWait)
 	}
 	return d, nil
 }

@@ -69,7 +69,7 @@ func (s *Server) forgetConsumer(g record.Gauge) http.HandlerFunc {
 			deny(w, http.StatusServiceUnavailable, "storage", "the consumer cannot be forgotten at the moment, or it is forgotten already; list the consumers")
 			return
 		}
-		s.figures.count("consumers_forgotten_total", "", "")
+		s.metrics.count("consumers_forgotten_total", "", "")
 		attrs := []any{"consumer", name, "behind", was.Behind, "remote", r.RemoteAddr}
 		if !was.Oldest.IsZero() {
 			attrs = append(attrs, "since", was.Oldest.UTC().Format(ledger.TimeLayout))

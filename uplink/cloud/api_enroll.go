@@ -13,7 +13,7 @@ import (
 
 // useIdentity adds the parts behind enrolment and the audit log.
 func (s *Server) useIdentity() {
-	s.parts = append(s.parts, part{run: s.sweepTokens}, part{run: s.trail.run})
+	s.parts = append(s.parts, part{run: s.sweepTokens}, part{run: s.auditLog.run})
 }
 
 func (s *Server) sweepTokens(ctx context.Context) {

@@ -21,7 +21,7 @@ const (
 	auditKept  = 10_000               // entries
 	auditSlack = 500                  // more, before the oldest go
 	auditAge   = 365 * 24 * time.Hour // then they go too
-	auditQueue = 256                  // that wait for the shelf
+	auditQueue = 256                  // that wait for the KV
 	auditFold  = time.Minute          // repeats of the same within it are one entry, with a count
 	auditSame  = 1024                 // things that are told apart while folding
 	auditShow  = 1000                 // entries of an answer, unless asked otherwise
@@ -39,11 +39,11 @@ type AuditEntry struct {
 	Details  map[string]string `json:"details,omitempty"`
 }
 
-// A trail writes entries to the shelf, in the order in which they come; none
+// An auditLog writes entries to the KV, in the order in which they come; none
 // is waited for. An attacker cannot fill it: what repeats is folded, and the
 // oldest go.
-type trail struct {
-	shelf record.KV      // nil: there is only the log
+type auditLog struct {
+	kv    record.KV      // nil: there is only the log
 	notes keyring.Folder // what was noted beside the server; no dir: nothing is
 	log   *slog.Logger
 	queue chan AuditEntry
@@ -65,24 +65,24 @@ type folded struct {
 	last  AuditEntry // of those
 }
 
-func newTrail(shelf record.KV, log *slog.Logger) *trail {
-	return &trail{shelf: shelf, log: log, queue: make(chan AuditEntry, auditQueue), same: map[string]*folded{}}
+func newAuditLog(shelf record.KV, log *slog.Logger) *auditLog {
+	return &auditLog{kv: shelf, log: log, queue: make(chan AuditEntry, auditQueue), same: map[string]*folded{}}
 }
 
 // audit notes what an operator must be able to find later, in the log and on
-// the shelf.
+// the KV.
 func (s *Server) audit(event, gatewayID, sentence string, attrs ...any) {
-	if s.trail.add(entryFor(event, gatewayID, sentence, attrs)) {
+	if s.auditLog.add(entryFor(event, gatewayID, sentence, attrs)) {
 		s.opt.Logger.Warn(sentence, append([]any{"audit", event, "gateway", gatewayID}, attrs...)...)
 	}
 }
 
 // auditAct notes what an operator did. Nothing of it is folded: who has the
-// operator's token need not be kept from filling the trail.
+// operator's token need not be kept from filling the audit log.
 func (s *Server) auditAct(event, sentence string, attrs ...any) {
-	s.trail.mu.Lock()
-	s.trail.queueLocked(entryFor(event, "", sentence, attrs))
-	s.trail.mu.Unlock()
+	s.auditLog.mu.Lock()
+	s.auditLog.queueLocked(entryFor(event, "", sentence, attrs))
+	s.auditLog.mu.Unlock()
 	s.opt.Logger.Info(sentence, append([]any{"audit", event}, attrs...)...)
 }
 
@@ -96,7 +96,7 @@ func entryFor(event, gatewayID, sentence string, attrs []any) AuditEntry {
 
 // add queues an entry unless it is folded into one before, and reports whether
 // it is worth a line in the log.
-func (t *trail) add(e AuditEntry) bool {
+func (t *auditLog) add(e AuditEntry) bool {
 	key := e.Event + " " + e.Gateway + " " + addressOf(e.Details["remote"]).String()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -115,7 +115,7 @@ func (t *trail) add(e AuditEntry) bool {
 }
 
 // queueLocked has an entry written; without room it is lost, and counted.
-func (t *trail) queueLocked(e AuditEntry) {
+func (t *auditLog) queueLocked(e AuditEntry) {
 	if t.lost > 0 {
 		e.Details["lost_before"] = strconv.Itoa(t.lost)
 	}
@@ -128,7 +128,7 @@ func (t *trail) queueLocked(e AuditEntry) {
 }
 
 // forgetLocked makes room: what is over goes, else anything.
-func (t *trail) forgetLocked(at time.Time) {
+func (t *auditLog) forgetLocked(at time.Time) {
 	for key, f := range t.same {
 		if at.After(f.until) || len(t.same) >= auditSame {
 			delete(t.same, key)
@@ -138,7 +138,7 @@ func (t *trail) forgetLocked(at time.Time) {
 
 // unfold has written what came again before now, and not since: how often it
 // did is an entry too.
-func (t *trail) unfold(now time.Time) {
+func (t *auditLog) unfold(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for key, f := range t.same {
@@ -154,7 +154,7 @@ func (t *trail) unfold(now time.Time) {
 }
 
 // run writes until ctx is done, and then what is queued.
-func (t *trail) run(ctx context.Context) {
+func (t *auditLog) run(ctx context.Context) {
 	look := time.NewTicker(notesEvery)
 	defer look.Stop()
 	t.takeNotes(ctx)
@@ -175,8 +175,8 @@ func (t *trail) run(ctx context.Context) {
 	}
 }
 
-func (t *trail) write(e AuditEntry) {
-	if t.shelf == nil {
+func (t *auditLog) write(e AuditEntry) {
+	if t.kv == nil {
 		return
 	}
 	body, err := json.Marshal(e)
@@ -187,7 +187,7 @@ func (t *trail) write(e AuditEntry) {
 	defer cancel()
 	t.serial++
 	key := auditKey(e.At, t.serial)
-	if _, err := t.shelf.Put(ctx, key, body, 0, auditAge); err != nil {
+	if _, err := t.kv.Put(ctx, key, body, 0, auditAge); err != nil {
 		t.log.Error("an entry of the audit trail was not written", "error", err, "event", e.Event, "gateway", e.Gateway)
 		return
 	}
@@ -199,7 +199,7 @@ func auditKey(at time.Time, serial uint64) string {
 	return fmt.Sprintf("audit.%016x-%08x-%s", at.UnixMicro(), serial, keyring.RandomHex()[:8])
 }
 
-func (t *trail) wrote(ctx context.Context) {
+func (t *auditLog) wrote(ctx context.Context) {
 	if t.written--; t.written < 0 {
 		t.written = auditSlack
 		t.trim(ctx)
@@ -207,9 +207,9 @@ func (t *trail) wrote(ctx context.Context) {
 }
 
 // trim lets the oldest go.
-func (t *trail) trim(ctx context.Context) {
+func (t *auditLog) trim(ctx context.Context) {
 	var keys []string
-	for doc, err := range t.shelf.List(ctx, "audit") {
+	for doc, err := range t.kv.List(ctx, "audit") {
 		if err != nil {
 			return // another time
 		}
@@ -217,7 +217,7 @@ func (t *trail) trim(ctx context.Context) {
 	}
 	slices.Sort(keys)
 	for _, key := range keys[:max(0, len(keys)-auditKept)] {
-		if err := t.shelf.Delete(ctx, key); err != nil {
+		if err := t.kv.Delete(ctx, key); err != nil {
 			return
 		}
 	}
@@ -239,12 +239,12 @@ func (s *Server) serveAudit(w http.ResponseWriter, r *http.Request) {
 		deny(w, http.StatusBadRequest, "bad_query", err.Error())
 		return
 	}
-	if s.trail.shelf == nil {
+	if s.auditLog.kv == nil {
 		deny(w, http.StatusNotFound, "no_audit", "this server keeps no audit trail")
 		return
 	}
 	var docs []record.Doc
-	for doc, err := range s.trail.shelf.List(r.Context(), "audit") {
+	for doc, err := range s.auditLog.kv.List(r.Context(), "audit") {
 		if err != nil {
 			s.opt.Logger.Error("cannot read the audit trail", "error", err)
 			deny(w, http.StatusServiceUnavailable, "storage", "the audit trail cannot be read at the moment")
@@ -264,7 +264,7 @@ func (s *Server) serveAudit(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if id := r.URL.Query().Get("gateway"); len(found) == 0 && id != "" && !s.admitReader(w, r, id) {
-		return // whom neither the trail nor anything else knows
+		return // whom neither the audit log nor anything else knows
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	lines := json.NewEncoder(w)

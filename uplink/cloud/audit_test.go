@@ -22,25 +22,25 @@ func TestTrailIsBounded(t *testing.T) {
 		for i := range 1000 {
 			s.audit("auth_failed", "", "refused", "remote", fmt.Sprintf("192.0.2.1:%d", i))
 		}
-		if n := len(s.trail.queue); n != 1 {
+		if n := len(s.auditLog.queue); n != 1 {
 			t.Errorf("%d entries of one attacker", n)
 		}
 		for i := range 10 * auditSame {
 			s.audit("auth_failed", "", "refused", "remote", fmt.Sprintf("10.%d.%d.1:1", i/256, i%256))
 		}
-		if len(s.trail.same) > auditSame || len(s.trail.queue) != auditQueue {
-			t.Errorf("%d are told apart, %d wait", len(s.trail.same), len(s.trail.queue))
+		if len(s.auditLog.same) > auditSame || len(s.auditLog.queue) != auditQueue {
+			t.Errorf("%d are told apart, %d wait", len(s.auditLog.same), len(s.auditLog.queue))
 		}
-		for len(s.trail.queue) > 0 {
-			s.trail.write(<-s.trail.queue)
+		for len(s.auditLog.queue) > 0 {
+			s.auditLog.write(<-s.auditLog.queue)
 		}
 		time.Sleep(2 * auditFold)
 		s.audit("auth_failed", "", "refused", "remote", "192.0.2.9:1")
-		if e := <-s.trail.queue; e.Details["lost_before"] == "" {
+		if e := <-s.auditLog.queue; e.Details["lost_before"] == "" {
 			t.Errorf("%+v", e)
 		}
 		for i := range auditKept + 2*auditSlack {
-			s.trail.write(AuditEntry{At: time.Now().Add(time.Duration(i)), Event: "x"})
+			s.auditLog.write(AuditEntry{At: time.Now().Add(time.Duration(i)), Event: "x"})
 		}
 		if n := len(shelf.Docs); n > auditKept+auditSlack+1 || n < auditKept {
 			t.Errorf("%d entries are kept", n)
@@ -56,7 +56,7 @@ func TestFoldedIsCounted(t *testing.T) {
 		s := New(Options{KV: shelf, Log: &cloudtest.Log{}, Logger: slog.New(slog.DiscardHandler)})
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { s.trail.run(ctx) })
+		running.Go(func() { s.auditLog.run(ctx) })
 		counts := func() (list []int) {
 			synctest.Wait()
 			for doc, err := range shelf.List(t.Context(), "audit") {

@@ -41,8 +41,8 @@ func (x *session) takeBare(it item, m *wire.Bare) error {
 		return err
 	}
 	x.state = state
-	x.server.figures.taken(x, it, 1)
-	if err := x.pay(); err != nil || x.interrupted() {
+	x.server.metrics.taken(x, it, 1)
+	if err := x.flushAcks(); err != nil || x.interrupted() {
 		return err
 	}
 	x.intake.answered(it.lane, wire.Window{Msgs: 1, Bytes: len(it.raw)})

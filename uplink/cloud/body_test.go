@@ -76,10 +76,10 @@ func TestBodyThatNeverCame(t *testing.T) {
 	}
 }
 
-// A stillShelf never has anything to tell.
-type stillShelf struct{ *cloudtest.KV }
+// A stillKV never has anything to tell.
+type stillKV struct{ *cloudtest.KV }
 
-func (stillShelf) Watch(ctx context.Context, _ string, _ func(record.Doc)) error {
+func (stillKV) Watch(ctx context.Context, _ string, _ func(record.Doc)) error {
 	<-ctx.Done()
 	return nil
 }
@@ -88,7 +88,7 @@ func (stillShelf) Watch(ctx context.Context, _ string, _ func(record.Doc)) error
 // broken off when it waits for its answer.
 func TestAnswerMayTakeLongerThanTheBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := pipedRaw(t, Options{Log: &cloudtest.Log{}, KV: stillShelf{&cloudtest.KV{}}, PubSub: &cloudtest.PubSub{}})()
+		conn := pipedRaw(t, Options{Log: &cloudtest.Log{}, KV: stillKV{&cloudtest.KV{}}, PubSub: &cloudtest.PubSub{}})()
 		const command = `{"id":"c1","device_id":"pump","action":"set","value":1}`
 		began := time.Now()
 		go func() {

@@ -20,8 +20,8 @@ var errInterrupted = errors.New("the connection to the log was interrupted")
 
 const (
 	openTries     = 5                // against other sessions opening at the same time
-	retryAtFirst  = time.Second      // after an append that failed, doubling
-	retryAtMost   = 30 * time.Second // up to here
+	minRetry      = time.Second      // after an append that failed, doubling
+	maxRetry      = 30 * time.Second // up to here
 	rememberTries = 64               // of one append; an older one that arrives after all ends the session
 )
 
@@ -135,7 +135,7 @@ func (c *chain) append(ctx context.Context, r record.Record) (record.Record, err
 	r.Prev, r.PrevSeq, r.Gen = c.known.id, c.known.seq, c.gen
 	c.tries = c.tries[:0]
 	failing := false
-	for wait := retryAtFirst; ; wait = min(2*wait, retryAtMost) {
+	for wait := minRetry; ; wait = min(2*wait, maxRetry) {
 		r.ID = rand.Text()
 		c.tries = append(c.tries[max(0, len(c.tries)+1-rememberTries):], r.ID)
 		err := c.try(ctx, r)

@@ -14,10 +14,10 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
-// A fullShelf takes no documents.
-type fullShelf struct{ cloudtest.KV }
+// A fullKV takes no documents.
+type fullKV struct{ cloudtest.KV }
 
-func (*fullShelf) Put(context.Context, string, []byte, uint64, time.Duration) (uint64, error) {
+func (*fullKV) Put(context.Context, string, []byte, uint64, time.Duration) (uint64, error) {
 	return 0, record.ErrUnavailable
 }
 
@@ -28,7 +28,7 @@ func TestCommandThatWasNotKeptHasAnID(t *testing.T) {
 	if _, err := creds.Add("g"); err != nil {
 		t.Fatal(err)
 	}
-	s := New(Options{Log: &cloudtest.Log{}, KV: &fullShelf{}, PubSub: &cloudtest.PubSub{}, Credentials: creds, OperatorToken: "operator", Logger: slog.New(slog.DiscardHandler)})
+	s := New(Options{Log: &cloudtest.Log{}, KV: &fullKV{}, PubSub: &cloudtest.PubSub{}, Credentials: creds, OperatorToken: "operator", Logger: slog.New(slog.DiscardHandler)})
 	for body, want := range map[string]string{
 		`{"device_id":"valve","action":"set"}`:             `the id [A-Z2-7]{26},`,
 		`{"device_id":"valve","action":"set","id":"mine"}`: `the id mine,`,

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	takeoversMost = 3 // back and forth between two boards …
-	takeoverSpan  = 10 * time.Minute
+	maxTakeovers = 3 // back and forth between two boards …
+	takeoverSpan = 10 * time.Minute
 )
 
 var errConflict = &closing{wire.CloseConflict, "two boards use this identity"}
@@ -50,8 +50,8 @@ func (l *line) takenOver(t takeover) bool {
 			same++
 		}
 	}
-	l.takeovers = append(kept[max(0, len(kept)-4*takeoversMost):], t)
-	return same > takeoversMost
+	l.takeovers = append(kept[max(0, len(kept)-4*maxTakeovers):], t)
+	return same > maxTakeovers
 }
 
 // conflicted tells people of two boards with one identity, once for each time

@@ -24,7 +24,7 @@ func TestTwoBoardsOfOneIdentity(t *testing.T) {
 		}
 		last := connect(1)
 		hear[*wire.Welcome](t, last)
-		for i := range takeoversMost {
+		for i := range maxTakeovers {
 			next := connect(byte(2 - i%2))
 			hear[*wire.Welcome](t, next)
 			if code, _ := closeCode(t, last); code != wire.CloseSuperseded {
@@ -62,19 +62,19 @@ func TestTakeoversOfOneBoard(t *testing.T) {
 		}
 	}
 	for i := range byte(20) {
-		at = at.Add(takeoverSpan / takeoversMost)
-		if l.takenOver(takeover{at, run(i % 2), run((i + 1) % 2)}) && i < takeoversMost {
+		at = at.Add(takeoverSpan / maxTakeovers)
+		if l.takenOver(takeover{at, run(i % 2), run((i + 1) % 2)}) && i < maxTakeovers {
 			t.Errorf("take-over %d is taken for a conflict", i)
 		}
 	}
 	l = &line{}
 	for i := range byte(20) {
-		at = at.Add(takeoverSpan/takeoversMost + time.Second)
+		at = at.Add(takeoverSpan/maxTakeovers + time.Second)
 		if l.takenOver(takeover{at, run(i % 2), run((i + 1) % 2)}) {
 			t.Errorf("%d take-overs that are long apart are taken for a conflict", i)
 		}
 	}
-	if n := len(l.takeovers); n > 4*takeoversMost+1 {
+	if n := len(l.takeovers); n > 4*maxTakeovers+1 {
 		t.Errorf("%d take-overs are remembered", n)
 	}
 }

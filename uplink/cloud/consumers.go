@@ -33,10 +33,10 @@ func (s *Server) useConsumers() {
 	}
 	if s.ledger = l; l != nil {
 		l.Births = s.alarms.births
-		l.Note = func(ctx context.Context, id string, e *wire.Event) error { return s.dispatch.FromLog(ctx, id, e) }
+		l.Note = func(ctx context.Context, id string, e *wire.Event) error { return s.dispatcher.FromLog(ctx, id, e) }
 	}
-	s.useConsumerFigures(l)
-	s.tickets = &tickets{shelf: s.opt.KV, open: map[string]time.Time{}}
+	s.useConsumerMetrics(l)
+	s.tickets = &tickets{kv: s.opt.KV, open: map[string]time.Time{}}
 	s.parts = append(s.parts,
 		part{opened: s.presences.opened, closed: s.presences.closed, heard: s.presences.heard, stored: s.presences.stored, run: s.presences.run},
 		part{stored: s.hub.stored, run: s.hub.run}, part{run: s.alarms.run})

@@ -127,7 +127,7 @@ func TestLedgerOutlivesAPurge(t *testing.T) {
 	}
 }
 
-// The log is lost, the shelf is not: the ledger marks it, and says of what
+// The log is lost, the KV is not: the ledger marks it, and says of what
 // comes again that it is there.
 func TestLedgerAfterTheLogIsLost(t *testing.T) {
 	s := newSite(t, nil)

@@ -11,13 +11,13 @@
 // WebSocket, decodes the envelope and queues it (intake); its storing
 // goroutine judges the range by the state (judge), makes blocks of rows
 // (asBlocks), decodes the blocks (checkBlocks), appends the envelope to the
-// gateway's chain (chain.append), tells the parts, and owes an ack, which it
-// pays for several updates together (owed). What is not contiguous or does not
+// gateway's chain (chain.append), notifies the parts, and has an ack pending, which
+// it sends for several updates together (acks.go). What is not contiguous or does not
 // decode is refused before anything is stored. Events go the same way.
 //
 // A chain has one append under way at a time, and a session is the only writer
 // of its chain: whoever opens another fences it off. So two servers need not
-// know of each other; they do only to end sooner what cannot go on (kick).
+// know of each other; they do only to end sooner what cannot go on (takeovers.go).
 //
 // What a Server answers:
 //
@@ -31,7 +31,7 @@
 //	GET /v1/audit                   operator: who was refused, enrolled, rotated, revoked, taken for another
 //	POST /v1/enroll                 a one-time token, exchanged for a credential
 //	POST /v1/credentials/rotate     a credential, exchanged for the next one
-//	GET /metrics                    operator: figures in Prometheus' text format, none of them of one gateway
+//	GET /metrics                    operator: metrics in Prometheus' text format, none of them of one gateway
 //	GET /healthz, /readyz           the process runs; the log takes records and the server takes sessions
 //
 // Operators show their token as "Authorization: Bearer …". A line of readings

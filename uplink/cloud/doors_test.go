@@ -119,7 +119,7 @@ func TestQuestionsThatCannotBeMeant(t *testing.T) {
 	}
 }
 
-// Who shows a wrong token is found in the audit trail, once a minute for each
+// Who shows a wrong token is found in the audit log, once a minute for each
 // address with how often, and in the figures; who shows none only there.
 func TestWrongOperatorTokensLeaveATrace(t *testing.T) {
 	s := newSite(t, nil)

@@ -25,7 +25,7 @@ const (
 // more is acknowledged in them. It does not wait.
 func (s *Server) Interrupted(err error) {
 	s.mu.Lock()
-	s.era++
+	s.logGen++
 	s.mu.Unlock()
 	xs := s.sessions()
 	s.opt.Logger.Error("the connection to the log was interrupted; the gateways are asked to connect anew", "error", err, "sessions", len(xs))

@@ -222,7 +222,7 @@ func withCertificate(t *testing.T, key *ecdsa.PrivateKey, text string) card {
 }
 
 // A one-time token becomes a credential, once; the same request within ten
-// minutes gets the same answer, on the shelf as in files.
+// minutes gets the same answer, in the KV as in files.
 func TestEnroll(t *testing.T) {
 	for _, shelf := range []bool{false, true} {
 		g := inGatehouse(t, 1, shelf, 0)

@@ -2,9 +2,9 @@ package cloud
 
 import "context"
 
-// Trail writes what waits for the audit trail, as Serve does at its end.
+// Trail writes what waits for the audit log, as Serve does at its end.
 func (s *Server) Trail(ctx context.Context) {
 	ended, end := context.WithCancel(ctx)
 	end()
-	s.trail.run(ended)
+	s.auditLog.run(ended)
 }

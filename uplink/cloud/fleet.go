@@ -111,7 +111,7 @@ func (s *Server) describe(ctx context.Context, id string) (gatewayInfo, error) {
 	if p, ok := s.presences.of(id); ok {
 		info.fill(p, last.At)
 	}
-	info.Config = s.drift.Of(id)
+	info.Config = s.configDrift.Of(id)
 	info.Alarms = s.alarms.of(id, info.OldestUnk)
 	if x, many := s.alarms.ofEpochs(id, births); many {
 		info.Alarms = append(info.Alarms, x)

@@ -21,7 +21,7 @@ const youngSession = helloWithin + openWithin + recheckEvery
 const (
 	certificateLet = 30 * 24 * time.Hour // so long after its end a certificate may still be exchanged
 	recheckAll     = 5 * time.Minute     // whatever was told meanwhile
-	watchAgain     = 5 * time.Second     // after the shelf failed
+	watchAgain     = 5 * time.Second     // after the KV failed
 )
 
 // A proof is what a request showed of who it is.

@@ -8,20 +8,20 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 )
 
-// A countingBus counts who listens.
-type countingBus struct {
+// A countingPubSub counts who listens.
+type countingPubSub struct {
 	cloudtest.PubSub
 	begun, ended int
 }
 
-func (b *countingBus) On(string, func(string, []byte) []byte) (func(), error) {
+func (b *countingPubSub) On(string, func(string, []byte) []byte) (func(), error) {
 	b.begun++
 	return func() { b.ended++ }, nil
 }
 
 // A hub listens while somebody listens to it, and again for the next one.
 func TestHubListensWhileItIsListenedTo(t *testing.T) {
-	bus := &countingBus{}
+	bus := &countingPubSub{}
 	h := newFeedHub(bus, slog.Default())
 	for n := 1; n <= 3; n++ {
 		c, err := h.subscribe(liveFilter{})
@@ -81,7 +81,7 @@ func TestLiveClientsAreCounted(t *testing.T) {
 	}
 }
 
-// Without a shelf tickets lie in memory: each is good once, and they are few.
+// Without a KV tickets lie in memory: each is good once, and they are few.
 func TestTicketsInMemory(t *testing.T) {
 	s := &tickets{open: map[string]time.Time{}}
 	ticket, err := s.issue(t.Context())

@@ -170,7 +170,7 @@ func (s *racingShelf) Get(ctx context.Context, key string) (record.Doc, error) {
 // Two who come with the same ticket at the same time: one gets in.
 func TestTicketIsGoodOnce(t *testing.T) {
 	shelf := &racingShelf{}
-	here, there := &tickets{shelf: shelf}, &tickets{shelf: shelf}
+	here, there := &tickets{kv: shelf}, &tickets{kv: shelf}
 	ticket, err := here.issue(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +182,7 @@ func TestTicketIsGoodOnce(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		for _, shelf := range []record.KV{nil, &cloudtest.KV{}} {
-			late := &tickets{shelf: shelf, open: map[string]time.Time{}}
+			late := &tickets{kv: shelf, open: map[string]time.Time{}}
 			ticket, err := late.issue(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -31,7 +31,7 @@ const (
 // stored them. It decodes only what somebody listens to, or has asked for
 // lately.
 type feedHub struct {
-	bus    record.PubSub // nil: this is the only server
+	pubsub record.PubSub // nil: this is the only server
 	logger *slog.Logger
 	load   func(ctx context.Context, id string) ([]liveReading, error) // the newest readings that the log holds of a gateway
 
@@ -72,7 +72,7 @@ type liveReading struct {
 }
 
 func newFeedHub(bus record.PubSub, logger *slog.Logger) *feedHub {
-	return &feedHub{bus: bus, logger: logger, clients: map[*liveClient]struct{}{}, warm: map[string]*warmGateway{}, blocks: block.NewDecoder()}
+	return &feedHub{pubsub: bus, logger: logger, clients: map[*liveClient]struct{}{}, warm: map[string]*warmGateway{}, blocks: block.NewDecoder()}
 }
 
 // stored tells all servers of a live update, once, as it lies in the log.
@@ -80,22 +80,22 @@ func (h *feedHub) stored(x *session, r record.Record, _ wire.Message) {
 	if r.Kind != record.KindUpdate || r.Lane != wire.LaneLive || r.N == 0 {
 		return
 	}
-	if h.bus == nil {
+	if h.pubsub == nil {
 		h.hear(x.gatewayID, r.First, r.Body)
 		return
 	}
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(r.Body)), r.First)
-	if err := h.bus.Tell(liveSubject+x.gatewayID, append(b, r.Body...)); err != nil {
+	if err := h.pubsub.Tell(liveSubject+x.gatewayID, append(b, r.Body...)); err != nil {
 		h.logger.Debug("a live update was not passed on", "gateway", x.gatewayID, "error", err)
 	}
 }
 
 // listenLocked begins to hear of live updates, if that is not so yet.
 func (h *feedHub) listenLocked() error {
-	if h.bus == nil || h.silence != nil {
+	if h.pubsub == nil || h.silence != nil {
 		return nil
 	}
-	stop, err := h.bus.On(liveSubject+"*", func(subject string, data []byte) []byte {
+	stop, err := h.pubsub.On(liveSubject+"*", func(subject string, data []byte) []byte {
 		if len(data) > 8 {
 			h.hear(subject[strings.LastIndexByte(subject, '.')+1:], binary.BigEndian.Uint64(data), data[8:])
 		}

@@ -13,9 +13,9 @@ import (
 
 const notesEvery = 2 * time.Second
 
-// Note puts an entry into the audit trail from beside the server: a command
+// Note puts an entry into the audit log from beside the server: a command
 // that changes credentials notes it where they are. From a folder the server
-// takes it into its trail, at once if it runs, else when it starts.
+// takes it into its own, at once if it runs, else when it starts.
 func Note(c keyring.Credentials, e AuditEntry) error {
 	body, err := json.Marshal(e)
 	if err != nil {
@@ -29,10 +29,10 @@ func Note(c keyring.Credentials, e AuditEntry) error {
 	return nil
 }
 
-// takeNotes moves what was noted beside the server to the shelf. An entry has
+// takeNotes moves what was noted beside the server to the KV. An entry has
 // the same key there, so that a crash in between does not make two of it.
-func (t *trail) takeNotes(ctx context.Context) {
-	if t.shelf == nil || t.notes.Dir == "" {
+func (t *auditLog) takeNotes(ctx context.Context) {
+	if t.kv == nil || t.notes.Dir == "" {
 		return
 	}
 	keys, failed := t.notes.Names("audit")
@@ -45,7 +45,7 @@ func (t *trail) takeNotes(ctx context.Context) {
 	t.failing = failed != nil
 }
 
-func (t *trail) takeNote(ctx context.Context, key string) error {
+func (t *auditLog) takeNote(ctx context.Context, key string) error {
 	doc, err := t.notes.Get(ctx, key)
 	if errors.Is(err, record.ErrNoDoc) {
 		return nil // another has taken it
@@ -55,7 +55,7 @@ func (t *trail) takeNote(ctx context.Context, key string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, keyring.Within)
 	defer cancel()
-	if _, err := t.shelf.Put(ctx, key, doc.Body, 0, auditAge); err != nil && !errors.Is(err, record.ErrRevision) {
+	if _, err := t.kv.Put(ctx, key, doc.Body, 0, auditAge); err != nil && !errors.Is(err, record.ErrRevision) {
 		return err
 	}
 	t.wrote(ctx)

@@ -20,7 +20,7 @@ func TestNotesAreTakenOver(t *testing.T) {
 		creds := keyring.Credentials{Dir: dir}
 		shelf := &cloudtest.KV{}
 		var log strings.Builder
-		tr := newTrail(shelf, slog.New(slog.NewTextHandler(&log, nil)))
+		tr := newAuditLog(shelf, slog.New(slog.NewTextHandler(&log, nil)))
 		tr.notes = keyring.Folder{Dir: dir}
 		note := func(event string) {
 			if err := Note(creds, AuditEntry{At: time.Now(), Event: event}); err != nil {
@@ -69,7 +69,7 @@ func TestNotesAreTakenOver(t *testing.T) {
 	})
 }
 
-// On a cluster a note goes straight to the shelf that all share.
+// On a cluster a note goes straight to the KV that all share.
 func TestNoteOnTheShelf(t *testing.T) {
 	shelf := &cloudtest.KV{}
 	if err := Note(keyring.Credentials{KV: shelf}, AuditEntry{At: time.Now(), Event: "gateway_added"}); err != nil {
@@ -93,7 +93,7 @@ func TestActsAreNotFolded(t *testing.T) {
 		for _, name := range []string{"postgres", "archive"} {
 			s.auditAct("consumer_forgotten", "the log no longer waits for a consumer", "consumer", name, "remote", "192.0.2.1:1")
 		}
-		if a, b := <-s.trail.queue, <-s.trail.queue; a.Details["consumer"] != "postgres" || b.Details["consumer"] != "archive" || a.Count+b.Count != 0 {
+		if a, b := <-s.auditLog.queue, <-s.auditLog.queue; a.Details["consumer"] != "postgres" || b.Details["consumer"] != "archive" || a.Count+b.Count != 0 {
 			t.Errorf("%+v, %+v", a, b)
 		}
 	})

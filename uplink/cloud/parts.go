@@ -35,7 +35,7 @@ type part struct {
 	run func(ctx context.Context)
 }
 
-func (s *Server) tellOpened(x *session) {
+func (s *Server) notifyOpened(x *session) {
 	for _, p := range s.parts {
 		if p.opened != nil {
 			p.opened(x)
@@ -43,7 +43,7 @@ func (s *Server) tellOpened(x *session) {
 	}
 }
 
-func (s *Server) tellClosed(x *session, cause error) {
+func (s *Server) notifyClosed(x *session, cause error) {
 	for _, p := range s.parts {
 		if p.closed != nil {
 			p.closed(x, cause)
@@ -51,7 +51,7 @@ func (s *Server) tellClosed(x *session, cause error) {
 	}
 }
 
-func (s *Server) tellStored(x *session, r record.Record, m wire.Message) {
+func (s *Server) notifyStored(x *session, r record.Record, m wire.Message) {
 	for _, p := range s.parts {
 		if p.stored != nil {
 			p.stored(x, r, m)
@@ -59,7 +59,7 @@ func (s *Server) tellStored(x *session, r record.Record, m wire.Message) {
 	}
 }
 
-func (s *Server) tellHeard(x *session, m wire.Message) {
+func (s *Server) notifyHeard(x *session, m wire.Message) {
 	for _, p := range s.parts {
 		if p.heard != nil {
 			p.heard(x, m)

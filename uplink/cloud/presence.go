@@ -25,7 +25,7 @@ const (
 )
 
 // A presence is what a gateway said of itself last, and whether it is
-// connected. The server that holds its session keeps it on the shelf for the
+// connected. The server that holds its session keeps it in the KV for the
 // others.
 type presence struct {
 	Server    string              `json:"server"` // random, for each run of a server
@@ -60,7 +60,7 @@ func (p *presence) sent() time.Time {
 // presences is the part that knows who is connected, here and to the other
 // servers.
 type presences struct {
-	shelf   record.KV // nil: there are no others
+	kv      record.KV // nil: there are no others
 	logger  *slog.Logger
 	level   func() wire.Level
 	server  string
@@ -75,7 +75,7 @@ type presences struct {
 	wrote  map[string]time.Time
 }
 
-// A shelved is what the shelf says of a gateway.
+// A shelved is what the KV says of a gateway.
 type shelved struct {
 	presence
 	rev uint64
@@ -84,7 +84,7 @@ type shelved struct {
 
 func newPresences(s *Server) *presences {
 	return &presences{
-		shelf: s.opt.KV, logger: s.opt.Logger, level: func() wire.Level { return s.opt.Log.Level() }, server: rand.Text(), ended: s.serving.Wait, changed: func(string) {},
+		kv: s.opt.KV, logger: s.opt.Logger, level: func() wire.Level { return s.opt.Log.Level() }, server: rand.Text(), ended: s.serving.Wait, changed: func(string) {},
 		local: map[string]*presence{}, held: map[string]*session{}, dirty: map[string]bool{}, shelfs: map[string]shelved{}, wrote: map[string]time.Time{},
 	}
 }
@@ -249,14 +249,14 @@ func (p *presences) all() []string {
 	return ids
 }
 
-// run keeps the shelf and the other servers' sessions in step with this one's.
+// run keeps the KV and the other servers' sessions in step with this one's.
 func (p *presences) run(ctx context.Context) {
-	if p.shelf == nil {
+	if p.kv == nil {
 		return
 	}
 	var watching sync.WaitGroup
 	watching.Go(func() {
-		if err := p.shelf.Watch(ctx, "presence", p.hear); err != nil && ctx.Err() == nil {
+		if err := p.kv.Watch(ctx, "presence", p.hear); err != nil && ctx.Err() == nil {
 			p.logger.Error("sessions on other servers are no longer seen", "error", err)
 		}
 	})
@@ -296,7 +296,7 @@ func (p *presences) hear(d record.Doc) {
 	}
 }
 
-// write puts what has changed, or must be renewed, on the shelf. What another
+// write puts what has changed, or must be renewed, in the KV. What another
 // server has changed meanwhile is heard first.
 func (p *presences) write(ctx context.Context) {
 	type due struct {
@@ -335,7 +335,7 @@ func (p *presences) write(ctx context.Context) {
 		}
 		rev := uint64(0)
 		if err == nil {
-			rev, err = p.shelf.Put(ctx, "presence."+d.id, body, d.rev, 0)
+			rev, err = p.kv.Put(ctx, "presence."+d.id, body, d.rev, 0)
 		}
 		p.mu.Lock()
 		if err != nil {

@@ -81,7 +81,7 @@ func (x *session) press(p pressure) error {
 	if !x.welcomed.Load() || x.interrupted() {
 		return nil // welcome says it
 	}
-	a := x.settleUp(&wire.Ack{Win: p.windows()})
+	a := x.takePending(&wire.Ack{Win: p.windows()})
 	if p != calm {
 		a.Why = whyStorage
 	}

@@ -53,10 +53,10 @@ func TestLedgerAnswersForTheState(t *testing.T) {
 	})
 }
 
-// A deafShelf does not answer.
-type deafShelf struct{ record.KV }
+// A deafKV does not answer.
+type deafKV struct{ record.KV }
 
-func (deafShelf) Get(context.Context, string) (record.Doc, error) {
+func (deafKV) Get(context.Context, string) (record.Doc, error) {
 	return record.Doc{}, errors.New("no answer")
 }
 
@@ -64,7 +64,7 @@ func (deafShelf) Get(context.Context, string) (record.Doc, error) {
 func TestLedgerThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &cloudtest.Log{}
-		_, dial := piped(t, Options{Log: l, KV: deafShelf{}})
+		_, dial := piped(t, Options{Log: l, KV: deafKV{}})
 		conn := dial()
 		say(t, conn, &wire.Hello{GatewayID: "g"}) // names nothing: nothing to ask
 		hear[*wire.Welcome](t, conn)

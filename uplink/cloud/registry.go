@@ -68,7 +68,7 @@ func (s *Server) register(x *session) error {
 	l := s.lineLocked(x.gatewayID)
 	older := l.session
 	switch {
-	case x.era != s.era:
+	case x.logGen != s.logGen:
 		return errInterrupted
 	case older != nil && older.gen > x.gen:
 		return errSuperseded
@@ -77,7 +77,7 @@ func (s *Server) register(x *session) error {
 		older.stop(errConflict)
 		return errConflict
 	case older != nil:
-		s.figures.count("takeovers_total", "", "")
+		s.metrics.count("takeovers_total", "", "")
 		older.stop(errSuperseded)
 	}
 	l.session = x
@@ -93,11 +93,11 @@ func (s *Server) unregister(x *session) {
 	}
 }
 
-// eraNow gives the era of the log's connection.
-func (s *Server) eraNow() uint64 {
+// currentLogGen gives the generation of the connection to the log.
+func (s *Server) currentLogGen() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.era
+	return s.logGen
 }
 
 func (s *Server) sessions() []*session {

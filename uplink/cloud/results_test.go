@@ -16,13 +16,13 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// A deafShelf takes nothing of commands and reports while it is deaf.
-type deafShelf struct {
+// A deafKV takes nothing of commands and reports while it is deaf.
+type deafKV struct {
 	record.KV
 	deaf atomic.Bool
 }
 
-func (s *deafShelf) Put(ctx context.Context, key string, body []byte, rev uint64, ttl time.Duration) (uint64, error) {
+func (s *deafKV) Put(ctx context.Context, key string, body []byte, rev uint64, ttl time.Duration) (uint64, error) {
 	if s.deaf.Load() && (strings.HasPrefix(key, "cmd.") || strings.HasPrefix(key, "rep.")) {
 		return 0, record.ErrUnavailable
 	}
@@ -35,7 +35,7 @@ func TestResultsAreFoundInTheLog(t *testing.T) {
 	s := newSite(t, nil)
 	s.server.Close()
 	s.http.Close()
-	shelf := &deafShelf{KV: s.log}
+	shelf := &deafKV{KV: s.log}
 	s.server = cloud.New(cloud.Options{Log: s.log, KV: shelf, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t)})
 	s.http = httptest.NewTLSServer(s.server)
 	const doc = "version = 1\n"

@@ -42,8 +42,8 @@ func (s *Server) routes() []route {
 			route{pattern: "GET /v1/consumers", serve: s.listConsumers(g)},
 			route{pattern: "DELETE /v1/consumers/{name}", serve: s.forgetConsumer(g)})
 	}
-	if s.dispatch != nil {
-		api := &commandAPI{s.dispatch, s}
+	if s.dispatcher != nil {
+		api := &commandAPI{s.dispatcher, s}
 		list = append(list,
 			route{pattern: "PUT /v1/gateways/{id}/config", serve: api.putConfig, takes: []string{"confirm_s", "again"}},
 			route{pattern: "GET /v1/gateways/{id}/config", serve: api.getConfig},

@@ -67,29 +67,29 @@ type Server struct {
 	mux     *http.ServeMux
 	upgrade websocket.Upgrader
 
-	ctx      context.Context // of all sessions
-	stop     context.CancelCauseFunc
-	serving  sync.WaitGroup      // sessions
-	parts    []part              // not changed after New
-	dispatch *command.Dispatcher // of commands and configurations; nil: none
-	storage  storage
-	gate     *gate
+	ctx        context.Context // of all sessions
+	stop       context.CancelCauseFunc
+	serving    sync.WaitGroup      // sessions
+	parts      []part              // not changed after New
+	dispatcher *command.Dispatcher // of commands and configurations; nil: none
+	storage    storage
+	gate       *gate
 
-	ledger    *ledger.Ledger // nil: none is kept
-	presences *presences
-	hub       *feedHub
-	tickets   *tickets
-	alarms    *alarms
-	figures   *figures
-	trail     *trail
-	drift     *command.Drift // nil: no configuration is desired of anybody
+	ledger      *ledger.Ledger // nil: none is kept
+	presences   *presences
+	hub         *feedHub
+	tickets     *tickets
+	alarms      *alarms
+	metrics     *serverMetrics
+	auditLog    *auditLog
+	configDrift *command.Drift // nil: no configuration is desired of anybody
 
 	mu        sync.Mutex       // guards what follows
 	gateways  map[string]*line // by gateway_id; every gateway that connected
 	listening int              // clients of /v1/live
 	stopping  bool             // no more sessions are counted in
 	open      int              // sessions, those that open included
-	era       uint64           // of the log's connection; see Interrupted
+	logGen    uint64           // of the log's connection; see Interrupted
 
 	keys atomic.Pointer[Keys]
 
@@ -104,11 +104,11 @@ func New(opt Options) *Server {
 	if opt.Heartbeat.PingS == 0 {
 		opt.Heartbeat = wire.Heartbeat{PingS: defaultPingS, Miss: defaultMissPings}
 	}
-	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*line), storage: storage{log: opt.Logger}, gate: newGate(opt.Admission.orDefaults()), figures: newFigures()}
+	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*line), storage: storage{log: opt.Logger}, gate: newGate(opt.Admission.orDefaults()), metrics: newServerMetrics()}
 	s.keys.Store(&Keys{GatewayCA: opt.GatewayCA, OperatorToken: opt.OperatorToken})
-	s.trail = newTrail(opt.KV, opt.Logger)
+	s.auditLog = newAuditLog(opt.KV, opt.Logger)
 	if opt.Credentials.KV == nil {
-		s.trail.notes = keyring.Folder{Dir: opt.Credentials.Dir}
+		s.auditLog.notes = keyring.Folder{Dir: opt.Credentials.Dir}
 	}
 	s.upgrade = websocket.Upgrader{
 		HandshakeTimeout: headerWithin,
@@ -121,14 +121,14 @@ func New(opt Options) *Server {
 		Error:             denyUpgrade,
 	}
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
-	s.useFigures()
+	s.useMetrics()
 	s.useIdentity()
 	s.useConsumers()
 	s.useCommands()
 	s.useRoutes()
 	s.parts = append(s.parts, part{run: s.countFleet})
 	if opt.PubSub != nil {
-		s.parts = append(s.parts, part{run: s.hearKicks})
+		s.parts = append(s.parts, part{run: s.hearTakeovers})
 	}
 	return s
 }

@@ -59,7 +59,7 @@ type session struct {
 
 	hello    *wire.Hello // set, like gen, before the session is registered
 	gen      uint64
-	era      uint64 // of the log's connection when the session began to open
+	logGen   uint64 // of the log's connection when the session began to open
 	welcomed atomic.Bool
 	intake   intake         // from the reading to the storing goroutine
 	storing  sync.WaitGroup // the latter, which runs only while something waits
@@ -67,7 +67,7 @@ type session struct {
 	// Owned by the storing goroutine after open.
 	chain    *chain
 	state    record.State
-	owed     owed
+	pending  pendingAcks
 	pressure pressure
 	quick    int             // appends in a row that were
 	bare     gateway.EpochID // of bare readings; zero until one comes
@@ -108,7 +108,7 @@ func (x *session) bye(cause error) {
 	case errors.Is(cause, errInterrupted):
 		c = &closing{websocket.CloseTryAgainLater, fmt.Sprintf(`{"after":%d}`, interruptFor)}
 	}
-	x.server.figures.closed(cause, c)
+	x.server.metrics.closed(cause, c)
 	if c == nil {
 		x.log.Info("session ended", "cause", cause)
 		return
@@ -142,8 +142,8 @@ func (x *session) open() error {
 	}
 	ctx, cancel := context.WithTimeout(x.ctx, openWithin)
 	defer cancel()
-	x.era = x.server.eraNow()
-	x.chain = &chain{log: x.server.opt.Log, gatewayID: x.gatewayID, trouble: x.trouble, tried: x.server.figures.tried}
+	x.logGen = x.server.currentLogGen()
+	x.chain = &chain{log: x.server.opt.Log, gatewayID: x.gatewayID, trouble: x.trouble, tried: x.server.metrics.tried}
 	if x.server.opt.KV != nil {
 		x.chain.recall = ledger.Settled(x.server.opt.Log, x.server.opt.KV)
 	}
@@ -156,14 +156,14 @@ func (x *session) open() error {
 	if err := x.server.register(x); err != nil {
 		return err
 	}
-	x.server.tellOthers(x)
+	x.server.announce(x)
 	x.log.Info("session opened", "session", x.id, "gen", x.gen, "software", hello.Software, "epochs", len(hello.Epochs), "backlog", hello.Backlog.N)
 	if err := x.send(x.welcome(hello)); err != nil {
 		return err
 	}
 	x.welcomed.Store(true)
-	x.server.figures.count("sessions_open_total", "", "")
-	x.server.figures.backlog.Update(float64(hello.Backlog.N))
+	x.server.metrics.count("sessions_open_total", "", "")
+	x.server.metrics.backlog.Update(float64(hello.Backlog.N))
 	return nil
 }
 
@@ -193,7 +193,7 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 		Level:   x.server.opt.Log.Level(),
 		HB:      x.server.opt.Heartbeat,
 		Lim:     wire.Limits{Msg: wire.DefaultMessage, BlockN: wire.MaxBlockN, BlockRaw: wire.MaxBlockRaw},
-		Cfg:     x.server.dispatch.ConfigState(x.ctx, commanded{x}),
+		Cfg:     x.server.dispatcher.ConfigState(x.ctx, commanded{x}),
 		SpreadS: x.server.spread(),
 		RetainS: int(record.Retain.Seconds()),
 		Win:     x.pressure.windows(),
@@ -209,8 +209,8 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 // serve is a session that is open, until it ends. An append under way is
 // finished and acknowledged before it returns.
 func (x *session) serve() error {
-	x.server.tellOpened(x)
-	defer func() { x.server.tellClosed(x, context.Cause(x.ctx)) }()
+	x.server.notifyOpened(x)
+	defer func() { x.server.notifyClosed(x, context.Cause(x.ctx)) }()
 	if x.first != nil {
 		x.must(x.queue(*x.first))
 	}
@@ -266,10 +266,10 @@ func (x *session) handle(m wire.Message, raw []byte) error {
 		x.remark(slog.LevelWarn, "the gateway reports an error", "code", m.Code, "message", m.Message)
 		return nil
 	case *wire.Status, *wire.Result, *wire.Reported:
-		x.server.tellHeard(x, m)
+		x.server.notifyHeard(x, m)
 		return nil
 	case *wire.Bye:
-		x.server.tellHeard(x, m)
+		x.server.notifyHeard(x, m)
 		return x.goodbye(m)
 	case *wire.Pong:
 		return nil
@@ -281,7 +281,7 @@ func (x *session) pong(m *wire.Ping) error {
 	now := time.Now()
 	if !x.pinged {
 		x.pinged = true
-		x.server.figures.offset(x.hello.Clock, m.T0, now)
+		x.server.metrics.offset(x.hello.Clock, m.T0, now)
 	}
 	return x.send(&wire.Pong{T0: m.T0, T1: now.UnixMicro(), T2: time.Now().UnixMicro()})
 }

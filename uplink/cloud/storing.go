@@ -25,12 +25,12 @@ func (x *session) storeQueued() {
 			continue
 		case ok:
 			x.must(x.take(it))
-			if x.owed.due() {
-				x.must(x.pay())
+			if x.pending.due() {
+				x.must(x.flushAcks())
 			}
 			continue
 		}
-		x.must(x.pay())
+		x.must(x.flushAcks())
 		if x.intake.rest() {
 			return
 		}
@@ -60,7 +60,7 @@ func (x *session) take(it item) error {
 func (x *session) takeUpdate(it item, u *wire.Update) error {
 	if len(x.state.Epochs) >= record.MaxSessionEpochs && !x.state.Knows(u.Epoch) {
 		x.remark(slog.LevelWarn, "the gateway names more epochs than one session takes; it is asked to connect anew", "epochs", len(x.state.Epochs))
-		x.must(x.pay())
+		x.must(x.flushAcks())
 		return errManyEpochs
 	}
 	if !x.meet(u.Epoch) {
@@ -91,14 +91,14 @@ func (x *session) takeUpdate(it item, u *wire.Update) error {
 	// The state moves only now: an append that failed has changed nothing.
 	x.state = x.state.With(after)
 	x.counted(it, u, what, after.Upto-before.Upto)
-	x.owed.add(it)
-	x.owed.addEpoch(u.Epoch)
+	x.pending.add(it)
+	x.pending.addEpoch(u.Epoch)
 	return nil
 }
 
 // counted counts an update of which n names were new.
 func (x *session) counted(it item, u *wire.Update, what record.Verdict, n uint64) {
-	f := x.server.figures
+	f := x.server.metrics
 	switch {
 	case what == record.Repeat:
 		f.duplicates.Inc()
@@ -162,9 +162,9 @@ func (x *session) takeEvent(it item, e *wire.Event) error {
 		}
 		x.state = after
 	}
-	x.server.figures.taken(x, it, 0)
-	x.owed.add(it)
-	x.owed.event = &wire.EventAck{Epoch: e.Epoch, Upto: e.Seq}
+	x.server.metrics.taken(x, it, 0)
+	x.pending.add(it)
+	x.pending.event = &wire.EventAck{Epoch: e.Epoch, Upto: e.Seq}
 	return nil
 }
 
@@ -174,6 +174,6 @@ func (x *session) store(r record.Record, m wire.Message) error {
 	if err != nil {
 		return err
 	}
-	x.server.tellStored(x, stored, m)
+	x.server.notifyStored(x, stored, m)
 	return x.paceBy(x.chain.took)
 }

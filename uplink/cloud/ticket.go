@@ -17,13 +17,13 @@ import (
 
 const (
 	ticketTTL  = 30 * time.Second
-	maxTickets = 1024 // that nobody has used yet, on a server without a shelf
+	maxTickets = 1024 // that nobody has used yet, on a server without a KV
 )
 
 // tickets let pages open a WebSocket, which cannot send a header: each once,
-// within 30 s. On a shelf they are good on every server of the cloud.
+// within 30 s. In a KV they are good on every server of the cloud.
 type tickets struct {
-	shelf record.KV // nil: in memory
+	kv record.KV // nil: in memory
 
 	mu   sync.Mutex // guards what follows
 	open map[string]time.Time
@@ -39,10 +39,10 @@ func (t *tickets) issue(ctx context.Context) (string, error) {
 	_, _ = rand.Read(secret)
 	ticket := base64.RawURLEncoding.EncodeToString(secret)
 	until := time.Now().Add(ticketTTL)
-	if t.shelf != nil {
+	if t.kv != nil {
 		body, err := until.MarshalText()
 		if err == nil {
-			_, err = t.shelf.Put(ctx, ticketKey(ticket), body, 0, 2*ticketTTL)
+			_, err = t.kv.Put(ctx, ticketKey(ticket), body, 0, 2*ticketTTL)
 		}
 		return ticket, err
 	}
@@ -60,21 +60,21 @@ func (t *tickets) issue(ctx context.Context) (string, error) {
 // redeem uses a ticket up. It is false if it is none, old, or used.
 func (t *tickets) redeem(ctx context.Context, ticket string) bool {
 	key := ticketKey(ticket)
-	if t.shelf == nil {
+	if t.kv == nil {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		until := t.open[key]
 		delete(t.open, key)
 		return time.Now().Before(until)
 	}
-	doc, err := t.shelf.Get(ctx, key)
+	doc, err := t.kv.Get(ctx, key)
 	var until time.Time
 	if err != nil || until.UnmarshalText(doc.Body) != nil || time.Now().After(until) {
 		return false
 	}
 	// Of two who come with the same ticket, on whatever servers, one finds the
 	// document unchanged.
-	_, err = t.shelf.Put(ctx, key, []byte("used"), doc.Rev, 2*ticketTTL)
+	_, err = t.kv.Put(ctx, key, []byte("used"), doc.Rev, 2*ticketTTL)
 	return err == nil
 }
 

@@ -56,11 +56,11 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 	conn, err := s.upgrade.Upgrade(rfc6455.Server(w, false), r, nil)
 	if err != nil {
 		s.end()
-		s.figures.count("upgrades_total", "result", "failed")
+		s.metrics.count("upgrades_total", "result", "failed")
 		log.Info("no upgrade to WebSocket", "error", err) // gorilla has answered
 		return
 	}
-	s.figures.count("upgrades_total", "result", "ok")
+	s.metrics.count("upgrades_total", "result", "ok")
 	x := &session{server: s, gatewayID: id, id: rand.Text(), secret: who.hash, conn: conn, codec: wire.CodecOf(conn.Subprotocol()), remote: r.RemoteAddr, log: log, since: time.Now()}
 	x.ctx, x.stop = context.WithCancelCause(s.ctx)
 	// Not on this goroutine: net/http's own buffers and the request would live
@@ -83,7 +83,7 @@ func denyUpgrade(w http.ResponseWriter, _ *http.Request, status int, reason erro
 
 // refuse denies an upgrade, and counts it.
 func (s *Server) refuse(w http.ResponseWriter, status int, code, message string) {
-	s.figures.count("upgrades_total", "result", code)
+	s.metrics.count("upgrades_total", "result", code)
 	deny(w, status, code, message)
 }
 
@@ -92,18 +92,18 @@ func (s *Server) refuse(w http.ResponseWriter, status int, code, message string)
 func (s *Server) denyCredential(w http.ResponseWriter, remote string, from *address, err error) {
 	if errors.Is(err, record.ErrUnavailable) { // told once, however many gateways knock meanwhile
 		s.storage.fails(err)
-		s.figures.count("auth_failures_total", "reason", "internal")
+		s.metrics.count("auth_failures_total", "reason", "internal")
 		retryAfter(w, comeBackAfter)
 		s.refuse(w, http.StatusServiceUnavailable, "unavailable", "the credential cannot be checked at the moment")
 		return
 	}
 	if !errors.Is(err, keyring.ErrCredential) {
 		s.opt.Logger.Error("cannot check a credential", "error", err, "remote", remote)
-		s.figures.count("auth_failures_total", "reason", "internal")
+		s.metrics.count("auth_failures_total", "reason", "internal")
 		s.refuse(w, http.StatusInternalServerError, "internal", "the credential cannot be checked at the moment")
 		return
 	}
-	s.figures.count("auth_failures_total", "reason", "credential")
+	s.metrics.count("auth_failures_total", "reason", "credential")
 	// Wrong credentials are not worth more than a line each, and of one address
 	// only few; a right one beside them is served all the same.
 	if wait := delay(from.wrong); wait > 0 {

@@ -207,7 +207,7 @@ func TestTroubleEndsWithItsSession(t *testing.T) {
 		say(t, conn, lost(wire.LaneLive, gateway.NewEpochID(), 1, 2))
 		hear[*wire.Ack](t, conn)
 		conn.Close()
-		time.Sleep(2 * retryAtMost)
+		time.Sleep(2 * maxRetry)
 		synctest.Wait()
 		if err := s.storage.err(); err != nil {
 			t.Errorf("a server without sessions: %v", err)

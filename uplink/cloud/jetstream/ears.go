@@ -101,7 +101,7 @@ func (l *listener) put(m *nats.Msg) (start bool) {
 // listen hears what waits.
 func (l *listener) listen() {
 	for m := l.next(); m != nil; m = l.next() {
-		answer := l.hear(strings.TrimPrefix(m.Subject, busPrefix), m.Data)
+		answer := l.hear(strings.TrimPrefix(m.Subject, pubsubPrefix), m.Data)
 		if m.Reply != "" && answer != nil {
 			_ = m.Respond(answer) // who asked and gets none asks again
 		}

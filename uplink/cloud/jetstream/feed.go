@@ -19,7 +19,7 @@ const (
 	pauseAtMost = 30 * time.Second // between attempts, doubling from readPause
 )
 
-// Scan implements cloud.Feed.
+// Scan implements record.Feed.
 func (l *Log) Scan(ctx context.Context, from uint64) iter.Seq2[record.Entry, error] {
 	return func(yield func(record.Entry, error) bool) {
 		r := &reader{stream: l.stream, filters: []string{subjectPrefix + "*"}, next: from}
@@ -50,7 +50,7 @@ func (l *Log) Scan(ctx context.Context, from uint64) iter.Seq2[record.Entry, err
 	}
 }
 
-// Consume implements cloud.Feed. How far take has come is kept on the shelf,
+// Consume implements record.Feed. How far take has come is kept on the shelf,
 // as cursor.<name>: a durable consumer of JetStream's would write that lazily,
 // and after a crash give the newest batch again behind newer ones. The cursor
 // also says who consumes; on a cluster another server takes over when that one

@@ -20,7 +20,7 @@ var _ record.Gauge = (*Log)(nil)
 // program has made on the stream. No name of Consume has a colon.
 const foreignPrefix = "nats:"
 
-// Consumers implements cloud.Gauge. What is behind is counted in places of the
+// Consumers implements record.Gauge. What is behind is counted in places of the
 // stream, those that were purged included.
 func (l *Log) Consumers(ctx context.Context) ([]record.ConsumerState, error) {
 	info, err := l.stream.Info(ctx)
@@ -91,7 +91,7 @@ func (l *Log) held(at position, written time.Time) bool {
 	return at.Holder != "" && time.Since(written) < renewLost
 }
 
-// Forget implements cloud.Gauge.
+// Forget implements record.Gauge.
 func (l *Log) Forget(ctx context.Context, name string) error {
 	if foreign, ok := strings.CutPrefix(name, foreignPrefix); ok {
 		return l.forgetForeign(ctx, foreign)

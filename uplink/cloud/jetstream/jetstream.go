@@ -50,8 +50,8 @@ type Options struct {
 	Logger  *slog.Logger  // nil: slog.Default()
 }
 
-// A Log is the two streams. It implements cloud.Log, cloud.Feed, cloud.Shelf
-// and cloud.Bus, and is safe for concurrent use.
+// A Log is the two streams. It implements record.Log, record.Feed, record.KV
+// and record.PubSub, and is safe for concurrent use.
 type Log struct {
 	opt    Options
 	server *server.Server // the embedded one; nil on a cluster

@@ -15,7 +15,7 @@ import (
 // records are the newest: younger ones are not purged there.
 const lagAtMost = 5 * time.Minute
 
-// Purge implements cloud.Feed. Known consumers are those of Consume, and every
+// Purge implements record.Feed. Known consumers are those of Consume, and every
 // durable consumer that somebody else has made on the stream. Of each gateway
 // the newest record stays, and the one that it names as its predecessor.
 func (l *Log) Purge(ctx context.Context, age time.Duration) error {

@@ -46,7 +46,7 @@ const (
 	codeNoneLeft    jetstream.ErrorCode = 10002 // of what the account may have
 )
 
-// Last implements cloud.Log.
+// Last implements record.Log.
 func (l *Log) Last(ctx context.Context, gatewayID string) (record.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.opt.Timeout)
 	defer cancel()
@@ -60,7 +60,7 @@ func (l *Log) Last(ctx context.Context, gatewayID string) (record.Record, error)
 	return recordOf(messageOf(m))
 }
 
-// Append implements cloud.Log.
+// Append implements record.Log.
 func (l *Log) Append(ctx context.Context, gatewayID string, after uint64, r record.Record) (uint64, error) {
 	release, err := l.turn(ctx)
 	if err != nil {
@@ -126,7 +126,7 @@ func away(err error) error {
 	return err
 }
 
-// Read implements cloud.Log.
+// Read implements record.Log.
 func (l *Log) Read(ctx context.Context, gatewayID string, from uint64) iter.Seq2[record.Record, error] {
 	return func(yield func(record.Record, error) bool) {
 		r := &reader{stream: l.stream, filters: []string{subjectPrefix + gatewayID}, next: from}

@@ -14,16 +14,16 @@ import (
 var _ record.PubSub = (*Log)(nil)
 
 const (
-	busPrefix = "fg.v1."
+	pubsubPrefix = "fg.v1."
 	// What a listener that is too slow may have waiting; the rest is not
 	// given to it.
 	waitingMsgs  = 8192
 	waitingBytes = 8 << 20
 )
 
-// busSubject gives NATS' name of a subject. What the streams keep is no
+// subjectOf gives NATS' name of a subject. What the streams keep is no
 // message of the bus.
-func busSubject(subject string, pattern bool) (string, error) {
+func subjectOf(subject string, pattern bool) (string, error) {
 	words := strings.Split(subject, ".")
 	if first := words[0]; first == "raw" || first == "doc" {
 		return "", fmt.Errorf("subject %.80q belongs to a stream", subject)
@@ -39,12 +39,12 @@ func busSubject(subject string, pattern bool) (string, error) {
 	if !validWords(strings.Join(words, ".")) {
 		return "", fmt.Errorf("subject %.80q is not one of the bus", subject)
 	}
-	return busPrefix + subject, nil
+	return pubsubPrefix + subject, nil
 }
 
-// Tell implements cloud.Bus.
+// Tell implements record.PubSub.
 func (l *Log) Tell(subject string, data []byte) error {
-	s, err := busSubject(subject, false)
+	s, err := subjectOf(subject, false)
 	if err == nil {
 		err = l.conn.Publish(s, data)
 	}
@@ -54,9 +54,9 @@ func (l *Log) Tell(subject string, data []byte) error {
 	return nil
 }
 
-// Ask implements cloud.Bus. It waits no longer than Options.Timeout.
+// Ask implements record.PubSub. It waits no longer than Options.Timeout.
 func (l *Log) Ask(ctx context.Context, subject string, data []byte) ([]byte, error) {
-	s, err := busSubject(subject, false)
+	s, err := subjectOf(subject, false)
 	if err != nil {
 		return nil, fmt.Errorf("ask: %w", err)
 	}
@@ -72,10 +72,10 @@ func (l *Log) Ask(ctx context.Context, subject string, data []byte) ([]byte, err
 	return m.Data, nil
 }
 
-// On implements cloud.Bus. A call of hear that is under way when stop is
+// On implements record.PubSub. A call of hear that is under way when stop is
 // called is not waited for.
 func (l *Log) On(subject string, hear func(subject string, data []byte) []byte) (stop func(), err error) {
-	s, err := busSubject(subject, true)
+	s, err := subjectOf(subject, true)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}

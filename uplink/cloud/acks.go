@@ -11,9 +11,9 @@ import (
 // ackAfter is how many messages one ack answers at most.
 const ackAfter = 8
 
-// An owed is what a gateway has not been told yet: one ack answers many
+// A pendingAcks is what a gateway has not been told yet: one ack answers many
 // messages.
-type owed struct {
+type pendingAcks struct {
 	epochs   []gateway.EpochID // that moved, or were sent again
 	event    *wire.EventAck
 	messages int
@@ -22,7 +22,7 @@ type owed struct {
 }
 
 // add notes that an item has an answer.
-func (o *owed) add(it item) {
+func (o *pendingAcks) add(it item) {
 	if o.messages++; o.messages == 1 {
 		o.since = it.came
 	}
@@ -30,7 +30,7 @@ func (o *owed) add(it item) {
 	o.lanes[it.lane].Bytes += len(it.raw)
 }
 
-func (o *owed) addEpoch(id gateway.EpochID) {
+func (o *pendingAcks) addEpoch(id gateway.EpochID) {
 	if !slices.Contains(o.epochs, id) {
 		o.epochs = append(o.epochs, id)
 	}
@@ -38,7 +38,7 @@ func (o *owed) addEpoch(id gateway.EpochID) {
 
 // due reports whether to answer at once. Half a window is enough, so that the
 // gateway can fill it while the other half is stored.
-func (o *owed) due() bool {
+func (o *pendingAcks) due() bool {
 	for lane, w := range o.lanes {
 		most := windowOf(&wire.DefaultWindows, lane)
 		if 2*w.Msgs >= most.Msgs || 2*w.Bytes >= most.Bytes {
@@ -48,38 +48,38 @@ func (o *owed) due() bool {
 	return o.messages >= ackAfter
 }
 
-// pay sends what is owed, if anything is. Nothing is acknowledged on the word
+// flushAcks sends the acks that are pending, if any are. Nothing is acknowledged on the word
 // of a log whose connection broke meanwhile.
-func (x *session) pay() error {
-	if x.owed.messages == 0 || x.interrupted() {
+func (x *session) flushAcks() error {
+	if x.pending.messages == 0 || x.interrupted() {
 		return nil
 	}
-	return x.send(x.settleUp(&wire.Ack{}))
+	return x.send(x.takePending(&wire.Ack{}))
 }
 
-// settleUp puts into an ack all that is owed.
-func (x *session) settleUp(a *wire.Ack) *wire.Ack {
-	a.Epochs = make([]wire.EpochAck, 0, len(x.owed.epochs))
-	for _, id := range x.owed.epochs {
+// takePending puts into an ack all that is pending.
+func (x *session) takePending(a *wire.Ack) *wire.Ack {
+	a.Epochs = make([]wire.EpochAck, 0, len(x.pending.epochs))
+	for _, id := range x.pending.epochs {
 		a.Epochs = append(a.Epochs, x.state.Get(id).Ack())
 	}
-	a.Events = x.owed.event
-	for lane, w := range x.owed.lanes {
+	a.Events = x.pending.event
+	for lane, w := range x.pending.lanes {
 		x.intake.answered(lane, w)
 	}
-	if x.owed.messages > 0 {
-		x.server.figures.ack.UpdateDuration(x.owed.since)
+	if x.pending.messages > 0 {
+		x.server.metrics.ack.UpdateDuration(x.pending.since)
 	}
-	x.owed = owed{epochs: x.owed.epochs[:0]}
+	x.pending = pendingAcks{epochs: x.pending.epochs[:0]}
 	return a
 }
 
 // nack refuses an item, after what came before it was acknowledged.
 func (x *session) nack(it item, n *wire.Nack) error {
-	if err := x.pay(); err != nil {
+	if err := x.flushAcks(); err != nil {
 		return err
 	}
-	x.server.figures.count("nack_total", "code", string(n.Code))
+	x.server.metrics.count("nack_total", "code", string(n.Code))
 	x.intake.answered(it.lane, wire.Window{Msgs: 1, Bytes: len(it.raw)})
 	return x.send(n)
 }

@@ -22,7 +22,7 @@ func twoServers(t *testing.T) (connect func(server int, boot byte) *websocket.Co
 	for range 2 {
 		s, dial := piped(t, Options{Log: l, PubSub: bus})
 		var running sync.WaitGroup
-		running.Go(func() { s.hearKicks(s.ctx) })
+		running.Go(func() { s.hearTakeovers(s.ctx) })
 		t.Cleanup(func() { s.Close(); running.Wait() })
 		dials = append(dials, dial)
 	}
@@ -59,7 +59,7 @@ func TestTwoBoardsAtTwoServers(t *testing.T) {
 		last := connect(0, 1)
 		hear[*wire.Welcome](t, last)
 		for i := 1; ; i++ {
-			if i > 2*takeoversMost+2 {
+			if i > 2*maxTakeovers+2 {
 				t.Fatalf("after %d take-overs nobody has noticed", i)
 			}
 			next := connect(i%2, byte(1+i%2))
@@ -90,12 +90,12 @@ func TestConflictElsewhereEndsOnlyItsOwn(t *testing.T) {
 		say(t, conn, &wire.Hello{GatewayID: "g"})
 		w := hear[*wire.Welcome](t, conn)
 		for _, gen := range []uint64{w.Gen - 1, w.Gen + 1} {
-			s.kicked("g", kick{Gen: gen, Conflict: true})
+			s.takenOverElsewhere("g", takeoverNotice{Gen: gen, Conflict: true})
 		}
-		s.kicked("h", kick{Gen: w.Gen, Conflict: true})
+		s.takenOverElsewhere("h", takeoverNotice{Gen: w.Gen, Conflict: true})
 		say(t, conn, &wire.Ping{})
 		hear[*wire.Pong](t, conn)
-		s.kicked("g", kick{Gen: w.Gen, Conflict: true})
+		s.takenOverElsewhere("g", takeoverNotice{Gen: w.Gen, Conflict: true})
 		if code, _ := closeCode(t, conn); code != wire.CloseConflict {
 			t.Errorf("closed with %d", code)
 		}

@@ -15,17 +15,18 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud/command"
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	_ "github.com/fieldgate/fieldgate/uplink/cloud/quiet" // before metrics, which would log while it is initialised
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-const figurePrefix = "fieldgate_cloud_"
+const metricPrefix = "fieldgate_cloud_"
 
-// figures are what GET /metrics shows (PROTOCOL 3.9). No label has a value
+// serverMetrics are what GET /metrics shows (PROTOCOL 3.9). No label has a value
 // that a gateway chooses, nor its id: what is about one gateway is told by the
-// API. Other parts of the server add figures of their own with count.
-type figures struct {
+// API. Other parts of the server add metrics of their own with count.
+type serverMetrics struct {
 	set         *metrics.Set
 	updates     [2][lanes]*metrics.Counter // by encoding, CBOR first
 	readings    *metrics.Counter
@@ -36,28 +37,28 @@ type figures struct {
 	commands    *metrics.PrometheusHistogram // seconds, from the request to the result
 }
 
-func newFigures() *figures {
+func newServerMetrics() *serverMetrics {
 	set := metrics.NewSet()
-	f := &figures{set: set}
+	f := &serverMetrics{set: set}
 	for enc, encoding := range []string{"cbor", "json"} {
 		for lane, name := range laneNames {
-			f.updates[enc][lane] = set.NewCounter(fmt.Sprintf("%supdates_total{lane=%q,enc=%q}", figurePrefix, name, encoding))
+			f.updates[enc][lane] = set.NewCounter(fmt.Sprintf("%supdates_total{lane=%q,enc=%q}", metricPrefix, name, encoding))
 		}
 	}
-	f.readings = set.NewCounter(figurePrefix + "readings_total")
-	f.duplicates = set.NewCounter(figurePrefix + "duplicate_updates_total")
+	f.readings = set.NewCounter(metricPrefix + "readings_total")
+	f.duplicates = set.NewCounter(metricPrefix + "duplicate_updates_total")
 	seconds := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
-	f.ack = set.NewPrometheusHistogramExt(figurePrefix+"ack_latency_seconds", seconds)
-	f.pubAck = set.NewPrometheusHistogramExt(figurePrefix+"pub_ack_seconds", seconds)
-	f.backlog = set.NewPrometheusHistogramExt(figurePrefix+"gateway_backlog_readings", []float64{0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7})
-	f.clock = set.NewPrometheusHistogramExt(figurePrefix+"clock_offset_seconds", []float64{.001, .01, .1, 1, 10, 60, 3600})
-	f.commands = set.NewPrometheusHistogramExt(figurePrefix+"command_latency_seconds", []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60, 600, 3600})
+	f.ack = set.NewPrometheusHistogramExt(metricPrefix+"ack_latency_seconds", seconds)
+	f.pubAck = set.NewPrometheusHistogramExt(metricPrefix+"pub_ack_seconds", seconds)
+	f.backlog = set.NewPrometheusHistogramExt(metricPrefix+"gateway_backlog_readings", []float64{0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7})
+	f.clock = set.NewPrometheusHistogramExt(metricPrefix+"clock_offset_seconds", []float64{.001, .01, .1, 1, 10, 60, 3600})
+	f.commands = set.NewPrometheusHistogramExt(metricPrefix+"command_latency_seconds", []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60, 600, 3600})
 	return f
 }
 
 // commandMoved counts a state that a command has come to. One that expires in
 // the queue comes to it when its gateway connects.
-func (f *figures) commandMoved(d command.Command) {
+func (f *serverMetrics) commandMoved(d command.Command) {
 	state := string(d.State)
 	if !slices.Contains(command.States, d.State) {
 		state = "other" // a gateway may say anything
@@ -70,10 +71,10 @@ func (f *figures) commandMoved(d command.Command) {
 
 // count adds one to name{label="value"}, or to name if label is "". Values
 // must be few.
-func (f *figures) count(name, label, value string) { f.add(name, label, value, 1) }
+func (f *serverMetrics) count(name, label, value string) { f.add(name, label, value, 1) }
 
-func (f *figures) add(name, label, value string, n uint64) {
-	name = figurePrefix + name
+func (f *serverMetrics) add(name, label, value string, n uint64) {
+	name = metricPrefix + name
 	if label != "" {
 		name = fmt.Sprintf("%s{%s=%q}", name, label, value)
 	}
@@ -81,12 +82,12 @@ func (f *figures) add(name, label, value string, n uint64) {
 }
 
 // gauge shows what f gives under a name.
-func (f *figures) gauge(name string, value func() float64) {
-	f.set.NewGauge(figurePrefix+name, value)
+func (f *serverMetrics) gauge(name string, value func() float64) {
+	f.set.NewGauge(metricPrefix+name, value)
 }
 
 // taken counts an update or event that was stored, or was there already.
-func (f *figures) taken(x *session, it item, stored uint64) {
+func (f *serverMetrics) taken(x *session, it item, stored uint64) {
 	enc := 0
 	if x.codec.Text {
 		enc = 1
@@ -97,7 +98,7 @@ func (f *figures) taken(x *session, it item, stored uint64) {
 
 // gap counts readings that will never come, by reasons that are known: others
 // could be any text.
-func (f *figures) gap(why gateway.Why, n uint64) {
+func (f *serverMetrics) gap(why gateway.Why, n uint64) {
 	known := []gateway.Why{gateway.WhyUncleanStop, gateway.WhyForgottenAfterAck, gateway.WhyCardFailed, gateway.WhyDropped, gateway.WhyRejected, gateway.WhyUnknown}
 	if !slices.Contains(known, why) {
 		why = "other"
@@ -106,7 +107,7 @@ func (f *figures) gap(why gateway.Why, n uint64) {
 }
 
 // tried notes how an append to the log went.
-func (f *figures) tried(took time.Duration, err error) {
+func (f *serverMetrics) tried(took time.Duration, err error) {
 	if err == nil {
 		f.pubAck.Update(took.Seconds())
 		return
@@ -121,7 +122,7 @@ func (f *figures) tried(took time.Duration, err error) {
 }
 
 // closed counts how a session ended: with which code, and whose that was.
-func (f *figures) closed(cause error, ours *closing) {
+func (f *serverMetrics) closed(cause error, ours *closing) {
 	by, code := "cloud", "none"
 	var theirs *websocket.CloseError
 	switch {
@@ -135,20 +136,20 @@ func (f *figures) closed(cause error, ours *closing) {
 			code = strconv.Itoa(theirs.Code)
 		}
 	}
-	f.set.GetOrCreateCounter(fmt.Sprintf("%sclose_total{code=%q,by=%q}", figurePrefix, code, by)).Inc()
+	f.set.GetOrCreateCounter(fmt.Sprintf("%sclose_total{code=%q,by=%q}", metricPrefix, code, by)).Inc()
 }
 
 // offset notes how far a gateway's clock is from ours, by its first ping: the
 // way of the ping is part of it.
-func (f *figures) offset(c wire.ClockState, ping int64, now time.Time) {
+func (f *serverMetrics) offset(c wire.ClockState, ping int64, now time.Time) {
 	if c.Quality == gateway.ClockNone {
 		return
 	}
 	f.clock.Update(math.Abs(now.Sub(time.UnixMicro(ping + c.Offset)).Seconds()))
 }
 
-// useFigures shows what the server itself counts.
-func (s *Server) useFigures() {
+// useMetrics shows what the server itself counts.
+func (s *Server) useMetrics() {
 	number := func(f func() int) func() float64 {
 		return func() float64 {
 			s.mu.Lock()
@@ -156,8 +157,8 @@ func (s *Server) useFigures() {
 			return float64(f())
 		}
 	}
-	s.figures.gauge(`connections{state="all"}`, number(func() int { return s.open }))
-	s.figures.gauge(`connections{state="ready"}`, number(func() int {
+	s.metrics.gauge(`connections{state="all"}`, number(func() int { return s.open }))
+	s.metrics.gauge(`connections{state="ready"}`, number(func() int {
 		n := 0
 		for _, l := range s.gateways {
 			if l.session != nil {
@@ -166,8 +167,8 @@ func (s *Server) useFigures() {
 		}
 		return n
 	}))
-	s.figures.gauge("window_paused_sessions", func() float64 { return float64(s.storage.paused()) })
-	s.figures.gauge("spread_seconds", func() float64 { return float64(s.spread()) })
+	s.metrics.gauge("window_paused_sessions", func() float64 { return float64(s.storage.paused()) })
+	s.metrics.gauge("spread_seconds", func() float64 { return float64(s.spread()) })
 }
 
 // serveMetrics answers GET /metrics.
@@ -177,13 +178,47 @@ func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) writeMetrics(w io.Writer) {
-	s.figures.set.WritePrometheus(w)
-	s.writeConsumerFigures(w)
+	s.metrics.set.WritePrometheus(w)
+	s.writeConsumerMetrics(w)
 	for of, end := range s.keys.Load().Ends {
-		metrics.WriteGaugeFloat64(w, fmt.Sprintf("%scertificate_end_seconds{of=%q}", figurePrefix, of), float64(end.Unix()))
+		metrics.WriteGaugeFloat64(w, fmt.Sprintf("%scertificate_end_seconds{of=%q}", metricPrefix, of), float64(end.Unix()))
 	}
 	if s.opt.Metrics != nil {
 		s.opt.Metrics(w)
 	}
 	metrics.WriteProcessMetrics(w)
+}
+
+// useConsumerMetrics shows what the parts for those who read count.
+func (s *Server) useConsumerMetrics(l *ledger.Ledger) {
+	s.metrics.gauge("live_clients", func() float64 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return float64(s.listening)
+	})
+	s.metrics.gauge("live_lost_total", func() float64 { return float64(s.hub.lost.Load()) })
+	for _, code := range alarmCodes {
+		s.metrics.gauge(fmt.Sprintf("alarms{code=%q}", code), func() float64 { return float64(s.alarms.count(code)) })
+	}
+	if l != nil {
+		s.metrics.gauge("ledger_records_total", func() float64 { return float64(l.Entered.Load()) })
+		s.metrics.gauge("ledger_behind_seconds", func() float64 { return float64(l.Behind.Load()) / 1000 })
+	}
+}
+
+// writeConsumerMetrics shows how far the consumers of the log are behind: they
+// come and go.
+func (s *Server) writeConsumerMetrics(w io.Writer) {
+	for _, c := range s.alarms.behind() {
+		fmt.Fprintf(w, "%sjs_consumer_lag{consumer=%q} %d\n", metricPrefix, c.Name, c.Behind)
+		age, used := 0.0, 0
+		if !c.Oldest.IsZero() {
+			age = max(0, time.Since(c.Oldest).Seconds())
+		}
+		if c.Used {
+			used = 1
+		}
+		fmt.Fprintf(w, "%sjs_consumer_lag_seconds{consumer=%q} %.3f\n", metricPrefix, c.Name, age)
+		fmt.Fprintf(w, "%sjs_consumer_used{consumer=%q} %d\n", metricPrefix, c.Name, used)
+	}
 }

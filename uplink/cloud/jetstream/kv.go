@@ -44,7 +44,7 @@ func keyError(key string) error {
 	return fmt.Errorf("key %.80q: want words of A-Z a-z 0-9 _ - joined by dots, at most %d bytes", key, maxKey)
 }
 
-// Get implements cloud.Shelf.
+// Get implements record.KV.
 func (l *Log) Get(ctx context.Context, key string) (record.Doc, error) {
 	doc, err := l.newest(ctx, key)
 	if err == nil && doc.Body == nil {
@@ -78,7 +78,7 @@ func docOf(m message) record.Doc {
 	return d
 }
 
-// Put implements cloud.Shelf. A ttl counts in whole seconds, rounded up.
+// Put implements record.KV. A ttl counts in whole seconds, rounded up.
 func (l *Log) Put(ctx context.Context, key string, body []byte, rev uint64, ttl time.Duration) (uint64, error) {
 	if !validWords(key) {
 		return 0, keyError(key)
@@ -129,7 +129,7 @@ func (l *Log) putAt(ctx context.Context, m *nats.Msg, rev uint64, opts []jetstre
 	return ack.Sequence, nil
 }
 
-// Delete implements cloud.Shelf. A document that is not there is no error.
+// Delete implements record.KV. A document that is not there is no error.
 func (l *Log) Delete(ctx context.Context, key string) error {
 	if doc, err := l.newest(ctx, key); errors.Is(err, record.ErrNoDoc) || err == nil && doc.Body == nil {
 		return nil
@@ -155,7 +155,7 @@ func (l *Log) docReader(prefix string) (*reader, error) {
 	return r, nil
 }
 
-// List implements cloud.Shelf.
+// List implements record.KV.
 func (l *Log) List(ctx context.Context, prefix string) iter.Seq2[record.Doc, error] {
 	return func(yield func(record.Doc, error) bool) {
 		r, err := l.docReader(prefix)
@@ -176,7 +176,7 @@ func (l *Log) List(ctx context.Context, prefix string) iter.Seq2[record.Doc, err
 	}
 }
 
-// Watch implements cloud.Shelf. It returns nil when ctx is done.
+// Watch implements record.KV. It returns nil when ctx is done.
 func (l *Log) Watch(ctx context.Context, prefix string, tell func(record.Doc)) error {
 	r, err := l.docReader(prefix)
 	if err != nil {

@@ -20,12 +20,12 @@ func TestConsumerFigures(t *testing.T) {
 		s.alarms.lagging = []record.ConsumerState{{Name: "ledger", Used: true}, old}
 		time.Sleep(90 * time.Second)
 		var shown strings.Builder
-		s.writeConsumerFigures(&shown)
+		s.writeConsumerMetrics(&shown)
 		for _, line := range []string{
 			`js_consumer_lag{consumer="postgres"} 7`, `js_consumer_lag_seconds{consumer="postgres"} 90.000`, `js_consumer_used{consumer="postgres"} 0`,
 			`js_consumer_lag{consumer="ledger"} 0`, `js_consumer_lag_seconds{consumer="ledger"} 0.000`, `js_consumer_used{consumer="ledger"} 1`,
 		} {
-			if !strings.Contains(shown.String(), figurePrefix+line+"\n") {
+			if !strings.Contains(shown.String(), metricPrefix+line+"\n") {
 				t.Errorf("%s is not in\n%s", line, &shown)
 			}
 		}

@@ -11,44 +11,44 @@ import (
 
 // A gateway that moves to another server of the cloud leaves a session behind
 // that can append no more, but would learn it only when it tries. So a server
-// tells the others of every session that it opens (PROTOCOL 3.4). That a kick
+// tells the others of every session that it opens (PROTOCOL 3.4). That a notice
 // is lost does no harm.
 
-const kickSubject = "kick.default." // and the gateway's id
+const takeoverSubject = "kick.default." // and the gateway's id
 
-// A kick says that a session with this number has opened, or, with Conflict,
+// A takeoverNotice says that a session with this number has opened, or, with Conflict,
 // that it must go because two boards take the line from each other.
-type kick struct {
+type takeoverNotice struct {
 	Gen      uint64         `json:"gen"`
 	Install  [16]byte       `json:"install"`
 	Boot     gateway.BootID `json:"boot"`
 	Conflict bool           `json:"conflict,omitempty"`
 }
 
-// tellOthers tells the other servers that x has opened.
-func (s *Server) tellOthers(x *session) {
-	s.kickOthers(x.gatewayID, kick{Gen: x.gen, Install: x.hello.InstallID, Boot: x.hello.BootID})
+// announce tells the other servers that x has opened.
+func (s *Server) announce(x *session) {
+	s.announceTakeover(x.gatewayID, takeoverNotice{Gen: x.gen, Install: x.hello.InstallID, Boot: x.hello.BootID})
 }
 
-func (s *Server) kickOthers(gatewayID string, k kick) {
+func (s *Server) announceTakeover(gatewayID string, k takeoverNotice) {
 	if s.opt.PubSub == nil {
 		return
 	}
 	data, err := json.Marshal(k)
 	if err == nil {
-		err = s.opt.PubSub.Tell(kickSubject+gatewayID, data)
+		err = s.opt.PubSub.Tell(takeoverSubject+gatewayID, data)
 	}
 	if err != nil {
 		s.opt.Logger.Debug("the other servers were not told of a session", "gateway", gatewayID, "error", err)
 	}
 }
 
-// hearKicks ends sessions of gateways that have moved to another server.
-func (s *Server) hearKicks(ctx context.Context) {
-	off, err := s.opt.PubSub.On(kickSubject+"*", func(subject string, data []byte) []byte {
-		var k kick
+// hearTakeovers ends sessions of gateways that have moved to another server.
+func (s *Server) hearTakeovers(ctx context.Context) {
+	off, err := s.opt.PubSub.On(takeoverSubject+"*", func(subject string, data []byte) []byte {
+		var k takeoverNotice
 		if json.Unmarshal(data, &k) == nil {
-			s.kicked(strings.TrimPrefix(subject, kickSubject), k)
+			s.takenOverElsewhere(strings.TrimPrefix(subject, takeoverSubject), k)
 		}
 		return nil
 	})
@@ -60,17 +60,17 @@ func (s *Server) hearKicks(ctx context.Context) {
 	<-ctx.Done()
 }
 
-// kicked ends the session of a gateway if a newer one is elsewhere. The server
+// takenOverElsewhere ends the session of a gateway if a newer one is elsewhere. The server
 // that lost it counts the take-over: the other does not know of it.
-func (s *Server) kicked(gatewayID string, k kick) {
+func (s *Server) takenOverElsewhere(gatewayID string, k takeoverNotice) {
 	if s.loseTo(gatewayID, k) {
 		k.Conflict = true
-		s.kickOthers(gatewayID, k)
+		s.announceTakeover(gatewayID, k)
 	}
 }
 
 // loseTo reports whether the other session must go too.
-func (s *Server) loseTo(gatewayID string, k kick) (conflict bool) {
+func (s *Server) loseTo(gatewayID string, k takeoverNotice) (conflict bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.gateways[gatewayID]
@@ -87,7 +87,7 @@ func (s *Server) loseTo(gatewayID string, k kick) (conflict bool) {
 		x.stop(errConflict)
 		return true
 	default:
-		s.figures.count("takeovers_total", "", "")
+		s.metrics.count("takeovers_total", "", "")
 		x.stop(errSuperseded)
 	}
 	return false
