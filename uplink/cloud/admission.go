@@ -78,7 +78,8 @@ type address struct {
 }
 
 func newGate(a Admission) *gate {
-	return &gate{admission: a, all: limiter(a.PerSecond, time.Second), later: limiter(max(1, a.PerSecond/slack), time.Second), addresses: map[netip.Addr]*address{}}
+	return &gate{admission: a, all: limiter(a.PerSecond, time.Second), later: limiter(max(1, a.PerSecond/slack), time.Second),
+		addresses: map[netip.Addr]*address{}}
 }
 
 // planned is how many gateways a second may be expected to come back

@@ -39,7 +39,8 @@ func (s *Server) refuseOperator(w http.ResponseWriter, r *http.Request, why stri
 	reason := "operator_none"
 	if shown {
 		reason = "operator"
-		s.audit("operator_refused", "", "somebody was refused at the operator's API: what was shown is not valid", "remote", r.RemoteAddr, "path", r.URL.Path)
+		s.audit("operator_refused", "", "somebody was refused at the operator's API: what was shown is not valid", "remote",
+			r.RemoteAddr, "path", r.URL.Path)
 	}
 	s.metrics.count("auth_failures_total", "reason", reason)
 	w.Header().Set("WWW-Authenticate", `Bearer realm="fieldgate operator"`)

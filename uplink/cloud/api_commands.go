@@ -59,7 +59,8 @@ func (a *commandAPI) post(w http.ResponseWriter, r *http.Request) {
 		return
 	case err != nil: // it may be on its way all the same: under another id it would act twice
 		a.s.opt.Logger.Error("cannot keep a command", "id", cid, "error", err)
-		deny(w, http.StatusServiceUnavailable, "storage", fmt.Sprintf("commands cannot be kept at the moment; post it again with the id %s, so that it acts once", cid))
+		deny(w, http.StatusServiceUnavailable, "storage",
+			fmt.Sprintf("commands cannot be kept at the moment; post it again with the id %s, so that it acts once", cid))
 		return
 	}
 	a.answer(w, r, a.Await(r.Context(), d, wait))

@@ -66,7 +66,8 @@ func (s *Server) forgetConsumer(g record.Gauge) http.HandlerFunc {
 			return
 		case err != nil:
 			s.opt.Logger.Error("cannot forget a consumer of the log", "consumer", name, "error", err)
-			deny(w, http.StatusServiceUnavailable, "storage", "the consumer cannot be forgotten at the moment, or it is forgotten already; list the consumers")
+			deny(w, http.StatusServiceUnavailable, "storage",
+				"the consumer cannot be forgotten at the moment, or it is forgotten already; list the consumers")
 			return
 		}
 		s.metrics.count("consumers_forgotten_total", "", "")

@@ -44,7 +44,8 @@ func (s *Server) serveEnroll(w http.ResponseWriter, r *http.Request) {
 		s.denyGrant(w, r, from, err)
 		return
 	}
-	s.audit("enrolled", g.GatewayID, "a gateway was enrolled with a one-time token", "remote", r.RemoteAddr, "certificate", g.Certificate != "")
+	s.audit("enrolled", g.GatewayID, "a gateway was enrolled with a one-time token", "remote", r.RemoteAddr, "certificate",
+		g.Certificate != "")
 	answer(w, g)
 }
 

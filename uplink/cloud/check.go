@@ -44,7 +44,8 @@ func checkBlocks(u *wire.Update, now time.Time) *flaw {
 			return &flaw{wire.NackBlock, fmt.Errorf("block %d: %w", i, err)}
 		}
 		if h.Epoch != u.Epoch || h.First != next || h.N != uint64(len(rs)) || h.N == 0 || h.N > wire.MaxBlockN {
-			return &flaw{wire.NackBlock, fmt.Errorf("block %d holds %d readings from %d of epoch %s, not what comes at %d", i, h.N, h.First, h.Epoch, next)}
+			return &flaw{wire.NackBlock, fmt.Errorf("block %d holds %d readings from %d of epoch %s, not what comes at %d", i, h.N,
+				h.First, h.Epoch, next)}
 		}
 		if err := checkTimes(h, now); err != nil {
 			return &flaw{wire.NackTime, fmt.Errorf("block %d: %w", i, err)}
@@ -64,7 +65,8 @@ func checkThinned(d *block.Decoder, u *wire.Update, now time.Time) *flaw {
 		return &flaw{wire.NackBlock, fmt.Errorf("thinned block: %w", err)}
 	}
 	if h.Epoch != u.Epoch || h.First != u.First || h.N != u.N {
-		return &flaw{wire.NackBlock, fmt.Errorf("thinned block stands for %d readings from %d of epoch %s, not for %d from %d", h.N, h.First, h.Epoch, u.N, u.First)}
+		return &flaw{wire.NackBlock, fmt.Errorf("thinned block stands for %d readings from %d of epoch %s, not for %d from %d", h.N,
+			h.First, h.Epoch, u.N, u.First)}
 	}
 	if err := checkTimes(h, now); err != nil {
 		return &flaw{wire.NackTime, fmt.Errorf("thinned block: %w", err)}

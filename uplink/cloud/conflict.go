@@ -57,6 +57,7 @@ func (l *line) takenOver(t takeover) bool {
 // conflicted tells people of two boards with one identity, once for each time
 // that it is found.
 func (s *Server) conflicted(x *session, other board, remote string) {
-	s.audit("identity_conflict", x.gatewayID, "two boards use the identity of this gateway and take its line from each other; give one of them its own",
+	s.audit("identity_conflict", x.gatewayID,
+		"two boards use the identity of this gateway and take its line from each other; give one of them its own",
 		"boot", x.hello.BootID, "remote", x.remote, "other_boot", other.boot, "other_remote", remote)
 }

@@ -50,7 +50,8 @@ func (q *intake) put(it item) (start bool, err error) {
 	open.Msgs++
 	open.Bytes += len(it.raw)
 	if open.Msgs > overshoot*most.Msgs || open.Bytes > overshoot*most.Bytes {
-		return false, &closing{wire.CloseTooMuch, fmt.Sprintf("%d %s messages, %d bytes, without an ack", open.Msgs, laneNames[it.lane], open.Bytes)}
+		return false, &closing{wire.CloseTooMuch, fmt.Sprintf("%d %s messages, %d bytes, without an ack", open.Msgs,
+			laneNames[it.lane], open.Bytes)}
 	}
 	q.items = append(q.items, it)
 	start = !q.storing

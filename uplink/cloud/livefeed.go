@@ -72,7 +72,8 @@ type liveReading struct {
 }
 
 func newFeedHub(bus record.PubSub, logger *slog.Logger) *feedHub {
-	return &feedHub{pubsub: bus, logger: logger, clients: map[*liveClient]struct{}{}, warm: map[string]*warmGateway{}, blocks: block.NewDecoder()}
+	return &feedHub{pubsub: bus, logger: logger, clients: map[*liveClient]struct{}{}, warm: map[string]*warmGateway{},
+		blocks: block.NewDecoder()}
 }
 
 // stored tells all servers of a live update, once, as it lies in the log.
@@ -329,5 +330,6 @@ func (f *liveFilter) gateway(id string) bool {
 }
 
 func (f *liveFilter) series(ch *gateway.Channel) bool {
-	return (len(f.devices) == 0 || slices.Contains(f.devices, ch.Device)) && (len(f.quantities) == 0 || slices.Contains(f.quantities, ch.Quantity))
+	return (len(f.devices) == 0 || slices.Contains(f.devices,
+		ch.Device)) && (len(f.quantities) == 0 || slices.Contains(f.quantities, ch.Quantity))
 }

@@ -52,7 +52,8 @@ func newServerMetrics() *serverMetrics {
 	f.pubAck = set.NewPrometheusHistogramExt(metricPrefix+"pub_ack_seconds", seconds)
 	f.backlog = set.NewPrometheusHistogramExt(metricPrefix+"gateway_backlog_readings", []float64{0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7})
 	f.clock = set.NewPrometheusHistogramExt(metricPrefix+"clock_offset_seconds", []float64{.001, .01, .1, 1, 10, 60, 3600})
-	f.commands = set.NewPrometheusHistogramExt(metricPrefix+"command_latency_seconds", []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60, 600, 3600})
+	f.commands = set.NewPrometheusHistogramExt(metricPrefix+"command_latency_seconds", []float64{.01, .025, .05, .1, .25, .5, 1,
+		2.5, 5, 10, 60, 600, 3600})
 	return f
 }
 
@@ -99,7 +100,8 @@ func (f *serverMetrics) taken(x *session, it item, stored uint64) {
 // gap counts readings that will never come, by reasons that are known: others
 // could be any text.
 func (f *serverMetrics) gap(why gateway.Why, n uint64) {
-	known := []gateway.Why{gateway.WhyUncleanStop, gateway.WhyForgottenAfterAck, gateway.WhyCardFailed, gateway.WhyDropped, gateway.WhyRejected, gateway.WhyUnknown}
+	known := []gateway.Why{gateway.WhyUncleanStop, gateway.WhyForgottenAfterAck, gateway.WhyCardFailed, gateway.WhyDropped,
+		gateway.WhyRejected, gateway.WhyUnknown}
 	if !slices.Contains(known, why) {
 		why = "other"
 	}

@@ -43,7 +43,8 @@ func asBlocks(u *wire.Update) (*wire.Update, *flaw) {
 		b.Thinned, err = encodeThinned(enc, u)
 	}
 	if err == nil && len(b.Blocks) > wire.MaxBlocks {
-		err = fmt.Errorf("the rows make %d blocks, at most %d are allowed: fewer rows in one update, or fewer changes of time", len(b.Blocks), wire.MaxBlocks)
+		err = fmt.Errorf("the rows make %d blocks, at most %d are allowed: fewer rows in one update, or fewer changes of time",
+			len(b.Blocks), wire.MaxBlocks)
 	}
 	if err != nil {
 		return nil, &flaw{wire.NackBlock, err}
@@ -140,7 +141,8 @@ func encodeThinned(enc *block.Encoder, u *wire.Update) ([]byte, error) {
 	}
 	us := wire.Time(interval.Microseconds())
 	offset := (rows[0].Timestamp%us + us) % us
-	h := gateway.BlockHeader{Range: gateway.Range{Epoch: u.Epoch, First: u.First}, Anchor: gateway.Anchor{Offset: int64(offset), Quality: clockNamed(rows[0].Time)}}
+	h := gateway.BlockHeader{Range: gateway.Range{Epoch: u.Epoch, First: u.First}, Anchor: gateway.Anchor{Offset: int64(offset),
+		Quality: clockNamed(rows[0].Time)}}
 	chs, sums := channels{}, make([]gateway.Summary, len(rows))
 	for i := range rows {
 		r := &rows[i]
@@ -158,7 +160,8 @@ func encodeThinned(enc *block.Encoder, u *wire.Update) ([]byte, error) {
 		h.T0, h.T1 = min(cmp.Or(h.T0, s.From), s.From), max(h.T1, s.From.Add(interval))
 	}
 	slices.SortStableFunc(sums, func(a, b gateway.Summary) int {
-		return cmp.Or(cmp.Compare(a.Channel.Device, b.Channel.Device), cmp.Compare(a.Channel.Quantity, b.Channel.Quantity), cmp.Compare(a.Channel.Unit, b.Channel.Unit))
+		return cmp.Or(cmp.Compare(a.Channel.Device, b.Channel.Device), cmp.Compare(a.Channel.Quantity, b.Channel.Quantity),
+			cmp.Compare(a.Channel.Unit, b.Channel.Unit))
 	})
 	return enc.AppendThinned(nil, h, sums)
 }

@@ -104,7 +104,8 @@ func New(opt Options) *Server {
 	if opt.Heartbeat.PingS == 0 {
 		opt.Heartbeat = wire.Heartbeat{PingS: defaultPingS, Miss: defaultMissPings}
 	}
-	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*line), storage: storage{log: opt.Logger}, gate: newGate(opt.Admission.orDefaults()), metrics: newServerMetrics()}
+	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*line), storage: storage{log: opt.Logger},
+		gate: newGate(opt.Admission.orDefaults()), metrics: newServerMetrics()}
 	s.keys.Store(&Keys{GatewayCA: opt.GatewayCA, OperatorToken: opt.OperatorToken})
 	s.auditLog = newAuditLog(opt.KV, opt.Logger)
 	if opt.Credentials.KV == nil {
@@ -185,7 +186,10 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, cert tls.Certificat
 		ErrorLog:          slog.NewLogLogger(s.opt.Logger.Handler(), slog.LevelDebug),
 	}
 	// HTTP/2 is not offered: it has no upgrade to WebSocket that gateways speak.
-	secure := &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.secured(cert), nil }}
+	secure := &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config,
+		error) {
+		return s.secured(cert), nil
+	}}
 	ln = tls.NewListener(ln, secure)
 	var watching sync.WaitGroup
 	watching.Go(s.recheck)

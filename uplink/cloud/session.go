@@ -157,7 +157,8 @@ func (x *session) open() error {
 		return err
 	}
 	x.server.announce(x)
-	x.log.Info("session opened", "session", x.id, "gen", x.gen, "software", hello.Software, "epochs", len(hello.Epochs), "backlog", hello.Backlog.N)
+	x.log.Info("session opened", "session", x.id, "gen", x.gen, "software", hello.Software, "epochs", len(hello.Epochs), "backlog",
+		hello.Backlog.N)
 	if err := x.send(x.welcome(hello)); err != nil {
 		return err
 	}

@@ -59,7 +59,8 @@ func (x *session) take(it item) error {
 
 func (x *session) takeUpdate(it item, u *wire.Update) error {
 	if len(x.state.Epochs) >= record.MaxSessionEpochs && !x.state.Knows(u.Epoch) {
-		x.remark(slog.LevelWarn, "the gateway names more epochs than one session takes; it is asked to connect anew", "epochs", len(x.state.Epochs))
+		x.remark(slog.LevelWarn, "the gateway names more epochs than one session takes; it is asked to connect anew", "epochs",
+			len(x.state.Epochs))
 		x.must(x.flushAcks())
 		return errManyEpochs
 	}

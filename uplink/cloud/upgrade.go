@@ -61,7 +61,8 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.metrics.count("upgrades_total", "result", "ok")
-	x := &session{server: s, gatewayID: id, id: rand.Text(), secret: who.hash, conn: conn, codec: wire.CodecOf(conn.Subprotocol()), remote: r.RemoteAddr, log: log, since: time.Now()}
+	x := &session{server: s, gatewayID: id, id: rand.Text(), secret: who.hash, conn: conn, codec: wire.CodecOf(conn.Subprotocol()),
+		remote: r.RemoteAddr, log: log, since: time.Now()}
 	x.ctx, x.stop = context.WithCancelCause(s.ctx)
 	// Not on this goroutine: net/http's own buffers and the request would live
 	// as long as the session. Close waits for it.

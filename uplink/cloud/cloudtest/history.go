@@ -152,7 +152,8 @@ func BootAnchor(e gateway.EpochID) gateway.Anchor {
 
 func Gap(e gateway.EpochID, first, n uint64, why gateway.Why) *wire.Update {
 	a := record.WireAnchor(BootAnchor(e))
-	return &wire.Update{Lane: wire.LaneBacklog, Epoch: e, First: first, N: n, Gap: &wire.Gap{Why: why, T0: int64(first * 1e6), T1: int64((first + n) * 1e6), Anchor: a}}
+	return &wire.Update{Lane: wire.LaneBacklog, Epoch: e, First: first, N: n, Gap: &wire.Gap{Why: why, T0: int64(first * 1e6),
+		T1: int64((first + n) * 1e6), Anchor: a}}
 }
 
 func End(e gateway.EpochID, last uint64, closed bool) *wire.Update {
@@ -168,7 +169,8 @@ func End(e gateway.EpochID, last uint64, closed bool) *wire.Update {
 
 func (h *History) Thinned(e gateway.EpochID, first, n uint64) *wire.Update {
 	from := gateway.Stamp(first * 1e6)
-	b, err := h.Enc.AppendThinned(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: first, N: n}, Anchor: BootAnchor(e), T0: from, T1: from + 60e6},
+	b, err := h.Enc.AppendThinned(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: first, N: n},
+		Anchor: BootAnchor(e), T0: from, T1: from + 60e6},
 		[]gateway.Summary{{Channel: Channel, From: from, Interval: time.Minute, N: n, Min: 1, Max: 2, Mean: 1.5}})
 	if err != nil {
 		panic(err)

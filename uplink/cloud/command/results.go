@@ -60,7 +60,8 @@ func (c *Dispatcher) FromLog(ctx context.Context, gatewayID string, ev *wire.Eve
 		}
 	}
 	if err != nil && !errors.Is(err, record.ErrNoDoc) { // given on site, or long over
-		c.log.Warn("an event in the log makes no sense, or its command cannot be read", "gateway", gatewayID, "kind", ev.Kind, "epoch", ev.Epoch, "seq", ev.Seq, "error", err)
+		c.log.Warn("an event in the log makes no sense, or its command cannot be read", "gateway", gatewayID, "kind", ev.Kind,
+			"epoch", ev.Epoch, "seq", ev.Seq, "error", err)
 	}
 	return nil
 }

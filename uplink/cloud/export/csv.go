@@ -45,7 +45,8 @@ func (w *csvWriter) other(l any) error {
 	u := func(n uint64) string { return strconv.FormatUint(n, 10) }
 	switch l := l.(type) {
 	case gapLine:
-		return w.line(map[int]string{0: l.Type, 8: l.Time, 9: l.Epoch.String(), 10: u(l.First), 11: u(l.N), 12: string(l.Why), 13: l.T0, 14: l.T1})
+		return w.line(map[int]string{0: l.Type, 8: l.Time, 9: l.Epoch.String(), 10: u(l.First), 11: u(l.N), 12: string(l.Why),
+			13: l.T0, 14: l.T1})
 	case thinnedLine:
 		return w.line(map[int]string{
 			0: l.Type, 2: l.DeviceID, 3: l.Quantity, 5: plain(l.Unit), 6: l.Timestamp, 7: l.Quality, 8: l.Time, 9: l.Epoch.String(),
@@ -55,7 +56,8 @@ func (w *csvWriter) other(l any) error {
 	case closedLine:
 		return w.line(map[int]string{0: l.Type, 9: l.Epoch.String(), 10: u(l.Closed), 12: "closed"})
 	case openEndLine:
-		return w.line(map[int]string{0: l.Type, 8: l.Time, 9: l.Epoch.String(), 10: u(l.After), 11: u(l.AtMost), 12: string(l.Why), 13: l.T0, 14: l.T1})
+		return w.line(map[int]string{0: l.Type, 8: l.Time, 9: l.Epoch.String(), 10: u(l.After), 11: u(l.AtMost), 12: string(l.Why),
+			13: l.T0, 14: l.T1})
 	case eventLine:
 		return w.line(map[int]string{
 			0: l.Type, 2: l.DeviceID, 6: l.Timestamp, 8: l.Time, 9: l.Epoch.String(), 10: u(l.Seq), 11: u(l.N), 12: string(l.Kind), 20: string(l.Body),

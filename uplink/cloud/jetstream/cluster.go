@@ -52,7 +52,10 @@ func (l *Log) connect() error {
 		options = append(options, nats.UserCredentials(l.opt.Creds))
 	}
 	if l.opt.CA != "" {
-		ca := files.Renew("the authority for NATS", []string{l.opt.CA}, func() (*x509.CertPool, error) { return files.Authorities(l.opt.CA) }, l.opt.Logger)
+		ca := files.Renew("the authority for NATS", []string{l.opt.CA}, func() (*x509.CertPool,
+			error) {
+			return files.Authorities(l.opt.CA)
+		}, l.opt.Logger)
 		if _, err := ca.Look(); err != nil {
 			return fmt.Errorf("read the authority for NATS: %w", err)
 		}
@@ -106,7 +109,8 @@ func checkServer(c *nats.Conn) error {
 		return &versionError{url, version}
 	}
 	if c.MaxPayload() < needPayload {
-		return fmt.Errorf("nats-server at %s takes messages of %d bytes at most (max_payload); fieldgate-cloud needs %d", url, c.MaxPayload(), needPayload)
+		return fmt.Errorf("nats-server at %s takes messages of %d bytes at most (max_payload); fieldgate-cloud needs %d", url,
+			c.MaxPayload(), needPayload)
 	}
 	return nil
 }

@@ -195,7 +195,8 @@ func (l *Log) compare(ctx context.Context, copied *Log) (n Copied, err error) {
 		return n, fmt.Errorf("compare: %w", err)
 	}
 	if from.State.LastSeq != to.State.LastSeq || from.State.Msgs != to.State.Msgs {
-		return n, fmt.Errorf("the copy has %d records up to %d, the log %d up to %d", to.State.Msgs, to.State.LastSeq, from.State.Msgs, from.State.LastSeq)
+		return n, fmt.Errorf("the copy has %d records up to %d, the log %d up to %d", to.State.Msgs, to.State.LastSeq,
+			from.State.Msgs, from.State.LastSeq)
 	}
 	if n.Records, err = l.sameRecords(ctx, copied); err != nil {
 		return n, err

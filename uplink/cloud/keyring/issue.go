@@ -33,7 +33,8 @@ func GatewayOf(cert *x509.Certificate, ca *tls.Certificate, expired time.Duratio
 	if late := at.Sub(cert.NotAfter); late > 0 && late < expired {
 		at = cert.NotAfter
 	}
-	if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+	if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: at,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrCredential, err)
 	}
 	for _, u := range cert.URIs {

@@ -73,7 +73,8 @@ type Waiting struct {
 // Complete answers whether everything of a range has come, or, if only is given,
 // of that epoch. waiting is what the gateway said last that it still holds (nil:
 // it never said), sent up to when all that it measured has come.
-func (b *Gateway) Complete(ctx context.Context, span TimeRange, only *gateway.EpochID, waiting *Waiting, sent time.Time) (*Completeness, error) {
+func (b *Gateway) Complete(ctx context.Context, span TimeRange, only *gateway.EpochID, waiting *Waiting,
+	sent time.Time) (*Completeness, error) {
 	b.sent = sent
 	c, err := b.touched(ctx, span, only)
 	if err != nil {
@@ -289,7 +290,8 @@ func (c *Completeness) conclude() {
 	c.Sentence = "Not complete: " + strings.Join(what, ", ") + "."
 }
 
-var EndNames = map[record.Ending]string{record.EndNone: "growing", record.EndClosed: "closed", record.EndOpen: "open", record.EndUnlisted: "unlisted", record.EndBare: "growing"}
+var EndNames = map[record.Ending]string{record.EndNone: "growing", record.EndClosed: "closed", record.EndOpen: "open",
+	record.EndUnlisted: "unlisted", record.EndBare: "growing"}
 
 // ErrUnknownEpoch is a question for an epoch of which the ledger has nothing.
 var ErrUnknownEpoch = errors.New("the ledger knows no such epoch of this gateway")

@@ -27,8 +27,9 @@ type Ledger struct {
 	KV     record.KV
 	Logger *slog.Logger
 	Pause  time.Duration
-	Note   func(ctx context.Context, gatewayID string, e *wire.Event) error // told of results and reports, before it is saved that they were entered; may be nil
-	Births func(gatewayID string, born []time.Time)                         // told of what was saved; may be nil
+	Note   func(ctx context.Context, gatewayID string,
+		e *wire.Event) error // told of results and reports, before it is saved that they were entered; may be nil
+	Births func(gatewayID string, born []time.Time) // told of what was saved; may be nil
 
 	gateways map[string]*Gateway // owned by the consumer
 	saved    time.Time           // likewise
