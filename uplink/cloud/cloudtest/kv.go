@@ -23,6 +23,7 @@ type KV struct {
 
 	rev      uint64
 	ends     map[string]time.Time // of documents that are deleted by themselves
+	nextEnd  time.Time            // the first of these, or earlier
 	watchers map[*watcher]bool
 }
 
@@ -90,7 +91,11 @@ func (s *KV) putLocked(key string, body []byte, ttl time.Duration) uint64 {
 		if s.ends == nil {
 			s.ends = map[string]time.Time{}
 		}
-		s.ends[key] = time.Now().Add(ttl)
+		end := time.Now().Add(ttl)
+		if len(s.ends) == 0 || end.Before(s.nextEnd) {
+			s.nextEnd = end
+		}
+		s.ends[key] = end
 	}
 	s.tellLocked(d)
 	return s.rev
@@ -99,9 +104,16 @@ func (s *KV) putLocked(key string, body []byte, ttl time.Duration) uint64 {
 // expireLocked deletes what has reached its end. Watchers learn of that when
 // somebody next looks at any document.
 func (s *KV) expireLocked() {
+	now := time.Now()
+	if len(s.ends) == 0 || now.Before(s.nextEnd) {
+		return
+	}
+	s.nextEnd = now.Add(time.Hour)
 	for key, end := range s.ends {
-		if !time.Now().Before(end) {
+		if !now.Before(end) {
 			s.deleteLocked(key)
+		} else if end.Before(s.nextEnd) {
+			s.nextEnd = end
 		}
 	}
 }

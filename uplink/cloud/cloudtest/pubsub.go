@@ -10,18 +10,28 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
-// A PubSub is a record.PubSub in memory. Who listens has heard a message before
-// Tell returns.
+// A PubSub is a record.PubSub in memory.
 type PubSub struct {
 	mu        sync.Mutex
 	listeners []*listener
 }
 
-// A listener hears one message at a time.
+// A listener hears one message at a time, in the order in which they came. Who
+// tells does not wait: hear may tell something itself.
 type listener struct {
-	mu      sync.Mutex
 	pattern []string
 	hear    func(subject string, data []byte) []byte
+
+	mu      sync.Mutex
+	waiting []message
+	hearing bool // a goroutine empties waiting
+}
+
+// A message is one for one listener.
+type message struct {
+	subject string
+	data    []byte
+	answer  chan []byte // nil: none is wanted
 }
 
 // Tell implements record.PubSub.
@@ -30,7 +40,7 @@ func (b *PubSub) Tell(subject string, data []byte) error {
 		return fmt.Errorf("%q is no subject", subject)
 	}
 	for _, l := range b.of(subject) {
-		l.tell(subject, data)
+		l.take(message{subject, slices.Clone(data), nil})
 	}
 	return nil
 }
@@ -44,13 +54,16 @@ func (b *PubSub) Ask(ctx context.Context, subject string, data []byte) ([]byte, 
 	if len(listeners) == 0 {
 		return nil, record.ErrNobody
 	}
+	answer := make(chan []byte, len(listeners))
 	for _, l := range listeners {
-		if answer := l.tell(subject, data); answer != nil {
-			return answer, nil
-		}
+		l.take(message{subject, slices.Clone(data), answer})
 	}
-	<-ctx.Done()
-	return nil, ctx.Err()
+	select {
+	case first := <-answer:
+		return first, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // On implements record.PubSub.
@@ -110,8 +123,30 @@ func (l *listener) wants(words []string) bool {
 	return len(words) == len(l.pattern)
 }
 
-func (l *listener) tell(subject string, data []byte) []byte {
+func (l *listener) take(m message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.hear(subject, slices.Clone(data))
+	l.waiting = append(l.waiting, m)
+	if !l.hearing {
+		l.hearing = true
+		go l.hearAll()
+	}
+}
+
+// hearAll hears what waits, until nothing does.
+func (l *listener) hearAll() {
+	for {
+		l.mu.Lock()
+		if len(l.waiting) == 0 {
+			l.hearing = false
+			l.mu.Unlock()
+			return
+		}
+		m := l.waiting[0]
+		l.waiting = l.waiting[1:]
+		l.mu.Unlock()
+		if answer := l.hear(m.subject, m.data); answer != nil && m.answer != nil {
+			m.answer <- answer
+		}
+	}
 }
