@@ -54,7 +54,7 @@
 //  10. A bad configuration never replaces a good one, and is explained in full:
 //     every problem, with line and column.
 //     Tests: cmd/fieldgate TestTenMistakesAreToldAtOnce and TestConfigurationFromTheCloud,
-//     gateway/pushed TestConfigurationsAtRandom. The board's own file is read at the start only.
+//     gateway/remoteconfig TestConfigurationsAtRandom. The board's own file is read at the start only.
 //  11. Card wear is bounded and shown. While the cloud acks in time, readings
 //     cost the card almost nothing.
 //     Tests: store TestFlushIsOnePage and TestAcknowledgedReadingsCostTheCardAlmostNothing.

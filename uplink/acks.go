@@ -52,7 +52,7 @@ func (s *session) note(st gateway.EpochState, p position) error {
 	}
 	if err := s.u.o.Source.Ack(st.ID, p.upto, p.done); err != nil && !s.deaf {
 		s.deaf = true
-		s.u.o.Log.Warn("the store could not note an ack; it will be told again", "err", err)
+		s.u.o.Log.Warn("the store could not note an ack; it will be told again", "error", err)
 	}
 	t := s.tracks[st.ID]
 	if t == nil { // the first word of this session about it

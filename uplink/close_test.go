@@ -14,7 +14,7 @@ import (
 // is noticed first.
 func TestCloseWhileSending(t *testing.T) {
 	for range 30 {
-		inWorld(t, func(w *world, o *uplink.Options) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			w.store.Append(300)
 			w.store.Append(300)
 			w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
@@ -22,7 +22,7 @@ func TestCloseWhileSending(t *testing.T) {
 				p.Close(wire.CloseForbidden, "")
 				return true
 			}
-		}, func(w *world) {
+		}, func(w *testbed) {
 			w.until(time.Minute, "closed", func() bool { return w.up.Status().LastError != "" })
 			if s := w.up.Status(); s.State != uplink.Refused {
 				t.Errorf("%s: %s", s.State, s.LastError)
@@ -35,13 +35,13 @@ func TestCloseWhileSending(t *testing.T) {
 // the answer says whether anything of it is missing at all.
 func TestUnlistedEpochBeginsWithItsEnd(t *testing.T) {
 	var seen func() []wire.Update
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		seen = w.updates()
 		for range 260 {
 			w.store.Append(5)
 			w.store.Reopen(true)
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.complete(time.Minute)
 		begun := map[gateway.EpochID]bool{}
 		for _, e := range w.cloud.Hellos()[0].Epochs {

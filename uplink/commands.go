@@ -9,7 +9,7 @@ import (
 
 // A Commander takes commands that came at a stamp. It does not wait; what
 // becomes of a command goes out through Options.Outgoing and, for certain, as
-// an event. *command.Door is one.
+// an event. *command.Dispatcher is one.
 type Commander interface {
 	Take(c gateway.Command, at gateway.Stamp)
 }

@@ -32,7 +32,7 @@ func TestCommandsAndResults(t *testing.T) {
 	var out uplink.Outbox
 	var mu sync.Mutex
 	var results []wire.Result
-	setup := func(w *world, o *uplink.Options) {
+	setup := func(w *testbed, o *uplink.Options) {
 		out = uplink.NewOutbox() // in the bubble
 		o.Commands, o.Outgoing = c, out
 		w.cloud.OnReport = func(m wire.Message) {
@@ -43,7 +43,7 @@ func TestCommandsAndResults(t *testing.T) {
 			}
 		}
 	}
-	inWorld(t, setup, func(w *world) {
+	inTestbed(t, setup, func(w *testbed) {
 		w.online()
 		if caps := w.cloud.Hellos()[0].Caps; !slices.Equal(caps, []string{"commands"}) {
 			t.Errorf("hello says %v", caps)

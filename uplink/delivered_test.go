@@ -14,7 +14,7 @@ import (
 // says nothing.
 func TestWhatWaitedIsToldOnceItIsDelivered(t *testing.T) {
 	told := regexp.MustCompile(`level=INFO msg="(\d+) waiting readings delivered in \d+\.\d s"`)
-	said := func(w *world, want ...string) {
+	said := func(w *testbed, want ...string) {
 		t.Helper()
 		var got []string
 		for _, line := range told.FindAllStringSubmatch(w.log.String(), -1) {
@@ -24,7 +24,7 @@ func TestWhatWaitedIsToldOnceItIsDelivered(t *testing.T) {
 			t.Errorf("the log tells of %v, want %v:\n%s", got, want, w.log)
 		}
 	}
-	again := func(w *world, n int) { // the line breaks, and n readings come before the next session
+	again := func(w *testbed, n int) { // the line breaks, and n readings come before the next session
 		t.Helper()
 		before := w.up.Status().Session
 		w.net.Cut()
@@ -33,13 +33,13 @@ func TestWhatWaitedIsToldOnceItIsDelivered(t *testing.T) {
 		}
 		w.until(time.Minute, "another session", func() bool { s := w.up.Status(); return s.State == uplink.Online && s.Session != before })
 	}
-	inWorld(t, func(w *world, _ *uplink.Options) {
+	inTestbed(t, func(w *testbed, _ *uplink.Options) {
 		w.store.Append(500)
 		w.store.Reopen(true)
 		w.store.Append(30)
 		w.store.Reopen(false)
 		w.store.Append(7)
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.online()
 		w.complete(time.Minute)
 		w.pass(time.Second)

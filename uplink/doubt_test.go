@@ -14,7 +14,7 @@ import (
 )
 
 // poison makes the cloud refuse every block that holds one of the seqs.
-func poison(w *world, code wire.NackCode, seqs ...uint64) *atomic.Int32 {
+func poison(w *testbed, code wire.NackCode, seqs ...uint64) *atomic.Int32 {
 	var refused atomic.Int32
 	w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
 		for _, seq := range seqs {
@@ -32,12 +32,12 @@ func poison(w *world, code wire.NackCode, seqs ...uint64) *atomic.Int32 {
 // One reading that the cloud does not take costs one reading.
 func TestPoisonReading(t *testing.T) {
 	var refused *atomic.Int32
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		for range 3 {
 			w.store.Append(4000)
 		}
 		refused = poison(w, wire.NackBlock, 5123, 12000)
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.complete(20 * time.Second)
 		var gaps []uint64
 		for _, taken := range w.cloud.Held(w.growing()).Taken {
@@ -66,7 +66,7 @@ func TestPoisonReading(t *testing.T) {
 // A cloud that takes no reading at all is a disagreement, not bad readings:
 // they stay, other epochs go on, people are told, and it is tried again.
 func TestCloudThatRefusesEverything(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.Append(1000)
 		w.store.Reopen(true)
 		w.store.Append(5)
@@ -78,7 +78,7 @@ func TestCloudThatRefusesEverything(t *testing.T) {
 			p.Send(&wire.Nack{Epoch: m.Epoch, First: m.First, N: m.N, Code: "strange"})
 			return true
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.until(10*time.Second, "live", func() bool { return w.cloud.Held(w.growing()).Upto == 5 })
 		w.until(time.Second, "held", func() bool { return strings.Contains(w.condition("uplink_held"), "strange") })
 		if h := w.cloud.Held(w.store.All()[0].ID); h.Upto > 16 {
@@ -94,7 +94,7 @@ func TestCloudThatRefusesEverything(t *testing.T) {
 
 // A time that the cloud cannot believe goes again as a guess: nothing is lost.
 func TestTimeRefused(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.Append(1000)
 		w.store.Append(1000)
 		w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
@@ -108,7 +108,7 @@ func TestTimeRefused(t *testing.T) {
 			p.Send(&wire.Nack{Epoch: m.Epoch, First: m.First, N: m.N, Code: wire.NackTime})
 			return true
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.complete(10 * time.Second)
 		taken := w.cloud.Held(w.growing()).Taken
 		if len(taken) != 2 {
@@ -123,7 +123,7 @@ func TestTimeRefused(t *testing.T) {
 // "Later" is not "never", and not at once either.
 func TestNackWithRetry(t *testing.T) {
 	var tries atomic.Int32
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.Append(10)
 		w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
 			if tries.Add(1) > 40 {
@@ -132,7 +132,7 @@ func TestNackWithRetry(t *testing.T) {
 			p.Send(&wire.Nack{Epoch: m.Epoch, First: m.First, N: m.N, Code: "storage", Retry: true, AfterMS: 5000})
 			return true
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.pass(60 * time.Second)
 		if n := tries.Load(); n < 11 || n > 13 {
 			t.Errorf("%d tries in a minute", n)
@@ -152,7 +152,7 @@ func TestNackWithRetryForHours(t *testing.T) {
 		var tries atomic.Int32
 		var full atomic.Bool
 		var did *clerk
-		inWorld(t, func(w *world, o *uplink.Options) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			did = &clerk{}
 			o.Commands = did
 			w.store.Append(10)
@@ -167,7 +167,7 @@ func TestNackWithRetryForHours(t *testing.T) {
 				p.Send(&wire.Nack{Epoch: m.Epoch, First: m.First, N: m.N, Code: code, Retry: true})
 				return true
 			}
-		}, func(w *world) {
+		}, func(w *testbed) {
 			w.pass(30 * time.Second)
 			if n := tries.Load(); n < 8 || n > 17 { // at 0, 1, 3, 7, 15 s: readings of two epochs, and perhaps the end of one
 				t.Errorf("%s: %d tries in half a minute", code, n)
@@ -203,14 +203,14 @@ func TestNackWithRetryForHours(t *testing.T) {
 // A cloud that asks for the same seq for ever ends the session, not the CPU.
 func TestNackInCircles(t *testing.T) {
 	var nacks atomic.Int32
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.Append(10)
 		w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
 			nacks.Add(1)
 			p.Send(&wire.Nack{Epoch: m.Epoch, First: m.First, N: m.N, Code: wire.NackSeq, Retry: true, Expected: m.First})
 			return true
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.until(2*time.Minute, "told", func() bool { return strings.Contains(w.up.Status().LastError, "updates in a row") })
 		w.pass(time.Hour)
 		if n := nacks.Load(); n > 26*60 {
@@ -221,7 +221,7 @@ func TestNackInCircles(t *testing.T) {
 
 // What is stored in bigger pieces than the cloud takes goes in smaller ones.
 func TestLimitsOfTheCloud(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.Append(12000)
 		w.store.Append(500)
 		w.cloud.Welcome.Lim = wire.Limits{Msg: wire.MinMessage, BlockN: 1000}
@@ -231,5 +231,5 @@ func TestLimitsOfTheCloud(t *testing.T) {
 			}
 			return false
 		}
-	}, func(w *world) { w.complete(time.Minute) })
+	}, func(w *testbed) { w.complete(time.Minute) })
 }

@@ -119,7 +119,7 @@ func (u *Uplink) redirect(d *drainedError) {
 	}
 	e, err := newEndpoint(d.url, false)
 	if err != nil {
-		u.o.Log.Warn("the cloud named an address to go to that cannot be used", "err", err)
+		u.o.Log.Warn("the cloud named an address to go to that cannot be used", "error", err)
 		return
 	}
 	u.o.Log.Info("the cloud sends this gateway to another address", "endpoint", e.shown, "reason", u.plain(d.reason))

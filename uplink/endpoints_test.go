@@ -16,7 +16,7 @@ const second = "second.test:443"
 
 // another makes a second cloud, at an address of its own, behind the first in
 // the order.
-func (w *world) another(o *uplink.Options, at string) *uplinktest.Cloud {
+func (w *testbed) another(o *uplink.Options, at string) *uplinktest.Cloud {
 	w.Helper()
 	name, _, _ := strings.Cut(at, ":")
 	secure, err := w.ca.Server(name, w.certBegin, w.certBegin.AddDate(4, 0, 0))
@@ -35,7 +35,7 @@ type closer func()
 func (c closer) Close() error { c(); return nil }
 
 // at gives the name of the cloud of the present session.
-func (w *world) at() string {
+func (w *testbed) at() string {
 	s := w.up.Status()
 	if s.State != uplink.Online {
 		return ""
@@ -43,7 +43,7 @@ func (w *world) at() string {
 	return strings.TrimSuffix(strings.TrimPrefix(s.Endpoint, "wss://"), "/v1/gateway")
 }
 
-func (w *world) isAt(limit time.Duration, where string) {
+func (w *testbed) isAt(limit time.Duration, where string) {
 	w.Helper()
 	w.until(limit, "at "+where, func() bool { return w.at() == where })
 }
@@ -52,7 +52,7 @@ func (w *world) isAt(limit time.Duration, where string) {
 // is gone back to within the hour, and nothing is lost or doubled.
 func TestSeveralAddresses(t *testing.T) {
 	var other *uplinktest.Cloud
-	inWorld(t, func(w *world, o *uplink.Options) { other = w.another(o, second) }, func(w *world) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) { other = w.another(o, second) }, func(w *testbed) {
 		w.isAt(time.Minute, "cloud.test")
 		w.pass(2 * time.Minute)
 		w.net.Refuse(address, true)
@@ -82,7 +82,7 @@ func TestSeveralAddresses(t *testing.T) {
 
 // After a session that was proven the first address comes first again.
 func TestBackToTheFirst(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) { w.another(o, second) }, func(w *world) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) { w.another(o, second) }, func(w *testbed) {
 		w.net.Refuse(address, true)
 		w.isAt(time.Minute, second)
 		w.store.Append(1)
@@ -96,7 +96,7 @@ func TestBackToTheFirst(t *testing.T) {
 // While it is connected to another address than the first, it looks whether
 // that one answers again, of which the status of the session tells nothing.
 func TestLooksForTheFirst(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) { w.another(o, second) }, func(w *world) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) { w.another(o, second) }, func(w *testbed) {
 		w.net.Refuse(address, true)
 		w.isAt(time.Minute, second)
 		dials := w.net.Dials()
@@ -120,7 +120,7 @@ func TestAnAddressThatAsksToBeLeftAlone(t *testing.T) {
 	for status, alone := range map[int]time.Duration{http.StatusServiceUnavailable: 10 * time.Minute, http.StatusUnauthorized: 5 * time.Minute} {
 		var other *uplinktest.Cloud
 		asked := 0
-		inWorld(t, func(w *world, o *uplink.Options) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			other = w.another(o, second)
 			w.cloud.OnUpgrade = func(a http.ResponseWriter, _ *http.Request) bool {
 				asked++
@@ -129,7 +129,7 @@ func TestAnAddressThatAsksToBeLeftAlone(t *testing.T) {
 				return true
 			}
 			other.OnHello = func(p *uplinktest.Peer, _ *wire.Hello) bool { p.Close(1011, "not today"); return true }
-		}, func(w *world) {
+		}, func(w *testbed) {
 			w.pass(alone)
 			if asked != 1 || len(other.Hellos()) < 5 {
 				t.Errorf("%d: asked %d times within %v, the other %d times", status, asked, alone, len(other.Hellos()))
@@ -148,7 +148,7 @@ func TestAnAddressThatAsksToBeLeftAlone(t *testing.T) {
 // When all want to be left alone, all are.
 func TestAllAskToBeLeftAlone(t *testing.T) {
 	var tries atomic.Int32
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		refuse := func(a http.ResponseWriter, _ *http.Request) bool {
 			tries.Add(1)
 			a.Header().Set("Retry-After", "600")
@@ -157,7 +157,7 @@ func TestAllAskToBeLeftAlone(t *testing.T) {
 		}
 		w.another(o, second).OnUpgrade = refuse
 		w.cloud.OnUpgrade = refuse
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.pass(599 * time.Second)
 		if n := tries.Load(); n != 2 {
 			t.Errorf("%d tries", n)
@@ -174,7 +174,7 @@ func TestAllAskToBeLeftAlone(t *testing.T) {
 func TestDrainedToAnotherAddress(t *testing.T) {
 	for url, want := range map[string]string{"wss://" + second + "/v1/gateway": second, "": "cloud.test", "ws://" + second: "cloud.test", "wss://nobody.test/": "cloud.test"} {
 		var began time.Time
-		inWorld(t, func(w *world, o *uplink.Options) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			w.another(o, second)
 			o.URLs = nil
 			w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
@@ -184,7 +184,7 @@ func TestDrainedToAnotherAddress(t *testing.T) {
 				w.cloud.OnUpdate = nil
 				return true
 			}
-		}, func(w *world) {
+		}, func(w *testbed) {
 			w.online()
 			w.store.Append(1)
 			w.until(5*time.Second, "drained", func() bool { return w.up.Status().State == uplink.Waiting })

@@ -62,7 +62,7 @@ func TestBootsInAnotherCentury(t *testing.T) {
 		"2099, synchronised: it really is":       {"1990-01-01", "1992-06-01", gateway.ClockNTP, []string{"uplink_certificate", "ended on 1994-01-01"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world, o *uplink.Options) {
+			inTestbed(t, func(w *testbed, o *uplink.Options) {
 				w.certBegin = day(c.begin)
 				o.Clock = &qualified{boardClock: boardClock{time.Now()}, quality: c.quality, offset: time.Now().UnixMicro()}
 				o.Floor = func() time.Time {
@@ -71,7 +71,7 @@ func TestBootsInAnotherCentury(t *testing.T) {
 					}
 					return day(c.floor)
 				}
-			}, func(w *world) {
+			}, func(w *testbed) {
 				if c.says != nil {
 					w.says(c.says[0], c.says[1:]...)
 					w.pass(time.Hour)
@@ -93,11 +93,11 @@ func TestBootsInAnotherCentury(t *testing.T) {
 func TestLearnsTheTimeIn2099(t *testing.T) {
 	clock := &qualified{boardClock: boardClock{time.Now()}}
 	told := day("1992-06-01")
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.certBegin = day("1990-01-01")
 		clock.boardClock, clock.offset = boardClock{time.Now()}, time.Now().UnixMicro()
 		o.Clock, o.Floor = clock, func() time.Time { return told }
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.online()
 		if n := strings.Count(w.log.String(), "a time that nothing confirms"); n != 1 {
 			t.Errorf("told %d times", n)

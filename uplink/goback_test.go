@@ -34,7 +34,7 @@ func TestGoesOnAtExpectedInFrontOfWhatIsUnderWay(t *testing.T) {
 		for _, lane := range []wire.Lane{wire.LaneLive, wire.LaneBacklog} {
 			t.Run(answer, func(t *testing.T) {
 				var got func() []wire.Update
-				inWorld(t, func(w *world, o *uplink.Options) {
+				inTestbed(t, func(w *testbed, o *uplink.Options) {
 					w.cloud.Welcome.Lim = wire.Limits{BlockN: 100}
 					for range 6 {
 						w.store.Append(300)
@@ -54,7 +54,7 @@ func TestGoesOnAtExpectedInFrontOfWhatIsUnderWay(t *testing.T) {
 						return false
 					}
 					got = w.updates()
-				}, func(w *world) {
+				}, func(w *testbed) {
 					w.complete(20 * time.Second)
 					if n := len(w.cloud.Hellos()); n != 1 {
 						t.Errorf("%d sessions", n)
@@ -74,7 +74,7 @@ func TestGoesOnAtExpectedAtThePaceOfReadings(t *testing.T) {
 	for answer, unanswered := range unusable {
 		t.Run(answer, func(t *testing.T) {
 			var got func() []wire.Update
-			inWorld(t, func(w *world, o *uplink.Options) {
+			inTestbed(t, func(w *testbed, o *uplink.Options) {
 				n := 0
 				w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
 					if n++; n == 3 {
@@ -84,7 +84,7 @@ func TestGoesOnAtExpectedAtThePaceOfReadings(t *testing.T) {
 					return false
 				}
 				got = w.updates()
-			}, func(w *world) {
+			}, func(w *testbed) {
 				w.online()
 				for range 5 {
 					w.store.Append(6)
@@ -109,13 +109,13 @@ func TestUnansweredBesideWhatIsAnswered(t *testing.T) {
 		func(m *wire.Update) bool { return m.End != nil },
 		func(m *wire.Update) bool { return m.Lane == wire.LaneBacklog },
 	} {
-		inWorld(t, func(w *world, o *uplink.Options) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			w.store.Append(10)
 			w.store.Reopen(true)
 			w.cloud.OnUpdate = func(_ *uplinktest.Peer, m *wire.Update) bool {
 				return len(w.cloud.Hellos()) == 1 && unheard(m)
 			}
-		}, func(w *world) {
+		}, func(w *testbed) {
 			w.online()
 			for range 50 {
 				w.store.Append(1)

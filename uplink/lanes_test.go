@@ -21,7 +21,7 @@ func TestLiveBeforeBacklogOnASlowLine(t *testing.T) {
 	var mu sync.Mutex
 	taken := map[uint64]time.Time{} // when the cloud got a live reading
 	backlog := uint64(0)
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.net.Rate = 64_000 / 8
 		w.store.Noise, w.store.CanSplit = true, true
 		for range 3600 * 20 / 4000 {
@@ -38,7 +38,7 @@ func TestLiveBeforeBacklogOnASlowLine(t *testing.T) {
 			}
 			return false
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.online()
 		made := map[uint64]time.Time{}
 		for i := range uint64(120 * 2) { // two minutes; ten readings at a time
@@ -78,7 +78,7 @@ func TestLiveBeforeBacklogOnASlowLine(t *testing.T) {
 // slows down, finds out that it is not what makes it long, and goes on.
 func TestLineThatBecomesLonger(t *testing.T) {
 	var taken atomic.Uint64
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.net.Far = true
 		w.net.SetDelay(10 * time.Millisecond)
 		w.store.Noise, w.store.CanSplit = true, true
@@ -94,7 +94,7 @@ func TestLineThatBecomesLonger(t *testing.T) {
 			}
 			return false
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.online()
 		w.net.SetDelay(600 * time.Millisecond)
 		w.pass(30 * time.Second)
@@ -115,7 +115,7 @@ func TestWindows(t *testing.T) {
 	var mu sync.Mutex
 	var open, most [3]sum
 	arrived := 0
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.cloud.Welcome.Win = &wire.Windows{
 			Ev: wire.Window{Msgs: 2, Bytes: 1 << 20}, Live: wire.Window{Msgs: 3, Bytes: 7000}, Back: wire.Window{Msgs: 5, Bytes: 20_000},
 		}
@@ -158,7 +158,7 @@ func TestWindows(t *testing.T) {
 			})
 			return true
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.complete(time.Minute)
 		mu.Lock()
 		defer mu.Unlock()
@@ -175,12 +175,12 @@ func TestPause(t *testing.T) {
 	closed := wire.DefaultWindows
 	closed.Ev.Msgs, closed.Live.Msgs, closed.Back.Msgs = 0, 0, 0
 	var seen func() []wire.Update
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.CanSplit = true
 		w.store.Append(1)
 		seen = w.updates()
 		w.cloud.OnPing = func(p *uplinktest.Peer, _ *wire.Ping) bool { peer = p; return false }
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.complete(5 * time.Second)
 		peer.Send(&wire.Ack{Epochs: []wire.EpochAck{}, Win: &closed, Why: "storage"})
 		w.pass(time.Second)
@@ -206,7 +206,7 @@ func TestPause(t *testing.T) {
 // Events go before readings, each once, also over a lost line and a cloud that
 // has lost some.
 func TestEvents(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		for i := range 40 {
 			w.store.AddEvent(gateway.EventAlarm, fmt.Sprint(i))
 		}
@@ -217,7 +217,7 @@ func TestEvents(t *testing.T) {
 			}
 			return false
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		arrived := func(n int) {
 			t.Helper()
 			w.until(time.Minute, "all events", func() bool { return len(w.cloud.Events()) == n })
@@ -250,9 +250,9 @@ func TestDrain(t *testing.T) {
 	const reason = "update of the server"
 	for _, word := range []wire.Message{&wire.Drain{AfterMS: 100_000, SpreadMS: 50_000, Reason: reason}, &wire.Bye{NextS: 100, Reason: reason}} {
 		var peer *uplinktest.Peer
-		inWorld(t, func(w *world, o *uplink.Options) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			w.cloud.OnPing = func(p *uplinktest.Peer, _ *wire.Ping) bool { peer = p; return false }
-		}, func(w *world) {
+		}, func(w *testbed) {
 			w.online()
 			w.store.Append(5)
 			w.complete(5 * time.Second)
@@ -273,14 +273,14 @@ func TestDrain(t *testing.T) {
 // loop.
 func TestDrainedAsSoonAsItComes(t *testing.T) {
 	for _, word := range []wire.Message{&wire.Drain{}, &wire.Bye{}} {
-		inWorld(t, func(w *world, o *uplink.Options) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			w.cloud.OnPing = func(p *uplinktest.Peer, _ *wire.Ping) bool {
 				if len(w.cloud.Hellos()) < 1000 { // else a loop would never end: no time passes in it
 					p.Send(word)
 				}
 				return true
 			}
-		}, func(w *world) {
+		}, func(w *testbed) {
 			w.pass(time.Hour)
 			if n := len(w.cloud.Hellos()); n < 5 || n > 60 {
 				t.Errorf("%T: %d sessions in an hour", word, n)
@@ -293,7 +293,7 @@ func TestDrainedAsSoonAsItComes(t *testing.T) {
 // also where some must be sent again.
 func TestPackedLive(t *testing.T) {
 	refused, packed := 0, map[*uplinktest.Peer][]int{}
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.cloud.Welcome.Caps = []string{"packed"}
 		w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
 			packed[p] = p.Packed()
@@ -304,7 +304,7 @@ func TestPackedLive(t *testing.T) {
 			}
 			return false
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		for range 3 {
 			for range 20 {
 				w.store.Append(20)
@@ -327,11 +327,11 @@ func TestPackedLive(t *testing.T) {
 // An event that is longer than a message of this cloud may be goes without its
 // body: sent as it is it would end every session, and with them the readings.
 func TestEventLongerThanAMessage(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.cloud.Welcome.Lim.Msg = wire.MinMessage
 		w.store.AddEvent(gateway.EventAlarm, `"`+strings.Repeat("x", 8<<10)+`"`)
 		w.store.AddEvent(gateway.EventAlarm, "2")
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.until(time.Minute, "both events", func() bool { return len(w.cloud.Events()) == 2 })
 		if all := w.cloud.Events(); len(all[0].Body) > 100 || string(all[1].Body) != "2" {
 			t.Errorf("the bodies are %.100s and %s", all[0].Body, all[1].Body)

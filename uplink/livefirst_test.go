@@ -44,7 +44,7 @@ func TestLiveLeavesBeforeBacklog(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var seen func() []wire.Update
-			inWorld(t, func(w *world, o *uplink.Options) {
+			inTestbed(t, func(w *testbed, o *uplink.Options) {
 				w.cloud.Welcome.Lim.Msg = wire.MinMessage
 				w.store.Noise = true
 				for range 10 {
@@ -54,7 +54,7 @@ func TestLiveLeavesBeforeBacklog(t *testing.T) {
 				w.store.Append(3)
 				o.Source = &slowGrowth{w.store, tc.takes}
 				seen = w.updates()
-			}, func(w *world) {
+			}, func(w *testbed) {
 				w.online()
 				w.pass(1100 * time.Millisecond)
 				if got := seen(); len(got) < 2 || got[0].Lane != tc.first {

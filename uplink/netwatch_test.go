@@ -18,7 +18,7 @@ func TestConnectsWhenAnInterfaceComesUp(t *testing.T) {
 	if !e2e.OwnNetwork(t) {
 		return
 	}
-	s := inStreet(t) // listens on 127.0.0.1, which is down yet
+	s := onLoopback(t) // listens on 127.0.0.1, which is down yet
 	e2e.IP(t, "link add gw0 type veth peer name cloud0")
 	s.run(s.options())
 	watchLinks(t, s.up.Wake)

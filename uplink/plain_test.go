@@ -19,7 +19,7 @@ import (
 func TestServerThatAcknowledgesNothing(t *testing.T) {
 	var mu sync.Mutex
 	got := map[uint64]int{}
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		o.Unacknowledged = true
 		w.store.Append(3000)
 		w.store.AppendGap(5, "dropped")
@@ -50,7 +50,7 @@ func TestServerThatAcknowledgesNothing(t *testing.T) {
 				mu.Unlock()
 			}
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		count := func(n, times int) func() bool {
 			return func() bool {
 				mu.Lock()

@@ -70,11 +70,11 @@ func TestPlainServerGetsNoReadingTwice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := &limited{each: 20, end: end, got: map[uint64]int{}}
 			const all = 700
-			inWorld(t, func(w *world, o *uplink.Options) {
+			inTestbed(t, func(w *testbed, o *uplink.Options) {
 				o.Unacknowledged = true
 				w.store.Append(all)
 				w.cloud.OnUpgrade = l.serve
-			}, func(w *world) {
+			}, func(w *testbed) {
 				w.until(12*time.Hour, "all sent", func() bool { return w.store.All()[0].Acked == all })
 				l.mu.Lock()
 				l.each = 10 * all
@@ -113,7 +113,7 @@ func TestAnswerToTheUpgradeWithoutAnEnd(t *testing.T) {
 		for _, plain := range []bool{false, true} {
 			var mu sync.Mutex
 			sent, ended := 0, false
-			inWorld(t, func(w *world, o *uplink.Options) {
+			inTestbed(t, func(w *testbed, o *uplink.Options) {
 				o.Unacknowledged = plain
 				w.cloud.OnUpgrade = func(a http.ResponseWriter, _ *http.Request) bool {
 					conn, _, err := http.NewResponseController(a).Hijack()
@@ -138,7 +138,7 @@ func TestAnswerToTheUpgradeWithoutAnEnd(t *testing.T) {
 					mu.Unlock()
 					return true
 				}
-			}, func(w *world) {
+			}, func(w *testbed) {
 				w.until(time.Minute, "an end", func() bool { mu.Lock(); defer mu.Unlock(); return ended })
 				mu.Lock()
 				defer mu.Unlock()
@@ -156,11 +156,11 @@ func TestAnswerToTheUpgradeWithoutAnEnd(t *testing.T) {
 // A server that answers no pings gets everything all the same.
 func TestPlainServerThatAnswersNoPings(t *testing.T) {
 	l := &limited{each: 1 << 20, got: map[uint64]int{}, deaf: true}
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		o.Unacknowledged = true
 		w.store.Append(700)
 		w.cloud.OnUpgrade = l.serve
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.until(time.Minute, "all there", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return len(l.got) == 700 })
 		w.net.Cut()
 		w.until(time.Minute, "told", func() bool { return w.up.Status().PerhapsLost == 700 })

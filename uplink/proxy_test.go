@@ -87,7 +87,7 @@ func TestThroughRealProxies(t *testing.T) {
 	t.Parallel()
 	for _, p := range proxies {
 		t.Run(p.name, func(t *testing.T) {
-			s := inStreet(t)
+			s := onLoopback(t)
 			addr := freeAddr(t)
 			p.start(t, addr)
 			s.store.Append(500)
@@ -118,7 +118,7 @@ func TestThroughRealProxies(t *testing.T) {
 // A proxy that cannot reach the cloud, or may not.
 func TestProxyThatDoesNotConnect(t *testing.T) {
 	t.Parallel()
-	s := inStreet(t)
+	s := onLoopback(t)
 	o := s.options()
 	o.URL = "wss://" + freeAddr(t) + "/v1/gateway"
 	for _, p := range proxies[1:] {
@@ -155,7 +155,7 @@ func TestProxyThatDoesNotConnect(t *testing.T) {
 // TLS to the proxy, by an authority of its own, and the cloud's TLS in it.
 func TestProxyBehindTLS(t *testing.T) {
 	t.Parallel()
-	s := inStreet(t)
+	s := onLoopback(t)
 	plain, secure := freeAddr(t), freeAddr(t)
 	startTinyproxy(t, plain)
 	company, pair := s.serverPair("localhost")
@@ -183,7 +183,7 @@ func TestProxyBehindTLS(t *testing.T) {
 }
 
 // request makes an HTTPS request to the cloud on the way of these options.
-func (s *street) request(o uplink.Options) error {
+func (s *loopback) request(o uplink.Options) error {
 	reach := func(ctx context.Context, _, host string) (net.Conn, error) {
 		return proxy.Route{Proxy: o.Proxy, Authorities: o.ProxyAuthorities}.Connect(ctx, host)
 	}
@@ -197,7 +197,7 @@ func (s *street) request(o uplink.Options) error {
 
 // A proxy that repeats what it was sent.
 func TestProxyThatMisbehaves(t *testing.T) {
-	s := inStreet(t)
+	s := onLoopback(t)
 	o := s.options()
 	addr := says(t, "")
 	o.Proxy = via("http", addr, proxyPassword)
@@ -235,7 +235,7 @@ func says(t *testing.T, words string) (addr string) {
 }
 
 // says waits for a condition and looks for words in it.
-func (s *street) says(code string, words ...string) {
+func (s *loopback) says(code string, words ...string) {
 	s.Helper()
 	sentence := ""
 	s.until(code, func() bool {
@@ -255,7 +255,7 @@ func (s *street) says(code string, words ...string) {
 	s.table.Clear(code, "", "the test goes on")
 }
 
-func (s *street) toldNoPassword() {
+func (s *loopback) toldNoPassword() {
 	s.Helper()
 	told := s.log.String() + s.up.Status().LastError
 	for _, secret := range []string{proxyPassword, "Z2F0ZXdheS11c2Vy"} { // the last: the login in base64
@@ -267,7 +267,7 @@ func (s *street) toldNoPassword() {
 
 // serverPair writes the certificate and key of another authority, for
 // programs, and gives the authority.
-func (s *street) serverPair(name string) (*x509.CertPool, string) {
+func (s *loopback) serverPair(name string) (*x509.CertPool, string) {
 	s.Helper()
 	ca, secure := s.authority(name)
 	cert := secure.Certificates[0]

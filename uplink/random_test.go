@@ -34,7 +34,7 @@ func (c *chaos) set(on bool) {
 
 // update is a cloud that loses acks, loses its tail, answers late or twice,
 // and closes, before and after it has stored.
-func (c *chaos) update(w *world) func(p *uplinktest.Peer, m *wire.Update) bool {
+func (c *chaos) update(w *testbed) func(p *uplinktest.Peer, m *wire.Update) bool {
 	return func(p *uplinktest.Peer, m *wire.Update) bool {
 		c.mu.Lock()
 		on := c.on
@@ -73,7 +73,7 @@ func (c *chaos) update(w *world) func(p *uplinktest.Peer, m *wire.Update) bool {
 }
 
 // step does one thing that happens to a gateway.
-func (c *chaos) step(w *world) {
+func (c *chaos) step(w *testbed) {
 	switch c.n(12) {
 	case 0:
 		w.store.AppendGap(1+c.n(50), gateway.WhyCardFailed)
@@ -105,7 +105,7 @@ func TestRandomTroubleLosesAndDoublesNothing(t *testing.T) {
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			c := &chaos{r: rand.New(rand.NewPCG(uint64(seed), 1)), on: true}
-			inWorld(t, func(w *world, o *uplink.Options) { w.cloud.OnUpdate = c.update(w) }, func(w *world) {
+			inTestbed(t, func(w *testbed, o *uplink.Options) { w.cloud.OnUpdate = c.update(w) }, func(w *testbed) {
 				for range 80 {
 					c.step(w)
 				}

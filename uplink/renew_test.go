@@ -80,7 +80,7 @@ func TestCredentialIsExchangedInTime(t *testing.T) {
 	for _, refused := range []bool{false, true} {
 		k := &keys{now: token}
 		fails := 1 // the first request
-		inWorld(t, func(w *world, o *uplink.Options) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			o.Credential = k
 			w.cloud.OnUpgrade = func(a http.ResponseWriter, r *http.Request) bool {
 				if r.Method == http.MethodPost {
@@ -100,7 +100,7 @@ func TestCredentialIsExchangedInTime(t *testing.T) {
 				}
 				return false
 			}
-		}, func(w *world) {
+		}, func(w *testbed) {
 			w.online()
 			w.pass(24 * time.Hour)
 			w.until(4*time.Hour, "exchanged", func() bool { n, _ := k.state(); return n == 2 })
@@ -142,10 +142,10 @@ func (k *two) Refused() bool {
 
 // A cloud that refuses both of two credentials is not asked again and again.
 func TestBothCredentialsRefused(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		o.Credential = &two{keys: &keys{}}
 		w.cloud.Token = "another"
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.until(time.Minute, "refused", func() bool { return w.up.Status().State == uplink.Refused })
 		before := w.net.Dials()
 		if before != 2 {

@@ -14,7 +14,7 @@ import (
 func TestPauseWhileUnderWay(t *testing.T) {
 	var peer *uplinktest.Peer
 	var under *wire.Update
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.Append(10)
 		w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
 			if under != nil {
@@ -24,7 +24,7 @@ func TestPauseWhileUnderWay(t *testing.T) {
 			p.Send(&wire.Ack{Win: &wire.Windows{}})
 			return true
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.until(time.Minute, "paused", func() bool { return w.up.Status().State == uplink.Paused })
 		w.pass(5*time.Minute + 15*time.Second)
 		peer.Send(&wire.Ack{Win: &wire.DefaultWindows})
@@ -41,10 +41,10 @@ func TestPauseWhileUnderWay(t *testing.T) {
 // gateway send meanwhile.
 func TestSilentCloudWithAHugeWindow(t *testing.T) {
 	huge := wire.Window{Msgs: 1 << 16, Bytes: 1 << 30}
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.cloud.Welcome.Win = &wire.Windows{Ev: huge, Live: huge, Back: huge}
 		w.cloud.OnUpdate = func(*uplinktest.Peer, *wire.Update) bool { return true }
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.online()
 		for range 35 {
 			w.store.Append(1)
@@ -60,14 +60,14 @@ func TestSilentCloudWithAHugeWindow(t *testing.T) {
 // is over, as is one that is silent when the gateway stops.
 func TestSilentCloudAtTheEnd(t *testing.T) {
 	for _, drains := range []bool{true, false} {
-		inWorld(t, func(w *world, o *uplink.Options) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			w.cloud.OnUpdate = func(p *uplinktest.Peer, _ *wire.Update) bool {
 				if drains {
 					p.Send(&wire.Drain{AfterMS: 600_000})
 				}
 				return true
 			}
-		}, func(w *world) {
+		}, func(w *testbed) {
 			w.online()
 			w.store.Append(10)
 			w.pass(100 * time.Millisecond)

@@ -14,7 +14,7 @@ import (
 // back, of the last eight; an answer that comes twice counts once.
 func TestTimeOverTheSession(t *testing.T) {
 	var pings, used atomic.Int64
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		o.SessionTime = func(int64, time.Duration) { used.Add(1) }
 		w.cloud.OnPing = func(p *uplinktest.Peer, m *wire.Ping) bool {
 			takes := 100 * time.Millisecond
@@ -27,7 +27,7 @@ func TestTimeOverTheSession(t *testing.T) {
 			p.Send(&wire.Pong{T0: m.T0, T1: now, T2: now})
 			return true
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.online()
 		w.until(10*time.Second, "timed", func() bool { return used.Load() >= 4 })
 		if c := w.up.Status().Clock; c == nil || c.Error < 50_000 || c.Error > 51_000 {

@@ -18,7 +18,7 @@ import (
 func TestTraffic(t *testing.T) {
 	var kept atomic.Value
 	var carried atomic.Int64
-	setup := func(w *world, o *uplink.Options) {
+	setup := func(w *testbed, o *uplink.Options) {
 		carried.Store(0)
 		o.Dial = func(ctx context.Context, network, at string) (net.Conn, error) {
 			c, err := w.net.Dial(ctx, network, at)
@@ -38,7 +38,7 @@ func TestTraffic(t *testing.T) {
 	}
 	month := int64(0)
 	for round := range 2 {
-		inWorld(t, setup, func(w *world) {
+		inTestbed(t, setup, func(w *testbed) {
 			w.online()
 			w.store.Append(5)
 			w.complete(time.Minute)
@@ -101,11 +101,11 @@ func (c noClock) Anchor() gateway.Anchor {
 // A clock that nobody set turns no page: the month's count outlives a boot in
 // another century.
 func TestTrafficOfABoardWithoutClock(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		o.Clock = noClock{boardClock{time.Now()}}
 		o.Kept = []byte(`{"month":"1999-12","used":1000000,"today":{"date":"1999-12-31","sent":5}}`)
 		w.net.Refuse(address, true)
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.pass(time.Hour)
 		if traffic := w.up.Status().Traffic; traffic.Month != "1999-12" || traffic.Used < 1_000_000 || traffic.Today.Date != "1999-12-31" {
 			t.Errorf("%+v", traffic)
@@ -123,13 +123,13 @@ func TestTrafficOfABoardWithoutClock(t *testing.T) {
 // floor, and sends what waited when time has caught up.
 func TestBudgetHoldsBack(t *testing.T) {
 	var got func() []wire.Update
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		o.Budget = uplink.Budget{Limit: 310 * mib, Floor: time.Minute}
 		o.Kept = []byte(`{"month":"2000-01","used":41943040,"today":{"date":"2000-01-01"}}`) // four days' part
 		w.store.Append(1000)
 		w.store.Reopen(true)
 		got = w.updates()
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.online()
 		backlog := w.store.All()[0]
 		for range 600 {
@@ -162,11 +162,11 @@ func TestBudgetHoldsBack(t *testing.T) {
 
 // A budget that is used up is told once, and taken back with the next month.
 func TestBudgetUsedUp(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.cloud.Welcome.HB.PingS = 300
 		o.Budget = uplink.Budget{Limit: 10 * mib, Floor: time.Minute}
 		o.Kept = []byte(`{"month":"2000-01","used":10485761,"today":{"date":"2000-01-01"}}`)
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.online()
 		w.pass(time.Hour)
 		if c := w.condition("uplink_budget"); !strings.Contains(c, "for 2000-01 (10 MiB)") || !strings.Contains(c, "[uplink] budget") {
@@ -186,7 +186,7 @@ func TestBudgetUsedUp(t *testing.T) {
 // status computes.
 func TestIdleCost(t *testing.T) {
 	t.Parallel()
-	s := inStreet(t)
+	s := onLoopback(t)
 	s.cloud.Welcome.HB.PingS = 1
 	var pings atomic.Int64
 	s.cloud.OnPing = func(*uplinktest.Peer, *wire.Ping) bool { pings.Add(1); return false }

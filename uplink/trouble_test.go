@@ -41,7 +41,7 @@ func TestNewRefusesAddresses(t *testing.T) {
 }
 
 func TestOffWithoutAddress(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) { o.URL = "" }, func(w *world) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) { o.URL = "" }, func(w *testbed) {
 		w.pass(time.Hour)
 		if w.up.Status().State != uplink.Off || w.net.Dials() != 0 {
 			t.Errorf("%+v", w.up.Status())
@@ -54,9 +54,9 @@ func TestOffWithoutAddress(t *testing.T) {
 func TestWrongToken(t *testing.T) {
 	var mine atomic.Value
 	mine.Store("fg1_plant-7_" + canary + "bad")
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		o.Credential = uplinktest.Token(func() (string, error) { return mine.Load().(string), nil })
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.says("uplink_auth", "refuses this gateway's credential", "401", `"plant-7"`)
 		if s := w.up.Status().State; s != uplink.Refused {
 			t.Errorf("state %s", s)
@@ -79,14 +79,14 @@ func TestWrongToken(t *testing.T) {
 
 func TestNoCredentialYet(t *testing.T) {
 	var enrolled atomic.Bool
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		o.Credential = uplinktest.Token(func() (string, error) {
 			if enrolled.Load() {
 				return token, nil
 			}
 			return "", &fs.PathError{Op: "open", Path: "credential", Err: fs.ErrNotExist}
 		})
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.says("uplink_no_credential", "no credential")
 		w.pass(time.Hour)
 		if w.net.Dials() != 0 || w.up.Status().State != uplink.NoCredential {
@@ -99,9 +99,9 @@ func TestNoCredentialYet(t *testing.T) {
 }
 
 func TestCredentialThatIsNone(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		o.Credential = uplinktest.Token(func() (string, error) { return "two lines\n" + token, nil })
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.says("uplink_no_credential", "not a token")
 		if w.net.Dials() != 0 {
 			t.Error("dialled")
@@ -110,39 +110,39 @@ func TestCredentialThatIsNone(t *testing.T) {
 }
 
 func TestWrongCertificate(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		other, err := uplinktest.NewCA()
 		if err != nil {
 			t.Fatal(err)
 		}
 		o.Authorities = func() (*x509.CertPool, error) { return other.Pool, nil }
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.says("uplink_certificate", "unknown authority", "[uplink] ca")
 	})
 }
 
 func TestCertificateForAnotherName(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		o.URL = "wss://other.test/v1/gateway"
 		o.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return w.net.Dial(ctx, network, address)
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.says("uplink_certificate", "another name", "other.test")
 	})
 }
 
 // The bubble's clock says 2000; the certificate is of 1999 to 2003.
 func TestClockFloor(t *testing.T) {
-	boot := func(years int) func(w *world, o *uplink.Options) {
-		return func(w *world, o *uplink.Options) {
+	boot := func(years int) func(w *testbed, o *uplink.Options) {
+		return func(w *testbed, o *uplink.Options) {
 			o.Floor = func() time.Time { return time.Now().AddDate(years, 0, 0) }
 		}
 	}
-	t.Run("below the clock", func(t *testing.T) { inWorld(t, boot(-30), (*world).online) })
-	t.Run("inside", func(t *testing.T) { inWorld(t, boot(2), (*world).online) })
+	t.Run("below the clock", func(t *testing.T) { inTestbed(t, boot(-30), (*testbed).online) })
+	t.Run("inside", func(t *testing.T) { inTestbed(t, boot(2), (*testbed).online) })
 	t.Run("behind the end", func(t *testing.T) {
-		inWorld(t, boot(20), func(w *world) { w.says("uplink_certificate", "ended on 2003-01-01", "2020-01-01", "clock") })
+		inTestbed(t, boot(20), func(w *testbed) { w.says("uplink_certificate", "ended on 2003-01-01", "2020-01-01", "clock") })
 	})
 }
 
@@ -151,12 +151,12 @@ func TestClockFloor(t *testing.T) {
 func TestBootInThePast(t *testing.T) {
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, floored := range []bool{false, true} {
-		inWorld(t, func(w *world, o *uplink.Options) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			w.certBegin = begin
 			if floored {
 				o.Floor = func() time.Time { return begin.AddDate(0, 6, 0) }
 			}
-		}, func(w *world) {
+		}, func(w *testbed) {
 			if floored {
 				w.online()
 				return
@@ -168,9 +168,9 @@ func TestBootInThePast(t *testing.T) {
 
 func TestCloudTimeIsPassedOn(t *testing.T) {
 	var told atomic.Int64
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		o.CloudTime = func(at time.Time) { told.Store(at.UnixMicro()) }
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.online()
 		w.pass(time.Hour)
 		if behind := time.Now().UnixMicro() - told.Load(); behind < 0 || behind > 60e6 {
@@ -196,25 +196,25 @@ func TestSilentServer(t *testing.T) {
 		}
 	}
 	t.Run("TLS", func(t *testing.T) {
-		inWorld(t, func(w *world, o *uplink.Options) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			l := w.net.Listen("mute.test:443")
 			go swallow(l)
 			o.Dial = func(ctx context.Context, n, _ string) (net.Conn, error) { return w.net.Dial(ctx, n, "mute.test:443") }
 			w.closers = append(w.closers, l)
-		}, func(w *world) { w.says("uplink_silent", "says nothing", "15s", "TLS") })
+		}, func(w *testbed) { w.says("uplink_silent", "says nothing", "15s", "TLS") })
 	})
 	t.Run("upgrade", func(t *testing.T) {
-		inWorld(t, func(w *world, o *uplink.Options) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			w.cloud.OnUpgrade = func(_ http.ResponseWriter, r *http.Request) bool {
 				<-r.Context().Done()
 				return true
 			}
-		}, func(w *world) { w.says("uplink_silent", "says nothing", "10s", "upgrade") })
+		}, func(w *testbed) { w.says("uplink_silent", "says nothing", "10s", "upgrade") })
 	})
 	t.Run("welcome", func(t *testing.T) {
-		inWorld(t, func(w *world, o *uplink.Options) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			w.cloud.OnHello = func(*uplinktest.Peer, *wire.Hello) bool { return true }
-		}, func(w *world) { w.says("uplink_silent", "says nothing", "10s", "welcome") })
+		}, func(w *testbed) { w.says("uplink_silent", "says nothing", "10s", "welcome") })
 	})
 }
 
@@ -250,7 +250,7 @@ func TestForeignServers(t *testing.T) {
 		"a huge first message": {upgrade(ours, say(websocket.BinaryMessage, strings.Repeat("x", 300<<10))), "read limit"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world, o *uplink.Options) { w.cloud.OnUpgrade = c.answer }, func(w *world) {
+			inTestbed(t, func(w *testbed, o *uplink.Options) { w.cloud.OnUpgrade = c.answer }, func(w *testbed) {
 				w.until(time.Minute, "in trouble", func() bool { return w.up.Status().LastError != "" })
 				if s := w.up.Status(); !strings.Contains(s.LastError, c.words) || s.State == uplink.Online {
 					t.Errorf("%s: %q", s.State, s.LastError)
@@ -267,14 +267,14 @@ func TestImpossibleWelcome(t *testing.T) {
 		"claims what was never sent": func(m *wire.Welcome) { m.Epochs[0].Upto = 1000 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world, o *uplink.Options) {
+			inTestbed(t, func(w *testbed, o *uplink.Options) {
 				w.cloud.OnHello = func(p *uplinktest.Peer, m *wire.Hello) bool {
 					answer := &wire.Welcome{Session: "s", Level: wire.LevelFsynced, Epochs: []wire.EpochAck{{Epoch: m.Epochs[0].Epoch}}}
 					change(answer)
 					p.Send(answer)
 					return true
 				}
-			}, func(w *world) {
+			}, func(w *testbed) {
 				w.says("uplink_foreign", "breaks the protocol")
 				if e := w.store.All()[0]; e.Acked != 0 {
 					t.Errorf("acked %d", e.Acked)
@@ -285,8 +285,8 @@ func TestImpossibleWelcome(t *testing.T) {
 }
 
 func TestNetworkTroubles(t *testing.T) {
-	fail := func(err error) func(*world, *uplink.Options) {
-		return func(w *world, o *uplink.Options) {
+	fail := func(err error) func(*testbed, *uplink.Options) {
+		return func(w *testbed, o *uplink.Options) {
 			o.Dial = func(context.Context, string, string) (net.Conn, error) {
 				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: err}
 			}
@@ -298,12 +298,12 @@ func TestNetworkTroubles(t *testing.T) {
 		"network is unreachable":  syscall.ENETUNREACH,
 		"credential is *** today": errors.New("credential is " + token + " today"),
 	} {
-		inWorld(t, fail(err), func(w *world) { w.says("uplink_unreachable", words) })
+		inTestbed(t, fail(err), func(w *testbed) { w.says("uplink_unreachable", words) })
 	}
-	inWorld(t, func(w *world, o *uplink.Options) { w.net.Hang(true) }, func(w *world) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) { w.net.Hang(true) }, func(w *testbed) {
 		w.says("uplink_unreachable", "does not answer", "15s")
 	})
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		plain := w.net.Listen("plain.test:443")
 		w.closers = append(w.closers, plain)
 		go func() {
@@ -314,13 +314,13 @@ func TestNetworkTroubles(t *testing.T) {
 			}
 		}()
 		o.Dial = func(ctx context.Context, n, _ string) (net.Conn, error) { return w.net.Dial(ctx, n, "plain.test:443") }
-	}, func(w *world) { w.says("uplink_foreign", "does not speak TLS") })
+	}, func(w *testbed) { w.says("uplink_foreign", "does not speak TLS") })
 }
 
 // A peer that vanished without a word: three silent periods of 30 s, and a
 // little for the pings in between.
 func TestHalfOpenPeer(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
+	inTestbed(t, nil, func(w *testbed) {
 		w.online()
 		w.pass(10 * time.Minute)
 		w.net.Stall()
@@ -337,10 +337,10 @@ func TestHalfOpenPeer(t *testing.T) {
 
 func TestPingsKeepAnIdleSession(t *testing.T) {
 	var pings atomic.Int32
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.cloud.Welcome.HB = wire.Heartbeat{PingS: 60, Miss: 1}
 		w.cloud.OnPing = func(*uplinktest.Peer, *wire.Ping) bool { pings.Add(1); return false }
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.pass(24 * time.Hour)
 		if n := pings.Load(); n < 4+24*60-2 || n > 4+24*60+1 {
 			t.Errorf("%d pings in a day", n)
@@ -373,12 +373,12 @@ func TestCloseCodes(t *testing.T) {
 		{wire.CloseVersion, "", "uplink_alarm", time.Minute, time.Minute + time.Second},
 		{1008, "", "uplink_closed", time.Minute, time.Minute + time.Second},
 	} {
-		inWorld(t, func(w *world, o *uplink.Options) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			w.cloud.OnHello = func(p *uplinktest.Peer, _ *wire.Hello) bool {
 				p.Close(c.code, c.reason)
 				return true
 			}
-		}, func(w *world) {
+		}, func(w *testbed) {
 			// In small steps: a pause may be short, and the one behind it is longer.
 			for end := time.Now().Add(time.Minute); w.condition(c.condition) == "" && time.Now().Before(end); {
 				w.pass(time.Millisecond)
@@ -394,7 +394,7 @@ func TestCloseCodes(t *testing.T) {
 }
 
 func TestTooBigHalvesMessages(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.Append(8000)
 		w.store.Append(8000)
 		w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
@@ -404,7 +404,7 @@ func TestTooBigHalvesMessages(t *testing.T) {
 			}
 			return false
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.until(time.Hour, "all there", func() bool { return w.cloud.Held(w.growing()).Upto == 16000 })
 		w.contiguous(w.store.All()[0], w.cloud.Held(w.growing()))
 	})
@@ -412,7 +412,7 @@ func TestTooBigHalvesMessages(t *testing.T) {
 
 // The pauses between tries are full jitter under a limit that doubles.
 func TestBackOffBounds(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) { o.Dial = refuseAll(w) }, func(w *world) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) { o.Dial = refuseAll(w) }, func(w *testbed) {
 		w.pass(6 * time.Hour)
 		at := w.dialled
 		limit, sum := time.Second, 0.0
@@ -434,7 +434,7 @@ func TestBackOffBounds(t *testing.T) {
 	})
 }
 
-func refuseAll(w *world) func(context.Context, string, string) (net.Conn, error) {
+func refuseAll(w *testbed) func(context.Context, string, string) (net.Conn, error) {
 	return func(context.Context, string, string) (net.Conn, error) {
 		w.dialled = append(w.dialled, time.Now())
 		return nil, syscall.ECONNREFUSED
@@ -449,13 +449,13 @@ func TestRetryAfter(t *testing.T) {
 		"soon":                          0,
 		"-5":                            0,
 	} {
-		inWorld(t, func(w *world, o *uplink.Options) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			w.cloud.OnUpgrade = func(a http.ResponseWriter, _ *http.Request) bool {
 				a.Header().Set("Retry-After", header)
 				a.WriteHeader(http.StatusTooManyRequests)
 				return true
 			}
-		}, func(w *world) {
+		}, func(w *testbed) {
 			w.until(time.Minute, "refused", func() bool { return w.up.Status().LastError != "" })
 			if wait := time.Until(w.up.Status().NextTry); wait < least-time.Second || wait > least+time.Minute+time.Second {
 				t.Errorf("Retry-After %s: waits %v", header, wait)
@@ -467,14 +467,14 @@ func TestRetryAfter(t *testing.T) {
 // Sessions that break before they have proved anything do not reset the
 // back-off: a cloud that welcomes and then fails is not hammered.
 func TestUnprovenSessionsKeepTheBackOff(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.Append(5)
 		w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
 			p.Send(w.cloud.Take(m))
 			p.Close(1011, "")
 			return true
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		for range 600 {
 			w.store.Append(1)
 			w.pass(10 * time.Second)
@@ -488,7 +488,7 @@ func TestUnprovenSessionsKeepTheBackOff(t *testing.T) {
 // A proven session resets the back-off; after its loss everybody comes back
 // within the spread that the server chose.
 func TestSpreadAfterALoss(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) { w.cloud.Welcome.SpreadS = 600 }, func(w *world) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) { w.cloud.Welcome.SpreadS = 600 }, func(w *testbed) {
 		var longest time.Duration
 		for range 30 {
 			w.until(11*time.Minute, "online", func() bool { return w.up.Status().State == uplink.Online })
@@ -508,7 +508,7 @@ func TestSpreadAfterALoss(t *testing.T) {
 // The back-off does not come on top of the spread: who drew the end of it
 // would be back behind it.
 func TestSpreadIsNotExceeded(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) { w.cloud.Welcome.SpreadS = 1 }, func(w *world) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) { w.cloud.Welcome.SpreadS = 1 }, func(w *testbed) {
 		for range 30 { // both are draws from 0 to 1 s: of 30 sums half are longer
 			w.until(time.Minute, "online", func() bool { return w.up.Status().State == uplink.Online })
 			w.store.Append(1)
@@ -527,7 +527,7 @@ func TestSpreadIsNotExceeded(t *testing.T) {
 // come together right after it.
 func TestSpreadIsDrawnAgain(t *testing.T) {
 	for _, drained := range []bool{false, true} {
-		inWorld(t, func(w *world, o *uplink.Options) { w.cloud.Welcome.SpreadS = 600 }, func(w *world) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) { w.cloud.Welcome.SpreadS = 600 }, func(w *testbed) {
 			var longest time.Duration
 			for range 30 {
 				w.until(11*time.Minute, "online", func() bool { return w.up.Status().State == uplink.Online })
@@ -559,11 +559,11 @@ func TestSpreadIsDrawnAgain(t *testing.T) {
 
 func TestLevelAndTermsReachTheStore(t *testing.T) {
 	terms := &termSource{}
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.cloud.Welcome.Level, w.cloud.Welcome.RetainS = wire.LevelReceived, 900
 		terms.Store = w.store
 		o.Source = terms
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.online()
 		if terms.fsynced.Load() || terms.retain.Load() != int64(15*time.Minute) {
 			t.Errorf("fsynced %v, retain %v", terms.fsynced.Load(), time.Duration(terms.retain.Load()))
@@ -585,14 +585,14 @@ func (s *termSource) Session(fsynced bool, retain time.Duration) {
 // A store that fails for one epoch: the others go on, it is told, and it ends.
 func TestStoreThatCannotGive(t *testing.T) {
 	bad := &brokenSource{}
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.Append(5)
 		bad.Store, bad.epoch = w.store, w.growing()
 		bad.broken.Store(true)
 		w.store.Reopen(true)
 		o.Source = bad
 		w.store.Append(5)
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.until(10*time.Second, "live", func() bool { return w.cloud.Held(w.growing()).Upto == 5 })
 		w.until(time.Second, "told", func() bool { return strings.Contains(w.condition("uplink_held"), "card is gone") })
 		bad.broken.Store(false)

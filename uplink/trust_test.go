@@ -20,7 +20,7 @@ import (
 // The file of the authority is looked for at every try.
 func TestAuthorityPutInPlace(t *testing.T) {
 	var there atomic.Bool
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		real := o.Authorities
 		o.Authorities = func() (*x509.CertPool, error) {
 			if !there.Load() {
@@ -28,7 +28,7 @@ func TestAuthorityPutInPlace(t *testing.T) {
 			}
 			return real()
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.says("uplink_certificate", "/etc/fieldgate/ca.pem", "[uplink] ca")
 		w.pass(time.Hour)
 		if n := w.net.Dials(); n != 0 {
@@ -42,7 +42,7 @@ func TestAuthorityPutInPlace(t *testing.T) {
 // A cloud that takes and loses the same again and again is not sent it for ever.
 func TestAcksThatGoUpAndDown(t *testing.T) {
 	var got func() []wire.Update
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.Append(10)
 		w.store.Append(10)
 		w.store.Reopen(true) // a backlog, which no pace slows
@@ -56,7 +56,7 @@ func TestAcksThatGoUpAndDown(t *testing.T) {
 			return true
 		}
 		got = w.updates()
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.until(2*time.Minute, "told", func() bool { return strings.Contains(w.up.Status().LastError, "its acks go back") })
 		w.pass(time.Minute)
 		if n := len(got()); n > 1000 {
@@ -70,7 +70,7 @@ func TestAcksThatGoUpAndDown(t *testing.T) {
 func TestAcksThatGoUpAndDownBetweenUpdates(t *testing.T) {
 	for _, lost := range []uint64{0, 10} {
 		var got func() []wire.Update
-		inWorld(t, func(w *world, o *uplink.Options) {
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			w.store.Append(10)
 			w.store.Reopen(true)
 			w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
@@ -84,7 +84,7 @@ func TestAcksThatGoUpAndDownBetweenUpdates(t *testing.T) {
 				return true
 			}
 			got = w.updates()
-		}, func(w *world) {
+		}, func(w *testbed) {
 			w.until(2*time.Minute, "told", func() bool { return strings.Contains(w.up.Status().LastError, "its acks go back") })
 			w.pass(time.Minute)
 			if n := len(got()); n > 1000 {
@@ -96,7 +96,7 @@ func TestAcksThatGoUpAndDownBetweenUpdates(t *testing.T) {
 
 // Acks of readings that never were in an epoch that ended orderly.
 func TestMoreThanAnOrderlyEndHas(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.Append(10)
 		w.store.Reopen(true)
 		w.cloud.OnHello = func(p *uplinktest.Peer, m *wire.Hello) bool {
@@ -105,7 +105,7 @@ func TestMoreThanAnOrderlyEndHas(t *testing.T) {
 			}})
 			return true
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.says("uplink_foreign", "claims reading 11")
 		if st := w.store.All()[0]; st.Acked != 0 || st.Growth != gateway.Closed {
 			t.Errorf("%+v", st)
@@ -119,7 +119,7 @@ func TestCloudTimeWithinItsCertificate(t *testing.T) {
 	var mu sync.Mutex
 	var told []time.Time
 	used := 0
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		o.CloudTime = func(at time.Time) { mu.Lock(); told = append(told, at); mu.Unlock() }
 		o.SessionTime = func(int64, time.Duration) { mu.Lock(); used++; mu.Unlock() }
 		w.cloud.OnPing = func(p *uplinktest.Peer, m *wire.Ping) bool {
@@ -130,7 +130,7 @@ func TestCloudTimeWithinItsCertificate(t *testing.T) {
 			}
 			return true
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.online()
 		w.pass(time.Minute)
 		mu.Lock()
@@ -147,7 +147,7 @@ func TestCloudTimeWithinItsCertificate(t *testing.T) {
 // Whatever the cloud says back, the credential is told to nobody (every other
 // test checks the same at its end).
 func TestTheCredentialIsToldToNobody(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.Append(3)
 		w.cloud.OnHello = func(p *uplinktest.Peer, m *wire.Hello) bool {
 			p.Send(&wire.Error{Code: canary, Message: "you said " + token[:15] + "\n" + token[15:]})
@@ -159,7 +159,7 @@ func TestTheCredentialIsToldToNobody(t *testing.T) {
 			p.Send(&wire.Nack{Epoch: m.Epoch, First: m.First, N: m.N, Code: wire.NackCode(canary)})
 			return true
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.online()
 		s := w.up.Status()
 		w.log.add(s.Session + string(s.Level)) // checked at the end
@@ -172,7 +172,7 @@ func TestTheCredentialIsToldToNobody(t *testing.T) {
 
 // A server behind the TLS that speaks something else than HTTP.
 func TestServerWithoutHTTP(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.cloud.OnUpgrade = func(a http.ResponseWriter, r *http.Request) bool {
 			c, _, err := a.(http.Hijacker).Hijack()
 			if err != nil {
@@ -182,19 +182,19 @@ func TestServerWithoutHTTP(t *testing.T) {
 			_ = c.Close()
 			return true
 		}
-	}, func(w *world) { w.says("uplink_foreign", "does not speak fieldgate.v1", "no HTTP answer") })
+	}, func(w *testbed) { w.says("uplink_foreign", "does not speak fieldgate.v1", "no HTTP answer") })
 }
 
 // A date in Retry-After is by the server's clock; this board's may be in 1970.
 func TestRetryAfterByTheServersClock(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.cloud.OnUpgrade = func(a http.ResponseWriter, _ *http.Request) bool {
 			a.Header().Set("Date", "Wed, 05 Jun 2024 10:00:00 GMT")
 			a.Header().Set("Retry-After", "Wed, 05 Jun 2024 10:01:30 GMT")
 			a.WriteHeader(http.StatusServiceUnavailable)
 			return true
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.until(time.Minute, "turned away", func() bool { return w.up.Status().LastError != "" })
 		if wait := time.Until(w.up.Status().NextTry); wait < 89*time.Second || wait > 92*time.Second {
 			t.Errorf("waits %v", wait)
@@ -206,7 +206,7 @@ func TestRetryAfterByTheServersClock(t *testing.T) {
 // it again though there is no new reading.
 func TestGoingBackWhileIdle(t *testing.T) {
 	var lose atomic.Bool
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.Append(5)
 		w.store.Append(5)
 		w.cloud.OnPing = func(p *uplinktest.Peer, m *wire.Ping) bool {
@@ -216,7 +216,7 @@ func TestGoingBackWhileIdle(t *testing.T) {
 			}
 			return false
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.complete(5 * time.Second)
 		lose.Store(true)
 		w.until(31*time.Second, "lost", func() bool { return !lose.Load() })

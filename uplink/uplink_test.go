@@ -16,7 +16,7 @@ import (
 
 func TestBacklogThenLive(t *testing.T) {
 	var seen func() []wire.Update
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.cloud.Welcome.Lim.Msg = wire.MinMessage
 		w.store.Noise = true
 		for range 50 {
@@ -29,7 +29,7 @@ func TestBacklogThenLive(t *testing.T) {
 		w.store.Reopen(false)
 		w.store.Append(3)
 		seen = w.updates()
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.complete(10 * time.Second)
 		all := w.store.All()
 		if ends := w.cloud.Held(all[0].ID).Ends; len(ends) != 1 || *ends[0].Closed != all[0].Last {
@@ -54,7 +54,7 @@ func TestBacklogThenLive(t *testing.T) {
 // Small live updates leave once a second, whatever arrives between.
 func TestLivePace(t *testing.T) {
 	var seen func() []wire.Update
-	inWorld(t, func(w *world, o *uplink.Options) { seen = w.updates() }, func(w *world) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) { seen = w.updates() }, func(w *testbed) {
 		w.online()
 		for range 100 {
 			w.store.Append(1)
@@ -82,14 +82,14 @@ func TestLivePace(t *testing.T) {
 }
 
 func TestHello(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.Append(10)
 		w.store.Reopen(false)
 		w.cloud.OnHello = func(p *uplinktest.Peer, _ *wire.Hello) bool { // a later version says more
 			p.SendFrame(websocket.BinaryMessage, []byte{0xa1, 0x00, 0x18, 99})
 			return false
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.online()
 		if n := len(w.cloud.Hellos()); n != 1 {
 			t.Errorf("said hello %d times", n)
@@ -112,14 +112,14 @@ func TestHello(t *testing.T) {
 // More epochs than hello takes: those without room send their closing update
 // first, and go back where the cloud says.
 func TestMoreEpochsThanHelloTakes(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		for i := range 300 {
 			w.store.Append(3)
 			w.store.Append(2)
 			w.store.Reopen(i%2 == 0)
 		}
 		w.store.Append(1)
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.complete(time.Minute)
 		h := w.cloud.Hellos()[0]
 		if len(h.Epochs) != wire.MaxHelloEpochs || h.All || h.Epochs[255].Epoch != w.growing() {
@@ -135,7 +135,7 @@ func TestMoreEpochsThanHelloTakes(t *testing.T) {
 
 func TestLostAckCostsAResend(t *testing.T) {
 	lost := 0
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.cloud.Welcome.Lim.Msg = wire.MinMessage
 		w.store.Noise = true
 		w.store.Append(2500)
@@ -148,7 +148,7 @@ func TestLostAckCostsAResend(t *testing.T) {
 			}
 			return false
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.complete(5 * time.Second)
 		w.until(time.Minute, "back", func() bool { return len(w.cloud.Hellos()) == 2 })
 		if told := w.up.Status().LastError; !strings.Contains(told, "no answer to an update") {
@@ -165,11 +165,11 @@ func TestLostAckCostsAResend(t *testing.T) {
 // The cloud's word counts also when it is less than yesterday's: what is still
 // held is sent again, what is not is a gap.
 func TestGoingBackByWelcome(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		for range 10 {
 			w.store.Append(300)
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.complete(10 * time.Second)
 		w.store.Forget(w.growing(), 1500)
 		w.cloud.Forget(w.growing(), 1000)
@@ -190,7 +190,7 @@ func TestGoingBackByWelcome(t *testing.T) {
 }
 
 func TestGoingBackByNackAndAck(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.cloud.Welcome.Lim.Msg = wire.MinMessage
 		w.store.Noise = true
 		for range 10 {
@@ -208,7 +208,7 @@ func TestGoingBackByNackAndAck(t *testing.T) {
 			}
 			return false
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.complete(10 * time.Second)
 		if len(w.cloud.Hellos()) != 1 {
 			t.Error("going back costs no session")
@@ -221,7 +221,7 @@ func TestGoingBackByNackAndAck(t *testing.T) {
 func TestOpenEndBehindWhatTheCloudHolds(t *testing.T) {
 	var sent func() []wire.Update
 	var ends []uint32
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		sent = w.updates()
 		w.store.Append(40)
 		w.store.Reopen(false)
@@ -235,7 +235,7 @@ func TestOpenEndBehindWhatTheCloudHolds(t *testing.T) {
 			}})
 			return true
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		e := w.store.All()[0].ID
 		defer func() {
 			if m := sent()[0]; m.Epoch != e || m.First != 61 || m.N != 0 {
@@ -256,12 +256,12 @@ func TestOpenEndBehindWhatTheCloudHolds(t *testing.T) {
 }
 
 func TestOrderlyStop(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
 			time.Sleep(time.Second) // virtual: the ack takes its time
 			return false
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.online()
 		w.store.Append(10)
 		w.pass(100 * time.Millisecond)
@@ -281,7 +281,7 @@ func TestOrderlyStop(t *testing.T) {
 
 // A stop while everything hangs takes no longer than the grace.
 func TestStopWithAStalledLine(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
+	inTestbed(t, nil, func(w *testbed) {
 		w.online()
 		w.net.Stall()
 		for range 100 {

@@ -87,14 +87,14 @@ func TestForbiddenFramesOfACloud(t *testing.T) {
 			}
 			t.Run(mode+"/"+c.name, func(t *testing.T) {
 				codes := make(chan int, 1)
-				inWorld(t, func(w *world, o *uplink.Options) {
+				inTestbed(t, func(w *testbed, o *uplink.Options) {
 					lines := "Sec-WebSocket-Protocol: " + mode + "\r\n"
 					if o.Unacknowledged = mode == ""; o.Unacknowledged {
 						lines = ""
 					}
 					o.JSON = mode == "fieldgate.v1.json"
 					w.cloud.OnUpgrade = serving(codes, func(r *http.Request) string { return accepted(r, lines) }, c.say)
-				}, func(w *world) {
+				}, func(w *testbed) {
 					w.until(time.Minute, "an end", func() bool { return len(codes) == 1 })
 					if code := <-codes; code != c.code {
 						t.Errorf("close code %d, want %d; %s", code, c.code, w.up.Status().LastError)
@@ -125,7 +125,7 @@ func TestForbiddenAnswersToTheHandshake(t *testing.T) {
 		for _, plain := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/%v", name, plain), func(t *testing.T) {
 				codes := make(chan int, 1)
-				inWorld(t, func(w *world, o *uplink.Options) {
+				inTestbed(t, func(w *testbed, o *uplink.Options) {
 					o.Unacknowledged = plain
 					lines := c.lines
 					if plain && !strings.Contains(name, "subprotocol") {
@@ -138,7 +138,7 @@ func TestForbiddenAnswersToTheHandshake(t *testing.T) {
 						}
 						return a
 					}, "")
-				}, func(w *world) {
+				}, func(w *testbed) {
 					w.until(time.Minute, "in trouble", func() bool { return w.condition("uplink_foreign") != "" })
 					if s := w.up.Status(); s.State == uplink.Online {
 						t.Errorf("online: %+v", s)

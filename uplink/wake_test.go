@@ -10,7 +10,7 @@ import (
 
 // Wake ends a pause at once, and does not reset the back-off.
 func TestWake(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
+	inTestbed(t, nil, func(w *testbed) {
 		w.online()
 		w.net.Hang(true)
 		w.net.Cut()
@@ -48,7 +48,7 @@ func TestWake(t *testing.T) {
 }
 
 func TestWakeLeavesARefusedCredentialAlone(t *testing.T) {
-	inWorld(t, func(w *world, o *uplink.Options) { w.cloud.Token = "another" }, func(w *world) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) { w.cloud.Token = "another" }, func(w *testbed) {
 		w.until(time.Minute, "refused", func() bool { return w.up.Status().State == uplink.Refused })
 		next := w.up.Status().NextTry
 		for range 10 {
@@ -63,7 +63,7 @@ func TestWakeLeavesARefusedCredentialAlone(t *testing.T) {
 
 func TestWakeKeepsWhatTheServerAskedFor(t *testing.T) {
 	full := true
-	inWorld(t, func(w *world, o *uplink.Options) {
+	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.cloud.OnUpgrade = func(a http.ResponseWriter, r *http.Request) bool {
 			if full {
 				a.Header().Set("Retry-After", "40")
@@ -71,7 +71,7 @@ func TestWakeKeepsWhatTheServerAskedFor(t *testing.T) {
 			}
 			return full
 		}
-	}, func(w *world) {
+	}, func(w *testbed) {
 		w.until(time.Minute, "turned away", func() bool { return w.condition("uplink_unreachable") != "" })
 		w.pass(0)
 		w.up.Wake()

@@ -81,20 +81,20 @@ func (c runCmd) Run(ctx context.Context, con cli.Console) error {
 	opt.Log, opt.Feed, opt.KV, opt.PubSub, opt.Health = records, records, records, records, records.Health
 	opt.Credentials, opt.GatewayCA, opt.OperatorToken = c.keyringOn(records), present.GatewayCA, present.OperatorToken
 	opt.Metrics = func(w io.Writer) { carry.metrics(w); writeLogFigures(con.Err, w); writeStateFigures(w, keeping) }
-	site := cloud.New(opt)
-	site.Use(present)
-	server.Store(site)
+	srv := cloud.New(opt)
+	srv.Use(present)
+	server.Store(srv)
 	c.announce(ln.Addr(), records, log)
 	told := tellManager(ctx, log, fmt.Sprintf("serving on %s", ln.Addr()))
 	defer told()
 	// The workers end after the server, and the log after all of them.
 	workers := []worker{
 		carry.run,
-		func(ctx context.Context) { keys.run(ctx, site.Use, log) },
+		func(ctx context.Context) { keys.run(ctx, srv.Use, log) },
 		func(ctx context.Context) { c.purging(ctx, records.Purge, log) },
 	}
 	err = serve(ctx, records, log, func(ctx context.Context) error {
-		return beside(ctx, workers, func(ctx context.Context) error { return site.Serve(ctx, ln, *present.Certificate) })
+		return beside(ctx, workers, func(ctx context.Context) error { return srv.Serve(ctx, ln, *present.Certificate) })
 	})
 	log.Info("stopped")
 	return err

@@ -14,8 +14,8 @@ import (
 	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
-// A station is a gateway as a process of its own, with simulated chips.
-type station struct {
+// A testGateway is a gateway as a process of its own, with simulated chips.
+type testGateway struct {
 	config string
 	log    string
 	cmd    *exec.Cmd
@@ -23,19 +23,19 @@ type station struct {
 	program func(t *testing.T, args ...string) *exec.Cmd // how it is started
 }
 
-func newStation(t *testing.T, cloud *e2e.Cloud, listen string) *station {
+func newTestGateway(t *testing.T, cloud *e2e.Cloud, listen string) *testGateway {
 	t.Helper()
 	dir := t.TempDir()
 	token := write(t, filepath.Join(dir, "token"), cloud.Enrol(t))
 	text := fmt.Sprintf("version = 1\n[gateway]\nid = %q\n[uplink]\nurl = %q\nca = %q\ntoken_file = %q\n[store]\ndir = %q\nflush_interval = \"500ms\"\n[local]\nlisten = %q\nview = \"open\"\n",
 		cloud.Gateway, cloud.URL(), filepath.Join(cloud.State, "ca.pem"), token, filepath.Join(dir, "state"), listen)
-	st := &station{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log"), program: program}
+	st := &testGateway{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log"), program: program}
 	st.setChips(t, 4, 20*time.Millisecond)
 	return st
 }
 
 // setChips gives the board simulated chips, in the place of those it has.
-func (s *station) setChips(t *testing.T, n int, interval time.Duration) {
+func (s *testGateway) setChips(t *testing.T, n int, interval time.Duration) {
 	t.Helper()
 	old, err := os.ReadFile(s.config)
 	if err != nil {
@@ -48,7 +48,7 @@ func (s *station) setChips(t *testing.T, n int, interval time.Duration) {
 	write(t, s.config, text)
 }
 
-func (s *station) start(t *testing.T) {
+func (s *testGateway) start(t *testing.T) {
 	t.Helper()
 	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *station) start(t *testing.T) {
 }
 
 // end sends a signal and waits; an orderly end has to succeed.
-func (s *station) end(t *testing.T, signal syscall.Signal) {
+func (s *testGateway) end(t *testing.T, signal syscall.Signal) {
 	t.Helper()
 	_ = s.cmd.Process.Signal(signal)
 	if err := s.cmd.Wait(); err != nil && signal == syscall.SIGTERM {
@@ -87,7 +87,7 @@ func (s *station) end(t *testing.T, signal syscall.Signal) {
 func TestEveryReadingIsAccountedFor(t *testing.T) {
 	cloud := newCloud(t, "plant-7")
 	addr := e2e.FreeAddr(t)
-	st := newStation(t, cloud, addr)
+	st := newTestGateway(t, cloud, addr)
 	cloud.Start(t)
 	st.start(t)
 	screen := e2e.Watch(t, addr)

@@ -20,7 +20,7 @@ import (
 	"github.com/fieldgate/fieldgate/gateway/local"
 	"github.com/fieldgate/fieldgate/gateway/netwatch"
 	"github.com/fieldgate/fieldgate/gateway/pipeline"
-	"github.com/fieldgate/fieldgate/gateway/pushed"
+	"github.com/fieldgate/fieldgate/gateway/remoteconfig"
 	"github.com/fieldgate/fieldgate/gateway/sample"
 	"github.com/fieldgate/fieldgate/store"
 	"github.com/fieldgate/fieldgate/systemd"
@@ -38,7 +38,7 @@ const settleWithin = 5 * time.Second
 // The fields above the empty line are set by the caller.
 type daemon struct {
 	cfg     *config.Config
-	pushed  *pushed.Keeper                                                    // what the cloud configures; nil: nothing
+	remote  *remoteconfig.Manager                                             // what the cloud configures; nil: nothing
 	trial   bool                                                              // cfg is on trial, and changes how the cloud is reached
 	before  config.Uplink                                                     // what reached the cloud before
 	base    *config.Config                                                    // what the board's own files say
@@ -47,20 +47,20 @@ type daemon struct {
 	hangUps <-chan os.Signal // SIGHUPs; nil: none come
 	lost    func() uint64    // lines of the log that nobody read; nil: not known
 
-	began   time.Time
-	id      string
-	health  *health.Table
-	clock   *clock.Clock
-	store   *store.Store
-	live    *live.Hub
-	pipe    *pipeline.Pipeline
-	door    *command.Door
-	sampler *sample.Sampler
-	uplink  *uplink.Uplink
-	local   *local.Server
+	began    time.Time
+	id       string
+	health   *health.Table
+	clock    *clock.Clock
+	store    *store.Store
+	live     *live.Hub
+	pipe     *pipeline.Pipeline
+	commands *command.Dispatcher
+	sampler  *sample.Sampler
+	uplink   *uplink.Uplink
+	local    *local.Server
 
 	ca, proxyCA func() (trust, error) // the newest that can be used
-	credential  *identity.Keeper
+	credential  *identity.Store
 	ends        *ends // of certificates
 }
 
@@ -97,8 +97,8 @@ func (d *daemon) start() (err error) {
 	outgoing := uplink.NewOutbox()
 	d.ca = keptTrust(cfg.Uplink.CA, "the authority of the cloud", d.log)
 	d.proxyCA = keptTrust(cfg.Uplink.ProxyCA, "the authority of the proxy", d.log)
-	d.credential, d.ends = keeper(cfg, d.log), &ends{}
-	d.door = command.New(command.Options{Records: d.store, Executor: noOutputs{}, Clock: d.clock, Tell: outgoing.Result, Log: d.log})
+	d.credential, d.ends = credentialStore(cfg, d.log), &ends{}
+	d.commands = command.New(command.Options{Records: d.store, Executor: noOutputs{}, Clock: d.clock, Tell: outgoing.Result, Log: d.log})
 	devices := &rack{devices: cfg.Devices, clock: sim.SinceStart()}
 	d.sampler = sample.New(sample.Options{Devices: devices.plan(), OpenBus: devices.openBus, Sink: d.pipe, Stamp: d.clock.Stamp, Health: d.health})
 	d.uplink, err = uplink.New(uplink.Options{
@@ -111,7 +111,7 @@ func (d *daemon) start() (err error) {
 			Source: d.store, Waiting: d.waiting, Kept: d.store.Kept(), Keep: d.store.Keep,
 			Budget: uplink.Budget{Limit: int64(cfg.Uplink.Budget), Floor: cfg.Uplink.BudgetFloor},
 		},
-		Handlers:   uplink.Handlers{Commands: d.door, Config: d.configurer(outgoing), Outgoing: outgoing, Report: d.report},
+		Handlers:   uplink.Handlers{Commands: d.commands, Config: d.configurer(outgoing), Outgoing: outgoing, Report: d.report},
 		Time:       uplink.Time{Clock: d.clock, Floor: d.floor, CloudTime: d.store.SetCloudTime, SessionTime: d.clock.SessionTime},
 		Conditions: d.health, Log: d.log,
 	})
@@ -131,7 +131,7 @@ func (d *daemon) run(ctx context.Context) error {
 	failed := make(chan error, 8)
 	keeping := launch("store", d.store.Run, failed)
 	timing := launch("clock", d.keepTime, failed)
-	acting := launch("commands", d.door.Run, failed)
+	acting := launch("commands", d.commands.Run, failed)
 	sampling := launch("sampling", d.sampler.Run, failed)
 	sending := launch("uplink", d.uplink.Run, failed)
 	waking := launch("network watch", d.watchLinks, failed)
@@ -145,7 +145,7 @@ func (d *daemon) run(ctx context.Context) error {
 		err = d.watch(ctx, failed)
 	}
 
-	if !errors.Is(err, pushed.ErrRestart) {
+	if !errors.Is(err, remoteconfig.ErrRestart) {
 		systemd.Stopping()
 	}
 	deadline, cancel := context.WithTimeout(context.Background(), stopWithin)

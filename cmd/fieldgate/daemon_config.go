@@ -14,7 +14,7 @@ import (
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/config"
 	"github.com/fieldgate/fieldgate/gateway/local"
-	"github.com/fieldgate/fieldgate/gateway/pushed"
+	"github.com/fieldgate/fieldgate/gateway/remoteconfig"
 	"github.com/fieldgate/fieldgate/uplink"
 )
 
@@ -26,7 +26,7 @@ const probeWithin = 5 * time.Second
 
 // choose takes the configuration that is to be in force.
 func (d *daemon) choose() (err error) {
-	desired, onTrial := d.pushed.Begin()
+	desired, onTrial := d.remote.Begin()
 	if d.cfg, err = overlaid(d.base, desired); err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (d *daemon) choose() (err error) {
 		d.log.Info("running by the configuration of the cloud; what it does not speak of comes from the board's own file", "version", desired.Ver)
 		tellNotes(d.cfg, d.log)
 	}
-	before, err := overlaid(d.base, d.pushed.Confirmed())
+	before, err := overlaid(d.base, d.remote.Confirmed())
 	if err != nil {
 		before = d.base
 	}
@@ -51,12 +51,12 @@ func overlaid(base *config.Config, desired *gateway.DesiredConfig) (*config.Conf
 	return config.Overlay(fmt.Sprintf("version %d of the cloud", desired.Ver), []byte(desired.Doc), base, builtin.Drivers())
 }
 
-// configurer joins the keeper to the uplink; nil where nobody keeps.
+// configurer joins the remote configuration to the uplink; nil where there is none.
 func (d *daemon) configurer(out uplink.Outbox) uplink.Configurer {
-	if d.pushed == nil {
+	if d.remote == nil {
 		return nil
 	}
-	d.pushed.Use(pushed.Parts{
+	d.remote.Use(remoteconfig.Parts{
 		Check: func(desired gateway.DesiredConfig) error {
 			_, err := overlaid(d.base, &desired)
 			return err
@@ -64,7 +64,7 @@ func (d *daemon) configurer(out uplink.Outbox) uplink.Configurer {
 		Tell:    func(o gateway.ConfigOutcome) { d.tellConfig(o, out) },
 		Confirm: d.trial, Reachable: d.reachable,
 	})
-	return d.pushed
+	return d.remote
 }
 
 // tellConfig makes an outcome an event, and tells the cloud at once.
@@ -81,10 +81,10 @@ func (d *daemon) tellConfig(o gateway.ConfigOutcome, out uplink.Outbox) {
 
 // configStatus tells on site what the cloud configures.
 func (d *daemon) configStatus() *local.Config {
-	if d.pushed == nil {
+	if d.remote == nil {
 		return nil
 	}
-	k := d.pushed.State()
+	k := d.remote.State()
 	c := &local.Config{Version: k.Ver, OnTrial: k.OnTrial}
 	if r := k.Refused; r != nil {
 		c.Refused = &local.RefusedConfig{Version: r.Ver, State: string(r.State), Errors: r.Errors}
@@ -94,11 +94,11 @@ func (d *daemon) configStatus() *local.Config {
 
 // keepConfig is the part that tries, confirms and rolls back.
 func (d *daemon) keepConfig(ctx context.Context) error {
-	if d.pushed == nil {
+	if d.remote == nil {
 		<-ctx.Done()
 		return nil
 	}
-	return d.pushed.Run(ctx)
+	return d.remote.Run(ctx)
 }
 
 // reachable tells whether the way by which the cloud was reached before is

@@ -61,7 +61,7 @@ func awaitReport(t *testing.T, cloud *e2e.Cloud, ver uint64) reported {
 func TestConfigurationFromTheCloud(t *testing.T) {
 	cloud := newCloud(t, "plant-7")
 	addr := e2e.FreeAddr(t)
-	st := newStation(t, cloud, addr)
+	st := newTestGateway(t, cloud, addr)
 	own, err := os.ReadFile(st.config)
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func everythingHeld(t *testing.T, cloud *e2e.Cloud, screen *e2e.Screen, killed [
 // real gateway, which has no outputs, and back.
 func TestCommandToAGatewayWithoutOutputs(t *testing.T) {
 	cloud := newCloud(t, "plant-7")
-	st := newStation(t, cloud, e2e.FreeAddr(t))
+	st := newTestGateway(t, cloud, e2e.FreeAddr(t))
 	cloud.Start(t)
 	st.start(t)
 	out, err := exec.Command(cloud.Program, "send", "--state", cloud.State, "plant-7", "pump", "set", "on", "--wait").CombinedOutput()

@@ -72,7 +72,7 @@ func TestDrill(t *testing.T) {
 	cloud := newCloud(t, "plant-7")
 	cloud.Flags = []string{"--postgres", pg.DSN()}
 	addr := e2e.FreeAddr(t)
-	st := newStation(t, cloud, addr)
+	st := newTestGateway(t, cloud, addr)
 	cloud.Start(t)
 	st.start(t)
 	screen := e2e.Watch(t, addr)
@@ -157,7 +157,7 @@ func awaitDatabase(t *testing.T, pg *e2e.Postgres, rs []e2e.Reading) {
 func TestBoardSwappedThenTakenOut(t *testing.T) {
 	cloud := newCloud(t, "plant-7")
 	addr := e2e.FreeAddr(t)
-	old := newStation(t, cloud, addr)
+	old := newTestGateway(t, cloud, addr)
 	cloud.Start(t)
 	old.start(t)
 	screen := e2e.Watch(t, addr)
@@ -171,7 +171,7 @@ func TestBoardSwappedThenTakenOut(t *testing.T) {
 	last := seen[len(seen)-1].Epoch
 
 	shell(t, cloud.Program, "gateway", "remove", cloud.Gateway, "--state", cloud.State)
-	fresh := newStation(t, cloud, addr) // a new card; Enrol gives the id a new token
+	fresh := newTestGateway(t, cloud, addr) // a new card; Enrol gives the id a new token
 	fresh.start(t)
 	screen.Await(t, "readings of the new board", len(seen), func(rs []e2e.Reading, _ e2e.Status) bool {
 		return slices.ContainsFunc(rs, func(r e2e.Reading) bool { return r.Epoch != last })

@@ -34,7 +34,7 @@ func enrolled(t *testing.T, kind string) {
 	state := filepath.Join(dir, "state")
 	text := fmt.Sprintf("version = 1\n[gateway]\nid = %q\n[uplink]\nurl = %q\nca = %q\n[store]\ndir = %q\n[local]\nlisten = %q\nview = \"open\"\n", cloud.Gateway, cloud.URL(), ca, state, addr)
 	text += "[[device]]\nid = \"chip\"\ndriver = \"lm75\"\nmodel = \"tmp105\"\nbus = \"sim-0\"\naddress = 0x48\ninterval = \"100ms\"\n"
-	st := &station{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log"), program: program}
+	st := &testGateway{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log"), program: program}
 	st.start(t)
 	screen := e2e.Watch(t, addr)
 	screen.Await(t, "without a credential", 0, func(_ []e2e.Reading, s e2e.Status) bool { return s.Uplink.State == "no_credential" })

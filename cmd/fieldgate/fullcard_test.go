@@ -41,7 +41,7 @@ func fullCard(t *testing.T) string {
 // the cloud's log.
 func TestStopWithACardThatTakesNothing(t *testing.T) {
 	cloud, addr := newCloud(t, "plant-7"), e2e.FreeAddr(t)
-	st := newStation(t, cloud, addr)
+	st := newTestGateway(t, cloud, addr)
 	text, err := os.ReadFile(st.config)
 	if err != nil {
 		t.Fatal(err)

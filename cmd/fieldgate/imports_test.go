@@ -18,7 +18,7 @@ const module = "github.com/fieldgate/fieldgate"
 var allowed = map[string][]string{
 	"cmd/cli": {"systemd"},
 	"cmd/fieldgate": {"cmd/cli", "drivers", "drivers/builtin", "drivers/linux", "drivers/sim", "gateway", "gateway/clock", "gateway/command", "gateway/config", "gateway/files",
-		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/netwatch", "gateway/pipeline", "gateway/pushed", "gateway/sample", "packaging/bench/plant", "store", "systemd", "uplink", "uplink/identity", "uplink/proxy", "uplink/wire"},
+		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/netwatch", "gateway/pipeline", "gateway/remoteconfig", "gateway/sample", "packaging/bench/plant", "store", "systemd", "uplink", "uplink/identity", "uplink/proxy", "uplink/wire"},
 	"packaging/e2e":           {},
 	"packaging/bench/plant":   {"gateway"},
 	"packaging/bench":         {"gateway", "gateway/health", "packaging/bench/plant", "store", "store/block", "uplink/wire"},
@@ -44,7 +44,7 @@ var allowed = map[string][]string{
 	"gateway/local/dashboard": {},
 	"gateway/netwatch":        {},
 	"gateway/pipeline":        {"gateway", "gateway/health"},
-	"gateway/pushed":          {"gateway", "gateway/durable", "gateway/files"},
+	"gateway/remoteconfig":    {"gateway", "gateway/durable", "gateway/files"},
 	"gateway/sample":          {"drivers", "gateway", "gateway/health"},
 	"packaging/cloud":         {},
 	"packaging/pi":            {},

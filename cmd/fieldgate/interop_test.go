@@ -17,7 +17,7 @@ import (
 func TestForeignCloudHoldsEveryReadingOnce(t *testing.T) {
 	cloud := e2e.NewExample(t, "../../uplink/wire/example_cloud.py")
 	addr := e2e.FreeAddr(t)
-	st := stationFor(t, cloud, addr)
+	st := gatewayFor(t, cloud, addr)
 	cloud.Start(t)
 	st.start(t)
 	screen := e2e.Watch(t, addr)
@@ -72,8 +72,8 @@ func awaitHeld(t *testing.T, cloud *e2e.Example, n int) int {
 	}
 }
 
-// stationFor makes a gateway with simulated chips that sends to the example.
-func stationFor(t *testing.T, cloud *e2e.Example, listen string) *station {
+// gatewayFor makes a gateway with simulated chips that sends to the example.
+func gatewayFor(t *testing.T, cloud *e2e.Example, listen string) *testGateway {
 	t.Helper()
 	dir := t.TempDir()
 	text := fmt.Sprintf("version = 1\n[gateway]\nid = \"plant-7\"\n[uplink]\nurl = \"wss://%s/v1/gateway\"\nca = %q\ntoken_file = %q\n[store]\ndir = %q\n[local]\nlisten = %q\nview = \"open\"\n",
@@ -81,5 +81,5 @@ func stationFor(t *testing.T, cloud *e2e.Example, listen string) *station {
 	for i := range 4 {
 		text += fmt.Sprintf("[[device]]\nid = \"chip-%d\"\ndriver = \"lm75\"\nmodel = \"tmp105\"\nbus = \"sim-%d\"\naddress = 0x%x\ninterval = \"20ms\"\n", i, i%2, 0x48+i)
 	}
-	return &station{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log"), program: program}
+	return &testGateway{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log"), program: program}
 }

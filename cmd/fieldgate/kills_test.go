@@ -95,7 +95,7 @@ type matrix struct {
 	random  *rand.Rand
 	cloud   *e2e.Cloud
 	pg      *e2e.Postgres
-	gateway *station
+	gateway *testGateway
 	line    *flapping
 	screen  *e2e.Screen
 
@@ -109,7 +109,7 @@ func newMatrix(t *testing.T, random *rand.Rand) *matrix {
 	m := &matrix{t: t, random: random, cloud: newCloud(t, "plant-7"), pg: e2e.NewPostgres(t), databaseUp: true}
 	m.cloud.Flags = []string{"--postgres", m.pg.DSN()}
 	addr := e2e.FreeAddr(t)
-	m.gateway = newStation(t, m.cloud, addr)
+	m.gateway = newTestGateway(t, m.cloud, addr)
 	m.cloud.Start(t)
 	m.line = newFlapping(t, m.cloud.Addr)
 	m.gateway.dialThrough(t, m.cloud.Addr, m.line.listener.Addr().String())
@@ -240,7 +240,7 @@ func (m *matrix) restart(lastLife []e2e.Reading) {
 }
 
 // dialThrough has the gateway connect to another address.
-func (s *station) dialThrough(t *testing.T, cloud, through string) {
+func (s *testGateway) dialThrough(t *testing.T, cloud, through string) {
 	t.Helper()
 	text, err := os.ReadFile(s.config)
 	if err != nil {

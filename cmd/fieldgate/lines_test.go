@@ -213,7 +213,7 @@ func TestOverBadLines(t *testing.T) {
 	t.Logf("seed %d (-lineseed)", seed)
 	cloud := newCloud(t, "plant-7")
 	addr := e2e.FreeAddr(t)
-	st := newStation(t, cloud, addr)
+	st := newTestGateway(t, cloud, addr)
 	cloud.Start(t)
 	line := newBadLine(t, cloud.Addr, seed)
 	st.dialThrough(t, cloud.Addr, line.listener.Addr().String())

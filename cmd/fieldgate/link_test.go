@@ -204,14 +204,14 @@ func farCloud(t *testing.T) *e2e.Cloud {
 type crossing struct {
 	*link
 	cloud   *e2e.Cloud
-	station *station
+	station *testGateway
 	screen  *e2e.Screen
 	addr    string // of the dashboard
 }
 
 func cross(t *testing.T, l *link) *crossing {
 	c := &crossing{link: l, cloud: farCloud(t), addr: e2e.FreeAddr(t)}
-	c.station = newStation(t, c.cloud, c.addr)
+	c.station = newTestGateway(t, c.cloud, c.addr)
 	c.cloud.Start(t)
 	c.station.start(t)
 	c.screen = e2e.Watch(t, c.addr)

@@ -56,7 +56,7 @@ func TestPlainNodeServer(t *testing.T) {
 	if !lines.Scan() || lines.Text() != "listening" {
 		t.Fatalf("the server says %q", lines.Text())
 	}
-	st := &station{log: filepath.Join(dir, "log"), program: program}
+	st := &testGateway{log: filepath.Join(dir, "log"), program: program}
 	st.config = write(t, filepath.Join(dir, "fieldgate.toml"), fmt.Sprintf("version = 1\n[gateway]\nid = \"plant-7\"\n[uplink]\nurl = \"ws://%s\"\nunacknowledged = true\n[store]\ndir = %q\n[local]\nlisten = %q\nview = \"open\"\n[[device]]\nid = \"boiler\"\ndriver = \"lm75\"\nbus = \"sim-1\"\naddress = 0x48\ninterval = \"50ms\"\n", at, filepath.Join(dir, "state"), local))
 	st.start(t)
 	screen := e2e.Watch(t, local)

@@ -19,7 +19,7 @@ import (
 func TestStoreInRAMIsToldEverywhere(t *testing.T) {
 	cloud := newCloud(t, "plant-7")
 	addr := e2e.FreeAddr(t)
-	st := newStation(t, cloud, addr)
+	st := newTestGateway(t, cloud, addr)
 	state := filepath.Join(filepath.Dir(st.config), "state")
 	if err := os.Mkdir(state, 0o700); err != nil {
 		t.Fatal(err)

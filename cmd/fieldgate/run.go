@@ -12,7 +12,7 @@ import (
 	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/drivers/builtin"
 	"github.com/fieldgate/fieldgate/gateway/config"
-	"github.com/fieldgate/fieldgate/gateway/pushed"
+	"github.com/fieldgate/fieldgate/gateway/remoteconfig"
 	"github.com/fieldgate/fieldgate/systemd"
 )
 
@@ -48,7 +48,7 @@ func tellNotes(cfg *config.Config, log *slog.Logger) {
 // of them begins as.
 func supervise(ctx context.Context, every *daemon) error {
 	base := every.base
-	every.pushed = pushed.Open(filepath.Join(base.Store.Dir, configFile), every.log)
+	every.remote = remoteconfig.Open(filepath.Join(base.Store.Dir, configFile), every.log)
 	for {
 		d := new(daemon)
 		*d = *every
@@ -57,13 +57,13 @@ func supervise(ctx context.Context, every *daemon) error {
 			err = d.start()
 		}
 		if err != nil && d.cfg != base {
-			d.pushed.Failed(err)
+			d.remote.Failed(err)
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if err := d.run(ctx); !errors.Is(err, pushed.ErrRestart) || ctx.Err() != nil {
+		if err := d.run(ctx); !errors.Is(err, remoteconfig.ErrRestart) || ctx.Err() != nil {
 			return err
 		}
 	}

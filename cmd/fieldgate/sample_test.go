@@ -121,7 +121,7 @@ func TestSamplesOfAnEarlierVersionGoOnTogether(t *testing.T) {
 	text := fmt.Sprintf("version = 1\n[gateway]\nid = \"plant-7\"\n[uplink]\nurl = %q\nca = %q\ntoken_file = %q\n"+
 		"[store]\ndir = %q\nflush_interval = \"500ms\"\nmin_free = \"1MiB\"\n[local]\nlisten = %q\nview = \"open\"\n",
 		cloud.URL(), filepath.Join(cloud.State, "ca.pem"), filepath.Join(server, "token"), filepath.Join(board, "store"), addr)
-	gateway := &station{config: write(t, filepath.Join(board, "fieldgate.toml"), text), log: filepath.Join(board, "log"), program: program}
+	gateway := &testGateway{config: write(t, filepath.Join(board, "fieldgate.toml"), text), log: filepath.Join(board, "log"), program: program}
 	gateway.setChips(t, 4, 50*time.Millisecond)
 
 	cloud.Start(t)

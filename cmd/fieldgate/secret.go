@@ -56,9 +56,9 @@ func proxyAddress(cfg config.Uplink) func() (string, error) {
 	return nil
 }
 
-// keeper keeps the gateway's credential in its state directory. token_file
+// credentialStore keeps the gateway's credential in its state directory. token_file
 // seeds it.
-func keeper(cfg *config.Config, log *slog.Logger) *identity.Keeper {
+func credentialStore(cfg *config.Config, log *slog.Logger) *identity.Store {
 	return identity.New(identity.Options{Dir: cfg.Store.Dir, Seed: secretFile(cfg.Uplink.TokenFile), Rotate: cfg.Uplink.Rotate, Log: log})
 }
 

@@ -25,7 +25,7 @@ func TestOverASlowLine(t *testing.T) {
 		return
 	}
 	cloud, addr := farCloud(t), e2e.FreeAddr(t)
-	st := newStation(t, cloud, addr)
+	st := newTestGateway(t, cloud, addr)
 	st.setChips(t, 20, time.Second)
 	cfg, err := config.Load(st.config, builtin.Drivers())
 	if err != nil {

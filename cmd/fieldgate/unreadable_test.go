@@ -12,7 +12,7 @@ import (
 
 // refused starts the gateway while the kernel refuses to open one path, with
 // the error number named.
-func (s *station) refused(t *testing.T, errno, path string) {
+func (s *testGateway) refused(t *testing.T, errno, path string) {
 	t.Helper()
 	self := s.program
 	defer func() { s.program = self }()
@@ -36,7 +36,7 @@ func (s *station) refused(t *testing.T, errno, path string) {
 func TestTheKernelRefusesAFile(t *testing.T) {
 	cloud := newCloud(t, "plant-7")
 	addr := e2e.FreeAddr(t)
-	st := newStation(t, cloud, addr)
+	st := newTestGateway(t, cloud, addr)
 	state := filepath.Join(filepath.Dir(st.config), "state")
 	screen := e2e.Watch(t, addr)
 	st.start(t)

@@ -114,7 +114,7 @@ func (c *card) Do(_ store.Step, act func() error) error {
 	return errors.Join(act(), refuse)
 }
 
-// A bench is a door in front of a real store on a card that can fail.
+// A bench is a dispatcher in front of a real store on a card that can fail.
 type bench struct {
 	*testing.T
 	plant *plant
@@ -128,9 +128,9 @@ type bench struct {
 	mu   sync.Mutex
 	told []gateway.CommandResult
 
-	door   *command.Door
-	cancel func() // of the door
-	stop   func()
+	dispatcher *command.Dispatcher
+	cancel     func() // of the dispatcher
+	stop       func()
 }
 
 // onBench runs test in a bubble.
@@ -157,10 +157,10 @@ func (b *bench) open() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.door = command.New(command.Options{Records: b.s, Executor: b.plant, Clock: b.clock, Tell: b.hear, Log: quiet})
+	b.dispatcher = command.New(command.Options{Records: b.s, Executor: b.plant, Clock: b.clock, Tell: b.hear, Log: quiet})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = b.door.Run(ctx) })
+	wg.Go(func() { _ = b.dispatcher.Run(ctx) })
 	storing, end := context.WithCancel(context.Background())
 	wg.Go(func() { _ = b.s.Run(storing) })
 	b.cancel = cancel
@@ -206,7 +206,7 @@ func (b *bench) hear(r gateway.CommandResult) {
 
 // give hands over a command and lets what follows at once happen.
 func (b *bench) give(c gateway.Command) {
-	b.door.Take(c, b.clock.Stamp())
+	b.dispatcher.Take(c, b.clock.Stamp())
 	synctest.Wait()
 }
 

@@ -61,7 +61,7 @@ func TestExpiry(t *testing.T) {
 		b.clock.Set(time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC), gateway.ClockNone, 0)
 		late := b.clock.Stamp()
 		time.Sleep(time.Minute)
-		b.door.Take(pump("late", time.Minute), late)
+		b.dispatcher.Take(pump("late", time.Minute), late)
 		b.give(pump("zero", 0))
 		b.card.set(nil, false, 3*time.Second)
 		b.give(pump("slow", 2*time.Second))

@@ -20,7 +20,7 @@ func named(c gateway.Command) error {
 }
 
 // check says why a command can never act here, whatever the time.
-func (d *Door) check(e *entry) error {
+func (d *Dispatcher) check(e *entry) error {
 	switch {
 	case e.Value != nil && (math.IsNaN(*e.Value) || math.IsInf(*e.Value, 0)):
 		return errors.New("value is not a finite number")
@@ -39,13 +39,13 @@ func (d *Door) check(e *entry) error {
 // forgotten tells whether a command that has no record may have had one: its
 // sender sent it before, and either would never do so to have it act, or the
 // records of this gateway were lost.
-func (d *Door) forgotten(e *entry) bool {
+func (d *Dispatcher) forgotten(e *entry) bool {
 	return e.Again && (e.Once || e.TTL <= 0 || d.o.Records.StateLost())
 }
 
 // expired judges by the clock that never jumps, and by the wall clock where
 // it is known.
-func (d *Door) expired(e *entry) bool {
+func (d *Dispatcher) expired(e *entry) bool {
 	now := d.o.Clock.Stamp()
 	if now >= e.expiry {
 		return true
@@ -56,7 +56,7 @@ func (d *Door) expired(e *entry) bool {
 
 // revive judges a command that was received in an earlier boot. Until the
 // time is known it is neither expired nor proven to be not.
-func (d *Door) revive(e *entry) (proven, expired bool) {
+func (d *Dispatcher) revive(e *entry) (proven, expired bool) {
 	now, a := d.o.Clock.Stamp(), d.o.Clock.Anchor()
 	end := e.Expires
 	if e.anchor.Quality >= gateway.ClockSession {

@@ -14,7 +14,7 @@ import (
 
 // recover takes up what an earlier run left. If power fails during it, it is
 // done again.
-func (d *Door) recover() {
+func (d *Dispatcher) recover() {
 	boot := d.o.Clock.Anchor().Boot
 	for _, r := range d.o.Records.OpenCommands() {
 		e := &entry{received: r.Received, anchor: r.Anchor}
@@ -35,7 +35,7 @@ func (d *Door) recover() {
 
 // review looks at what waits: what has expired is told at once, not when its
 // device is free.
-func (d *Door) review() {
+func (d *Dispatcher) review() {
 	d.doubtful = slices.DeleteFunc(d.doubtful, func(e *entry) bool {
 		proven, expired := d.revive(e)
 		switch {
@@ -60,7 +60,7 @@ func (d *Door) review() {
 }
 
 // enqueue puts a command into its place among those that wait.
-func (d *Door) enqueue(e *entry) {
+func (d *Dispatcher) enqueue(e *entry) {
 	at := len(d.waiting)
 	for at > 0 && d.waiting[at-1].Seq > e.Seq && e.Seq > 0 {
 		at--
@@ -68,13 +68,13 @@ func (d *Door) enqueue(e *entry) {
 	d.waiting = slices.Insert(d.waiting, at, e)
 }
 
-func (d *Door) dequeue(e *entry) {
+func (d *Dispatcher) dequeue(e *entry) {
 	d.waiting = slices.DeleteFunc(d.waiting, func(w *entry) bool { return w == e })
 }
 
 // next tells whether a command that waits may begin now: its device and a
 // place are free, and no other of its device comes first.
-func (d *Door) next(e *entry) bool {
+func (d *Dispatcher) next(e *entry) bool {
 	if d.busy[e.Device] || len(d.busy) >= actingMost {
 		return false
 	}
@@ -83,7 +83,7 @@ func (d *Door) next(e *entry) bool {
 }
 
 // startNext begins whatever may.
-func (d *Door) startNext(ctx context.Context) {
+func (d *Dispatcher) startNext(ctx context.Context) {
 	for _, e := range slices.Clone(d.waiting) {
 		if d.next(e) {
 			d.dequeue(e)
@@ -95,7 +95,7 @@ func (d *Door) startNext(ctx context.Context) {
 // start records that a command runs, and then has it act. If power fails
 // before the record is durable, it did not act; if it fails later, nobody
 // knows.
-func (d *Door) start(ctx context.Context, e *entry) {
+func (d *Dispatcher) start(ctx context.Context, e *entry) {
 	if d.expired(e) {
 		d.settle(e, gateway.CommandExpired, nil, "")
 		return
@@ -120,7 +120,7 @@ func (d *Door) start(ctx context.Context, e *entry) {
 }
 
 // finish records what came of it.
-func (d *Door) finish(ctx context.Context, o outcome) {
+func (d *Dispatcher) finish(ctx context.Context, o outcome) {
 	delete(d.busy, o.Device)
 	if o.value != nil && (math.IsNaN(*o.value) || math.IsInf(*o.value, 0)) {
 		o.value = nil // JSON has no such numbers
@@ -136,13 +136,13 @@ func (d *Door) finish(ctx context.Context, o outcome) {
 }
 
 // cannotRecord refuses a command whose record the card does not take.
-func (d *Door) cannotRecord(e *entry, err error) {
+func (d *Dispatcher) cannotRecord(e *entry, err error) {
 	d.settle(e, gateway.CommandRejected, nil, "cannot_record: a command acts only when its record is on the card: "+err.Error())
 }
 
 // settle records a final result. If the card refuses it, it is told all the
 // same, and written later.
-func (d *Door) settle(e *entry, state gateway.CommandState, value *float64, why string) {
+func (d *Dispatcher) settle(e *entry, state gateway.CommandState, value *float64, why string) {
 	r := d.result(e, state, value, why)
 	d.o.Log.Info("command "+string(state), "id", e.ID, "device", e.Device, "action", e.Action, "why", r.Error)
 	if d.save(e, r) == nil {
@@ -160,7 +160,7 @@ func (d *Door) settle(e *entry, state gateway.CommandState, value *float64, why 
 
 // saveUnsaved writes the results that the card refused, as far as it takes
 // them now.
-func (d *Door) saveUnsaved() {
+func (d *Dispatcher) saveUnsaved() {
 	for id, r := range d.unsaved {
 		if d.o.Records.SaveCommand(r, nil) != nil {
 			return
@@ -170,7 +170,7 @@ func (d *Door) saveUnsaved() {
 }
 
 // save makes a change of state durable, and tells it.
-func (d *Door) save(e *entry, r gateway.CommandResult) error {
+func (d *Dispatcher) save(e *entry, r gateway.CommandResult) error {
 	ev := d.event(e, r)
 	if err := d.o.Records.SaveCommand(d.record(e, r), &ev); err != nil {
 		return err
@@ -181,7 +181,7 @@ func (d *Door) save(e *entry, r gateway.CommandResult) error {
 
 // record is what the card gets. The command itself is needed as long as it
 // may act.
-func (d *Door) record(e *entry, r gateway.CommandResult) gateway.CommandRecord {
+func (d *Dispatcher) record(e *entry, r gateway.CommandResult) gateway.CommandRecord {
 	rec := gateway.CommandRecord{ID: e.ID, State: r.State, Received: e.received, Anchor: e.anchor, Result: encode(r)}
 	if !r.State.Final() {
 		rec.Command = encode(e.Command)
@@ -189,11 +189,11 @@ func (d *Door) record(e *entry, r gateway.CommandResult) gateway.CommandRecord {
 	return rec
 }
 
-func (d *Door) event(e *entry, r gateway.CommandResult) gateway.Event {
+func (d *Dispatcher) event(e *entry, r gateway.CommandResult) gateway.Event {
 	return gateway.Event{Kind: gateway.EventResult, Device: e.Device, Body: encode(r)}
 }
 
-func (d *Door) result(e *entry, state gateway.CommandState, value *float64, why string) gateway.CommandResult {
+func (d *Dispatcher) result(e *entry, state gateway.CommandState, value *float64, why string) gateway.CommandResult {
 	r := gateway.CommandResult{ID: e.ID, State: state, Value: value, Error: strings.ToValidUTF8(why[:min(len(why), maxError)], "")}
 	if a := d.o.Clock.Anchor(); a.Quality > gateway.ClockNone {
 		r.At = a.Wall(d.o.Clock.Stamp()).Truncate(time.Millisecond)
@@ -215,7 +215,7 @@ func told(r gateway.CommandRecord) gateway.CommandResult {
 func encode(v any) json.RawMessage {
 	text, err := json.Marshal(v)
 	if err != nil {
-		return nil // args that are no JSON: see Door.check
+		return nil // args that are no JSON: see Dispatcher.check
 	}
 	return text
 }

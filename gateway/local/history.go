@@ -81,7 +81,7 @@ func (s *Server) serveHistory(w http.ResponseWriter, r *http.Request) {
 	}
 	h, err := s.o.History.History(r.Context(), q)
 	if err != nil {
-		s.o.Log.Warn("The history could not be read.", "error", err)
+		s.o.Log.Warn("the history could not be read", "error", err)
 		refuse(w, http.StatusServiceUnavailable, newFault("history_unavailable", "The history cannot be read at present; the journal says why."))
 		return
 	}

@@ -91,7 +91,7 @@ func (q *request) key(answer []byte, now time.Time) (key, Grant, error) {
 // Renew gives the request for the next credential when it is time for one by
 // the cloud's clock, else nil; refused says that the present one, a
 // certificate, was refused and may have ended.
-func (k *Keeper) Renew(now time.Time, refused bool) ([]byte, error) {
+func (k *Store) Renew(now time.Time, refused bool) ([]byte, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.held.Keys) != 1 || !k.dueLocked(now, refused) {
@@ -108,7 +108,7 @@ func (k *Keeper) Renew(now time.Time, refused bool) ([]byte, error) {
 	return json.Marshal(k.pending)
 }
 
-func (k *Keeper) dueLocked(now time.Time, refused bool) bool {
+func (k *Store) dueLocked(now time.Time, refused bool) bool {
 	one := k.held.Keys[0]
 	if one.Token == "" {
 		life := one.NotAfter.Sub(one.Issued)
@@ -119,7 +119,7 @@ func (k *Keeper) dueLocked(now time.Time, refused bool) bool {
 
 // Renewed takes the cloud's answer. Without an error the next credential is
 // durable, and Show gives it from now on.
-func (k *Keeper) Renewed(answer []byte, now time.Time) error {
+func (k *Store) Renewed(answer []byte, now time.Time) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.pending == nil || len(k.held.Keys) != 1 {

@@ -1,4 +1,4 @@
-package pushed_test
+package remoteconfig_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/gateway/pushed"
+	"github.com/fieldgate/fieldgate/gateway/remoteconfig"
 )
 
 // What is in force is told on site, and what was refused last, with the first
@@ -43,8 +43,8 @@ func TestStateIsShort(t *testing.T) {
 		"many": {strings.Repeat("é", 400), strings.Repeat("é", 400), "three", "four"}, "long": {strings.Repeat("é", 4096)}, "odd": {"x" + strings.Repeat("é", 4096)},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			k := pushed.Open(filepath.Join(t.TempDir(), "config.json"), quiet)
-			k.Use(pushed.Parts{Check: func(gateway.DesiredConfig) error { return all }, Tell: func(gateway.ConfigOutcome) {}})
+			k := remoteconfig.Open(filepath.Join(t.TempDir(), "config.json"), quiet)
+			k.Use(remoteconfig.Parts{Check: func(gateway.DesiredConfig) error { return all }, Tell: func(gateway.ConfigOutcome) {}})
 			ctx, cancel := context.WithCancel(t.Context())
 			var running sync.WaitGroup
 			running.Go(func() { _ = k.Run(ctx) })

@@ -1,4 +1,4 @@
-package pushed
+package remoteconfig
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ type State struct {
 }
 
 // State tells what is in force now.
-func (k *Keeper) State() State {
+func (k *Manager) State() State {
 	ver, _ := k.Applied()
 	k.mu.Lock()
 	defer k.mu.Unlock()

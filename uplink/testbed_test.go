@@ -29,8 +29,8 @@ const (
 	address = "cloud.test:443"
 )
 
-// A world is one gateway and one cloud on a network in memory, in a bubble.
-type world struct {
+// A testbed is one gateway and one cloud on a network in memory, in a bubble.
+type testbed struct {
 	*testing.T
 	net   *uplinktest.Network
 	ca    *uplinktest.CA
@@ -48,9 +48,9 @@ type world struct {
 	ended chan struct{}
 }
 
-// inWorld runs test with a world whose parts setup may change before the cloud
+// inTestbed runs test with a world whose parts setup may change before the cloud
 // serves and the uplink runs.
-func inWorld(t *testing.T, setup func(w *world, o *uplink.Options), test func(w *world)) {
+func inTestbed(t *testing.T, setup func(w *testbed, o *uplink.Options), test func(w *testbed)) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &buffer{}
 		logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -58,7 +58,7 @@ func inWorld(t *testing.T, setup func(w *world, o *uplink.Options), test func(w 
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{
+		w := &testbed{
 			T: t, ca: ca, net: &uplinktest.Network{}, cloud: &uplinktest.Cloud{Token: token}, store: uplinktest.NewStore(),
 			table: health.New(logger), log: log, ended: make(chan struct{}),
 			certBegin: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC),
@@ -110,13 +110,13 @@ func inWorld(t *testing.T, setup func(w *world, o *uplink.Options), test func(w 
 }
 
 // pass lets virtual time go by, and everything that falls due happen.
-func (w *world) pass(d time.Duration) {
+func (w *testbed) pass(d time.Duration) {
 	time.Sleep(d) // virtual
 	synctest.Wait()
 }
 
 // until lets time go by in steps until ok, at most for limit.
-func (w *world) until(limit time.Duration, what string, ok func() bool) {
+func (w *testbed) until(limit time.Duration, what string, ok func() bool) {
 	w.Helper()
 	for end := time.Now().Add(limit); !ok(); w.pass(100 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -125,14 +125,14 @@ func (w *world) until(limit time.Duration, what string, ok func() bool) {
 	}
 }
 
-func (w *world) online() {
+func (w *testbed) online() {
 	w.Helper()
 	w.until(time.Minute, "online", func() bool { return w.up.Status().State == uplink.Online })
 }
 
 // complete waits until the cloud holds all that the store has, and checks that
 // it got every name once.
-func (w *world) complete(limit time.Duration) {
+func (w *testbed) complete(limit time.Duration) {
 	w.Helper()
 	w.until(limit, "complete", func() bool {
 		for _, st := range w.store.All() {
@@ -148,7 +148,7 @@ func (w *world) complete(limit time.Duration) {
 	}
 }
 
-func (w *world) contiguous(st gateway.EpochState, h uplinktest.Held) {
+func (w *testbed) contiguous(st gateway.EpochState, h uplinktest.Held) {
 	w.Helper()
 	next := uint64(1)
 	for _, taken := range h.Taken {
@@ -174,7 +174,7 @@ func (w *world) contiguous(st gateway.EpochState, h uplinktest.Held) {
 }
 
 // condition gives the sentence of a condition, "" if it does not hold.
-func (w *world) condition(code string) string {
+func (w *testbed) condition(code string) string {
 	for _, c := range w.table.List() {
 		if c.Code == code {
 			return c.Sentence
@@ -184,7 +184,7 @@ func (w *world) condition(code string) string {
 }
 
 // says waits for a condition and checks its words.
-func (w *world) says(code string, words ...string) {
+func (w *testbed) says(code string, words ...string) {
 	w.Helper()
 	w.until(2*time.Minute, code, func() bool { return w.condition(code) != "" })
 	for _, word := range words {
@@ -200,7 +200,7 @@ func (w *world) says(code string, words ...string) {
 	}
 }
 
-func (w *world) checkSecrets() {
+func (w *testbed) checkSecrets() {
 	w.Helper()
 	for _, c := range w.table.List() {
 		w.log.add(c.Sentence)
@@ -214,13 +214,13 @@ func (w *world) checkSecrets() {
 	}
 }
 
-func (w *world) growing() gateway.EpochID {
+func (w *testbed) growing() gateway.EpochID {
 	all := w.store.All()
 	return all[len(all)-1].ID
 }
 
 // updates makes the cloud count what comes before it handles it.
-func (w *world) updates() func() []wire.Update {
+func (w *testbed) updates() func() []wire.Update {
 	var mu sync.Mutex
 	var got []wire.Update
 	inner := w.cloud.OnUpdate

@@ -1,4 +1,4 @@
-// Package pushed keeps the configuration that the cloud desires: it is checked
+// Package remoteconfig keeps the configuration that the cloud desires: it is checked
 // whole, staged on the card, tried, and then confirmed or rolled back. The
 // board's own files are never written.
 //
@@ -7,7 +7,7 @@
 //	before a trial is noted   the configuration is not known; the cloud sends it again
 //	while it is on trial      it is tried again, a few times at most
 //	after that                what was decided holds, and is told
-package pushed
+package remoteconfig
 
 import (
 	"context"
@@ -37,7 +37,7 @@ const (
 // force: Begin gives it.
 var ErrRestart = errors.New("another configuration is to be put in force")
 
-// Parts is what a Keeper works with while one configuration is in force. Check
+// Parts is what a Manager works with while one configuration is in force. Check
 // and Tell must be set.
 type Parts struct {
 	Check   func(d gateway.DesiredConfig) error // a list of problems has Problems() []string
@@ -61,9 +61,9 @@ type trial struct {
 	Starts int `json:"starts"`
 }
 
-// A Keeper lives as long as the process. Begin, Use and Run are for the one
+// A Manager lives as long as the process. Begin, Use and Run are for the one
 // who puts configurations in force, the rest for the uplink.
-type Keeper struct {
+type Manager struct {
 	path string
 	log  *slog.Logger
 
@@ -82,8 +82,8 @@ type Keeper struct {
 // Open reads the file at path. One that makes no sense is told and set aside,
 // and the board's own files count then. They count too while the file is there
 // and cannot be read: Run tries that again.
-func Open(path string, log *slog.Logger) *Keeper {
-	k := &Keeper{path: path, log: log, came: make(chan struct{}, 1), ready: make(chan struct{}, 1)}
+func Open(path string, log *slog.Logger) *Manager {
+	k := &Manager{path: path, log: log, came: make(chan struct{}, 1), ready: make(chan struct{}, 1)}
 	if err := load(path, &k.kept); errors.Is(err, errUnread) {
 		k.unread = true
 		log.Error("the configuration that the cloud gave is not in force, and the board's own file counts until it can be read", "error", err)
@@ -96,7 +96,7 @@ func Open(path string, log *slog.Logger) *Keeper {
 // Begin gives what is to be put in force now; nil is the board's own files.
 // That a trial begins is noted first, so that one which kills the process
 // does not do so for ever.
-func (k *Keeper) Begin() (d *gateway.DesiredConfig, onTrial bool) {
+func (k *Manager) Begin() (d *gateway.DesiredConfig, onTrial bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if t := k.kept.Trial; t != nil {
@@ -115,7 +115,7 @@ func (k *Keeper) Begin() (d *gateway.DesiredConfig, onTrial bool) {
 
 // Failed says that what Begin gave cannot be put in force. A trial is rolled
 // back; after anything else the board's own files are used.
-func (k *Keeper) Failed(err error) {
+func (k *Manager) Failed(err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.kept.Trial != nil {
@@ -128,7 +128,7 @@ func (k *Keeper) Failed(err error) {
 
 // Confirmed gives the configuration that was confirmed last, which a trial is
 // compared with; nil is the board's own files.
-func (k *Keeper) Confirmed() *gateway.DesiredConfig {
+func (k *Manager) Confirmed() *gateway.DesiredConfig {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.unfit {
@@ -139,7 +139,7 @@ func (k *Keeper) Confirmed() *gateway.DesiredConfig {
 
 // Use begins a run with what Begin gave. A session of the run before proves
 // nothing about this one.
-func (k *Keeper) Use(p Parts) {
+func (k *Manager) Use(p Parts) {
 	k.parts = p
 	select {
 	case <-k.ready:
@@ -149,7 +149,7 @@ func (k *Keeper) Use(p Parts) {
 
 // Take implements uplink.Configurer: of several that come at once the last
 // counts.
-func (k *Keeper) Take(d gateway.DesiredConfig) {
+func (k *Manager) Take(d gateway.DesiredConfig) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.desired = &d
@@ -157,7 +157,7 @@ func (k *Keeper) Take(d gateway.DesiredConfig) {
 }
 
 // Applied implements uplink.Configurer.
-func (k *Keeper) Applied() (ver uint64, hash string) {
+func (k *Manager) Applied() (ver uint64, hash string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
@@ -170,7 +170,7 @@ func (k *Keeper) Applied() (ver uint64, hash string) {
 }
 
 // Ready implements uplink.Configurer.
-func (k *Keeper) Ready() { signal(k.ready) }
+func (k *Manager) Ready() { signal(k.ready) }
 
 func signal(c chan struct{}) {
 	select {
@@ -182,7 +182,7 @@ func signal(c chan struct{}) {
 // Run tells what is not told yet, confirms a trial or rolls it back, and takes
 // configurations, until ctx is done or, with ErrRestart, another one is to be
 // put in force.
-func (k *Keeper) Run(ctx context.Context) error {
+func (k *Manager) Run(ctx context.Context) error {
 	k.tell()
 	k.mu.Lock()
 	onTrial, wait := k.kept.Trial != nil, defaultConfirm
@@ -227,7 +227,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // reread tries a file again that could not be read, and tells whether it holds
 // what is to be put in force. What came meanwhile is looked at now.
-func (k *Keeper) reread() (restart bool) {
+func (k *Manager) reread() (restart bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !k.unread {
@@ -251,7 +251,7 @@ func (k *Keeper) reread() (restart bool) {
 
 // takeUp looks at a configuration that came, and tells whether it is to be
 // tried.
-func (k *Keeper) takeUp() (restart bool) {
+func (k *Manager) takeUp() (restart bool) {
 	k.mu.Lock()
 	d := k.desired
 	if k.unread { // what was decided before is not known: it waits
@@ -285,7 +285,7 @@ func (k *Keeper) takeUp() (restart bool) {
 
 // stage notes a configuration as on trial, unless it is already. One that
 // cannot be noted is not tried.
-func (k *Keeper) stage(d gateway.DesiredConfig) (restart bool, err error) {
+func (k *Manager) stage(d gateway.DesiredConfig) (restart bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	before := k.kept.Trial
@@ -301,14 +301,14 @@ func (k *Keeper) stage(d gateway.DesiredConfig) (restart bool, err error) {
 	return true, nil
 }
 
-func (k *Keeper) refuse(d gateway.DesiredConfig, err error) {
+func (k *Manager) refuse(d gateway.DesiredConfig, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.refuseLocked(d, gateway.ConfigRejected, err)
 }
 
 // known gives the outcome of a configuration that was decided on before.
-func (k *Keeper) known(d gateway.DesiredConfig) (bool, gateway.ConfigOutcome) {
+func (k *Manager) known(d gateway.DesiredConfig) (bool, gateway.ConfigOutcome) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if c := k.kept.Current; c != nil && c.Hash == d.Hash && !k.unfit && k.kept.Trial == nil {
@@ -330,7 +330,7 @@ func (k *Keeper) known(d gateway.DesiredConfig) (bool, gateway.ConfigOutcome) {
 }
 
 // confirm makes the trial what is in force from now on.
-func (k *Keeper) confirm() {
+func (k *Manager) confirm() {
 	k.mu.Lock()
 	t := k.kept.Trial
 	k.kept.Current, k.kept.Trial, k.kept.Refused, k.unfit = &t.DesiredConfig, nil, nil, false
@@ -342,20 +342,20 @@ func (k *Keeper) confirm() {
 }
 
 // giveUp rolls a trial back that got no session.
-func (k *Keeper) giveUp() {
+func (k *Manager) giveUp() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.rollBackLocked("with it the cloud was not reached in time, although the network works")
 }
 
-func (k *Keeper) rollBackLocked(why string) {
+func (k *Manager) rollBackLocked(why string) {
 	d := k.kept.Trial.DesiredConfig
 	k.kept.Trial = nil
 	k.refuseLocked(d, gateway.ConfigRolledBack, errors.New(why))
 	k.log.Warn("the cloud's configuration was rolled back", "version", d.Ver, "why", why)
 }
 
-func (k *Keeper) refuseLocked(d gateway.DesiredConfig, state gateway.ConfigState, err error) {
+func (k *Manager) refuseLocked(d gateway.DesiredConfig, state gateway.ConfigState, err error) {
 	o := gateway.ConfigOutcome{Ver: d.Ver, Hash: d.Hash, State: state, Errors: sentences(err)}
 	k.kept.Refused, k.kept.Untold = &o, &o
 	k.saveLocked()
@@ -384,7 +384,7 @@ func sentences(err error) []string {
 
 // tell passes on what is not told yet. If power fails before that is noted, it
 // is told again.
-func (k *Keeper) tell() {
+func (k *Manager) tell() {
 	k.mu.Lock()
 	o := k.kept.Untold
 	k.mu.Unlock()
@@ -400,7 +400,7 @@ func (k *Keeper) tell() {
 
 // saveLocked writes what is kept. A failure is told: what is in force does not
 // change by it, and the next start begins where the file stands.
-func (k *Keeper) saveLocked() {
+func (k *Manager) saveLocked() {
 	if err := k.writeLocked(); err != nil {
 		k.log.Error("what became of the cloud's configuration cannot be noted", "error", err)
 	}

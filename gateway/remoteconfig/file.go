@@ -1,4 +1,4 @@
-package pushed
+package remoteconfig
 
 import (
 	"encoding/json"
@@ -42,7 +42,7 @@ func load(path string, k *kept) error {
 
 // writeLocked puts what is kept on the card. It is for its owner alone:
 // addresses and names of devices are nobody else's.
-func (k *Keeper) writeLocked() error {
+func (k *Manager) writeLocked() error {
 	if k.unread {
 		return errUnread // what it holds is not replaced
 	}

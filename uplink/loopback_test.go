@@ -21,9 +21,9 @@ import (
 // patience is how long real programs may take for what they do at once.
 const patience = 20 * time.Second
 
-// A street is a gateway and a cloud on real sockets of this machine, with room
+// A loopback is a gateway and a cloud on real sockets of this machine, with room
 // for real programs between them.
-type street struct {
+type loopback struct {
 	*testing.T
 	ca    *uplinktest.CA
 	cloud *uplinktest.Cloud
@@ -34,11 +34,11 @@ type street struct {
 	up    *uplink.Uplink
 }
 
-// inStreet makes a cloud that listens; nothing is connected before run.
-func inStreet(t *testing.T) *street {
+// onLoopback makes a cloud that listens; nothing is connected before run.
+func onLoopback(t *testing.T) *loopback {
 	t.Helper()
 	log := &buffer{}
-	s := &street{
+	s := &loopback{
 		T: t, cloud: &uplinktest.Cloud{Token: token}, store: uplinktest.NewStore(), log: log,
 		table: health.New(slog.New(slog.NewTextHandler(log, nil))),
 	}
@@ -55,7 +55,7 @@ func inStreet(t *testing.T) *street {
 }
 
 // authority makes an authority and a server that it knows.
-func (s *street) authority(name string) (*uplinktest.CA, *tls.Config) {
+func (s *loopback) authority(name string) (*uplinktest.CA, *tls.Config) {
 	s.Helper()
 	ca, err := uplinktest.NewCA()
 	if err != nil {
@@ -68,13 +68,13 @@ func (s *street) authority(name string) (*uplinktest.CA, *tls.Config) {
 	return ca, secure
 }
 
-func (s *street) port() string {
+func (s *loopback) port() string {
 	_, port, _ := net.SplitHostPort(s.addr)
 	return port
 }
 
 // options are those of a gateway that knows the cloud as localhost.
-func (s *street) options() uplink.Options {
+func (s *loopback) options() uplink.Options {
 	return uplink.Options{
 		Route: uplink.Route{
 			URL:         "wss://localhost:" + s.port() + "/v1/gateway",
@@ -90,7 +90,7 @@ func (s *street) options() uplink.Options {
 }
 
 // run connects a gateway until the test ends, or until the stop it gives.
-func (s *street) run(o uplink.Options) (stop func()) {
+func (s *loopback) run(o uplink.Options) (stop func()) {
 	s.Helper()
 	up, err := uplink.New(o)
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *street) run(o uplink.Options) (stop func()) {
 }
 
 // until looks again and again, in real time.
-func (s *street) until(what string, ok func() bool) {
+func (s *loopback) until(what string, ok func() bool) {
 	s.Helper()
 	for end := time.Now().Add(patience); !ok(); {
 		if time.Now().After(end) {
@@ -122,13 +122,13 @@ func (s *street) until(what string, ok func() bool) {
 	}
 }
 
-func (s *street) online() {
+func (s *loopback) online() {
 	s.Helper()
 	s.until("online", func() bool { return s.up.Status().State == uplink.Online })
 }
 
 // complete waits until the cloud has what the store has, every name once.
-func (s *street) complete() {
+func (s *loopback) complete() {
 	s.Helper()
 	s.until("complete", func() bool {
 		for _, st := range s.store.All() {
@@ -139,7 +139,7 @@ func (s *street) complete() {
 		return true
 	})
 	for _, st := range s.store.All() {
-		(&world{T: s.T}).contiguous(st, s.cloud.Held(st.ID))
+		(&testbed{T: s.T}).contiguous(st, s.cloud.Held(st.ID))
 	}
 }
 
@@ -234,7 +234,7 @@ func file(t *testing.T, dir, name, format string, args ...any) string {
 
 // The fixture itself: a gateway and a cloud with nothing between them.
 func TestOverRealSockets(t *testing.T) {
-	s := inStreet(t)
+	s := onLoopback(t)
 	s.store.Append(100)
 	s.run(s.options())
 	s.online()

@@ -84,7 +84,7 @@ events { worker_connections 64; }
 `
 
 // setUp writes the configuration and gives how to start the program.
-func (s *street) setUp(conf string, args []string, values map[string]string) func() *exec.Cmd {
+func (s *loopback) setUp(conf string, args []string, values map[string]string) func() *exec.Cmd {
 	s.Helper()
 	dir := openDir(s.T)
 	values["Dir"] = dir
@@ -98,7 +98,7 @@ func TestThroughRealProxiesOfTheCloud(t *testing.T) {
 	for _, b := range betweens {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
-			s := inStreet(t)
+			s := onLoopback(t)
 			var pings atomic.Int64
 			s.cloud.Welcome.HB.PingS = 1
 			s.cloud.OnPing = func(*uplinktest.Peer, *wire.Ping) bool { pings.Add(1); return false }
@@ -138,7 +138,7 @@ func TestThroughRealProxiesOfTheCloud(t *testing.T) {
 // the test above can see that.
 func TestTooShortATimeoutBetween(t *testing.T) {
 	t.Parallel()
-	s := inStreet(t)
+	s := onLoopback(t)
 	s.cloud.Welcome.HB.PingS = 30
 	values := map[string]string{"Addr": freeAddr(t), "Cloud": s.addr, "Idle": "300ms"}
 	s.setUp(betweens[0].conf, betweens[0].args, values)()

@@ -1,4 +1,4 @@
-// Package command is the door that every command passes before it may act,
+// Package command is the dispatcher that every command passes before it may act,
 // wherever it comes from. A command acts at most once, across crashes and
 // reboots, and never after its expiry; its result arrives at least once.
 //
@@ -66,7 +66,7 @@ type Clock interface {
 	Anchor() gateway.Anchor
 }
 
-// Options says what a Door works with. All fields must be set.
+// Options says what a Dispatcher works with. All fields must be set.
 type Options struct {
 	Records  Records
 	Executor Executor
@@ -75,8 +75,8 @@ type Options struct {
 	Log      *slog.Logger
 }
 
-// A Door takes commands and has them carried out.
-type Door struct {
+// A Dispatcher takes commands and has them carried out.
+type Dispatcher struct {
 	o    Options
 	in   chan *entry
 	over chan outcome // has room for all that act
@@ -105,9 +105,9 @@ type outcome struct {
 	err   error
 }
 
-// New makes a door. Nothing acts before Run.
-func New(o Options) *Door {
-	return &Door{
+// New makes a dispatcher. Nothing acts before Run.
+func New(o Options) *Dispatcher {
+	return &Dispatcher{
 		o: o, in: make(chan *entry, queueLen), over: make(chan outcome, actingMost),
 		unsaved: map[string]gateway.CommandRecord{}, busy: map[string]bool{},
 	}
@@ -115,7 +115,7 @@ func New(o Options) *Door {
 
 // Take takes a command that was received at a stamp of this boot. It does not
 // wait; what becomes of the command is told.
-func (d *Door) Take(c gateway.Command, at gateway.Stamp) {
+func (d *Dispatcher) Take(c gateway.Command, at gateway.Stamp) {
 	e := &entry{Command: c, received: at, anchor: d.o.Clock.Anchor(), expiry: at.Add(min(c.TTL, maxTTL))}
 	select {
 	case d.in <- e:
@@ -126,7 +126,7 @@ func (d *Door) Take(c gateway.Command, at gateway.Stamp) {
 
 // Run lets commands act until ctx is done; then it waits for those that act.
 // The error is always nil.
-func (d *Door) Run(ctx context.Context) error {
+func (d *Dispatcher) Run(ctx context.Context) error {
 	look, awake := time.NewTimer(0), true
 	defer look.Stop()
 	d.recover()
@@ -156,7 +156,7 @@ func (d *Door) Run(ctx context.Context) error {
 }
 
 // receive judges a command that came.
-func (d *Door) receive(e *entry) {
+func (d *Dispatcher) receive(e *entry) {
 	if err := named(e.Command); err != nil { // nothing to keep it under
 		d.o.Tell(d.result(e, gateway.CommandRejected, nil, err.Error()))
 		return
@@ -183,7 +183,7 @@ func (d *Door) receive(e *entry) {
 }
 
 // answer tells again how far a command is that came before.
-func (d *Door) answer(id string) (known bool) {
+func (d *Dispatcher) answer(id string) (known bool) {
 	r, known := d.unsaved[id]
 	if !known {
 		r, known = d.o.Records.Command(id)
@@ -195,7 +195,7 @@ func (d *Door) answer(id string) (known bool) {
 }
 
 // accept records a command that has to wait.
-func (d *Door) accept(e *entry) {
+func (d *Dispatcher) accept(e *entry) {
 	if err := d.save(e, d.result(e, gateway.CommandAccepted, nil, "")); err != nil {
 		d.dequeue(e)
 		d.cannotRecord(e, err)

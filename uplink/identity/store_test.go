@@ -55,7 +55,7 @@ func TestNeverWithoutAValidCredential(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		dir := t.TempDir()
 		seeded := func() (string, error) { return "fg1_g_0", nil }
-		open := func() *Keeper { return New(Options{Dir: dir, Seed: seeded, Rotate: time.Hour, Log: quiet}) }
+		open := func() *Store { return New(Options{Dir: dir, Seed: seeded, Rotate: time.Hour, Log: quiet}) }
 		b := &book{present: "fg1_g_0"}
 		k, now := open(), start
 		shown := ""

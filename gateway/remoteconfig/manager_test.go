@@ -1,4 +1,4 @@
-package pushed_test
+package remoteconfig_test
 
 import (
 	"context"
@@ -24,14 +24,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/gateway/pushed"
+	"github.com/fieldgate/fieldgate/gateway/remoteconfig"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// A board runs by what a Keeper gives it. What a document does is in its
+// A board runs by what a Manager gives it. What a document does is in its
 // words: "bad" is not one, "unfit" cannot be put in force, "dead" reaches no
 // cloud, "moves" changes the uplink, "kills" ends the process as it starts.
 type board struct {
@@ -40,7 +40,7 @@ type board struct {
 	net  atomic.Bool // the network works
 
 	mu      sync.Mutex
-	k       *pushed.Keeper
+	k       *remoteconfig.Manager
 	inForce string
 	told    []gateway.ConfigOutcome
 	deaths  int
@@ -66,7 +66,7 @@ func (p problems) Problems() []string { return p }
 
 // start is the start of the process.
 func (b *board) start() {
-	k := pushed.Open(b.path, quiet)
+	k := remoteconfig.Open(b.path, quiet)
 	b.mu.Lock()
 	b.k = k
 	b.mu.Unlock()
@@ -77,7 +77,7 @@ func (b *board) start() {
 	synctest.Wait()
 }
 
-func (b *board) live(ctx context.Context, k *pushed.Keeper) {
+func (b *board) live(ctx context.Context, k *remoteconfig.Manager) {
 	for ctx.Err() == nil {
 		d, onTrial := k.Begin()
 		doc := "own"
@@ -88,7 +88,7 @@ func (b *board) live(ctx context.Context, k *pushed.Keeper) {
 			b.mu.Lock()
 			b.deaths++
 			b.mu.Unlock()
-			k = pushed.Open(b.path, quiet) // systemd starts it anew
+			k = remoteconfig.Open(b.path, quiet) // systemd starts it anew
 			b.mu.Lock()
 			b.k = k
 			b.mu.Unlock()
@@ -105,11 +105,11 @@ func (b *board) live(ctx context.Context, k *pushed.Keeper) {
 		b.inForce = doc
 		b.mu.Unlock()
 		moves := strings.Contains(doc, "moves") || strings.Contains(doc, "dead")
-		k.Use(pushed.Parts{Check: check, Tell: b.tell, Confirm: onTrial && moves, Reachable: func(context.Context) bool { return b.net.Load() }})
+		k.Use(remoteconfig.Parts{Check: check, Tell: b.tell, Confirm: onTrial && moves, Reachable: func(context.Context) bool { return b.net.Load() }})
 		if !strings.Contains(doc, "dead") && b.net.Load() {
 			k.Ready()
 		}
-		if err := k.Run(ctx); err != nil && !errors.Is(err, pushed.ErrRestart) {
+		if err := k.Run(ctx); err != nil && !errors.Is(err, remoteconfig.ErrRestart) {
 			b.Errorf("run ended with %v", err)
 		}
 	}
@@ -370,16 +370,16 @@ func TestConfigurationsAtRandom(t *testing.T) {
 func TestSessionOfTheRunBeforeProvesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &board{T: t}
-		k := pushed.Open(filepath.Join(t.TempDir(), "config.json"), quiet)
+		k := remoteconfig.Open(filepath.Join(t.TempDir(), "config.json"), quiet)
 		k.Begin()
-		k.Use(pushed.Parts{Check: check, Tell: b.tell})
+		k.Use(remoteconfig.Parts{Check: check, Tell: b.tell})
 		k.Take(desire(1, "moves"))
-		if err := k.Run(t.Context()); !errors.Is(err, pushed.ErrRestart) {
+		if err := k.Run(t.Context()); !errors.Is(err, remoteconfig.ErrRestart) {
 			t.Fatal(err)
 		}
 		k.Ready() // as the line goes down
 		k.Begin()
-		k.Use(pushed.Parts{Check: check, Tell: b.tell, Confirm: true, Reachable: func(context.Context) bool { return false }})
+		k.Use(remoteconfig.Parts{Check: check, Tell: b.tell, Confirm: true, Reachable: func(context.Context) bool { return false }})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := k.Run(ctx); err != nil || len(b.heard()) != 0 {
@@ -392,15 +392,15 @@ func TestSessionOfTheRunBeforeProvesNothing(t *testing.T) {
 // trial does not begin anew.
 func TestTrialIsSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := pushed.Open(filepath.Join(t.TempDir(), "config.json"), quiet)
+		k := remoteconfig.Open(filepath.Join(t.TempDir(), "config.json"), quiet)
 		k.Begin()
-		k.Use(pushed.Parts{Check: check, Tell: func(gateway.ConfigOutcome) {}})
+		k.Use(remoteconfig.Parts{Check: check, Tell: func(gateway.ConfigOutcome) {}})
 		k.Take(desire(1, "moves"))
-		if err := k.Run(t.Context()); !errors.Is(err, pushed.ErrRestart) {
+		if err := k.Run(t.Context()); !errors.Is(err, remoteconfig.ErrRestart) {
 			t.Fatal(err)
 		}
 		k.Begin()
-		k.Use(pushed.Parts{Check: check, Tell: func(gateway.ConfigOutcome) {}, Confirm: true, Reachable: func(context.Context) bool { return false }})
+		k.Use(remoteconfig.Parts{Check: check, Tell: func(gateway.ConfigOutcome) {}, Confirm: true, Reachable: func(context.Context) bool { return false }})
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		ended := make(chan error, 1)

@@ -42,7 +42,7 @@ type contents struct {
 	Keys []key  `json:"keys"`           // the present one; behind it the next, which the cloud may not have seen yet
 }
 
-// Options say where a Keeper finds what.
+// Options say where a Store finds what.
 type Options struct {
 	Dir string // the state directory
 	// Seed reads the token that the configuration names; fs.ErrNotExist: none.
@@ -53,9 +53,9 @@ type Options struct {
 	Log    *slog.Logger
 }
 
-// A Keeper keeps the credential and its successor. Another program may put a
+// A Store keeps the credential and its successor. Another program may put a
 // new credential in place meanwhile.
-type Keeper struct {
+type Store struct {
 	o Options
 
 	mu      sync.Mutex
@@ -68,12 +68,12 @@ type Keeper struct {
 	asked   bool     // for another, after the last time this certificate was refused
 }
 
-// New makes a keeper. Nothing is read yet.
-func New(o Options) *Keeper { return &Keeper{o: o} }
+// New makes a store. Nothing is read yet.
+func New(o Options) *Store { return &Store{o: o} }
 
 // Show gives what to show to the cloud: a token, or a certificate. It is
 // fs.ErrNotExist if there is nothing yet.
-func (k *Keeper) Show() (token string, cert *tls.Certificate, err error) {
+func (k *Store) Show() (token string, cert *tls.Certificate, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.refreshLocked(); err != nil {
@@ -97,10 +97,10 @@ func (k *Keeper) Show() (token string, cert *tls.Certificate, err error) {
 	return chosen.Token, cert, nil
 }
 
-func (k *Keeper) path() string { return filepath.Join(k.o.Dir, File) }
+func (k *Store) path() string { return filepath.Join(k.o.Dir, File) }
 
 // refreshLocked reads the file, and takes a new seed over.
-func (k *Keeper) refreshLocked() error {
+func (k *Store) refreshLocked() error {
 	var seed string
 	var seedErr error = fs.ErrNotExist
 	if k.o.Seed != nil {
@@ -130,7 +130,7 @@ func (k *Keeper) refreshLocked() error {
 
 // tellSeedLocked tells when a seed that is there cannot be taken over, once:
 // what is held already is shown meanwhile, and nobody would notice.
-func (k *Keeper) tellSeedLocked(err error) {
+func (k *Store) tellSeedLocked(err error) {
 	bad := err != nil && !errors.Is(err, fs.ErrNotExist)
 	if bad && !k.unseed && len(k.held.Keys) > 0 {
 		k.o.Log.Warn("the token file cannot be read, so no other token is taken over from it; the credential that this gateway has is used", "error", err)
@@ -145,10 +145,10 @@ func seedHash(seed string) string {
 
 // saveLocked makes what is held durable. Where the card refuses, it is used all
 // the same, and saved when that is possible again.
-func (k *Keeper) saveLocked() error {
+func (k *Store) saveLocked() error {
 	err := save(k.path(), k.held)
 	if err != nil && !k.unsaved {
-		k.o.Log.Warn("the credential cannot be kept on the card; it is used all the same", "err", err)
+		k.o.Log.Warn("the credential cannot be kept on the card; it is used all the same", "error", err)
 	}
 	k.unsaved = err != nil
 	return err
@@ -156,7 +156,7 @@ func (k *Keeper) saveLocked() error {
 
 // Accepted is told that the cloud welcomed what was shown last, and what time
 // it is there, zero if that is not known. From now on it is the only one.
-func (k *Keeper) Accepted(now time.Time) {
+func (k *Store) Accepted(now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.asked, k.other = false, false
@@ -177,7 +177,7 @@ func (k *Keeper) Accepted(now time.Time) {
 // Refused is told that the cloud refused what was shown last. It reports
 // whether it is worth to try again soon: with the other one, or after an
 // exchange of a certificate that may have ended.
-func (k *Keeper) Refused() (again bool) {
+func (k *Store) Refused() (again bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.held.Keys) > 1 {
@@ -230,7 +230,7 @@ func replace(path string, text []byte) error {
 
 // Ends is when the certificate ends that is shown; zero: a token is, or
 // nothing.
-func (k *Keeper) Ends() time.Time {
+func (k *Store) Ends() time.Time {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.shown == nil {
@@ -240,7 +240,7 @@ func (k *Keeper) Ends() time.Time {
 }
 
 // Life is how long the certificate lives that is shown; zero: not known.
-func (k *Keeper) Life() time.Duration {
+func (k *Store) Life() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.shown == nil || k.shown.Issued.IsZero() {

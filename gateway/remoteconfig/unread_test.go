@@ -1,4 +1,4 @@
-package pushed_test
+package remoteconfig_test
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fieldgate/fieldgate/gateway"
-	"github.com/fieldgate/fieldgate/gateway/pushed"
+	"github.com/fieldgate/fieldgate/gateway/remoteconfig"
 )
 
 // asNobody calls do with the rights of nobody on files; the thread has its own
@@ -53,12 +53,12 @@ func TestFileThatMayNotBeRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var k *pushed.Keeper
-		asNobody(t, func() { k = pushed.Open(path, quiet) })
+		var k *remoteconfig.Manager
+		asNobody(t, func() { k = remoteconfig.Open(path, quiet) })
 		if d, _ := k.Begin(); d != nil {
 			t.Fatalf("%q is in force, though the file cannot be read", d.Doc)
 		}
-		k.Use(pushed.Parts{Check: check, Tell: func(o gateway.ConfigOutcome) { t.Errorf("told: %+v", o) }, Reachable: func(context.Context) bool { return true }})
+		k.Use(remoteconfig.Parts{Check: check, Tell: func(o gateway.ConfigOutcome) { t.Errorf("told: %+v", o) }, Reachable: func(context.Context) bool { return true }})
 		ended := make(chan error, 1)
 		go func() { ended <- k.Run(t.Context()) }()
 		k.Take(desire(2, "better"))
@@ -73,7 +73,7 @@ func TestFileThatMayNotBeRead(t *testing.T) {
 		time.Sleep(11 * time.Second) // of the bubble
 		select {
 		case err := <-ended:
-			if d, _ := k.Begin(); !errors.Is(err, pushed.ErrRestart) || d == nil || d.Doc != "good" {
+			if d, _ := k.Begin(); !errors.Is(err, remoteconfig.ErrRestart) || d == nil || d.Doc != "good" {
 				t.Errorf("run ended with %v, in force is %+v", err, d)
 			}
 		default:
