@@ -33,6 +33,7 @@ func (s *session) take(acks []wire.EpochAck) error {
 // until the epoch gets further than it ever was: a cloud that goes up and down
 // would be sent the same for ever.
 func (s *session) acked(st gateway.EpochState, p position) error {
+	// Compared before note, which moves what it is compared with.
 	t := s.tracks[st.ID]
 	back := t != nil && (p.upto < t.cloud.upto || t.cloud.done && !p.done)
 	if err := s.note(st, p); err != nil {
@@ -47,9 +48,13 @@ func (s *session) acked(st gateway.EpochState, p position) error {
 
 // note takes the cloud's word for one epoch, also if it is less than before.
 func (s *session) note(st gateway.EpochState, p position) error {
+	// Of an epoch that a power cut ended, the cloud may hold more than the card: it
+	// was sent out of RAM. Of any other that cannot be.
 	if st.Growth != gateway.OpenEnded && p.upto > st.Last {
 		return &protocolError{fmt.Sprintf("it claims reading %d of epoch %v, of which there are %d", p.upto, st.ID, st.Last)}
 	}
+	// The store has it in RAM. If power dies before that is on the card, the next
+	// welcome says the same again.
 	if err := s.u.o.Source.Ack(st.ID, p.upto, p.done); err != nil && !s.deaf {
 		s.deaf = true
 		s.u.o.Log.Warn("the store could not note an ack; it will be told again", "error", err)
@@ -69,6 +74,8 @@ func (s *session) note(st gateway.EpochState, p position) error {
 	case p.upto > t.sent: // it got them otherwise
 		s.recall(st.ID)
 		t.sent = p.upto
+	// It holds less than it did, or ends inside of a message: then what is under way
+	// does not follow what it holds, and goes again from there.
 	case p.upto < before.upto, before.done && !p.done, p.upto != s.boundary(st.ID, t):
 		s.recall(st.ID)
 		s.goBack(t, p.upto)
@@ -93,6 +100,7 @@ func (s *session) boundary(e gateway.EpochID, t *track) uint64 {
 // landed takes out of the air what the cloud says it holds, and tells whether
 // that was anything.
 func (s *session) landed(t *track, p position) (progress bool) {
+	// One ack answers many messages, in the order in which they left.
 	for len(t.flights) > 0 && t.flights[0].answered(p) {
 		f := t.flights[0]
 		t.flights = t.flights[1:]
@@ -145,9 +153,12 @@ func (s *session) nacked(m *wire.Nack) error {
 		return nil
 	}
 	f := t.flights[i]
+	// A nack is an answer: the lane lives. The message and all that followed it are
+	// given up, because the cloud takes nothing behind a hole.
 	s.lanes[f.lane].alive = time.Now()
 	s.recall(m.Epoch)
 	s.goBack(t, f.pos-1)
+	// The cloud cannot store now. That is no disagreement: it does not count.
 	if m.Code != wire.NackSeq && m.Retry {
 		t.waitFor(time.Duration(min(m.AfterMS, hintMax.Milliseconds())) * time.Millisecond)
 		return nil
@@ -155,6 +166,8 @@ func (s *session) nacked(m *wire.Nack) error {
 	if err := s.refused(string(m.Code)); err != nil {
 		return err
 	}
+	// It does not like the content: the parts get smaller until the one reading is
+	// found that it refuses.
 	if m.Code != wire.NackSeq {
 		s.refuse(t, f, m.Code)
 		return nil

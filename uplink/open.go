@@ -23,6 +23,8 @@ const (
 // hello says who we are and what we hold.
 func (u *Uplink) hello(ctx context.Context) *wire.Hello {
 	anchor := u.o.Clock.Anchor()
+	// All: the cloud takes what a whole list leaves out for gone. So the list does
+	// not count as whole while a file of the store cannot be read.
 	m := &wire.Hello{
 		GatewayID: u.o.GatewayID,
 		InstallID: u.o.InstallID,
@@ -33,6 +35,8 @@ func (u *Uplink) hello(ctx context.Context) *wire.Hello {
 	}
 	newest, acked := u.o.Source.LastEvent()
 	m.Events = &wire.HelloEvents{Epoch: newest.Epoch, Next: newest.Seq + 1}
+	// The message has one epoch, that of this opening: the seq of an older one would
+	// be taken for one of it.
 	if acked.Epoch == newest.Epoch {
 		m.Events.Acked = acked.Seq
 	}
@@ -55,6 +59,8 @@ func (u *Uplink) hello(ctx context.Context) *wire.Hello {
 		if open && st.Last > st.Acked {
 			m.Backlog.N += st.Last - st.Acked
 		}
+		// What finds no place here is told later, by its closing update (see track). One
+		// that is not finished makes the list incomplete.
 		// The growing epoch, which comes last, always has a place.
 		if i >= wire.MaxHelloEpochs-1 && i < len(states)-1 {
 			m.All = m.All && !open
@@ -90,6 +96,7 @@ func (u *Uplink) openGap(ctx context.Context, st gateway.EpochState) uint32 {
 
 // open exchanges hello for welcome and takes over what welcome says.
 func (u *Uplink) open(ctx context.Context, l *line) (*session, error) {
+	// A stop does not wait for an answer: closing the socket ends the read.
 	stop := context.AfterFunc(ctx, func() { l.raw.Close() })
 	defer stop()
 	u.at("hello")
@@ -101,12 +108,16 @@ func (u *Uplink) open(ctx context.Context, l *line) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	// From here on the cloud's word counts, also where it holds less than the last
+	// session said.
 	s := newSession(u, l, w)
 	if err := s.resume(hello, w); err != nil {
 		l.close(websocket.CloseProtocolError, "welcome contradicts hello")
 		return nil, err
 	}
 	u.tellOnline(s, w)
+	// A welcome is the proof that a trial waits for: the cloud can be reached by the
+	// configuration that is in force.
 	if u.o.Config != nil {
 		u.o.Config.Ready()
 	}
@@ -161,6 +172,8 @@ func (s *session) resume(hello *wire.Hello, w *wire.Welcome) error {
 			return &protocolError{fmt.Sprintf("its welcome leaves out epoch %v", e.Epoch)}
 		}
 	}
+	// First the terms, then the acks: the store begins to count a session, and what
+	// the acks below allow to be discarded depends on its level.
 	s.u.o.Source.Session(w.Level == wire.LevelFsynced, s.retain)
 	s.resumeEvents(w.Events)
 	return s.take(w.Epochs)

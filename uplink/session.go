@@ -116,6 +116,8 @@ func newSession(u *Uplink, l *line, w *wire.Welcome) *session {
 // run serves the session until it breaks (the error says how) or ctx is done
 // and it has ended orderly (errStopped).
 func (s *session) run(ctx context.Context) error {
+	// The parts outlive ctx: after it is done, serve still waits for the acks of
+	// what is under way.
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var parts sync.WaitGroup
 	if s.plain() {
@@ -129,6 +131,9 @@ func (s *session) run(ctx context.Context) error {
 		c.want = make(chan *request)
 		parts.Go(func() { s.fetcher(own, c.want) })
 	}
+	// These run from the last to the first: the socket is closed, which ends a read
+	// and a write that hang; the parts are joined; and only then is a plain line
+	// settled, because its writer must have ended.
 	defer parts.Wait()
 	defer cancel()
 	defer s.forget()
@@ -155,15 +160,19 @@ func (s *session) serve(ctx context.Context) error {
 	stop := ctx.Done()
 	var grace <-chan time.Time
 	for {
+		// Whatever happened in the turn before may have made room, or brought something
+		// to send. So each turn looks at all of it anew.
 		arrival := s.takeEvents()
 		s.ask()
 		if s.link.measure(time.Now(), s.lanes[laneBacklog].msgs) {
 			s.heartbeat()
 		}
 		s.handOver()
+		// Nothing more is sent, and nothing is without an answer: an end in order.
 		if s.halt && !s.waiting() {
 			return s.bye()
 		}
+		// The cloud drains: what is under way has so long to be acknowledged.
 		if s.drain != nil && grace == nil {
 			grace = time.After(drainGrace)
 		}
@@ -189,9 +198,13 @@ func (s *session) serve(ctx context.Context) error {
 			err = s.overdue()
 		case <-s.wake.C: // ask anew
 		case <-stop:
+			// stop becomes nil, because a channel that is closed would be chosen in every
+			// turn from now on.
 			stop, grace = nil, time.After(stopGrace)
 			s.halt = true
 		case <-grace:
+			// What has no ack by now stays in the store and is sent again in the next
+			// session.
 			return s.bye()
 		}
 		if err != nil {
@@ -293,10 +306,12 @@ func (s *session) handle(in incoming) error {
 	case *wire.Nack:
 		return s.nacked(m)
 	case *wire.Ping:
+		// A cloud that asks faster than the line carries does not get every answer.
 		if len(s.urgent) < maxUrgent {
 			s.say(func() wire.Message { return s.sync.pong(s.u.o.Clock, m, in.at) })
 		}
 	case *wire.Pong:
+		// Only the answer to a ping of ours measures the line.
 		if delay, ours := s.sync.sample(s.u, m, in.at); ours {
 			s.link.roundTrip(delay)
 			s.link.rested()
@@ -305,11 +320,14 @@ func (s *session) handle(in incoming) error {
 		if s.u.o.Commands == nil {
 			return s.garble(&wire.UnknownTypeError{Type: wire.TypeCommand})
 		}
+		// The stamp of its arrival, not of now: its time to live counts from there.
 		s.u.o.Commands.Take(commandOf(m), in.at)
 	case *wire.Config:
 		if s.u.o.Config == nil {
 			return s.garble(&wire.UnknownTypeError{Type: wire.TypeConfig})
 		}
+		// It does not act here: a trial ends this session, and that is not for the
+		// goroutine of the session to do.
 		s.u.o.Config.Take(desiredOf(m))
 	case *wire.Drain:
 		s.drained(m)

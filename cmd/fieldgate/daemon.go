@@ -74,10 +74,14 @@ func (d *daemon) start() (err error) {
 			return err
 		}
 	}
+	// First what all parts report to, and the time: the store notes with it when it
+	// was opened.
 	d.health = health.New(d.log)
 	if d.clock, err = clock.New("/", d.log); err != nil {
 		return err
 	}
+	// The store comes before whatever fills or empties it. It begins a new epoch
+	// here. If power dies before the first reading, that epoch is known, and empty.
 	d.store, err = store.Open(store.Options{
 		Dir: cfg.Store.Dir, FlushInterval: cfg.Store.FlushInterval, HistoryFlush: cfg.Store.HistoryFlush,
 		History: cfg.Store.History, MaxSize: int64(cfg.Store.MaxSize), MinFree: int64(cfg.Store.MinFree), ThinInterval: cfg.Store.ThinInterval,
@@ -87,13 +91,19 @@ func (d *daemon) start() (err error) {
 	if err != nil {
 		return err
 	}
+	// From here on a start that fails closes the store: else the next try, in this
+	// same process, would find its folder locked.
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.store.Close())
 		}
 	}()
+	// The pipeline knows the store and the screens, and nothing of the uplink: what
+	// reaches the cloud comes from the store alone.
 	d.live = live.New()
 	d.pipe = pipeline.New(pipeline.Options{Outbox: d.store, Live: d.live, Health: d.health, Channels: treatments(cfg)})
+	// The outbox joins two parts that do not know each other: the dispatcher puts
+	// results in, the uplink takes them out.
 	outgoing := uplink.NewOutbox()
 	d.ca = keptTrust(cfg.Uplink.CA, "the authority of the cloud", d.log)
 	d.proxyCA = keptTrust(cfg.Uplink.ProxyCA, "the authority of the proxy", d.log)
@@ -118,6 +128,7 @@ func (d *daemon) start() (err error) {
 	if err != nil {
 		return err
 	}
+	// The page shows all the others, so it comes last. It listens when run begins.
 	d.local = local.New(local.Options{
 		Listen: cfg.Local.Listen, View: cfg.Local.View, Token: localToken(cfg.Local), Hosts: cfg.Local.Hosts,
 		GatewayID: d.id, Hub: d.live, Clock: d.clock, History: d.store, Status: d.status, Conditions: d.health, Log: d.log,
@@ -148,6 +159,8 @@ func (d *daemon) run(ctx context.Context) error {
 	if !errors.Is(err, remoteconfig.ErrRestart) {
 		systemd.Stopping()
 	}
+	// The steps of the stop get a time of their own: ctx may be done. First what
+	// makes readings and results ends, so that nothing new comes below.
 	deadline, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
 	for _, p := range []*part{certifying, configuring, sampling, acting} {

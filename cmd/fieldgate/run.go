@@ -50,19 +50,27 @@ func supervise(ctx context.Context, every *daemon) error {
 	base := every.base
 	every.remote = remoteconfig.Open(filepath.Join(base.Store.Dir, configFile), every.log)
 	for {
+		// Each turn has parts of its own. Of the turn before only the manager of the
+		// remote configuration is left, and what the store has on the card.
 		d := new(daemon)
 		*d = *every
 		err := d.choose()
 		if err == nil {
 			err = d.start()
 		}
+		// A configuration from the cloud must not keep the gateway down: a trial is
+		// rolled back, one that was confirmed is set aside, and the next turn begins
+		// with what is left. That ends at the board's own files.
 		if err != nil && d.cfg != base {
 			d.remote.Failed(err)
 			continue
 		}
+		// Those do not start either: there is nothing left to try.
 		if err != nil {
 			return err
 		}
+		// run has closed the store, also where it ends for another configuration: the
+		// next turn finds an epoch that ended in order.
 		if err := d.run(ctx); !errors.Is(err, remoteconfig.ErrRestart) || ctx.Err() != nil {
 			return err
 		}

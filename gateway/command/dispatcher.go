@@ -129,6 +129,7 @@ func (d *Dispatcher) Take(c gateway.Command, at gateway.Stamp) {
 func (d *Dispatcher) Run(ctx context.Context) error {
 	look, awake := time.NewTimer(0), true
 	defer look.Stop()
+	// What an earlier run left is decided before anything new may act.
 	d.recover()
 	for ctx.Err() == nil {
 		d.startNext(ctx)
@@ -147,6 +148,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
+	// over has room for all that act, so none of them hangs. What they did is on the
+	// card before the store closes.
 	d.acting.Wait()
 	for len(d.over) > 0 {
 		d.finish(ctx, <-d.over)

@@ -21,8 +21,12 @@ func (d *Dispatcher) recover() {
 		err := json.Unmarshal(r.Command, &e.Command)
 		e.ID = r.ID
 		switch {
+		// It was noted as running, and has no result: the gateway stopped in between. It
+		// is never tried again.
 		case r.State != gateway.CommandAccepted || err != nil:
 			d.settle(e, gateway.CommandUnknown, nil, "the gateway stopped while it ran: whether it acted is not known")
+		// Stamps of this boot can be compared with now; those of another cannot, until
+		// the wall time is known.
 		case r.Anchor.Boot == boot:
 			e.expiry = r.Received.Add(min(e.TTL, maxTTL))
 			d.enqueue(e)
@@ -100,6 +104,8 @@ func (d *Dispatcher) start(ctx context.Context, e *entry) {
 		d.settle(e, gateway.CommandExpired, nil, "")
 		return
 	}
+	// The record is on the card before the output moves: a repeat of this command
+	// finds it then, and does not act a second time.
 	if err := d.save(e, d.result(e, gateway.CommandRunning, nil, "")); err != nil {
 		d.cannotRecord(e, err)
 		return
@@ -112,6 +118,8 @@ func (d *Dispatcher) start(ctx context.Context, e *entry) {
 		d.settle(e, gateway.CommandExpired, nil, "")
 		return
 	}
+	// On a goroutine of its own, because an output may be slow, and the commands of
+	// other devices must not wait for it.
 	d.busy[e.Device] = true
 	d.acting.Go(func() {
 		value, err := d.o.Executor.Act(ctx, e.Command)

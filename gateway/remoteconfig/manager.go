@@ -333,10 +333,13 @@ func (k *Manager) known(d gateway.DesiredConfig) (bool, gateway.ConfigOutcome) {
 func (k *Manager) confirm() {
 	k.mu.Lock()
 	t := k.kept.Trial
+	// One write says all of it. If power dies before it, the trial begins once more
+	// at the next start.
 	k.kept.Current, k.kept.Trial, k.kept.Refused, k.unfit = &t.DesiredConfig, nil, nil, false
 	k.kept.Untold = &gateway.ConfigOutcome{Ver: t.Ver, Hash: t.Hash, State: gateway.ConfigApplied}
 	k.saveLocked()
 	k.log.Info("the cloud's configuration is in force", "version", t.Ver)
+	// The lock is given back before it is told, because tell takes it.
 	k.mu.Unlock()
 	k.tell()
 }
@@ -350,6 +353,8 @@ func (k *Manager) giveUp() {
 
 func (k *Manager) rollBackLocked(why string) {
 	d := k.kept.Trial.DesiredConfig
+	// What was confirmed before was never touched: it holds as soon as the trial is
+	// gone. If power dies before the write below, the trial begins once more.
 	k.kept.Trial = nil
 	k.refuseLocked(d, gateway.ConfigRolledBack, errors.New(why))
 	k.log.Warn("the cloud's configuration was rolled back", "version", d.Ver, "why", why)

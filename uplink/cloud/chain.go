@@ -60,16 +60,21 @@ func openChain(ctx context.Context, c *chain, h *wire.Hello) (record.State, erro
 		if err != nil {
 			return record.State{}, fmt.Errorf("record %d of %s: %w", tail.Seq, c.gatewayID, err)
 		}
+		// Without the ledger's answer an epoch that ended long ago would count as a new
+		// one, and be stored twice. So there is no session without it.
 		if held, err = c.recalled(ctx, held, h); err != nil {
 			return record.State{}, fmt.Errorf("ask the ledger: %w", err)
 		}
 		opened := held.Opened(h)
 		c.gen = genOf(tail) + 1
+		// This record is the fence: it takes the place behind the tail, where an older
+		// session would append. If the server dies here, the record harms nobody.
 		_, err = c.append(ctx, record.Record{Kind: record.KindOpen, State: opened.String()})
 		if err == nil {
 			c.gen = max(c.gen, c.known.seq)
 			return opened, nil
 		}
+		// Another session opened at the same time: its record is the tail now.
 		if !errors.Is(err, errSuperseded) {
 			return record.State{}, err
 		}
@@ -150,6 +155,7 @@ func (c *chain) append(ctx context.Context, r record.Record) (record.Record, err
 			return r, nil
 		}
 		select {
+		// The record may be stored all the same, or yet be. Whoever opens next reads it.
 		case <-ctx.Done():
 			return r, fmt.Errorf("%w (%w)", context.Cause(ctx), err)
 		case <-time.After(wait):
@@ -163,6 +169,9 @@ func (c *chain) append(ctx context.Context, r record.Record) (record.Record, err
 // log has lost its newest records, for the record that a later one follows.
 func (c *chain) try(ctx context.Context, r record.Record) error {
 	began := time.Now()
+	// Behind end, void records included: there is no other free place. The end of
+	// the session does not cut it short, because a record that was stored is to be
+	// acknowledged.
 	seq, err := c.log.Append(context.WithoutCancel(ctx), c.gatewayID, c.end.seq, r)
 	if c.tried != nil {
 		c.tried(time.Since(began), err)
@@ -185,10 +194,14 @@ func (c *chain) try(ctx context.Context, r record.Record) error {
 func (c *chain) settle(ctx context.Context, failed error) (place, error) {
 	last, err := c.log.Last(context.WithoutCancel(ctx), c.gatewayID)
 	switch {
+	// The log says nothing: not known, so it is tried again.
 	case err != nil && !errors.Is(err, record.ErrNoRecord):
 		return place{}, err
+	// One of the tries is the newest record: only its answer was lost.
 	case slices.Contains(c.tries, last.ID):
 		return placeOf(last), nil
+	// Nothing came behind the end. If the try arrives later, the next one is refused
+	// its place, and finds it here.
 	case placeOf(last) == c.end:
 		return place{}, failed
 	}

@@ -323,9 +323,12 @@ func (p *presences) write(ctx context.Context) {
 		if x := p.held[id]; x != nil {
 			what.Seen = ledger.Latest(what.Seen, time.UnixMilli(x.seen.Load()))
 		}
+		// Not dirty from now on: what is said during the write makes it dirty again.
 		list = append(list, due{id, o.rev, what})
 		delete(p.dirty, id)
 	}
+	// The lock is given back before the writes, because every update that a session
+	// stores takes it, and a write may last seconds.
 	p.mu.Unlock()
 	for _, d := range list {
 		body, err := json.Marshal(d.what)
@@ -338,6 +341,8 @@ func (p *presences) write(ctx context.Context) {
 			rev, err = p.kv.Put(ctx, "presence."+d.id, body, d.rev, 0)
 		}
 		p.mu.Lock()
+		// Another server may have written meanwhile: then the revision is wrong, hear
+		// learns of its document, and the next turn decides whose the gateway is.
 		if err != nil {
 			p.dirty[d.id] = true
 		} else if p.wrote[d.id] = now; rev > p.shelfs[d.id].rev {

@@ -45,6 +45,8 @@ func (p pressure) windows() *wire.Windows {
 // it does again (nil). The gateway keeps what is not acknowledged, and sends
 // no more of it.
 func (x *session) trouble(err error) {
+	// append calls this, so it runs on the goroutine that owns the state and the
+	// acks, and no lock is held while the gateway is told.
 	if err != nil {
 		x.server.storage.fails(err)
 		x.must(x.press(notStored))
@@ -58,6 +60,7 @@ func (x *session) trouble(err error) {
 // first, then that of live; and wide again when the log is quick.
 func (x *session) paceBy(took time.Duration) error {
 	if took <= slowAfter {
+		// One quick append proves little: wide windows at once would make it slow again.
 		if x.quick++; x.quick < quickAgain {
 			return nil
 		}
@@ -81,6 +84,8 @@ func (x *session) press(p pressure) error {
 	if !x.welcomed.Load() || x.interrupted() {
 		return nil // welcome says it
 	}
+	// What is stored and not acknowledged yet goes along: the append that follows
+	// may take long.
 	a := x.takePending(&wire.Ack{Win: p.windows()})
 	if p != calm {
 		a.Why = whyStorage

@@ -37,6 +37,7 @@ func (c *chain) recalled(ctx context.Context, s record.State, h *wire.Hello) (re
 	named := make(map[gateway.EpochID]bool, len(h.Epochs))
 	for _, he := range h.Epochs {
 		named[he.Epoch] = true
+		// The state comes from the newest record of the log: it is never behind.
 		if s.Knows(he.Epoch) {
 			continue
 		}
@@ -59,6 +60,8 @@ func (c *chain) forget(ctx context.Context, s record.State, named map[gateway.Ep
 			finished++
 		}
 	}
+	// Only when there are many: a few cost less than the questions. And only some at
+	// a time, because a gateway waits for its welcome.
 	asked, kept := 0, make([]record.EpochState, 0, len(s.Epochs))
 	for _, e := range s.Epochs {
 		if !e.Done() || named[e.ID] || finished <= keepFinished || asked == forgetAtOnce {
@@ -70,6 +73,7 @@ func (c *chain) forget(ctx context.Context, s record.State, named map[gateway.Ep
 		if err != nil {
 			return s, err
 		}
+		// It is forgotten here only where the ledger has the very same for good.
 		if !ok || known.Upto != e.Upto || known.End != e.End {
 			kept = append(kept, e) // the ledger is behind
 			continue
@@ -86,6 +90,7 @@ func (x *session) meet(e gateway.EpochID) bool {
 	if x.chain.recall == nil || x.state.Knows(e) {
 		return true
 	}
+	// On the storing goroutine: what comes behind it waits, up to this bound.
 	ctx, cancel := context.WithTimeout(x.ctx, recallWithin)
 	defer cancel()
 	known, ok, err := x.chain.recall(ctx, x.gatewayID, e)

@@ -142,6 +142,8 @@ func (x *session) open() error {
 	}
 	ctx, cancel := context.WithTimeout(x.ctx, openWithin)
 	defer cancel()
+	// Noted before the first look at the log: if the log's connection breaks from
+	// here on, register refuses the session.
 	x.logGen = x.server.currentLogGen()
 	x.chain = &chain{log: x.server.opt.Log, gatewayID: x.gatewayID, trouble: x.trouble, tried: x.server.metrics.tried}
 	if x.server.opt.KV != nil {
@@ -151,6 +153,7 @@ func (x *session) open() error {
 		x.log.Error("cannot open a session", "error", err)
 		return &closing{websocket.CloseTryAgainLater, `{"after":30}`}
 	}
+	// From here on no older session can append, on whichever server it is.
 	x.hello, x.gen = hello, x.chain.gen
 	x.compare(hello)
 	if err := x.server.register(x); err != nil {
@@ -162,6 +165,7 @@ func (x *session) open() error {
 	if err := x.send(x.welcome(hello)); err != nil {
 		return err
 	}
+	// Only now windows may be sent by themselves: before, the welcome says them.
 	x.welcomed.Store(true)
 	x.server.metrics.count("sessions_open_total", "", "")
 	x.server.metrics.backlog.Update(float64(hello.Backlog.N))

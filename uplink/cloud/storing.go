@@ -21,6 +21,7 @@ func (x *session) storeQueued() {
 	for {
 		it, ok := x.intake.take()
 		switch {
+		// It has no ack, so the gateway sends it again in its next session.
 		case ok && x.ctx.Err() != nil:
 			continue
 		case ok:
@@ -30,6 +31,8 @@ func (x *session) storeQueued() {
 			}
 			continue
 		}
+		// Nothing waits. The acks go now, not when half a window is full: a gateway that
+		// sends one reading a second would wait long for them.
 		x.must(x.flushAcks())
 		if x.intake.rest() {
 			return
@@ -61,6 +64,7 @@ func (x *session) takeUpdate(it item, u *wire.Update) error {
 	if len(x.state.Epochs) >= record.MaxSessionEpochs && !x.state.Knows(u.Epoch) {
 		x.remark(slog.LevelWarn, "the gateway names more epochs than one session takes; it is asked to connect anew", "epochs",
 			len(x.state.Epochs))
+		// What is stored is acknowledged before the session ends.
 		x.must(x.flushAcks())
 		return errManyEpochs
 	}
@@ -68,6 +72,7 @@ func (x *session) takeUpdate(it item, u *wire.Update) error {
 		return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: nackStorage, Retry: true, AfterMS: recallAgain.Milliseconds()})
 	}
 	before := x.state.Get(u.Epoch)
+	// By names alone, before a block is decoded: what came before costs little.
 	what, after := x.state.Judge(u)
 	switch what {
 	case record.Refuse:
@@ -76,6 +81,9 @@ func (x *session) takeUpdate(it item, u *wire.Update) error {
 		x.remark(slog.LevelError, "update behind the orderly end of its epoch", "epoch", u.Epoch, "first", u.First, "end", before.Upto)
 		return x.nack(it, &wire.Nack{Epoch: u.Epoch, First: u.First, N: u.N, Code: wire.NackSeq, Expected: before.Upto + 1})
 	case record.Store:
+		// What is stored can be read by all who come later: so it is decoded once here.
+		// If the server dies before the log has it, nothing has happened; if it dies
+		// later, the gateway sends the same again, and the verdict is Repeat.
 		body, f := x.checked(&it, &u)
 		if f != nil {
 			x.remark(slog.LevelWarn, "update refused", "epoch", u.Epoch, "first", u.First, "n", u.N, "error", f)
@@ -156,6 +164,8 @@ func (x *session) takeEvent(it item, e *wire.Event) error {
 		if err != nil {
 			return err
 		}
+		// The mark of the event goes into the same record: if the server dies behind the
+		// append, the next state has it, and the event is not stored twice.
 		after := x.state.WithEvent(e.Epoch, e.Seq)
 		r := record.Record{Kind: record.KindEvent, State: after.String(), Epoch: e.Epoch, First: e.Seq, Body: body}
 		if err := x.store(r, e); err != nil {
@@ -175,6 +185,8 @@ func (x *session) store(r record.Record, m wire.Message) error {
 	if err != nil {
 		return err
 	}
+	// Screens and commands hear of it before the ack leaves. If the server dies in
+	// between, they never do: what must be complete reads the log.
 	x.server.notifyStored(x, stored, m)
 	return x.paceBy(x.chain.took)
 }

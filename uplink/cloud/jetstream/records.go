@@ -67,16 +67,22 @@ func (l *Log) Append(ctx context.Context, gatewayID string, after uint64, r reco
 		return 0, fmt.Errorf("append record of %s: %w", gatewayID, err)
 	}
 	defer release()
+	// Refused while there is room: after one write that fails for want of it, the
+	// embedded server takes none until it is opened anew.
 	if err := l.Full(); err != nil {
 		return 0, fmt.Errorf("append record of %s: %w", gatewayID, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.opt.Timeout)
 	defer cancel()
+	// The server compares the place and stores in one step: of two sessions only one
+	// gets it. The library tries nothing again, because a record that it takes for
+	// lost may be stored; whoever calls finds that out by reading.
 	m := &nats.Msg{Subject: subjectPrefix + gatewayID, Header: headerOf(r), Data: r.Body}
 	ack, err := l.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(after), jetstream.WithRetryAttempts(0))
 	if err != nil {
 		return 0, fmt.Errorf("append record of %s: %w", gatewayID, classify(err))
 	}
+	// The answer comes when the record is as safe as Level says.
 	if ack.Duplicate {
 		return 0, fmt.Errorf("append record of %s: %w: it was published before", gatewayID, record.ErrFenced)
 	}

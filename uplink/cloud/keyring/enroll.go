@@ -223,12 +223,16 @@ func (c Credentials) mark(key string, do func(*once) error) (o once, err error) 
 		if json.Unmarshal(doc.Body, &o) != nil || o.over(time.Now()) {
 			return o, ErrToken
 		}
+		// Used before: by the same request again, or by somebody else. The caller
+		// compares what the mark says with what was asked.
 		if o.Used != nil {
 			return o, nil
 		}
 		if err := do(&o); err != nil {
 			return o, err
 		}
+		// Of two requests at the same time one finds another revision: it reads again,
+		// and finds the mark of the other. What do made for it is given to nobody.
 		if err := c.putOnce(key, o, doc.Rev); !errors.Is(err, record.ErrRevision) {
 			return o, err
 		}

@@ -98,6 +98,8 @@ func (a *account) enter(r record.Record, u *wire.Update, learn func(wire.Anchor)
 	if a.From == 0 {
 		a.From = r.Seq
 	}
+	// The log had what lies between, else it would have refused this record; the
+	// ledger never saw it.
 	if r.N > 0 && r.First > a.Upto+1 {
 		a.witness(r.First - 1)
 	}
@@ -108,6 +110,7 @@ func (a *account) enter(r record.Record, u *wire.Update, learn func(wire.Anchor)
 		a.reopen()
 	}
 	a.Upto = max(a.Upto, r.First+r.N-1)
+	// The gateway has sent again all that the log had lost.
 	if a.Upto >= a.Claimed {
 		a.Claimed = 0
 	}

@@ -33,6 +33,7 @@ func (b *Gateway) discontinue(ctx context.Context, r record.Record) error {
 	if err != nil {
 		return fmt.Errorf("record %d of %s: %w", r.Seq, b.ID, err)
 	}
+	// All accounts, not only those at hand: any of them may have lost readings.
 	if err := b.loadAll(ctx); err != nil {
 		return err
 	}
@@ -49,6 +50,8 @@ func (b *Gateway) discontinue(ctx context.Context, r record.Record) error {
 		switch {
 		case ok && e.Upto < a.Upto:
 			j.Epochs = append(j.Epochs, lostRange{a.Epoch, e.Upto + 1, a.Upto})
+			// The list of spans is made whole, because rewind cuts it where the state of
+			// this record ends. What lies behind stays claimed until it is sent again.
 			if err := b.unsplit(ctx, a); err != nil {
 				return err
 			}
@@ -62,6 +65,8 @@ func (b *Gateway) discontinue(ctx context.Context, r record.Record) error {
 		if j.Anew || a.Seq > r.PrevSeq { // its end, if it had one, may be lost
 			b.checkpoint.Pending = slices.DeleteFunc(b.checkpoint.Pending, func(e ended) bool { return e.Epoch == a.Epoch })
 		}
+		// The sequences of a log that begins anew say nothing of the old one. Where only
+		// its tail was lost, those before it still stand.
 		if j.Anew {
 			a.moveTo(b.checkpoint.Line)
 		} else {

@@ -146,6 +146,8 @@ func (b *Gateway) Clock(ctx context.Context, id gateway.BootID) (*Clock, error) 
 // enter takes the next record of the gateway in.
 func (b *Gateway) enter(ctx context.Context, r record.Record) error {
 	p := &b.checkpoint
+	// A log that lost its tail gives the same sequences to other records. So what
+	// was entered is skipped by sequence only once the log is known to be whole.
 	if !b.checked {
 		ok, err := b.intact(ctx)
 		if err != nil {
@@ -162,10 +164,13 @@ func (b *Gateway) enter(ctx context.Context, r record.Record) error {
 	}
 	p.dirty = true
 	p.Seq = r.Seq
+	// A void record moves the place, and nothing else.
 	if !valid {
 		return nil
 	}
 	broken := p.Last.ID != "" && r.Prev != p.Last.ID
+	// The first of all begins a line, and so does one that does not follow the newest
+	// that was entered: the log has lost that one.
 	if broken || p.Last.ID == "" {
 		p.Line = r.ID
 	}
@@ -175,6 +180,8 @@ func (b *Gateway) enter(ctx context.Context, r record.Record) error {
 			return err
 		}
 	}
+	// That this record came proves the ends that lie long enough before it. All of
+	// this is in RAM: if the server dies here, the batch comes again (see save).
 	if err := b.settle(ctx, r.At); err != nil {
 		return err
 	}
@@ -262,6 +269,8 @@ func (b *Gateway) enterBody(ctx context.Context, r record.Record) error {
 	if err != nil {
 		return err
 	}
+	// A record that begins inside of what is known tells that the log had lost the
+	// rest: the server that wrote it no longer had it.
 	if r.N > 0 && r.First <= a.Upto && r.Seq > a.Seq {
 		if err := b.unsplit(ctx, a); err != nil {
 			return err

@@ -67,6 +67,8 @@ func (l *Ledger) take(ctx context.Context, batch []record.Entry) error {
 	touched := map[string]*Gateway{}
 	l.events = l.events[:0]
 	err := l.enter(ctx, batch, touched)
+	// Results first, then the save: if the server dies in between, they come again,
+	// and the same result changes nothing. The other way round they would be lost.
 	for _, x := range l.events {
 		if err == nil && l.Note != nil {
 			err = l.Note(ctx, x.gatewayID, x.Event)
@@ -79,6 +81,7 @@ func (l *Ledger) take(ctx context.Context, batch []record.Entry) error {
 		}
 		err = save(ctx, l.KV, ledgers)
 	}
+	// What is in RAM is ahead of the KV now, nobody knows by how much: it goes.
 	if err != nil {
 		clear(l.gateways)
 		return err

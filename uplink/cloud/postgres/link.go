@@ -118,6 +118,8 @@ func (l *link) write(ctx context.Context, entries []record.Entry) (done outcome,
 			l.copied.reset()
 		}
 	}()
+	// First, and with a lock on that row: are these the tables that this connection
+	// wrote last? Ids in memory are true of no others.
 	if err := l.stands(ctx, tx); err != nil {
 		return done, err
 	}
@@ -132,6 +134,9 @@ func (l *link) write(ctx context.Context, entries []record.Entry) (done outcome,
 		n++
 	}
 	to := placeOf(entries[n-1])
+	// How far the sink has come is part of the transaction. If power dies before the
+	// commit, the tables are as before and the log gives the batch again; if it dies
+	// behind it, add meets sequences that it knows, and goes back.
 	w.late.Queue(setPosition, to.record, to.seq)
 	if err := w.finish(ctx); err != nil {
 		return done, err

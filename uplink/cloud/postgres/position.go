@@ -60,6 +60,9 @@ func (s *Sink) join(ctx context.Context, first record.Entry) error {
 	if err != nil {
 		return err
 	}
+	// Between the two there may be no record, or only purged ones. The log goes back
+	// where it still has one, and only once to the same place: a log that cannot give
+	// it would be asked for ever.
 	if first.Seq > common.Seq+1 && (s.wentBack == nil || *s.wentBack != common.Seq) {
 		lacks, err := s.firstBehind(ctx, common.Seq)
 		if err != nil || lacks < first.Seq {

@@ -197,11 +197,14 @@ func (s *Sink) step(ctx context.Context, entries []record.Entry) (n int, err err
 		s.unlink()
 		return 0, err
 	}
+	// The transaction is rolled back, so the same entries can be given again, now
+	// compared one by one.
 	if !s.careful && duplicate(err) {
 		s.careful, s.link.careful = true, true
 		s.log.Warn("PostgreSQL has readings of which its table of epochs does not know; from now on each is compared", "error", err)
 		return s.step(ctx, entries)
 	}
+	// One record in the batch cannot be written. Halves of it find which.
 	if poison(err) && len(entries) > 1 {
 		return s.step(ctx, entries[:len(entries)/2]) // until it stands alone
 	}

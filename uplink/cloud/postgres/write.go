@@ -112,6 +112,8 @@ func (w *writer) add(ctx context.Context, r record.Entry) error {
 // committed but not passed, or the log was lost and restored. In the second
 // case the chains go on from a record before those that were seen last.
 func (w *writer) goBack(ctx context.Context, seq uint64) error {
+	// Both in the tables and in memory: the chain of a gateway begins anew with the
+	// next record, else that one would not follow and count as void.
 	_, err := w.tx.Exec(ctx, `update gateways set record = '', record_seq = 0 where record_seq >= $1`, int64(seq))
 	if err != nil {
 		return fmt.Errorf("go back to record %d: %w", seq, err)
@@ -317,6 +319,8 @@ func (w *writer) flush(ctx context.Context) (err error) {
 		return nil
 	}
 	into := `copy readings (seq, measured_at, value, epoch, channel, anchor, quality) from stdin (format binary)`
+	// Through the staging table goes what may be there already, or whose time another
+	// anchor decides: COPY alone can neither skip a row nor compute one.
 	staged := w.careful || w.again || w.unsure
 	if staged {
 		into = `copy staging from stdin (format binary)`

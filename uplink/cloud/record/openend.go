@@ -33,11 +33,14 @@ func OpenEndOf(e *wire.End) OpenEnd {
 // knows less is an earlier word of the same board, and counts no more.
 func (o OpenEnd) Join(earlier OpenEnd) OpenEnd {
 	p := earlier
+	// Stamps of two boots cannot be compared, so the earlier end is told in those of
+	// this one. One boot, and it begins alike: an earlier word of the same board.
 	if p.Anchor.Boot != o.Anchor.Boot {
 		p = p.asOf(o)
 	} else if o.T0 == p.T0 && (o.AtMost == p.AtMost && p.T1 == 0 || p.AtMost == gateway.AtMostUnknown) {
 		return o
 	}
+	// The wider bound of each: what was lost lies in it, whichever board is right.
 	o.AtMost, o.T0 = max(o.AtMost, p.AtMost), min(o.T0, p.T0)
 	if o.T1 == 0 || p.T1 == 0 {
 		o.T1 = 0 // not known
