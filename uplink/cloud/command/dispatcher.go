@@ -101,6 +101,8 @@ func (c *Dispatcher) Closed(x Session) {
 	l := c.lines[x]
 	delete(c.lines, x)
 	c.mu.Unlock()
+	// First nothing more is sent on it, then nothing more is heard for it: a wake-up
+	// that comes in between finds a session that has ended, and sends nothing.
 	l.stop()
 	l.ended.Wait()
 	if l.off != nil {
@@ -261,13 +263,17 @@ func (c *Dispatcher) Run(ctx context.Context) {
 		case <-tick.C:
 		}
 		c.mu.Lock()
+		// A copy: the lock is not held during the writes, because every session takes it
+		// for every result.
 		late := maps.Clone(c.late)
 		c.mu.Unlock()
 		for key, r := range late {
+			// The KV still does not answer: it is not asked for each of the others.
 			if c.note(r.gatewayID, r.Result) != nil {
 				break
 			}
 			c.mu.Lock()
+			// Unless a later result has taken its place meanwhile.
 			if c.late[key] == r {
 				delete(c.late, key)
 			}

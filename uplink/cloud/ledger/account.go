@@ -206,6 +206,7 @@ func (a *account) rebase(boot gateway.BootID) {
 // rewind goes back to what a log that has lost records says of the epoch.
 func (a *account) rewind(e record.EpochState) {
 	a.dirty = true
+	// How far it had come stays known, until the gateway has sent that again.
 	a.Claimed, a.LogLost = max(a.Claimed, a.Upto), nil
 	for _, s := range a.Spans {
 		if s.last() > e.Upto {
