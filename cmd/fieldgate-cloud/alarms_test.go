@@ -40,7 +40,8 @@ func TestAlarmsByFlags(t *testing.T) {
 	state := t.TempDir()
 	token := add(t, state, "g")
 	p := start(t, state, "--backlog-alarm", "3h", "--epochs-alarm", "2")
-	hello := &wire.Hello{GatewayID: "g", All: true, Backlog: wire.Backlog{N: 9, OldestTS: wire.Time(time.Now().Add(-2 * time.Hour).UnixMicro())}}
+	hello := &wire.Hello{GatewayID: "g", All: true, Backlog: wire.Backlog{N: 9,
+		OldestTS: wire.Time(time.Now().Add(-2 * time.Hour).UnixMicro())}}
 	alarms := func() string {
 		var g struct {
 			Alarms []struct{ Code, Sentence string }

@@ -86,6 +86,7 @@ func (c forgetCmd) Run(ctx context.Context, con cli.Console) error {
 	if err := api.do(ctx, http.MethodDelete, "/v1/consumers/"+url.PathEscape(c.Name), nil, &was); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(con.Out, "%s is forgotten; it had not passed %d records. Used again, it begins with the oldest that the log then has.\n", was.Name, was.Behind)
+	_, err = fmt.Fprintf(con.Out, "%s is forgotten; it had not passed %d records. "+
+		"Used again, it begins with the oldest that the log then has.\n", was.Name, was.Behind)
 	return err
 }

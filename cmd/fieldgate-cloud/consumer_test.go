@@ -74,7 +74,8 @@ func TestForgetDatabase(t *testing.T) {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	for _, x := range list {
-		if x.Needed != (x.Name == "ledger") || x.Used != x.Needed || x.Seen == nil || x.Name == "postgres" && (x.Since == nil || time.Since(*x.Since) > answerWithin) {
+		if x.Needed != (x.Name == "ledger") || x.Used != x.Needed || x.Seen == nil ||
+			x.Name == "postgres" && (x.Since == nil || time.Since(*x.Since) > answerWithin) {
 			t.Errorf("%+v", x)
 		}
 	}

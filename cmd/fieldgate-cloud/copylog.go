@@ -49,7 +49,8 @@ func (c copyLogCmd) Run(ctx context.Context, con cli.Console) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(con.Out, "copied and compared %d records and %d documents, and the credentials of %d gateways; start the servers with --nats now\n",
+	fmt.Fprintf(con.Out, "copied and compared %d records and %d documents, and the credentials of %d gateways; "+
+		"start the servers with --nats now\n",
 		copied.Records, copied.Documents, gateways)
 	return nil
 }

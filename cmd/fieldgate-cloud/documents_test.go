@@ -33,7 +33,8 @@ func TestCommandsInDocumentsAreUnderstood(t *testing.T) {
 	}
 	seen := 0
 	for _, path := range append(files, "../../README.md") {
-		for _, m := range regexp.MustCompile("`(?:sudo -u fieldgate-cloud )?fieldgate-cloud ([^`\n]+)`").FindAllStringSubmatch(document(t, path), -1) {
+		for _, m := range regexp.MustCompile("`(?:sudo -u fieldgate-cloud )?fieldgate-cloud ([^`\n]+)`").
+			FindAllStringSubmatch(document(t, path), -1) {
 			seen++
 			parser, err := kong.New(&commands{}, kong.Exit(func(int) {}), kong.Writers(io.Discard, io.Discard), kong.ValueFormatter(cli.Help))
 			if err != nil {

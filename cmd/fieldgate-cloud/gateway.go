@@ -44,7 +44,8 @@ func (s stateFlag) isState() error {
 			return fmt.Errorf("look into the state directory: %w", err)
 		}
 	}
-	return fmt.Errorf("%s is no state directory of a server: look for a mistake in --state; fieldgate-cloud run and gateway add make a new one", s.State)
+	return fmt.Errorf("%s is no state directory of a server: look for a mistake in --state; "+
+		"fieldgate-cloud run and gateway add make a new one", s.State)
 }
 
 func (s stateFlag) credentials() keyring.Credentials {

@@ -116,7 +116,9 @@ func TestLogReaderGone(t *testing.T) {
 func TestOutputReaderGone(t *testing.T) {
 	state := t.TempDir()
 	add(t, state, "plant-7")
-	for _, args := range [][]string{{"gateway", "list", "--state", state}, {"gateway", "list", "--json", "--state", state}, {"version"}, {"--help"}, {"run", "--help"}} {
+	for _, args := range [][]string{
+		{"gateway", "list", "--state", state}, {"gateway", "list", "--json", "--state", state}, {"version"}, {"--help"}, {"run", "--help"},
+	} {
 		r, w, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)

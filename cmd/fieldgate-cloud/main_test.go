@@ -331,7 +331,8 @@ func TestSecondServer(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), answerWithin)
 	defer cancel()
 	var errs bytes.Buffer
-	if code := commandLine().Run(ctx, []string{"run", "--listen", "127.0.0.1:0", "--state", state}, cli.Console{Out: &errs, Err: &errs}); code != 1 || !strings.Contains(errs.String(), "in use") {
+	if code := commandLine().Run(ctx, []string{"run", "--listen", "127.0.0.1:0", "--state", state},
+		cli.Console{Out: &errs, Err: &errs}); code != 1 || !strings.Contains(errs.String(), "in use") {
 		t.Errorf("a second server on the same state: exit %d, %s", code, &errs)
 	}
 	p.end(syscall.SIGTERM)

@@ -82,7 +82,8 @@ func (f apiFlags) open() (*operatorAPI, error) {
 			return nil, fmt.Errorf("read the authority: %w", err)
 		}
 	}
-	api.client = &http.Client{Timeout: requestWithin, Transport: &http.Transport{TLSClientConfig: conf, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10, Proxy: http.ProxyFromEnvironment}}
+	api.client = &http.Client{Timeout: requestWithin, Transport: &http.Transport{TLSClientConfig: conf, DisableKeepAlives: true,
+		MaxResponseHeaderBytes: 64 << 10, Proxy: http.ProxyFromEnvironment}}
 	return api, nil
 }
 

@@ -196,7 +196,8 @@ func TestNATSDoesNotAnswer(t *testing.T) {
 	x.nats.Signal(syscall.SIGSTOP)
 	x.send()
 	x.wantReady(503)
-	if a, err := x.told(); err == nil && (*a.Win != (wire.Windows{}) || a.Why != "storage") || err != nil && !websocket.IsCloseError(err, websocket.CloseTryAgainLater) {
+	if a, err := x.told(); err == nil && (*a.Win != (wire.Windows{}) || a.Why != "storage") ||
+		err != nil && !websocket.IsCloseError(err, websocket.CloseTryAgainLater) {
 		t.Errorf("told of it with %+v, %v", a, err)
 	}
 	if err := hearEnd(x.conn); err == nil {

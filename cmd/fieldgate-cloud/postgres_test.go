@@ -105,7 +105,8 @@ func TestDatabaseMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	metrics, err := io.ReadAll(p.get("/metrics", http.Header{"Authorization": {"Bearer " + strings.TrimSpace(string(operator))}}).Body)
-	if err != nil || !strings.Contains(string(metrics), "fieldgate_cloud_postgres_up 0\n") || !strings.Contains(string(metrics), "fieldgate_cloud_postgres_readings_total 0\n") {
+	if err != nil || !strings.Contains(string(metrics), "fieldgate_cloud_postgres_up 0\n") ||
+		!strings.Contains(string(metrics), "fieldgate_cloud_postgres_readings_total 0\n") {
 		t.Errorf("the metrics do not tell of it (%v):\n%s", err, metrics)
 	}
 	if code := p.end(syscall.SIGTERM); code != 0 {

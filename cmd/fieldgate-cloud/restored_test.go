@@ -56,7 +56,8 @@ func TestDatabaseRestored(t *testing.T) {
 	if code := p.end(syscall.SIGTERM); code != 0 {
 		t.Errorf("ended with %d", code)
 	}
-	if log := strings.Join(p.lines, "\n"); !strings.Contains(log, "PostgreSQL lacks records that were written") || strings.Contains(log, "refused") {
+	if log := strings.Join(p.lines, "\n"); !strings.Contains(log, "PostgreSQL lacks records that were written") ||
+		strings.Contains(log, "refused") {
 		t.Errorf("the log says\n%s", log)
 	}
 	pg.Replace(t, night)

@@ -35,7 +35,8 @@ type sendCmd struct {
 
 // exits gives the exit code of an outcome, with --wait.
 var exits = map[gateway.CommandState]int{
-	gateway.CommandDone: 0, gateway.CommandFailed: cli.ExitFailed, gateway.CommandRejected: 3, gateway.CommandExpired: 4, gateway.CommandUnknown: 5,
+	gateway.CommandDone: 0, gateway.CommandFailed: cli.ExitFailed, gateway.CommandRejected: 3, gateway.CommandExpired: 4,
+	gateway.CommandUnknown: 5,
 }
 
 const exitUnderWay = 6
@@ -129,7 +130,8 @@ func (s sentCommand) String() string {
 // body gives the request, under an id that is drawn here, so that it can be
 // made again.
 func (c sendCmd) body() (body []byte, id string, err error) {
-	q := map[string]any{"device_id": c.Device, "action": c.Action, "ttl_ms": c.TTL.Milliseconds(), "once": c.Once, "lease_ms": c.Lease.Milliseconds(), "queue": !c.Now}
+	q := map[string]any{"device_id": c.Device, "action": c.Action, "ttl_ms": c.TTL.Milliseconds(), "once": c.Once,
+		"lease_ms": c.Lease.Milliseconds(), "queue": !c.Now}
 	id = rand.Text()
 	q["id"] = id
 	switch c.Value {

@@ -51,7 +51,8 @@ func TestSend(t *testing.T) {
 		{"plant-7 rejected set off --wait --lease 5s", 3, []string{"no output named rejected"}},
 		{"plant-7 expired reset --wait", 4, []string{"expired"}},
 		{"plant-7 unknown reset --wait", 5, []string{"unknown: it stopped while it ran"}},
-		{"plant-7 silent set 1 --wait --ttl 3s", 6, []string{"sent: the gateway has not answered; it may have acted", "GET /v1/gateways/plant-7/commands/"}},
+		{"plant-7 silent set 1 --wait --ttl 3s", 6, []string{"sent: the gateway has not answered; it may have acted",
+			"GET /v1/gateways/plant-7/commands/"}},
 		{"away done set 1", 0, []string{"queued"}},
 		{"away done set 1 --wait --ttl 1ms", 4, []string{"did not connect in time"}},
 		{"away done set 1 --now", 1, []string{"not connected"}},
@@ -74,7 +75,8 @@ func TestSend(t *testing.T) {
 			t.Errorf("%q shows the token (%v)", c.args, err)
 		}
 	}
-	code, out, errs := do(t, "send", "--url", "https://"+p.addr, "--token-file", tokenFile, "--ca", filepath.Join(state, "ca.pem"), "plant-7", "done", "set", "--wait")
+	code, out, errs := do(t, "send", "--url", "https://"+p.addr, "--token-file", tokenFile,
+		"--ca", filepath.Join(state, "ca.pem"), "plant-7", "done", "set", "--wait")
 	if code != 0 || !strings.Contains(out, "done") {
 		t.Errorf("by address: exit %d\n%s%s", code, out, errs)
 	}

@@ -14,7 +14,8 @@ import (
 func tellVolatile(state string, log *slog.Logger) files.Keeping {
 	keeping, why := files.Where(state)
 	if keeping == files.Volatile {
-		log.Error("the state directory is volatile: a power cut or a restart of this machine costs everything in it, what gateways were told is stored too; "+
+		log.Error("the state directory is volatile: a power cut or a restart of this machine costs everything in it, "+
+			"what gateways were told is stored too; "+
 			"put --state on a disk", "state", state, "lies", why)
 	}
 	return keeping

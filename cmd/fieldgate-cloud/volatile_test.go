@@ -28,7 +28,8 @@ func TestStateThatLiesInRAM(t *testing.T) {
 			t.Errorf("exit code %d", code)
 		}
 		said := strings.Join(p.lines, "\n")
-		if strings.Contains(said, "the state directory is volatile") != volatile || strings.Contains(figures, "fieldgate_cloud_state_volatile 1\n") != volatile {
+		if strings.Contains(said, "the state directory is volatile") != volatile ||
+			strings.Contains(figures, "fieldgate_cloud_state_volatile 1\n") != volatile {
 			t.Errorf("%s, in RAM %v, says:\n%s", state, volatile, said)
 		}
 		if !strings.Contains(figures, "fieldgate_cloud_state_volatile ") {

@@ -27,7 +27,8 @@ func newTestGateway(t *testing.T, cloud *e2e.Cloud, listen string) *testGateway 
 	t.Helper()
 	dir := t.TempDir()
 	token := write(t, filepath.Join(dir, "token"), cloud.Enrol(t))
-	text := fmt.Sprintf("version = 1\n[gateway]\nid = %q\n[uplink]\nurl = %q\nca = %q\ntoken_file = %q\n[store]\ndir = %q\nflush_interval = \"500ms\"\n[local]\nlisten = %q\nview = \"open\"\n",
+	text := fmt.Sprintf("version = 1\n[gateway]\nid = %q\n[uplink]\nurl = %q\nca = %q\ntoken_file = %q\n"+
+		"[store]\ndir = %q\nflush_interval = \"500ms\"\n[local]\nlisten = %q\nview = \"open\"\n",
 		cloud.Gateway, cloud.URL(), filepath.Join(cloud.State, "ca.pem"), token, filepath.Join(dir, "state"), listen)
 	st := &testGateway{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log"), program: program}
 	st.setChips(t, 4, 20*time.Millisecond)
@@ -43,7 +44,8 @@ func (s *testGateway) setChips(t *testing.T, n int, interval time.Duration) {
 	}
 	text, _, _ := strings.Cut(string(old), "[[device]]")
 	for i := range n {
-		text += fmt.Sprintf("[[device]]\nid = \"chip-%d\"\ndriver = \"lm75\"\nmodel = \"tmp105\"\nbus = \"sim-%d\"\naddress = 0x%x\ninterval = %q\n", i, i%5, 0x48+i/5, interval)
+		text += fmt.Sprintf("[[device]]\nid = \"chip-%d\"\ndriver = \"lm75\"\nmodel = \"tmp105\"\nbus = \"sim-%d\"\n"+
+			"address = 0x%x\ninterval = %q\n", i, i%5, 0x48+i/5, interval)
 	}
 	write(t, s.config, text)
 }

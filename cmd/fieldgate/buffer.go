@@ -171,7 +171,8 @@ func (k bufferDrop) Run(c cli.Console) error {
 	if err != nil {
 		return err
 	}
-	if st := s.Stats(); !k.Yes && !agreed(c.Out, fmt.Sprintf("Of %d readings, %d wait for the cloud. Give up those from before %v for good?", st.Stored+st.Journal, st.Unacked, k.Before)) {
+	if st := s.Stats(); !k.Yes && !agreed(c.Out, fmt.Sprintf("Of %d readings, %d wait for the cloud. Give up those from before %v for good?",
+		st.Stored+st.Journal, st.Unacked, k.Before)) {
 		return errors.Join(errors.New("nothing was given up"), s.Close())
 	}
 	n, err := s.DropBefore(k.Before)

@@ -191,7 +191,8 @@ func csvRows(w io.Writer) func(exported) error {
 	return func(x exported) error {
 		if !headed {
 			headed = true
-			_ = rows.Write([]string{"timestamp", "time", "device_id", "quantity", "value", "unit", "quality", "epoch", "seq", "n", "min", "max"}) // Error tells
+			_ = rows.Write([]string{"timestamp", "time", "device_id", "quantity", "value", "unit", "quality", "epoch",
+				"seq", "n", "min", "max"}) // Error tells
 		}
 		n := ""
 		if x.N > 0 {

@@ -72,7 +72,8 @@ func content(t *testing.T, dir string) string {
 // Looking at a store changes nothing in it.
 func TestLookingAtAStore(t *testing.T) {
 	dir, s := storeOf(t, 20_000)
-	if code, _, stderr := outcome(t, "buffer", "stats", "--dir", dir); code != cli.ExitFailed || !strings.Contains(stderr, "systemctl stop fieldgate") {
+	if code, _, stderr := outcome(t, "buffer", "stats", "--dir", dir); code != cli.ExitFailed ||
+		!strings.Contains(stderr, "systemctl stop fieldgate") {
 		t.Errorf("while a gateway runs: %d %s", code, stderr)
 	}
 	closed(t, s)
@@ -98,7 +99,8 @@ func TestLookingAtAStore(t *testing.T) {
 	code, stdout, _ := outcome(t, "buffer", "export", "--dir", dir, "--format", "ndjson")
 	lines := strings.Split(strings.TrimSpace(stdout), "\n")
 	var last exported
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); code != cli.ExitOK || len(lines) != 20_000 || err != nil || last.Seq != 20_000 || last.Value == nil {
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); code != cli.ExitOK || len(lines) != 20_000 ||
+		err != nil || last.Seq != 20_000 || last.Value == nil {
 		t.Errorf("exported %d lines, the last %s, %v", len(lines), lines[len(lines)-1], err)
 	}
 }
@@ -125,7 +127,8 @@ func TestVerifyAndRepair(t *testing.T) {
 	if err := os.WriteFile(volume, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, stdout, stderr := outcome(t, "buffer", "verify", "--dir", dir); code != cli.ExitFailed || !strings.Contains(stdout, "damaged") || !strings.Contains(stderr, "buffer repair") {
+	if code, stdout, stderr := outcome(t, "buffer", "verify", "--dir", dir); code != cli.ExitFailed ||
+		!strings.Contains(stdout, "damaged") || !strings.Contains(stderr, "buffer repair") {
 		t.Errorf("verify of a damaged store: %d %s%s", code, stdout, stderr)
 	}
 	if code, stdout, stderr := outcome(t, "buffer", "repair", "--dir", dir); code != cli.ExitOK || !strings.Contains(stdout, "were saved") {
@@ -143,7 +146,8 @@ func TestDrop(t *testing.T) {
 	board := clock.NewFake(gateway.BootID{1})
 	half := board.Anchor().Wall(gateway.Stamp(1_000_000 + 1000*1_000_000)) // 1,000 s of 2,000
 	closed(t, s)
-	if code, _, stderr := outcome(t, "buffer", "drop", "--dir", dir, "--before", half.Format(time.RFC3339)); code != cli.ExitFailed || !strings.Contains(stderr, "nothing was given up") {
+	if code, _, stderr := outcome(t, "buffer", "drop", "--dir", dir, "--before", half.Format(time.RFC3339)); code != cli.ExitFailed ||
+		!strings.Contains(stderr, "nothing was given up") {
 		t.Errorf("without an answer: %d %s", code, stderr)
 	}
 	code, stdout, stderr := outcome(t, "buffer", "drop", "--dir", dir, "--before", half.Format(time.RFC3339), "--yes")
@@ -179,7 +183,8 @@ func TestReadingsWithTheCloudAreNotMissing(t *testing.T) {
 	}
 	closed(t, s)
 	code, stdout, stderr := outcome(t, "buffer", "verify", "--dir", image)
-	if code != cli.ExitOK || !strings.Contains(stdout, "5000 readings are whole\n70 more are with the cloud") || strings.Contains(stdout, "missing") {
+	if code != cli.ExitOK || !strings.Contains(stdout, "5000 readings are whole\n70 more are with the cloud") ||
+		strings.Contains(stdout, "missing") {
 		t.Errorf("verify: %d %s%s", code, stdout, stderr)
 	}
 	code, stdout, stderr = outcome(t, "buffer", "export", "--dir", image, "--format", "ndjson")

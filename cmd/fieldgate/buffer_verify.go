@@ -121,7 +121,8 @@ func (f *finding) unread() error {
 func tellFinding(out io.Writer, f finding) {
 	fmt.Fprintf(out, "%d readings are whole\n", f.Readings)
 	if f.Thinned > 0 {
-		fmt.Fprintf(out, "of %d more only count, least, greatest and mean value per channel and interval are left: the store was nearly full\n", f.Thinned)
+		fmt.Fprintf(out, "of %d more only count, least, greatest and mean value per channel and interval are left: the store was nearly full\n",
+			f.Thinned)
 	}
 	if f.Cloud > 0 {
 		fmt.Fprintf(out, "%d more are with the cloud, which acknowledged them, and not here any more\n", f.Cloud)

@@ -110,13 +110,15 @@ func (d *daemon) start() (err error) {
 	d.credential, d.ends = credentialStore(cfg, d.log), &ends{}
 	d.commands = command.New(command.Options{Records: d.store, Executor: noOutputs{}, Clock: d.clock, Tell: outgoing.Result, Log: d.log})
 	devices := &rack{devices: cfg.Devices, clock: sim.SinceStart()}
-	d.sampler = sample.New(sample.Options{Devices: devices.plan(), OpenBus: devices.openBus, Sink: d.pipe, Stamp: d.clock.Stamp, Health: d.health})
+	d.sampler = sample.New(sample.Options{Devices: devices.plan(), OpenBus: devices.openBus, Sink: d.pipe,
+		Stamp: d.clock.Stamp, Health: d.health})
 	d.uplink, err = uplink.New(uplink.Options{
 		Route: uplink.Route{
 			URL: cfg.Uplink.URL, URLs: cfg.Uplink.URLs, Authorities: pool(d.ca), Proxy: proxyAddress(cfg.Uplink), ProxyAuthorities: pool(d.proxyCA),
 			JSON: cfg.Uplink.Encoding == "json", Unacknowledged: cfg.Uplink.Unacknowledged, Dial: d.dial,
 		},
-		Identity: uplink.Identity{GatewayID: d.id, InstallID: d.store.InstallID(), Software: "fieldgate/" + cli.Version(), Credential: d.credential},
+		Identity: uplink.Identity{GatewayID: d.id, InstallID: d.store.InstallID(), Software: "fieldgate/" + cli.Version(),
+			Credential: d.credential},
 		Store: uplink.Store{
 			Source: d.store, Waiting: d.waiting, Kept: d.store.Kept(), Keep: d.store.Keep,
 			Budget: uplink.Budget{Limit: int64(cfg.Uplink.Budget), Floor: cfg.Uplink.BudgetFloor},

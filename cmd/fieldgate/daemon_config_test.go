@@ -79,7 +79,8 @@ func TestConfigurationFromTheCloud(t *testing.T) {
 
 	device := "[[device]]\nid = %q\ndriver = \"lm75\"\nmodel = \"tmp105\"\nbus = \"sim-0\"\naddress = 0x48\ninterval = \"20ms\"\n"
 	r := awaitReport(t, cloud, configure(t, cloud, "", "version = 1\n[[device]]\nid = \"a\"\ndriver = \"lm76\"\n[uplink]\nurll = \"x\"\n"))
-	if all := strings.Join(r.Errors, "\n"); r.State != "rejected" || len(r.Errors) < 3 || !strings.Contains(all, "lm76") || !strings.Contains(all, ":6:1:") || !strings.Contains(all, "url is missing") {
+	if all := strings.Join(r.Errors, "\n"); r.State != "rejected" || len(r.Errors) < 3 || !strings.Contains(all, "lm76") ||
+		!strings.Contains(all, ":6:1:") || !strings.Contains(all, "url is missing") {
 		t.Errorf("a bad one is %s: %q", r.State, r.Errors)
 	}
 	read("chip-3")

@@ -204,13 +204,15 @@ func (l *demoCloud) completeness(ctx context.Context, upto time.Time) (complete 
 	if err != nil {
 		return false, "", err
 	}
-	at := url.URL{Scheme: "https", Host: l.listen, Path: "/v1/gateways/" + demoID + "/completeness", RawQuery: url.Values{"to": {upto.UTC().Format(time.RFC3339Nano)}}.Encode()}
+	at := url.URL{Scheme: "https", Host: l.listen, Path: "/v1/gateways/" + demoID + "/completeness",
+		RawQuery: url.Values{"to": {upto.UTC().Format(time.RFC3339Nano)}}.Encode()}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {
 		return false, "", err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authority, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}}
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authority, MinVersion: tls.VersionTLS12},
+		DisableKeepAlives: true}}
 	answer, err := client.Do(req)
 	if err != nil {
 		return false, "", err

@@ -55,7 +55,8 @@ func TestDemo(t *testing.T) {
 	})
 	sendSignal(t, "USR1", pid[1])
 	readUntil(t, lines, "uplink restored")
-	if text := readUntil(t, lines, " delivered in "); !regexp.MustCompile(`(?m)^[1-9]\d* readings delivered in \d+\.\d s, complete$`).MatchString(text) {
+	if text := readUntil(t, lines, " delivered in "); !regexp.MustCompile(
+		`(?m)^[1-9]\d* readings delivered in \d+\.\d s, complete$`).MatchString(text) {
 		t.Errorf("of what waited the demo says:\n%s", text)
 	}
 	screen.Await(t, "a buffer that drained", screen.Count(), func(_ []e2e.Reading, s e2e.Status) bool {

@@ -186,7 +186,8 @@ func TestBoardSwappedThenTakenOut(t *testing.T) {
 	t.Logf("the ledger: %s", said.Sentence)
 
 	shell(t, cloud.Program, "gateway", "remove", cloud.Gateway, "--state", cloud.State)
-	screen.Await(t, "the gateway to be turned away", screen.Count(), func(_ []e2e.Reading, s e2e.Status) bool { return s.Uplink.State != "online" })
+	screen.Await(t, "the gateway to be turned away", screen.Count(),
+		func(_ []e2e.Reading, s e2e.Status) bool { return s.Uplink.State != "online" })
 	more(20) // it samples on
 	held, err := cloud.Read(t.Context())
 	if err != nil || len(held.Lacks(seen)) > 0 {

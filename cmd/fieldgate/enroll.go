@@ -53,7 +53,8 @@ func (k *enrollCommand) Run(ctx context.Context, c cli.Console) error {
 	}
 	// Refused before anything is used up.
 	if rest, ok := strings.CutPrefix(token, "fge1_"); ok && rest[:max(0, strings.LastIndexByte(rest, '_'))] != id {
-		return fmt.Errorf("this token is for gateway %q, but this is %q: set id in [gateway], or have a token made for this one", rest[:max(0, strings.LastIndexByte(rest, '_'))], id)
+		return fmt.Errorf("this token is for gateway %q, but this is %q: set id in [gateway], or have a token made for this one",
+			rest[:max(0, strings.LastIndexByte(rest, '_'))], id)
 	}
 	if err := os.MkdirAll(cfg.Store.Dir, 0o700); err != nil {
 		return fmt.Errorf("make the state directory: %w", err)
@@ -74,7 +75,8 @@ func (k *enrollCommand) Run(ctx context.Context, c cli.Console) error {
 // enroll asks the addresses of the cloud in their order, each only where the
 // one before could not be reached: they are of one cloud, which gives the same
 // answer to the same request.
-func (k *enrollCommand) enroll(ctx context.Context, c cli.Console, e identity.Enrolment, cfg config.Uplink) (grant identity.Grant, err error) {
+func (k *enrollCommand) enroll(ctx context.Context, c cli.Console, e identity.Enrolment,
+	cfg config.Uplink) (grant identity.Grant, err error) {
 	addresses := []string{k.URL}
 	if k.URL == "" {
 		addresses = append([]string{cfg.URL}, cfg.URLs...)

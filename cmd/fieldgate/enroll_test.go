@@ -32,7 +32,8 @@ func enrolled(t *testing.T, kind string) {
 	dir, addr := t.TempDir(), e2e.FreeAddr(t)
 	ca := filepath.Join(cloud.State, "ca.pem")
 	state := filepath.Join(dir, "state")
-	text := fmt.Sprintf("version = 1\n[gateway]\nid = %q\n[uplink]\nurl = %q\nca = %q\n[store]\ndir = %q\n[local]\nlisten = %q\nview = \"open\"\n", cloud.Gateway, cloud.URL(), ca, state, addr)
+	text := fmt.Sprintf("version = 1\n[gateway]\nid = %q\n[uplink]\nurl = %q\nca = %q\n[store]\ndir = %q\n"+
+		"[local]\nlisten = %q\nview = \"open\"\n", cloud.Gateway, cloud.URL(), ca, state, addr)
 	text += "[[device]]\nid = \"chip\"\ndriver = \"lm75\"\nmodel = \"tmp105\"\nbus = \"sim-0\"\naddress = 0x48\ninterval = \"100ms\"\n"
 	st := &testGateway{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log"), program: program}
 	st.start(t)
@@ -66,7 +67,8 @@ func enrolled(t *testing.T, kind string) {
 	write(t, file, string(once))
 	other := write(t, filepath.Join(dir, "other.toml"), strings.Replace(text, state, state+"2", 1))
 	args[slices.Index(args, st.config)] = other
-	if code, out, errs := outcome(t, args...); code != cli.ExitFailed || !strings.Contains(errs, "one-time token") || strings.Contains(out+errs, strings.TrimSpace(string(once))) {
+	if code, out, errs := outcome(t, args...); code != cli.ExitFailed || !strings.Contains(errs, "one-time token") ||
+		strings.Contains(out+errs, strings.TrimSpace(string(once))) {
 		t.Errorf("with a token that is used: exit %d\n%s%s", code, out, errs)
 	}
 	held, err := os.ReadFile(filepath.Join(cloud.State, "gateways", "plant-7.json"))

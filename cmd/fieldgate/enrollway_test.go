@@ -49,15 +49,17 @@ func TestEnrollGoesTheWayOfTheUplink(t *testing.T) {
 	socks, plain, secure := e2e.FreeAddr(t), e2e.FreeAddr(t), e2e.FreeAddr(t)
 	port := func(addr string) string { _, p, _ := net.SplitHostPort(addr); return p }
 	listening(t, socks, "microsocks", "-i", "127.0.0.1", "-p", port(socks), "-u", "plant", "-P", "pr0xy.passw0rd")
-	listening(t, plain, "tinyproxy", "-d", "-c", write(t, filepath.Join(dir, "tinyproxy.conf"), "Listen 127.0.0.1\nPort "+port(plain)+"\nAllow 127.0.0.1\n"))
+	listening(t, plain, "tinyproxy", "-d", "-c",
+		write(t, filepath.Join(dir, "tinyproxy.conf"), "Listen 127.0.0.1\nPort "+port(plain)+"\nAllow 127.0.0.1\n"))
 	cert, err1 := os.ReadFile(filepath.Join(cloud.State, "server.pem"))
 	key, err2 := os.ReadFile(filepath.Join(cloud.State, "server.key"))
 	if err1 != nil || err2 != nil {
 		t.Fatal(err1, err2)
 	}
 	pair := write(t, filepath.Join(dir, "pair.pem"), string(cert)+string(key))
-	listening(t, secure, "haproxy", "-f", write(t, filepath.Join(dir, "haproxy.cfg"), "defaults\n\tmode tcp\n\ttimeout connect 5s\n\ttimeout client 1m\n\ttimeout server 1m\n"+
-		"listen proxy\n\tbind "+secure+" ssl crt "+pair+"\n\tserver s "+plain+"\n"))
+	listening(t, secure, "haproxy", "-f", write(t, filepath.Join(dir, "haproxy.cfg"),
+		"defaults\n\tmode tcp\n\ttimeout connect 5s\n\ttimeout client 1m\n\ttimeout server 1m\n"+
+			"listen proxy\n\tbind "+secure+" ssl crt "+pair+"\n\tserver s "+plain+"\n"))
 	nobody := e2e.FreeAddr(t)
 	for name, c := range map[string]struct {
 		uplink string
@@ -80,13 +82,16 @@ func TestEnrollGoesTheWayOfTheUplink(t *testing.T) {
 				t.Fatal(err)
 			}
 			dir := t.TempDir()
-			text := "version = 1\n[gateway]\nid = \"plant-7\"\n[store]\ndir = \"" + filepath.Join(dir, "state") + "\"\n[uplink]\nca = \"" + ca + "\"\n"
+			text := "version = 1\n[gateway]\nid = \"plant-7\"\n[store]\ndir = \"" + filepath.Join(dir, "state") +
+				"\"\n[uplink]\nca = \"" + ca + "\"\n"
 			if c.uplink != "" {
 				text += strings.NewReplacer("%[1]q", fmt.Sprintf("%q", cloud.URL()), "%[2]q", fmt.Sprintf("%q", ca)).Replace(c.uplink) + "\n"
 			}
-			args := []string{"enroll", "--token-file", write(t, filepath.Join(dir, "once"), string(once)), "--config", write(t, filepath.Join(dir, "f.toml"), text)}
+			args := []string{"enroll", "--token-file", write(t, filepath.Join(dir, "once"), string(once)),
+				"--config", write(t, filepath.Join(dir, "f.toml"), text)}
 			code, out, errs := outcome(t, append(args, c.args...)...)
-			if c.fails == "" && (code != cli.ExitOK || !strings.Contains(out, "enrolled as plant-7")) || c.fails != "" && (code == cli.ExitOK || !strings.Contains(errs, c.fails)) {
+			if c.fails == "" && (code != cli.ExitOK || !strings.Contains(out, "enrolled as plant-7")) ||
+				c.fails != "" && (code == cli.ExitOK || !strings.Contains(errs, c.fails)) {
 				t.Errorf("exit %d\n%s%s", code, out, errs)
 			}
 			if strings.Contains(out+errs, "pr0xy") {

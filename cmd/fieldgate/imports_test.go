@@ -17,12 +17,15 @@ const module = "github.com/fieldgate/fieldgate"
 // test: the arrows are a decision, not an accident.
 var allowed = map[string][]string{
 	"cmd/cli": {"systemd"},
-	"cmd/fieldgate": {"cmd/cli", "drivers", "drivers/builtin", "drivers/linux", "drivers/sim", "gateway", "gateway/clock", "gateway/command", "gateway/config", "gateway/files",
-		"gateway/health", "gateway/live", "gateway/local", "gateway/local/dashboard", "gateway/netwatch", "gateway/pipeline", "gateway/remoteconfig", "gateway/sample", "packaging/bench/plant", "store", "systemd", "uplink", "uplink/identity", "uplink/proxy", "uplink/wire"},
-	"packaging/e2e":           {},
-	"packaging/bench/plant":   {"gateway"},
-	"packaging/bench":         {"gateway", "gateway/health", "packaging/bench/plant", "store", "store/block", "uplink/wire"},
-	"cmd/fieldgate-cloud":     {"cmd/cli", "gateway", "gateway/files", "systemd", "uplink/cloud", "uplink/cloud/jetstream", "uplink/cloud/keyring", "uplink/cloud/postgres", "uplink/cloud/record"},
+	"cmd/fieldgate": {"cmd/cli", "drivers", "drivers/builtin", "drivers/linux", "drivers/sim",
+		"gateway", "gateway/clock", "gateway/command", "gateway/config", "gateway/files", "gateway/health", "gateway/live",
+		"gateway/local", "gateway/local/dashboard", "gateway/netwatch", "gateway/pipeline", "gateway/remoteconfig", "gateway/sample",
+		"packaging/bench/plant", "store", "systemd", "uplink", "uplink/identity", "uplink/proxy", "uplink/wire"},
+	"packaging/e2e":         {},
+	"packaging/bench/plant": {"gateway"},
+	"packaging/bench":       {"gateway", "gateway/health", "packaging/bench/plant", "store", "store/block", "uplink/wire"},
+	"cmd/fieldgate-cloud": {"cmd/cli", "gateway", "gateway/files", "systemd", "uplink/cloud",
+		"uplink/cloud/jetstream", "uplink/cloud/keyring", "uplink/cloud/postgres", "uplink/cloud/record"},
 	"drivers":                 {},
 	"drivers/builtin":         {"drivers", "drivers/gpioin", "drivers/hostsys", "drivers/lm75"},
 	"drivers/drivertest":      {"drivers", "drivers/sim"},
@@ -53,23 +56,24 @@ var allowed = map[string][]string{
 	"store/storetest":         {"gateway", "store", "store/block"},
 	"systemd":                 {},
 	"uplink":                  {"gateway", "gateway/health", "store/block", "uplink/proxy", "uplink/rfc6455", "uplink/wire"},
-	"uplink/cloud":            {"gateway", "gateway/conflate", "gateway/files", "store/block", "uplink/cloud/command", "uplink/cloud/export", "uplink/cloud/keyring", "uplink/cloud/ledger", "uplink/cloud/quiet", "uplink/cloud/record", "uplink/rfc6455", "uplink/wire"},
-	"uplink/cloud/cloudtest":  {"gateway", "store/block", "uplink/cloud/record", "uplink/wire"},
-	"uplink/cloud/command":    {"gateway", "uplink/cloud/record", "uplink/wire"},
-	"uplink/cloud/export":     {"gateway", "store/block", "uplink/cloud/ledger", "uplink/cloud/record", "uplink/wire"},
-	"uplink/cloud/keyring":    {"gateway", "gateway/durable", "gateway/files", "uplink/cloud/record"},
-	"uplink/proxy":            {"gateway"},
-	"uplink/cloud/natstest":   {},
-	"uplink/cloud/quiet":      {},
-	"uplink/cloud/record":     {"gateway", "store/block", "uplink/wire"},
-	"uplink/cloud/jetstream":  {"gateway", "gateway/files", "uplink/cloud/record", "uplink/wire"},
-	"uplink/cloud/ledger":     {"gateway", "uplink/cloud/record", "uplink/wire"},
-	"uplink/cloud/model":      {},
-	"uplink/cloud/postgres":   {"gateway", "gateway/files", "store/block", "uplink/cloud/record", "uplink/wire"},
-	"uplink/identity":         {"gateway/durable", "gateway/files"},
-	"uplink/rfc6455":          {},
-	"uplink/uplinktest":       {"gateway", "store/block", "uplink/wire"},
-	"uplink/wire":             {"gateway"},
+	"uplink/cloud": {"gateway", "gateway/conflate", "gateway/files", "store/block", "uplink/cloud/command", "uplink/cloud/export",
+		"uplink/cloud/keyring", "uplink/cloud/ledger", "uplink/cloud/quiet", "uplink/cloud/record", "uplink/rfc6455", "uplink/wire"},
+	"uplink/cloud/cloudtest": {"gateway", "store/block", "uplink/cloud/record", "uplink/wire"},
+	"uplink/cloud/command":   {"gateway", "uplink/cloud/record", "uplink/wire"},
+	"uplink/cloud/export":    {"gateway", "store/block", "uplink/cloud/ledger", "uplink/cloud/record", "uplink/wire"},
+	"uplink/cloud/keyring":   {"gateway", "gateway/durable", "gateway/files", "uplink/cloud/record"},
+	"uplink/proxy":           {"gateway"},
+	"uplink/cloud/natstest":  {},
+	"uplink/cloud/quiet":     {},
+	"uplink/cloud/record":    {"gateway", "store/block", "uplink/wire"},
+	"uplink/cloud/jetstream": {"gateway", "gateway/files", "uplink/cloud/record", "uplink/wire"},
+	"uplink/cloud/ledger":    {"gateway", "uplink/cloud/record", "uplink/wire"},
+	"uplink/cloud/model":     {},
+	"uplink/cloud/postgres":  {"gateway", "gateway/files", "store/block", "uplink/cloud/record", "uplink/wire"},
+	"uplink/identity":        {"gateway/durable", "gateway/files"},
+	"uplink/rfc6455":         {},
+	"uplink/uplinktest":      {"gateway", "store/block", "uplink/wire"},
+	"uplink/wire":            {"gateway"},
 }
 
 // onlyIn names the packages that alone may use a library.
@@ -152,7 +156,8 @@ func absolute(t *testing.T, path string) string {
 // sources are followed here, in this process, through the module cache:
 // asking `go list` instead is answered from the test cache on a broken tree.
 func TestImportsOfTheDeviceBinary(t *testing.T) {
-	forbidden := []string{"github.com/nats-io/", "testing", "net/http/httptest", "github.com/jackc/pgx", module + "/uplink/cloud", module + "/uplink/uplinktest",
+	forbidden := []string{"github.com/nats-io/", "testing", "net/http/httptest", "github.com/jackc/pgx",
+		module + "/uplink/cloud", module + "/uplink/uplinktest",
 		"github.com/VictoriaMetrics/metrics"} // it logs when a program starts, on a board whose kernel has PSI off
 	finder := newFinder(t)
 	from := map[string]string{module + "/cmd/fieldgate": ""}

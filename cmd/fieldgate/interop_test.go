@@ -49,7 +49,8 @@ func TestForeignCloudHoldsEveryReadingOnce(t *testing.T) {
 		t.Error(fault)
 	}
 	for _, r := range seen {
-		if got := log.Readings[r.Name()][0]; got.Device != r.Device || got.Value != r.Value || got.Timestamp.Sub(r.Timestamp).Abs() > 100*time.Millisecond {
+		if got := log.Readings[r.Name()][0]; got.Device != r.Device || got.Value != r.Value ||
+			got.Timestamp.Sub(r.Timestamp).Abs() > 100*time.Millisecond {
 			t.Errorf("%+v on site is %+v in the cloud", r, got)
 		}
 	}
@@ -76,10 +77,12 @@ func awaitHeld(t *testing.T, cloud *e2e.Example, n int) int {
 func gatewayFor(t *testing.T, cloud *e2e.Example, listen string) *testGateway {
 	t.Helper()
 	dir := t.TempDir()
-	text := fmt.Sprintf("version = 1\n[gateway]\nid = \"plant-7\"\n[uplink]\nurl = \"wss://%s/v1/gateway\"\nca = %q\ntoken_file = %q\n[store]\ndir = %q\n[local]\nlisten = %q\nview = \"open\"\n",
+	text := fmt.Sprintf("version = 1\n[gateway]\nid = \"plant-7\"\n[uplink]\nurl = \"wss://%s/v1/gateway\"\nca = %q\ntoken_file = %q\n"+
+		"[store]\ndir = %q\n[local]\nlisten = %q\nview = \"open\"\n",
 		cloud.Addr, cloud.Path("cert.pem"), cloud.Path("token"), filepath.Join(dir, "state"), listen)
 	for i := range 4 {
-		text += fmt.Sprintf("[[device]]\nid = \"chip-%d\"\ndriver = \"lm75\"\nmodel = \"tmp105\"\nbus = \"sim-%d\"\naddress = 0x%x\ninterval = \"20ms\"\n", i, i%2, 0x48+i)
+		text += fmt.Sprintf("[[device]]\nid = \"chip-%d\"\ndriver = \"lm75\"\nmodel = \"tmp105\"\nbus = \"sim-%d\"\n"+
+			"address = 0x%x\ninterval = \"20ms\"\n", i, i%2, 0x48+i)
 	}
 	return &testGateway{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log"), program: program}
 }

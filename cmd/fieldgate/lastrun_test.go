@@ -16,7 +16,8 @@ import (
 // that cost; after a stop in order it says nothing of the kind.
 func TestLastRunIsTold(t *testing.T) {
 	config, addr, _ := logging(t)
-	told := regexp.MustCompile(`WARN +the last run ended without order, .*; at most \d+ readings are lost, in the gap that begins at reading \d+ of epoch [0-9a-f]{32}$`)
+	told := regexp.MustCompile(
+		`WARN +the last run ended without order, .*; at most \d+ readings are lost, in the gap that begins at reading \d+ of epoch [0-9a-f]{32}$`)
 	for i, end := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGTERM} {
 		cmd := program(t, "run", "--config", config)
 		r, w, err := os.Pipe()

@@ -70,9 +70,11 @@ func logging(t *testing.T) (config, addr, state string) {
 	dir := t.TempDir()
 	addr, state = e2e.FreeAddr(t), filepath.Join(dir, "state")
 	token := write(t, filepath.Join(dir, "token"), "fg1_p_0123456789abcdef0123456789abcdef\n")
-	return write(t, filepath.Join(dir, "fieldgate.toml"), fmt.Sprintf("version = 1\n[gateway]\nid = \"p\"\n[uplink]\nurl = \"wss://%s/v1/gateway\"\ntoken_file = %q\n"+
-		"[store]\ndir = %q\nmin_free = \"1MiB\"\n[local]\nlisten = %q\nview = \"open\"\n[[device]]\nid = \"boiler\"\ndriver = \"lm75\"\nbus = \"sim-1\"\naddress = 0x48\ninterval = \"50ms\"\n",
-		e2e.FreeAddr(t), token, state, addr)), addr, state
+	return write(t, filepath.Join(dir, "fieldgate.toml"),
+		fmt.Sprintf("version = 1\n[gateway]\nid = \"p\"\n[uplink]\nurl = \"wss://%s/v1/gateway\"\ntoken_file = %q\n"+
+			"[store]\ndir = %q\nmin_free = \"1MiB\"\n[local]\nlisten = %q\nview = \"open\"\n"+
+			"[[device]]\nid = \"boiler\"\ndriver = \"lm75\"\nbus = \"sim-1\"\naddress = 0x48\ninterval = \"50ms\"\n",
+			e2e.FreeAddr(t), token, state, addr)), addr, state
 }
 
 // awaitLogged waits until the uplink has told that nobody answers.
@@ -133,7 +135,8 @@ func TestLogReaderGone(t *testing.T) {
 	startReady(t, cmd)
 	w.Close()
 	awaitLogged(t, addr)
-	if text := body(t, "http://"+addr+"/metrics"); strings.Contains(text, "fieldgate_log_lines_lost_total 0\n") || !strings.Contains(text, "fieldgate_log_lines_lost_total ") {
+	if text := body(t, "http://"+addr+"/metrics"); strings.Contains(text, "fieldgate_log_lines_lost_total 0\n") ||
+		!strings.Contains(text, "fieldgate_log_lines_lost_total ") {
 		t.Errorf("the lines that nobody read are not counted:\n%s", text)
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -182,7 +185,8 @@ func TestOutputThatNobodyTakes(t *testing.T) {
 		cmd = program(t, args...)
 		cmd.Stdout, cmd.Stderr = full, &errs
 		_ = cmd.Run()
-		if code := cmd.ProcessState.ExitCode(); code != cli.ExitFailed || !strings.Contains(errs.String(), "no space left") || strings.Count(errs.String(), "\n") != 1 {
+		if code := cmd.ProcessState.ExitCode(); code != cli.ExitFailed || !strings.Contains(errs.String(), "no space left") ||
+			strings.Count(errs.String(), "\n") != 1 {
 			t.Errorf("%v, onto a full disk: exit %d, %q", args, code, errs.String())
 		}
 	}

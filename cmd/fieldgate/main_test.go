@@ -148,7 +148,9 @@ driver = "bme208"
 	if n := strings.Count(errs, "ten.toml:"); code != cli.ExitConfig || n < 10 {
 		t.Errorf("exit %d with %d messages:\n%s", code, n, errs)
 	}
-	for _, place := range []string{":1:11:", ":2:1:", ":4:6:", ":6:7:", ":8:1:", ":9:12:", ":11:8:", ":17:12:", ":22:11:", ":24:6:", ":25:10:"} {
+	for _, place := range []string{
+		":1:11:", ":2:1:", ":4:6:", ":6:7:", ":8:1:", ":9:12:", ":11:8:", ":17:12:", ":22:11:", ":24:6:", ":25:10:",
+	} {
 		if !strings.Contains(errs, place) {
 			t.Errorf("nothing is said about %s in\n%s", place, errs)
 		}
@@ -165,9 +167,11 @@ func TestLocalSideStopsNothing(t *testing.T) {
 	}
 	defer taken.Close()
 	dir := t.TempDir()
-	cfg := write(t, filepath.Join(dir, "f.toml"), fmt.Sprintf("version = 1\n[gateway]\nid = \"g\"\n[store]\ndir = %q\nflush_interval = \"1s\"\nmin_free = \"1MiB\"\n"+
-		"[local]\nlisten = %q\ntoken_file = %q\n[[device]]\nid = \"boiler\"\ndriver = \"lm75\"\nbus = \"sim-1\"\naddress = 0x48\ninterval = \"50ms\"\n",
-		dir, taken.Addr(), filepath.Join(dir, "no-token")))
+	cfg := write(t, filepath.Join(dir, "f.toml"),
+		fmt.Sprintf("version = 1\n[gateway]\nid = \"g\"\n[store]\ndir = %q\nflush_interval = \"1s\"\nmin_free = \"1MiB\"\n"+
+			"[local]\nlisten = %q\ntoken_file = %q\n[[device]]\nid = \"boiler\"\ndriver = \"lm75\"\nbus = \"sim-1\"\n"+
+			"address = 0x48\ninterval = \"50ms\"\n",
+			dir, taken.Addr(), filepath.Join(dir, "no-token")))
 	cmd := program(t, "run", "--config", cfg)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -201,7 +205,8 @@ func TestLocalSideStopsNothing(t *testing.T) {
 	if n := strings.Count(log.String(), "local_token"); n != 1 || !strings.Contains(log.String(), "no-token") {
 		t.Errorf("the log tells %d times that the token is missing:\n%s", n, log.String())
 	}
-	if _, out, _ := outcome(t, "buffer", "stats", "--dir", dir); strings.HasPrefix(out, "0 readings") || !strings.Contains(out, "readings in") {
+	if _, out, _ := outcome(t, "buffer", "stats", "--dir", dir); strings.HasPrefix(out, "0 readings") ||
+		!strings.Contains(out, "readings in") {
 		t.Errorf("what was read meanwhile: %s", out)
 	}
 }

@@ -57,7 +57,10 @@ func TestPlainNodeServer(t *testing.T) {
 		t.Fatalf("the server says %q", lines.Text())
 	}
 	st := &testGateway{log: filepath.Join(dir, "log"), program: program}
-	st.config = write(t, filepath.Join(dir, "fieldgate.toml"), fmt.Sprintf("version = 1\n[gateway]\nid = \"plant-7\"\n[uplink]\nurl = \"ws://%s\"\nunacknowledged = true\n[store]\ndir = %q\n[local]\nlisten = %q\nview = \"open\"\n[[device]]\nid = \"boiler\"\ndriver = \"lm75\"\nbus = \"sim-1\"\naddress = 0x48\ninterval = \"50ms\"\n", at, filepath.Join(dir, "state"), local))
+	st.config = write(t, filepath.Join(dir, "fieldgate.toml"), fmt.Sprintf("version = 1\n[gateway]\nid = \"plant-7\"\n"+
+		"[uplink]\nurl = \"ws://%s\"\nunacknowledged = true\n[store]\ndir = %q\n[local]\nlisten = %q\nview = \"open\"\n"+
+		"[[device]]\nid = \"boiler\"\ndriver = \"lm75\"\nbus = \"sim-1\"\naddress = 0x48\ninterval = \"50ms\"\n",
+		at, filepath.Join(dir, "state"), local))
 	st.start(t)
 	screen := e2e.Watch(t, local)
 	screen.Await(t, "what the status says of it", 0, func(_ []e2e.Reading, s e2e.Status) bool {
@@ -77,7 +80,8 @@ func TestPlainNodeServer(t *testing.T) {
 			Seq                             uint64
 		}
 		text := strings.TrimPrefix(lines.Text(), "Received: ")
-		if err := json.Unmarshal([]byte(text), &m); err != nil || m.Type != "update" || m.Device != "boiler" || m.Quantity != "temperature" || m.Value == nil || m.Timestamp == "" {
+		if err := json.Unmarshal([]byte(text), &m); err != nil || m.Type != "update" || m.Device != "boiler" ||
+			m.Quantity != "temperature" || m.Value == nil || m.Timestamp == "" {
 			t.Fatalf("the server received %s (%v)", text, err)
 		}
 		if m.Seq != last+1 || seen[m.Seq] {

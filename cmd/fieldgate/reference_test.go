@@ -86,13 +86,14 @@ Changes count after ` + "`systemctl restart fieldgate`" + `.
 // of the two ways to a proxy one at a time.
 func TestREADMEReferenceInComments(t *testing.T) {
 	text, seen := shipped(), 0
-	text = regexp.MustCompile(`(?m)^# (([a-z_]+) = .*|\[\[device\]\])$`).ReplaceAllStringFunc(text[:strings.Index(text, keysOfDevices)], func(line string) string {
-		if strings.HasPrefix(line, "# proxy = ") {
-			return line
-		}
-		seen++
-		return line[2:]
-	})
+	text = regexp.MustCompile(`(?m)^# (([a-z_]+) = .*|\[\[device\]\])$`).ReplaceAllStringFunc(text[:strings.Index(text, keysOfDevices)],
+		func(line string) string {
+			if strings.HasPrefix(line, "# proxy = ") {
+				return line
+			}
+			seen++
+			return line[2:]
+		})
 	file := write(t, filepath.Join(t.TempDir(), "all.toml"), text)
 	if code, _, errs := outcome(t, "check", file); code != cli.ExitOK || seen < 25 {
 		t.Errorf("with %d lines more: exit %d\n%s\n%s", seen, code, errs, text)
@@ -277,7 +278,8 @@ func comment(text string) string {
 // exampleOf is a device of a driver: the board itself counts, others are in
 // comments.
 func exampleOf(d drivers.Driver) string {
-	lines := []string{"[[device]]", fmt.Sprintf("id = %q", map[string]string{"lm75": "boiler", "gpio-in": "door", "hostsys": "board"}[d.Name]), fmt.Sprintf("driver = %q", d.Name)}
+	lines := []string{"[[device]]", fmt.Sprintf("id = %q", map[string]string{"lm75": "boiler", "gpio-in": "door", "hostsys": "board"}[d.Name]),
+		fmt.Sprintf("driver = %q", d.Name)}
 	switch d.Bus {
 	case drivers.BusI2C:
 		lines = append(lines, `bus = "i2c-1"`, fmt.Sprintf("address = %#02x", d.Address))

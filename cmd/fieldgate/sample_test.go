@@ -29,7 +29,9 @@ func unpackSample(t *testing.T, path string) (dir string) {
 	if err := os.CopyFS(dir, r); err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{"token", "store/credential.json", "state/operator.token", "state/ca.key", "state/server.key", "state/gateway-ca.key"} {
+	for _, secret := range []string{
+		"token", "store/credential.json", "state/operator.token", "state/ca.key", "state/server.key", "state/gateway-ca.key",
+	} {
 		if err := os.Chmod(filepath.Join(dir, secret), 0o600); err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
 		}
@@ -140,7 +142,8 @@ func TestSamplesOfAnEarlierVersionGoOnTogether(t *testing.T) {
 	cloud.AwaitAll(t, slices.DeleteFunc(slices.Concat(told, seen), func(r e2e.Reading) bool { return r.Epoch == killed }))
 	held, _ := cloud.Await(t, "the end of the epoch that was killed", func(h e2e.Log) bool { return h.Ended[killed] != "" })
 	for _, r := range told {
-		if got := held.Readings[r.Name()]; len(got) != 1 || got[0].Value != r.Value || got[0].Device != r.Device || got[0].Quantity != r.Quantity {
+		if got := held.Readings[r.Name()]; len(got) != 1 || got[0].Value != r.Value || got[0].Device != r.Device ||
+			got[0].Quantity != r.Quantity {
 			t.Fatalf("%v is held as %+v", r, got)
 		}
 	}

@@ -57,7 +57,8 @@ func TestTheKernelRefusesAFile(t *testing.T) {
 		t.Run(c.name+" "+c.errno, func(t *testing.T) {
 			from := screen.Count()
 			st.refused(t, c.errno, filepath.Join(state, c.name))
-			screen.Await(t, "sampling, and people told", from, func(rs []e2e.Reading, s e2e.Status) bool { return len(rs) >= 50 && s.About(c.subject) })
+			screen.Await(t, "sampling, and people told", from,
+				func(rs []e2e.Reading, s e2e.Status) bool { return len(rs) >= 50 && s.About(c.subject) })
 			st.end(t, syscall.SIGTERM)
 		})
 	}
