@@ -74,7 +74,8 @@ func TestNamesOnTheWire(t *testing.T) {
 
 func TestZonesStandInNoCertificate(t *testing.T) {
 	for host, want := range map[string]string{
-		"fe80::1%eth0": "fe80::1", "FE80::1%25eth0": "fe80::1", "fe80::1": "fe80::1", "192.0.2.1": "192.0.2.1", "cloud.example.com": "cloud.example.com", "a%b": "a%b", "": "",
+		"fe80::1%eth0": "fe80::1", "FE80::1%25eth0": "fe80::1", "fe80::1": "fe80::1", "192.0.2.1": "192.0.2.1",
+		"cloud.example.com": "cloud.example.com", "a%b": "a%b", "": "",
 	} {
 		if got := gateway.CertificateName(host); got != want {
 			t.Errorf("%q: %q, want %q", host, got, want)

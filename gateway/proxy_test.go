@@ -22,8 +22,10 @@ func TestParseProxy(t *testing.T) {
 	}
 	long := strings.Repeat("secret", 50)
 	for _, address := range []string{
-		"", "proxy:3128", "ftp://proxy", "socks5h://proxy", "http://", "http://:3128", "http://p:1/x", "http://p/?q", "http://p#f", "http://u:secret\x00@p",
-		"socks5://" + long + "@p", "http://u:" + long + "@p", "http://:secret@p", "http://u%3Asecret:x@p", "http://p:0", "http://p:65536", "http://p:x", "http://[::1", "//p:1",
+		"", "proxy:3128", "ftp://proxy", "socks5h://proxy", "http://", "http://:3128", "http://p:1/x", "http://p/?q",
+		"http://p#f", "http://u:secret\x00@p",
+		"socks5://" + long + "@p", "http://u:" + long + "@p", "http://:secret@p", "http://u%3Asecret:x@p",
+		"http://p:0", "http://p:65536", "http://p:x", "http://[::1", "//p:1",
 	} {
 		if got, err := gateway.ParseProxy(address); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q gives %+v, %v", address, got, err)

@@ -16,7 +16,8 @@ import (
 func Query(raw string, takes ...string) (url.Values, error) {
 	q, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, errors.New("the query cannot be read: write name=value, with & between, and % and two hex digits for characters that are not letters")
+		return nil, errors.New("the query cannot be read: write name=value, with & between, " +
+			"and % and two hex digits for characters that are not letters")
 	}
 	for name, values := range q {
 		once, often := slices.Contains(takes, name), slices.Contains(takes, name+"*")

@@ -50,7 +50,8 @@ func TestTimeline(t *testing.T) {
 	for _, c := range wallCases(t) {
 		var line gateway.Timeline
 		for _, a := range c.Anchors {
-			line, _ = line.With(gateway.Anchor{From: gateway.Stamp(a.From), Offset: a.Offset, Quality: clockNamed(a.Quality), Error: gateway.Micros(a.ErrUS)})
+			line, _ = line.With(gateway.Anchor{From: gateway.Stamp(a.From), Offset: a.Offset, Quality: clockNamed(a.Quality),
+				Error: gateway.Micros(a.ErrUS)})
 		}
 		for _, w := range c.Walls {
 			got, q := line.Wall(gateway.Stamp(w.Stamp))
@@ -102,11 +103,13 @@ func TestAnchorFromTheLastStampOn(t *testing.T) {
 // TestTimelineExtremes: stamps and offsets may be any number; bounds end, hold
 // every stamp between them, and are times that RFC 3339 can write.
 func TestTimelineExtremes(t *testing.T) {
-	number := rapid.OneOf(rapid.Int64(), rapid.SampledFrom([]int64{math.MinInt64, math.MinInt64 + 1, -1, 0, 1, 1 << 53, math.MaxInt64 - 1, math.MaxInt64}))
+	number := rapid.OneOf(rapid.Int64(),
+		rapid.SampledFrom([]int64{math.MinInt64, math.MinInt64 + 1, -1, 0, 1, 1 << 53, math.MaxInt64 - 1, math.MaxInt64}))
 	rapid.Check(t, func(rt *rapid.T) {
 		var line gateway.Timeline
 		for range rapid.IntRange(0, 6).Draw(rt, "anchors") {
-			line, _ = line.With(gateway.Anchor{From: gateway.Stamp(number.Draw(rt, "from")), Offset: number.Draw(rt, "offset"), Quality: gateway.ClockQuality(rapid.IntRange(0, 3).Draw(rt, "quality"))})
+			line, _ = line.With(gateway.Anchor{From: gateway.Stamp(number.Draw(rt, "from")), Offset: number.Draw(rt, "offset"),
+				Quality: gateway.ClockQuality(rapid.IntRange(0, 3).Draw(rt, "quality"))})
 		}
 		t0, t1 := gateway.Stamp(number.Draw(rt, "t0")), gateway.Stamp(number.Draw(rt, "t1"))
 		w0, w1, _ := line.Bounds(t0, t1)

@@ -20,7 +20,8 @@ func CheckToken(token string) error {
 		return errors.New("is not text in UTF-8: write it anew, in plain characters")
 	}
 	if n := utf8.RuneCountInString(token); n < MinToken {
-		return fmt.Errorf("is too short (its length is %d): at least %d characters are needed, for example those of: openssl rand -hex 16", n, MinToken)
+		return fmt.Errorf("is too short (its length is %d): at least %d characters are needed, for example those of: openssl rand -hex 16",
+			n, MinToken)
 	}
 	for _, r := range token {
 		if unicode.IsSpace(r) || !unicode.IsPrint(r) {

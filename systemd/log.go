@@ -39,7 +39,9 @@ func NewTerminalHandler(w io.Writer) slog.Handler { return newHandler(w, humanPr
 
 // ParsePriority takes apart a line that a handler wrote for the journal; false: it is none.
 func ParsePriority(line string) (level slog.Level, text string, ok bool) {
-	for level, prefix := range map[slog.Level]string{slog.LevelError: "<3>", slog.LevelWarn: "<4>", slog.LevelInfo: "<6>", slog.LevelDebug: "<7>"} {
+	for level, prefix := range map[slog.Level]string{
+		slog.LevelError: "<3>", slog.LevelWarn: "<4>", slog.LevelInfo: "<6>", slog.LevelDebug: "<7>",
+	} {
 		if text, ok := strings.CutPrefix(line, prefix); ok {
 			return level, text, true
 		}

@@ -47,7 +47,8 @@ var variants = map[string]variant{
 	// Register"); the lower seven bits of the temperature are undefined.
 	"lm75": {configLen: 1, clear: 0xe000 | shutdown, check: shutdown, mask: 0xff80},
 	// R1 and R0 are read-only and say 12 bits (SBOS397 table 8).
-	"tmp102": {configLen: 2, clear: oneShot | shutdown | extended, check: twelve | shutdown | extended, set: twelve, mask: 0xfff0, zeroes: true},
+	"tmp102": {configLen: 2, clear: oneShot | shutdown | extended, check: twelve | shutdown | extended,
+		set: twelve, mask: 0xfff0, zeroes: true},
 	"tmp105": {configLen: 1, clear: oneShot | shutdown, check: twelve | shutdown, set: twelve, mask: 0xfff0, zeroes: true},
 }
 

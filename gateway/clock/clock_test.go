@@ -57,7 +57,8 @@ func TestStepsOfTheWallClock(t *testing.T) {
 			}
 		}
 		if anchors[0].From != stamps[0] {
-			t.Errorf("the first anchor holds from %d, want from %d on: before that another process of this boot may know better", anchors[0].From, stamps[0])
+			t.Errorf("the first anchor holds from %d, want from %d on: before that another process of this boot may know better",
+				anchors[0].From, stamps[0])
 		}
 	})
 }

@@ -76,7 +76,9 @@ func TestSessionTimeThatJumps(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			return f.Anchor().Offset
 		}
-		for _, o := range []int64{offset + hour, offset, offset + hour, offset, offset + hour, offset, offset + hour, offset - hour, offset + hour, offset + hour} {
+		for _, o := range []int64{
+			offset + hour, offset, offset + hour, offset, offset + hour, offset, offset + hour, offset - hour, offset + hour, offset + hour,
+		} {
 			if got := say(o); got != offset {
 				t.Fatalf("moved by %d µs", got-offset)
 			}

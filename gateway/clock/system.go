@@ -28,7 +28,8 @@ func New(root string, log *slog.Logger) (*Clock, error) {
 	boot, err := readBootID(root)
 	if err != nil {
 		_, _ = rand.Read(boot[:])
-		log.Warn("the boot id cannot be read; this run of the program counts as a boot of its own: let the service read /proc/sys/kernel/random/boot_id", "error", err)
+		log.Warn("the boot id cannot be read; this run of the program counts as a boot of its own: "+
+			"let the service read /proc/sys/kernel/random/boot_id", "error", err)
 	}
 	return &Clock{boot: boot, src: &system{root: root, adjtimex: unix.Adjtimex}}, nil
 }

@@ -185,13 +185,20 @@ func TestWaitingCommandsOverRestarts(t *testing.T) {
 	}{
 		{"same boot", 0, gateway.ClockNone, gateway.ClockNone, false, time.Hour, []gateway.CommandState{running, done}, [2]time.Duration{}},
 		{"same boot, too late", 0, gateway.ClockNone, gateway.ClockNone, false, time.Minute, []gateway.CommandState{expired}, [2]time.Duration{}},
-		{"reboot, time known", 2, gateway.ClockNTP, gateway.ClockNTP, false, time.Hour, []gateway.CommandState{running, done}, [2]time.Duration{}},
-		{"reboot, time known, too late", 2, gateway.ClockNTP, gateway.ClockNTP, false, time.Minute, []gateway.CommandState{expired}, [2]time.Duration{}},
-		{"reboot, time learned", 2, gateway.ClockNTP, gateway.ClockRTC, true, time.Hour, []gateway.CommandState{running, done}, [2]time.Duration{}},
-		{"reboot, time never learned", 2, gateway.ClockNTP, gateway.ClockRTC, false, time.Hour, []gateway.CommandState{expired}, [2]time.Duration{}},
-		{"reboot, time was known badly", 2, gateway.ClockNTP, gateway.ClockNTP, false, time.Hour, []gateway.CommandState{expired}, [2]time.Duration{time.Hour, 0}},
-		{"reboot, time is known badly", 2, gateway.ClockNTP, gateway.ClockNTP, false, time.Hour, []gateway.CommandState{expired}, [2]time.Duration{0, time.Hour}},
-		{"reboot, time was not known", 2, gateway.ClockRTC, gateway.ClockNTP, false, time.Hour, []gateway.CommandState{expired}, [2]time.Duration{}},
+		{"reboot, time known", 2, gateway.ClockNTP, gateway.ClockNTP, false, time.Hour,
+			[]gateway.CommandState{running, done}, [2]time.Duration{}},
+		{"reboot, time known, too late", 2, gateway.ClockNTP, gateway.ClockNTP, false, time.Minute,
+			[]gateway.CommandState{expired}, [2]time.Duration{}},
+		{"reboot, time learned", 2, gateway.ClockNTP, gateway.ClockRTC, true, time.Hour,
+			[]gateway.CommandState{running, done}, [2]time.Duration{}},
+		{"reboot, time never learned", 2, gateway.ClockNTP, gateway.ClockRTC, false, time.Hour,
+			[]gateway.CommandState{expired}, [2]time.Duration{}},
+		{"reboot, time was known badly", 2, gateway.ClockNTP, gateway.ClockNTP, false, time.Hour,
+			[]gateway.CommandState{expired}, [2]time.Duration{time.Hour, 0}},
+		{"reboot, time is known badly", 2, gateway.ClockNTP, gateway.ClockNTP, false, time.Hour,
+			[]gateway.CommandState{expired}, [2]time.Duration{0, time.Hour}},
+		{"reboot, time was not known", 2, gateway.ClockRTC, gateway.ClockNTP, false, time.Hour,
+			[]gateway.CommandState{expired}, [2]time.Duration{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			onBench(t, func(b *bench) {

@@ -87,7 +87,9 @@ func TestWhatADocumentCosts(t *testing.T) {
 // Depth and number are bounded before the parser works on them, so a larger
 // file costs no more.
 func TestALargeFileCostsItsSize(t *testing.T) {
-	for _, name := range []string{"dotted key", "lists in lists", "tables in tables", "one long list", "dots in tables", "lists over lines", "wrong in one line"} {
+	for _, name := range []string{
+		"dotted key", "lists in lists", "tables in tables", "one long list", "dots in tables", "lists over lines", "wrong in one line",
+	} {
 		text := hostile[name](3 << 20)
 		var err error
 		if took := allocated(func() { _, err = load(t, "f.toml", text) }); took > 64<<20 || err == nil {
@@ -99,9 +101,12 @@ func TestALargeFileCostsItsSize(t *testing.T) {
 func TestWhatIsBoundedIsToldInWords(t *testing.T) {
 	const many = "there is more\n"
 	for name, c := range map[string]struct{ text, want string }{
-		"deep key":    {"version = 1\n" + hostile["dotted key"](80), "2:34: this is nested deeper than any key is: at most 16 levels are read, and nothing behind this"},
-		"deep list":   {"version = 1\n" + hostile["lists in lists"](80), "2:21: this is nested deeper than any key is: at most 16 levels are read, and nothing behind this"},
-		"many values": {"version = 1\n[local]\nhosts = [" + strings.Repeat("\n1,", 1<<16) + "]\n", "3:1: this configuration has more than 65536 values; nothing behind this is read"},
+		"deep key": {"version = 1\n" + hostile["dotted key"](80),
+			"2:34: this is nested deeper than any key is: at most 16 levels are read, and nothing behind this"},
+		"deep list": {"version = 1\n" + hostile["lists in lists"](80),
+			"2:21: this is nested deeper than any key is: at most 16 levels are read, and nothing behind this"},
+		"many values": {"version = 1\n[local]\nhosts = [" + strings.Repeat("\n1,", 1<<16) + "]\n",
+			"3:1: this configuration has more than 65536 values; nothing behind this is read"},
 	} {
 		_, err := load(t, "f.toml", c.text+many)
 		if got := lines(err); len(got) == 0 || got[0] != c.want {
@@ -122,13 +127,15 @@ func TestWhatIsBoundedIsToldInWords(t *testing.T) {
 func TestWhatOnlyLooksDeep(t *testing.T) {
 	text := "version = 1 # " + strings.Repeat("[{.", 40) + "\n[local] # \"\nhosts = [ # '''\n  \"a\", # ]\n  'b', \"\"\"c\"\"\",\n]\n"
 	for i := range 40 {
-		text += fmt.Sprintf("[[device]]\nid = \"d%d\"\ndriver = \"lm75\"\nbus = \"sim-%d\"\n[[device.channel]]\nquantity = \"temperature\"\nrange = [-1.5, 1.5]\n", i, i)
+		text += fmt.Sprintf("[[device]]\nid = \"d%d\"\ndriver = \"lm75\"\nbus = \"sim-%d\"\n"+
+			"[[device.channel]]\nquantity = \"temperature\"\nrange = [-1.5, 1.5]\n", i, i)
 	}
 	cfg, err := load(t, "f.toml", text)
 	if err != nil || len(cfg.Devices) != 40 || len(cfg.Local.Hosts) != 3 {
 		t.Errorf("%v", err)
 	}
-	text = "version = 1\n[[device]]\nid = \"a\"\ndriver = \"gpio-in\"\nline = \"" + strings.Repeat("[", 40) + strings.Repeat(".", 40) + "\\\"\"\n"
+	text = "version = 1\n[[device]]\nid = \"a\"\ndriver = \"gpio-in\"\nline = \"" + strings.Repeat("[", 40) +
+		strings.Repeat(".", 40) + "\\\"\"\n"
 	if cfg, err := load(t, "f.toml", text); err != nil || len(cfg.Devices[0].Line) != 81 {
 		t.Errorf("brackets in a string: %v", err)
 	}

@@ -43,7 +43,8 @@ func TestHiddenFilesOfConfD(t *testing.T) {
 	junk := []byte("\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X")
 	err := errors.Join(os.Symlink("root@pi.1:1", at(".#extra.toml")), unix.Mkfifo(at(".fifo.toml"), 0o600), os.Mkdir(at(".git.toml"), 0o700))
 	for _, name := range []string{
-		"._extra.toml", ".extra.toml.swp", ".extra.toml", ".DS_Store", "#extra.toml#", "#extra.toml", "~$extra.toml", "extra.toml~", "extra.toml.bak",
+		"._extra.toml", ".extra.toml.swp", ".extra.toml", ".DS_Store", "#extra.toml#", "#extra.toml", "~$extra.toml",
+		"extra.toml~", "extra.toml.bak",
 		"extra.toml.dpkg-dist", "4913", ".~lock.extra.toml#", ".nfs0000000000000001.toml", "README", "desktop.ini",
 	} {
 		err = errors.Join(err, os.WriteFile(at(name), junk, 0o000))
@@ -144,7 +145,9 @@ func TestUpperCaseInConfD(t *testing.T) {
 }
 
 func TestTextAsEditorsLeaveIt(t *testing.T) {
-	for name, text := range map[string]string{"byte order mark": "\xef\xbb\xbf" + mainFile, "CRLF": "version = 1\r\n[gateway]\r\nid = \"a\"\r\n", "no new line": "version = 1"} {
+	for name, text := range map[string]string{
+		"byte order mark": "\xef\xbb\xbf" + mainFile, "CRLF": "version = 1\r\n[gateway]\r\nid = \"a\"\r\n", "no new line": "version = 1",
+	} {
 		if _, err := load(t, "f.toml", text); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -200,7 +203,8 @@ func TestProxyIsCheckedByTheRuleOfWhoDials(t *testing.T) {
 	} {
 		_, rule := gateway.ParseProxy(address)
 		_, err := load(t, "f.toml", "version = 1\n[uplink]\nproxy = \""+address+"\"\n")
-		if (rule == nil) != (err == nil) || rule != nil && !strings.Contains(err.Error(), rule.Error()) || err != nil && strings.Contains(err.Error(), "secret") {
+		if (rule == nil) != (err == nil) || rule != nil && !strings.Contains(err.Error(), rule.Error()) ||
+			err != nil && strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v, want %v", address, err, rule)
 		}
 	}

@@ -26,7 +26,8 @@ var table = []drivers.Driver{
 			{Name: "samples", Default: int64(1), OneOf: []any{int64(1), int64(4)}},
 			{Name: "extended", Default: false},
 		}},
-	{Name: "anywhere", Bus: drivers.BusI2C, Interval: time.Second, Timeout: time.Second, Quantities: []drivers.Quantity{{Name: "a"}, {Name: "b"}}},
+	{Name: "anywhere", Bus: drivers.BusI2C, Interval: time.Second, Timeout: time.Second,
+		Quantities: []drivers.Quantity{{Name: "a"}, {Name: "b"}}},
 	{Name: "gpio-in", Bus: drivers.BusGPIO, Interval: time.Second, Timeout: time.Second, Quantities: []drivers.Quantity{{Name: "level"}}},
 	{Name: "hostsys", Interval: 10 * time.Second, Timeout: time.Second, MostQuantities: 64},
 }
@@ -197,7 +198,8 @@ func TestProblems(t *testing.T) {
 		"missing keys": {"[[device]]\n", []string{
 			"2:3: device[1].id: this key is missing: a name that no other device has",
 			`2:3: device[1].driver: this key is missing: the name of a driver, such as "lm75"`}},
-		"missing place": {"[[device]]\nid=\"a\"\ndriver=\"lm75\"\n[[device]]\nid=\"b\"\ndriver=\"gpio-in\"\n[[device]]\nid=\"c\"\ndriver=\"anywhere\"\nbus=\"sim-1\"", []string{
+		"missing place": {"[[device]]\nid=\"a\"\ndriver=\"lm75\"\n[[device]]\nid=\"b\"\ndriver=\"gpio-in\"\n" +
+			"[[device]]\nid=\"c\"\ndriver=\"anywhere\"\nbus=\"sim-1\"", []string{
 			`2:3: device[a].bus: this key is missing: which bus it is on, such as "i2c-1"`,
 			`5:3: device[b].line: this key is missing: the name of its GPIO line, such as "GPIO17"`,
 			`8:3: device[c].address: this key is missing: the driver has no usual one`}},
@@ -224,7 +226,8 @@ func TestProblems(t *testing.T) {
 		"options of an unknown driver": {"[[device]]\nid=\"a\"\ndriver=\"x\"\nvariant=1\nzzzzzz=1", []string{
 			`4:8: device[a].driver: there is no driver "x"; there are anywhere, gpio-in, hostsys, lm75`,
 			`6:1: device[a].zzzzzz: no such key`}},
-		"channels": {lm75 + "[[device.channel]]\nquantity=\"temperature\"\nscale=0\nrange=[3,1]\n[[device.channel]]\nquantity=\"temperature\"\nrange=[1]\ndeadband=-1.0\noffset=inf\n[[device.channel]]\n", []string{
+		"channels": {lm75 + "[[device.channel]]\nquantity=\"temperature\"\nscale=0\nrange=[3,1]\n" +
+			"[[device.channel]]\nquantity=\"temperature\"\nrange=[1]\ndeadband=-1.0\noffset=inf\n[[device.channel]]\n", []string{
 			"8:7: device[a].channel[temperature].scale: a scale of 0 makes every value 0",
 			"9:7: device[a].channel[temperature].range: the lowest value must be below the highest",
 			"11:10: device[a].channel[temperature].quantity: this device has a channel for temperature already, at f.toml:7",
@@ -243,10 +246,11 @@ func TestProblems(t *testing.T) {
 		"listen": {"[local]\nlisten = \"8080\"\nhosts = [\"a\", \"https://b\"]", []string{
 			`3:10: local.listen: "8080" is not an address to listen on: write [HOST]:PORT, such as ":8080" or "127.0.0.1:8080"`,
 			`4:15: local.hosts: "https://b" is not a host name: write it without https://, port and path`}},
-		"set twice":      {"[gateway]\nid = \"a\"\nid = \"b\"", []string{"4:1: gateway.id: this is already set at f.toml:3"}},
-		"table twice":    {"[gateway]\n[gateway]\nid = \"b\"", []string{"3:2: gateway: this is already set at f.toml:2"}},
-		"huge number":    {lm75 + "address = 99999999999999999999", []string{"6:11: device[a].address: 99999999999999999999 is too large a number"}},
-		"value in a way": {"gateway = 3\n[gateway.x]", []string{"2:11: gateway: this must be a table, [gateway], not a whole number", "3:2: gateway: this is a table here, but a value at f.toml:2"}},
+		"set twice":   {"[gateway]\nid = \"a\"\nid = \"b\"", []string{"4:1: gateway.id: this is already set at f.toml:3"}},
+		"table twice": {"[gateway]\n[gateway]\nid = \"b\"", []string{"3:2: gateway: this is already set at f.toml:2"}},
+		"huge number": {lm75 + "address = 99999999999999999999", []string{"6:11: device[a].address: 99999999999999999999 is too large a number"}},
+		"value in a way": {"gateway = 3\n[gateway.x]", []string{"2:11: gateway: this must be a table, [gateway], not a whole number",
+			"3:2: gateway: this is a table here, but a value at f.toml:2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg, err := load(t, "f.toml", "version = 1\n"+c.text)
@@ -347,7 +351,8 @@ func TestAMissingFileIsNoProblemOfTheContents(t *testing.T) {
 
 // Secrets that somebody wrote into the wrong place must not reach a log.
 func TestExcerptsHoldNoSecrets(t *testing.T) {
-	_, err := load(t, "f.toml", "version = 1\n[uplink]\ntoken = \"hunter2\"\nurl = \"wss://me:hunter2@x/\"\n\"api token\"=\"hunter2\"\nx = { password = 'hunter2' }\ntoken_file=\"a\"\n")
+	_, err := load(t, "f.toml", "version = 1\n[uplink]\ntoken = \"hunter2\"\nurl = \"wss://me:hunter2@x/\"\n"+
+		"\"api token\"=\"hunter2\"\nx = { password = 'hunter2' }\ntoken_file=\"a\"\n")
 	if n := len(lines(err)); n != 5 {
 		t.Fatalf("%d problems: %v", n, err)
 	}

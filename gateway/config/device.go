@@ -145,7 +145,8 @@ func (r *deviceReader) options(n *node, path string, drv *drivers.Driver, d *Dev
 var busKeys = []struct {
 	key  string
 	kind drivers.BusKind
-}{{"bus", drivers.BusI2C}, {"address", drivers.BusI2C}, {"line", drivers.BusGPIO}, {"chip", drivers.BusGPIO}, {"active_low", drivers.BusGPIO}}
+}{{"bus", drivers.BusI2C}, {"address", drivers.BusI2C}, {"line", drivers.BusGPIO}, {"chip", drivers.BusGPIO},
+	{"active_low", drivers.BusGPIO}}
 
 // place checks where the device is: on which bus, and that it is alone there.
 func (r *deviceReader) place(n *node, path string, drv *drivers.Driver, d *Device) {

@@ -57,7 +57,8 @@ func KeyPair(certFile, keyFile string) (tls.Certificate, error) {
 		}
 		for _, b := range blocks {
 			if i == 1 && (b.Type == "ENCRYPTED PRIVATE KEY" || b.Headers["DEK-Info"] != "") {
-				return tls.Certificate{}, fmt.Errorf("%s: the key is protected by a passphrase, which nobody types at a start: take it away with openssl pkey", path)
+				return tls.Certificate{}, fmt.Errorf("%s: the key is protected by a passphrase, which nobody types at a start: "+
+					"take it away with openssl pkey", path)
 			}
 		}
 		texts[i] = data
@@ -115,7 +116,8 @@ func blocksOf(path string, data []byte) ([]pemBlock, error) {
 			return nil, fmt.Errorf("%s: %w: the block that begins in line %d is cut off or damaged", path, ErrPEM, number)
 		}
 		if next.Type == "TRUSTED CERTIFICATE" || next.Type == "X509 CERTIFICATE" {
-			return nil, fmt.Errorf("%s: %w: the block in line %d is a %q, not a CERTIFICATE: convert it with openssl x509", path, ErrPEM, number, next.Type)
+			return nil, fmt.Errorf("%s: %w: the block in line %d is a %q, not a CERTIFICATE: convert it with openssl x509",
+				path, ErrPEM, number, next.Type)
 		}
 		blocks, rest = append(blocks, pemBlock{next, number}), after
 	}

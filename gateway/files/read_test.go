@@ -124,7 +124,8 @@ func TestLine(t *testing.T) {
 		"fg1\xe9": "another encoding", "\xef\xbb": "another encoding", strings.Repeat("x", files.MostLine+1): "too large",
 	} {
 		for _, read := range []func(string) (string, error){files.Line, files.Secret} {
-			if got, err := read(put(t, text)); err == nil || got != "" || !strings.Contains(err.Error(), words) || strings.Contains(err.Error(), "fg1") {
+			if got, err := read(put(t, text)); err == nil || got != "" || !strings.Contains(err.Error(), words) ||
+				strings.Contains(err.Error(), "fg1") {
 				t.Errorf("%.20q gives %q, %v, want an error with %q", text, got, err, words)
 			}
 		}
@@ -162,7 +163,8 @@ func pair(t *testing.T, name string) (cert *x509.Certificate, certPEM, keyPEM st
 	if cert, err = x509.ParseCertificate(der); err != nil {
 		t.Fatal(err)
 	}
-	return cert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+	return cert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
 }
 
 // What encoding/pem would leave out is taken, or refused: nobody looks for the
@@ -174,9 +176,11 @@ func TestAuthorities(t *testing.T) {
 	both.AddCert(one)
 	both.AddCert(two)
 	for name, text := range map[string]string{
-		"plain": a + b, "byte order mark": "\xef\xbb\xbf" + a + b, "CRLF": strings.ReplaceAll(a+b, "\n", "\r\n"), "CR": strings.ReplaceAll(a+b, "\n", "\r"),
-		"no new line between": strings.TrimSpace(a) + b, "a space between": strings.TrimSpace(a) + " " + b, "no new line at the end": a + strings.TrimSpace(b),
-		"spaces at line ends": strings.ReplaceAll(a+b, "\n", " \t\n"), "indented": "  " + strings.ReplaceAll(a+b, "\n", "\n  "),
+		"plain": a + b, "byte order mark": "\xef\xbb\xbf" + a + b,
+		"CRLF": strings.ReplaceAll(a+b, "\n", "\r\n"), "CR": strings.ReplaceAll(a+b, "\n", "\r"),
+		"no new line between": strings.TrimSpace(a) + b, "a space between": strings.TrimSpace(a) + " " + b,
+		"no new line at the end": a + strings.TrimSpace(b),
+		"spaces at line ends":    strings.ReplaceAll(a+b, "\n", " \t\n"), "indented": "  " + strings.ReplaceAll(a+b, "\n", "\n  "),
 		"words around": "subject=a\n" + a + "\n# the new one\n\n" + b + "end\n", "a key beside": a + key + b, "twice": a + b + a,
 		"key glued": strings.TrimSpace(a) + strings.TrimSpace(key) + b,
 	} {
@@ -187,12 +191,15 @@ func TestAuthorities(t *testing.T) {
 	block, _ := pem.Decode([]byte(b))
 	for name, c := range map[string]struct{ text, words string }{
 		"empty": {"", "no certificate"}, "only a key": {key, "no certificate"}, "words": {"hello\n", "no certificate"},
-		"second cut off": {a + b[:len(b)-40], "line"}, "second without an end": {a + strings.Replace(b, "-----END CERTIFICATE-----", "", 1), "line"},
-		"first without an end": {strings.Replace(a, "-----END CERTIFICATE-----", "", 1) + b, "begins in line 1"},
-		"behind words":         {a + "x " + b, "cut off or damaged"}, "no base64": {a + strings.Replace(b, "\nMII", "\n!!!", 1), "cut off or damaged"},
-		"no certificate": {a + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"},
-		"of openssl":     {a + strings.ReplaceAll(b, "CERTIFICATE", "TRUSTED CERTIFICATE"), "TRUSTED CERTIFICATE"},
-		"UTF-16":         {in16(a+b, true, false), "UTF-16"}, "UTF-16 without a mark": {in16(a+b, false, true), "zero bytes"}, "DER": {string(block.Bytes), "DER"},
+		"second cut off":        {a + b[:len(b)-40], "line"},
+		"second without an end": {a + strings.Replace(b, "-----END CERTIFICATE-----", "", 1), "line"},
+		"first without an end":  {strings.Replace(a, "-----END CERTIFICATE-----", "", 1) + b, "begins in line 1"},
+		"behind words":          {a + "x " + b, "cut off or damaged"},
+		"no base64":             {a + strings.Replace(b, "\nMII", "\n!!!", 1), "cut off or damaged"},
+		"no certificate":        {a + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"},
+		"of openssl":            {a + strings.ReplaceAll(b, "CERTIFICATE", "TRUSTED CERTIFICATE"), "TRUSTED CERTIFICATE"},
+		"UTF-16":                {in16(a+b, true, false), "UTF-16"}, "UTF-16 without a mark": {in16(a+b, false, true), "zero bytes"},
+		"DER": {string(block.Bytes), "DER"},
 	} {
 		if pool, err := files.Authorities(put(t, c.text)); err == nil || pool != nil || !strings.Contains(err.Error(), c.words) {
 			t.Errorf("%s: %v, want an error with %q", name, err, c.words)
@@ -204,8 +211,10 @@ func TestKeyPair(t *testing.T) {
 	cert, a, key := pair(t, "a")
 	_, b, other := pair(t, "b")
 	for name, texts := range map[string][2]string{
-		"plain": {a, key}, "byte order marks": {"\xef\xbb\xbf" + a, "\xef\xbb\xbf" + key}, "CRLF": {strings.ReplaceAll(a, "\n", "\r\n"), strings.ReplaceAll(key, "\n", "\r\n")},
-		"glued chain": {strings.TrimSpace(a) + b, key}, "all in both": {a + key, key + a},
+		"plain":            {a, key},
+		"byte order marks": {"\xef\xbb\xbf" + a, "\xef\xbb\xbf" + key},
+		"CRLF":             {strings.ReplaceAll(a, "\n", "\r\n"), strings.ReplaceAll(key, "\n", "\r\n")},
+		"glued chain":      {strings.TrimSpace(a) + b, key}, "all in both": {a + key, key + a},
 	} {
 		got, err := files.KeyPair(put(t, texts[0]), put(t, texts[1]))
 		if err != nil || !bytes.Equal(got.Certificate[0], cert.Raw) {

@@ -51,7 +51,8 @@ func (r *Renewed[T]) Look() (T, error) {
 	case err == nil && r.held:
 		r.log.Info(r.what+" was renewed and is used from now on", "files", r.files)
 	case err != nil && r.held && r.failed == nil:
-		r.log.Warn(r.what+" has changed and cannot be taken; what was there before is used, and the files are looked at again", "files", r.files, "error", err)
+		r.log.Warn(r.what+" has changed and cannot be taken; what was there before is used, and the files are looked at again",
+			"files", r.files, "error", err)
 	}
 	if r.failed = err; err == nil {
 		r.value, r.held = value, true

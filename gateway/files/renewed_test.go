@@ -73,7 +73,8 @@ func TestRenewedPair(t *testing.T) {
 	flip(t, "a", in("live"))
 	var told bytes.Buffer
 	pair := []string{in("live", "tls.crt"), in("live", "tls.key")}
-	renewed := files.Renew("the pair", pair, func() (tls.Certificate, error) { return files.KeyPair(pair[0], pair[1]) }, slog.New(slog.NewTextHandler(&told, nil)))
+	renewed := files.Renew("the pair", pair, func() (tls.Certificate, error) { return files.KeyPair(pair[0], pair[1]) },
+		slog.New(slog.NewTextHandler(&told, nil)))
 	serial := served(t, func() (*tls.Certificate, error) { c, err := renewed.Look(); return &c, err })
 	want := func(number int64, after string, lines int) {
 		t.Helper()
@@ -117,7 +118,8 @@ func TestRenewedPair(t *testing.T) {
 // served gives who asks a real TLS server for the number of its certificate.
 func served(t *testing.T, certificate func() (*tls.Certificate, error)) func() int64 {
 	t.Helper()
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate() }})
+	l, err := tls.Listen("tcp", "127.0.0.1:0",
+		&tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate() }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,8 @@ var numbers = map[unix.Errno]Trouble{
 	unix.EMFILE: Shortage, unix.ENFILE: Shortage, unix.ENOMEM: Shortage, unix.EAGAIN: Shortage, unix.ENOBUFS: Shortage, unix.ENOLCK: Shortage,
 	unix.EIO: Device, unix.ENXIO: Device, unix.ENODEV: Device, unix.ENOMEDIUM: Device, unix.EREMOTEIO: Device, unix.EILSEQ: Device,
 	unix.EBADMSG: FileSystem, unix.EUCLEAN: FileSystem, unix.ESHUTDOWN: FileSystem,
-	unix.ESTALE: Remote, unix.ENOTCONN: Remote, unix.ETIMEDOUT: Remote, unix.EHOSTDOWN: Remote, unix.EHOSTUNREACH: Remote, unix.ECONNREFUSED: Remote,
+	unix.ESTALE: Remote, unix.ENOTCONN: Remote, unix.ETIMEDOUT: Remote, unix.EHOSTDOWN: Remote,
+	unix.EHOSTUNREACH: Remote, unix.ECONNREFUSED: Remote,
 	unix.ENOTDIR: Shape, unix.ELOOP: Shape, unix.EISDIR: Shape, unix.ENAMETOOLONG: Shape, unix.EEXIST: Shape,
 }
 
@@ -74,13 +75,16 @@ func Explain(path string, err error) string {
 	case Missing:
 		return fmt.Sprintf("%s is not there; if it lies on a card or disk of its own, mount that", path)
 	case ReadOnly:
-		return fmt.Sprintf("the file system of %s is read-only; look into the kernel's log (dmesg) for the reason, and replace a card that became read-only by itself", path)
+		return fmt.Sprintf("the file system of %s is read-only; "+
+			"look into the kernel's log (dmesg) for the reason, and replace a card that became read-only by itself", path)
 	case Full:
 		return fmt.Sprintf("the file system of %s is full; delete what is not needed (df -h, df -i)", path)
 	case Shortage:
-		return fmt.Sprintf("%s cannot be opened now: the system is short of memory or of open files (%v); look at free -m and at the unit's LimitNOFILE", path, errno)
+		return fmt.Sprintf("%s cannot be opened now: the system is short of memory or of open files (%v); "+
+			"look at free -m and at the unit's LimitNOFILE", path, errno)
 	case Device:
-		return fmt.Sprintf("the card or disk under %s does not give it (%v); look into the kernel's log (dmesg), check the contacts, make a copy and replace the card", path, errno)
+		return fmt.Sprintf("the card or disk under %s does not give it (%v); "+
+			"look into the kernel's log (dmesg), check the contacts, make a copy and replace the card", path, errno)
 	case FileSystem:
 		return fmt.Sprintf("the file system of %s is inconsistent (%v); stop the service, unmount it and run fsck", path, errno)
 	case Remote:

@@ -51,7 +51,8 @@ func TestExplain(t *testing.T) {
 	}
 	for at, want := range map[string]string{path: path + " may not be used by", "/proc/1/none/file": "/proc/1"} {
 		said := Explain("", &fs.PathError{Op: "open", Path: at, Err: unix.EACCES})
-		if !strings.Contains(said, want) || !strings.Contains(said, "belongs to ") || !strings.Contains(said, "mode 0") && !strings.Contains(said, "mode is 0") {
+		if !strings.Contains(said, want) || !strings.Contains(said, "belongs to ") ||
+			!strings.Contains(said, "mode 0") && !strings.Contains(said, "mode is 0") {
 			t.Errorf("%s: %s", at, said)
 		}
 	}

@@ -62,7 +62,8 @@ func readMounts(from io.Reader) (all []mount, err error) {
 		if !ok || len(a) < 6 || len(b) < 3 {
 			return nil, fmt.Errorf("a line of mountinfo that makes no sense: %q", lines.Text())
 		}
-		all = append(all, mount{device: a[2], root: unescaped(a[3]), point: unescaped(a[4]), kind: b[0], source: unescaped(b[1]), options: split(b[2])})
+		all = append(all, mount{device: a[2], root: unescaped(a[3]), point: unescaped(a[4]), kind: b[0],
+			source: unescaped(b[1]), options: split(b[2])})
 	}
 	return all, lines.Err()
 }
@@ -145,7 +146,8 @@ func (l *look) overlay(m *mount, dir string) (Keeping, string) {
 	here, found := l.upperHere(m, dir, upper)
 	switch {
 	case !found && l.inRAM(dir):
-		return Volatile, fmt.Sprintf("on an overlay at %s whose upper layer, %s, cannot be seen from here but has the size of one in RAM (tmpfs)", m.point, upper)
+		return Volatile, fmt.Sprintf("on an overlay at %s whose upper layer, %s, cannot be seen from here but has the size of one in RAM (tmpfs)",
+			m.point, upper)
 	case !found:
 		return Unknown, fmt.Sprintf("on an overlay at %s whose upper layer, %s, cannot be seen from here", m.point, upper)
 	}

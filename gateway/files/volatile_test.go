@@ -31,26 +31,36 @@ func TestWhereByMounts(t *testing.T) {
 		{"a tmpfs beside it", card + "\n22 21 0:30 / /var/lib/field rw - tmpfs tmpfs rw", "/var/lib/fieldgate", true, Durable, "", "", false},
 		{"the card over a tmpfs", "20 1 0:2 / / rw - rootfs rootfs rw\n" + card, "/var/lib/fieldgate", true, Durable, "", "", false},
 		{"overlayroot", "20 1 179:2 / /media/root-ro ro - ext4 /dev/mmcblk0p2 ro\n21 1 0:24 / /media/root-rw rw - tmpfs tmpfs-root rw\n" +
-			"22 1 0:25 / / rw - overlay overlayroot rw,lowerdir=/media/root-ro,upperdir=/media/root-rw/overlay,workdir=/media/root-rw/overlay-workdir/_",
+			"22 1 0:25 / / rw - overlay overlayroot " +
+			"rw,lowerdir=/media/root-ro,upperdir=/media/root-rw/overlay,workdir=/media/root-rw/overlay-workdir/_",
 			"/var/lib/fieldgate", true, Volatile, "tmpfs", "", false},
 		{"raspi-config, its tmpfs out of sight", "22 1 0:25 / / rw - overlay overlay rw,lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work",
 			"/var/lib/fieldgate", false, Unknown, "/upper/data", "", false},
 		{"its path is another's here", "22 1 0:25 / / rw - overlay overlay rw,lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work",
 			"/var/lib/fieldgate", true, Unknown, "cannot be found", "", false},
-		{"overlay on the card", card + "\n22 1 0:25 / /srv rw - overlay overlay rw,lowerdir=/a,upperdir=/b,workdir=/c", "/srv/store", true, Durable, "", "", false},
-		{"overlay of overlay", card + "\n23 1 0:24 / /ram rw - tmpfs none rw\n22 1 0:25 / /one rw - overlay overlay rw,lowerdir=/a,upperdir=/ram/b,workdir=/ram/c\n" +
+		{"overlay on the card", card + "\n22 1 0:25 / /srv rw - overlay overlay rw,lowerdir=/a,upperdir=/b,workdir=/c",
+			"/srv/store", true, Durable, "", "", false},
+		{"overlay of overlay", card + "\n23 1 0:24 / /ram rw - tmpfs none rw\n" +
+			"22 1 0:25 / /one rw - overlay overlay rw,lowerdir=/a,upperdir=/ram/b,workdir=/ram/c\n" +
 			"24 1 0:26 / /two rw - overlay overlay rw,lowerdir=/a,upperdir=/one/b,workdir=/one/c", "/two/store", true, Volatile, "tmpfs", "", false},
-		{"overlay without waiting", card + "\n22 1 0:25 / /srv rw - overlay overlay rw,lowerdir=/a,upperdir=/b,workdir=/c,volatile", "/srv/store", true, Volatile, "volatile", "", false},
-		{"overlay without an upper layer", card + "\n22 1 0:25 / /srv ro - overlay overlay ro,lowerdir=/a:/b", "/srv/store", true, Unknown, "no upper layer", "", false},
-		{"escapes", card + "\n23 1 0:24 / /my\\040ram rw - tmpfs none rw\n22 1 0:25 / /srv rw - overlay overlay rw,lowerdir=/a,upperdir=/my\\040ram/b,workdir=/c", "/srv/store", true, Volatile, "/my ram", "", false},
+		{"overlay without waiting", card + "\n22 1 0:25 / /srv rw - overlay overlay rw,lowerdir=/a,upperdir=/b,workdir=/c,volatile",
+			"/srv/store", true, Volatile, "volatile", "", false},
+		{"overlay without an upper layer", card + "\n22 1 0:25 / /srv ro - overlay overlay ro,lowerdir=/a:/b",
+			"/srv/store", true, Unknown, "no upper layer", "", false},
+		{"escapes", card + "\n23 1 0:24 / /my\\040ram rw - tmpfs none rw\n" +
+			"22 1 0:25 / /srv rw - overlay overlay rw,lowerdir=/a,upperdir=/my\\040ram/b,workdir=/c", "/srv/store",
+			true, Volatile, "/my ram", "", false},
 		{"zram", card + "\n22 21 252:0 / /var/lib rw - ext4 /dev/zram0 rw", "/var/lib/fieldgate", true, Volatile, "zram0", "", false},
 		{"ram disk", card + "\n22 21 1:0 / /var/lib rw - ext2 /dev/ram0 rw", "/var/lib/fieldgate", true, Volatile, "ram0", "", false},
 		{"btrfs on zram", card + "\n22 21 0:40 / /var/lib rw - btrfs /dev/zram1 rw", "/var/lib/fieldgate", true, Volatile, "zram1", "", false},
 		{"LUKS on zram", card + "\n22 21 253:0 / /var/lib rw - ext4 /dev/mapper/x rw", "/var/lib/fieldgate", true, Volatile, "zram0", "", false},
-		{"a loop device whose file lies in RAM", card + "\n22 21 0:30 / /images rw - tmpfs tmpfs rw\n23 21 7:0 / /var/lib rw - ext4 /dev/loop0 rw", "/var/lib/fieldgate", true, Volatile, "tmpfs at /images", "", false},
-		{"a loop device whose file lies on the card", card + "\n23 21 7:0 / /var/lib rw - ext4 /dev/loop0 rw", "/var/lib/fieldgate", true, Durable, "", "", false},
+		{"a loop device whose file lies in RAM", card + "\n22 21 0:30 / /images rw - tmpfs tmpfs rw\n" +
+			"23 21 7:0 / /var/lib rw - ext4 /dev/loop0 rw", "/var/lib/fieldgate", true, Volatile, "tmpfs at /images", "", false},
+		{"a loop device whose file lies on the card", card + "\n23 21 7:0 / /var/lib rw - ext4 /dev/loop0 rw",
+			"/var/lib/fieldgate", true, Durable, "", "", false},
 		{"a name like ram", card + "\n22 21 0:41 / /var/lib rw - fuse ramdisk rw", "/var/lib/fieldgate", true, Durable, "", "", false},
-		{name: "moved since by an initramfs", mounts: "21 1 0:24 / /media/rw rw - tmpfs tmpfs-root rw\n22 1 0:25 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/mnt/up,workdir=/mnt/work",
+		{name: "moved since by an initramfs", mounts: "21 1 0:24 / /media/rw rw - tmpfs tmpfs-root rw\n" +
+			"22 1 0:25 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/mnt/up,workdir=/mnt/work",
 			dir: "/var/lib/fieldgate", want: Volatile, says: "tmpfs at /media/rw", moved: "/media/rw/up/var/lib/fieldgate"},
 		{name: "out of sight, of the size of RAM", mounts: "22 1 0:25 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/mnt/up,workdir=/mnt/work",
 			dir: "/var/lib/fieldgate", want: Volatile, says: "size of one in RAM", ram: true},
@@ -61,7 +71,8 @@ func TestWhereByMounts(t *testing.T) {
 				t.Fatal(err)
 			}
 			l := look{mounts: mounts, seen: map[string]bool{}, sys: boardSys(t),
-				same: func(_, upper string) bool { return c.same || c.moved != "" && strings.HasPrefix(upper, c.moved) }, inRAM: func(string) bool { return c.ram }}
+				same:  func(_, upper string) bool { return c.same || c.moved != "" && strings.HasPrefix(upper, c.moved) },
+				inRAM: func(string) bool { return c.ram }}
 			if got, why := l.folder(c.dir); got != c.want || !strings.Contains(why, c.says) {
 				t.Errorf("%d %q, want %d and %q in it", got, why, c.want, c.says)
 			}
@@ -74,15 +85,18 @@ func boardSys(t *testing.T) string {
 	t.Helper()
 	sys := t.TempDir()
 	for link, device := range map[string]string{
-		"dev/block/179:2": "mmcblk0/mmcblk0p2", "dev/block/252:0": "zram0", "dev/block/1:0": "ram0", "class/block/zram1": "zram1", "dev/block/253:0": "dm-0", "devices/dm-0/slaves/zram0": "zram0", "dev/block/7:0": "loop0",
+		"dev/block/179:2": "mmcblk0/mmcblk0p2", "dev/block/252:0": "zram0", "dev/block/1:0": "ram0",
+		"class/block/zram1": "zram1", "dev/block/253:0": "dm-0", "devices/dm-0/slaves/zram0": "zram0", "dev/block/7:0": "loop0",
 	} {
-		if err := errors.Join(os.MkdirAll(filepath.Join(sys, "devices", device), 0o700), os.MkdirAll(filepath.Dir(filepath.Join(sys, link)), 0o700),
+		if err := errors.Join(os.MkdirAll(filepath.Join(sys, "devices", device), 0o700),
+			os.MkdirAll(filepath.Dir(filepath.Join(sys, link)), 0o700),
 			os.Symlink(filepath.Join(sys, "devices", device), filepath.Join(sys, link))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	loop := filepath.Join(sys, "devices/loop0/loop")
-	if err := errors.Join(os.MkdirAll(loop, 0o700), os.WriteFile(filepath.Join(loop, "backing_file"), []byte("/images/store.img\n"), 0o600)); err != nil {
+	if err := errors.Join(os.MkdirAll(loop, 0o700),
+		os.WriteFile(filepath.Join(loop, "backing_file"), []byte("/images/store.img\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	return sys
@@ -125,7 +139,9 @@ func TestWhereInside(t *testing.T) {
 		return // looked at by TestWhereOnRealMounts
 	}
 	plain, _ := Where(root)
-	for dir, want := range map[string]Keeping{"ram/store": Volatile, "one/store": Volatile, "two/store": Volatile, "three/store": Volatile, "card/store": plain} {
+	for dir, want := range map[string]Keeping{
+		"ram/store": Volatile, "one/store": Volatile, "two/store": Volatile, "three/store": Volatile, "card/store": plain,
+	} {
 		got, why := Where(filepath.Join(root, dir))
 		fmt.Printf("looked at %s: %d %s\n", dir, got, why)
 		if got != want {

@@ -69,7 +69,8 @@ func TestSubjectsAreApart(t *testing.T) {
 	if list := table.List(); len(list) != 1 || list[0].Subject != "tank" {
 		t.Errorf("conditions %+v", list)
 	}
-	equal(t, "log", log(), "level=ERROR msg=\"No boiler.\" condition=sensor_absent subject=boiler\nlevel=ERROR msg=\"No tank.\" condition=sensor_absent subject=tank\n")
+	equal(t, "log", log(), "level=ERROR msg=\"No boiler.\" condition=sensor_absent subject=boiler\n"+
+		"level=ERROR msg=\"No tank.\" condition=sensor_absent subject=tank\n")
 }
 
 func TestErrorsComeFirstThenTheOldest(t *testing.T) {

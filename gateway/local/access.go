@@ -115,7 +115,8 @@ func (a *access) want() (string, *fault) {
 	}
 	text, err := a.token()
 	if err != nil {
-		a.conditions.Raise(conditionToken, "", health.Warning, fmt.Sprintf("Nobody can sign in to the page on site, because its token cannot be read: %v.", err))
+		a.conditions.Raise(conditionToken, "", health.Warning,
+			fmt.Sprintf("Nobody can sign in to the page on site, because its token cannot be read: %v.", err))
 		return "", newFault("token_unreadable",
 			"This gateway cannot read its token file, so nobody can sign in. See its journal: journalctl -u fieldgate.")
 	}
@@ -127,12 +128,14 @@ func (a *access) want() (string, *fault) {
 		return token, nil
 	case token == "":
 		a.conditions.Raise(conditionToken, "", health.Warning,
-			"Nobody can sign in to the page on site, because the file of [local] token_file is empty. Write a token into it, for example that of: openssl rand -hex 16.")
+			"Nobody can sign in to the page on site, because the file of [local] token_file is empty. "+
+				"Write a token into it, for example that of: openssl rand -hex 16.")
 		return "", nil
 	}
 	a.conditions.Raise(conditionToken, "", health.Warning,
 		fmt.Sprintf("Nobody can sign in to the page on site, because the token in the file of [local] token_file %v.", err))
-	return "", newFault("token_unusable", fmt.Sprintf("Nobody can sign in, because the token of this gateway %v. Put another one into the file of [local] token_file.", err))
+	return "", newFault("token_unusable",
+		fmt.Sprintf("Nobody can sign in, because the token of this gateway %v. Put another one into the file of [local] token_file.", err))
 }
 
 // refuse answers a wrong token and remembers that it came. A right one always
@@ -177,7 +180,8 @@ func (a *access) look() {
 	switch {
 	case a.spell.n == 0:
 	case time.Since(a.spell.last) > wrongFor:
-		a.conditions.Clear(conditionWrong, "", fmt.Sprintf("No wrong token came for ten minutes; before, %d did, the last from %s.", a.spell.n, a.spell.from))
+		a.conditions.Clear(conditionWrong, "", fmt.Sprintf("No wrong token came for ten minutes; before, %d did, the last from %s.",
+			a.spell.n, a.spell.from))
 		a.spell = wrongSpell{}
 	default:
 		a.conditions.Raise(conditionWrong, "", health.Warning, a.spell.sentence())

@@ -193,7 +193,8 @@ func TestWrongTokensAreTold(t *testing.T) {
 		}
 		try("wrong-canary-of-this-test")
 		list := o.Conditions.List()
-		if len(list) != 1 || list[0].Code != conditionWrong || !strings.Contains(list[0].Sentence, "A wrong token") || !strings.Contains(list[0].Sentence, "192.0.2.7") {
+		if len(list) != 1 || list[0].Code != conditionWrong || !strings.Contains(list[0].Sentence, "A wrong token") ||
+			!strings.Contains(list[0].Sentence, "192.0.2.7") {
 			t.Fatalf("after one wrong token the conditions are %+v", list)
 		}
 		for range 99 {
@@ -223,7 +224,8 @@ func TestWrongTokensAreTold(t *testing.T) {
 // Tokens that can be guessed, or that nobody can send, open nothing, and the
 // reason is told to the one who asks, to the log and as a condition.
 func TestTokensThatCannotBeUsedAreRefusedInWords(t *testing.T) {
-	for token, why := range map[string]string{"x": "too short", "0123456789abcde": "at least 16", "two words of a token": "space", "0\x001\x002\x003\x004\x005\x006\x007\x00": "cannot be seen"} {
+	for token, why := range map[string]string{"x": "too short", "0123456789abcde": "at least 16",
+		"two words of a token": "space", "0\x001\x002\x003\x004\x005\x006\x007\x00": "cannot be seen"} {
 		o, log := options()
 		o.View, o.Token, o.Conditions = "login", withToken(token), health.New(o.Log)
 		_, addr := start(t, o)
@@ -246,7 +248,8 @@ func TestTokensWithOddCharacters(t *testing.T) {
 	o, _ := options()
 	o.View, o.Token = "login", withToken(odd)
 	_, addr := start(t, o)
-	for _, r := range [][]string{{"", "Authorization", "Bearer " + odd}, {"?token=" + url.QueryEscape(odd)}, {"?token=" + strings.ReplaceAll(url.QueryEscape(odd), "%2B", "+")}} {
+	for _, r := range [][]string{{"", "Authorization", "Bearer " + odd}, {"?token=" + url.QueryEscape(odd)},
+		{"?token=" + strings.ReplaceAll(url.QueryEscape(odd), "%2B", "+")}} {
 		if status, _, body := request(t, "http://"+addr+"/api/v1/status"+r[0], r[1:]...); status != http.StatusOK {
 			t.Errorf("%q: %d %s", r, status, body)
 		}
@@ -257,7 +260,8 @@ func TestTokensWithOddCharacters(t *testing.T) {
 // the proxy tells it; nobody else can tell another's.
 func TestAddressesBehindAProxy(t *testing.T) {
 	for _, c := range []struct{ peer, forwarded, want string }{
-		{"127.0.0.1:1", "192.0.2.9", "192.0.2.9/32"}, {"[::1]:1", "10.0.0.1, 192.0.2.9", "192.0.2.9/32"}, {"127.0.0.1:1", "2001:db8::9", "2001:db8::/64"},
+		{"127.0.0.1:1", "192.0.2.9", "192.0.2.9/32"}, {"[::1]:1", "10.0.0.1, 192.0.2.9", "192.0.2.9/32"},
+		{"127.0.0.1:1", "2001:db8::9", "2001:db8::/64"},
 		{"127.0.0.1:1", "unknown", "127.0.0.1/32"}, {"127.0.0.1:1", "", "127.0.0.1/32"}, {"192.0.2.1:1", "192.0.2.9", "192.0.2.1/32"},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)

@@ -53,9 +53,11 @@ func TestChannelsOverHTTP(t *testing.T) {
 	})
 	rows, _ := getJSON(t, "http://"+addr+"/api/v1/channels")["channels"].([]any)
 	want := []string{
-		"map[age_s:0 device_id:board epoch:00000000000000000000000000000000 quality:good quantity:load seq:2 stamp:3.6e+09 time:ntp timestamp:2026-11-23T06:00:00.123Z unit: value:0.25]",
+		"map[age_s:0 device_id:board epoch:00000000000000000000000000000000 quality:good quantity:load seq:2 " +
+			"stamp:3.6e+09 time:ntp timestamp:2026-11-23T06:00:00.123Z unit: value:0.25]",
 		"map[device_id:boiler quantity:humidity unit:%RH value:<nil>]",
-		"map[age_s:1.5 device_id:boiler epoch:00000000000000000000000000000000 quality:simulated quantity:temperature seq:1 stamp:3.5985e+09 time:ntp timestamp:2026-11-23T05:59:58.623Z unit:Cel value:61.5]",
+		"map[age_s:1.5 device_id:boiler epoch:00000000000000000000000000000000 quality:simulated quantity:temperature " +
+			"seq:1 stamp:3.5985e+09 time:ntp timestamp:2026-11-23T05:59:58.623Z unit:Cel value:61.5]",
 	}
 	if len(rows) != len(want) {
 		t.Fatalf("%d channels, want %d: %v", len(rows), len(want), rows)
@@ -104,7 +106,8 @@ func TestErrorsOverHTTPHaveCodeAndSentence(t *testing.T) {
 		{"/api/v1/nothing", "not_found", http.StatusNotFound, nil},
 		{"/assets/nothing.js", "not_found", http.StatusNotFound, nil},
 		{"/ws", "upgrade_required", http.StatusUpgradeRequired, nil},
-		{"/ws", "not_a_websocket", http.StatusBadRequest, []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13"}},
+		{"/ws", "not_a_websocket", http.StatusBadRequest,
+			[]string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13"}},
 	}
 	for _, c := range cases {
 		status, _, body := request(t, "http://"+addr+c.path, c.headers...)

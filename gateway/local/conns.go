@@ -293,7 +293,8 @@ func (s *Server) lookAtCrowd() {
 	s.crowd += came
 	if came >= crowdAt {
 		s.o.Conditions.Raise(conditionCrowd, "", health.Warning, fmt.Sprintf(
-			"More connections come to the page on site than it takes (%d at once); silent ones are closed, most of them from %s. See what runs there. Readings are taken and sent all the same.",
+			"More connections come to the page on site than it takes (%d at once); silent ones are closed, most of them from %s. "+
+				"See what runs there. Readings are taken and sent all the same.",
 			s.conns.most, addressOf(f.busiest)))
 	}
 	if came == 0 {

@@ -58,7 +58,8 @@ func TestAddressWithItsShareGivesUpItsOwn(t *testing.T) {
 			time.Sleep(heldBefore) // virtual
 			table.note(own[0], http.StateActive)
 			if _, placed, _ := come(table, from); !placed || other.closedTimes() != 0 || own[0].closedTimes() != 0 {
-				t.Errorf("%s: placed %v; the other address's was closed %d times, the busy one %d times", from, placed, other.closedTimes(), own[0].closedTimes())
+				t.Errorf("%s: placed %v; the other address's was closed %d times, the busy one %d times",
+					from, placed, other.closedTimes(), own[0].closedTimes())
 			}
 			_ = own[0].Close()
 			_ = own[0].Close() // frees its place once
@@ -186,12 +187,13 @@ func startPatient(t *testing.T, o Options) (*Server, string) {
 // the API and live readings, from another address and from the same.
 func TestHostsThatHoldConnectionsKeepNobodyOut(t *testing.T) {
 	for name, say := range map[string]string{
-		"silent":           "",
-		"slow header":      "GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
-		"slow body":        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n",
-		"kept alive":       "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
-		"slow readers":     strings.Repeat("GET /assets/app.js HTTP/1.1\r\nHost: localhost\r\n\r\n", 60),
-		"silent WebSocket": "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
+		"silent":       "",
+		"slow header":  "GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+		"slow body":    "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n",
+		"kept alive":   "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"slow readers": strings.Repeat("GET /assets/app.js HTTP/1.1\r\nHost: localhost\r\n\r\n", 60),
+		"silent WebSocket": "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			o, _ := options()

@@ -43,7 +43,8 @@ func TestForeignPagesGetNothing(t *testing.T) {
 		{"origin of another port", []string{"Origin", "http://127.0.0.1:1"}, "origin_not_allowed"},
 		{"origin of another port than the default", []string{"Host", "127.0.0.1:80", "Origin", "http://127.0.0.1:8080"}, "origin_not_allowed"},
 		{"origin of the other default port", []string{"Host", "127.0.0.1:80", "Origin", "https://127.0.0.1"}, "origin_not_allowed"},
-		{"foreign origin behind a proxy that leaves the port out", []string{"Host", "127.0.0.1", "Origin", "http://192.0.2.1:8080"}, "origin_not_allowed"},
+		{"foreign origin behind a proxy that leaves the port out",
+			[]string{"Host", "127.0.0.1", "Origin", "http://192.0.2.1:8080"}, "origin_not_allowed"},
 		{"origin with a user", []string{"Host", "127.0.0.1", "Origin", "http://a@127.0.0.1"}, "origin_not_allowed"},
 		{"opaque origin", []string{"Origin", "null"}, "origin_not_allowed"},
 		{"origin of a file", []string{"Origin", "file://"}, "origin_not_allowed"},
@@ -78,7 +79,9 @@ func TestNamesOfTheGatewayAreAllowed(t *testing.T) {
 		hosts = append(hosts, name, short, short+".local", short+".local:8080")
 	}
 	for _, host := range hosts {
-		for _, headers := range [][]string{{"Host", host}, {"Host", host, "Origin", "http://" + host}, {"Host", host, "Origin", "https://" + host}} {
+		for _, headers := range [][]string{
+			{"Host", host}, {"Host", host, "Origin", "http://" + host}, {"Host", host, "Origin", "https://" + host},
+		} {
 			if status, _, body := request(t, "http://"+addr+"/healthz", headers...); status != http.StatusOK {
 				t.Errorf("%q: %d %s", headers, status, body)
 			}
@@ -140,7 +143,8 @@ func TestHeadersThatProtectEveryAnswer(t *testing.T) {
 			}
 		}
 		policy := h.Get("Content-Security-Policy")
-		if strings.Contains(policy, "unsafe") || !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "frame-ancestors 'none'") {
+		if strings.Contains(policy, "unsafe") || !strings.Contains(policy, "default-src 'none'") ||
+			!strings.Contains(policy, "frame-ancestors 'none'") {
 			t.Errorf("%s: Content-Security-Policy is %q", path, policy)
 		}
 		if h.Get("Access-Control-Allow-Origin") != "" {

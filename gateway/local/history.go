@@ -86,7 +86,8 @@ func (s *Server) serveHistory(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if c, unknown := s.unknownChannel(q, h); unknown {
-		refuse(w, http.StatusNotFound, newFault("unknown_channel", "This gateway has no channel "+c.Device+"/"+c.Quantity+", and never had a reading of it in this time. See /api/v1/channels."))
+		refuse(w, http.StatusNotFound, newFault("unknown_channel",
+			"This gateway has no channel "+c.Device+"/"+c.Quantity+", and never had a reading of it in this time. See /api/v1/channels."))
 		return
 	}
 	writeJSON(w, http.StatusOK, historyOf(q, h))

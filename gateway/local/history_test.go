@@ -37,11 +37,14 @@ func TestHistoryOverHTTP(t *testing.T) {
 	o.History = p
 	_, addr := start(t, o)
 	m := getJSON(t, "http://"+addr+"/api/v1/history?channel=boiler/temperature&from=-6h&points=12")
-	if want := (gateway.HistoryQuery{Channels: []gateway.Channel{{Device: "boiler", Quantity: "temperature"}}, From: testNow.Add(-6 * time.Hour), To: testNow, Buckets: 12}); fmt.Sprint(p.asked) != fmt.Sprint(want) {
+	if want := (gateway.HistoryQuery{Channels: []gateway.Channel{{Device: "boiler", Quantity: "temperature"}},
+		From: testNow.Add(-6 * time.Hour), To: testNow, Buckets: 12}); fmt.Sprint(p.asked) != fmt.Sprint(want) {
 		t.Errorf("the store was asked %+v, want %+v", p.asked, want)
 	}
-	want := "map[from:2026-11-23T00:00:00.123Z holes:[map[at_most:7 from:2026-11-23T05:59:00.123Z to:2026-11-23T06:00:00.123Z why:unclean_stop]] " +
-		"series:[map[device_id:boiler max:[2.5 <nil>] mean:[2 <nil>] min:[1 <nil>] n:[3 1] quality:[stale good] quantity:temperature thinned:[false true] " +
+	want := "map[from:2026-11-23T00:00:00.123Z " +
+		"holes:[map[at_most:7 from:2026-11-23T05:59:00.123Z to:2026-11-23T06:00:00.123Z why:unclean_stop]] " +
+		"series:[map[device_id:boiler max:[2.5 <nil>] mean:[2 <nil>] min:[1 <nil>] n:[3 1] " +
+		"quality:[stale good] quantity:temperature thinned:[false true] " +
 		"time:[1.795410000123e+12 1.795413540123e+12] unit:Cel]] to:2026-11-23T06:00:00.123Z]"
 	if got := fmt.Sprint(m); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -66,7 +69,8 @@ func TestEveryRouteRefusesParametersItDoesNotKnow(t *testing.T) {
 			continue
 		}
 		for _, query := range []string{"frm=-1h", "Token=x", "token=x&token=y", "x=%zz"} {
-			if status, _, body := request(t, "http://"+addr+r.pattern+"?"+query); status != http.StatusBadRequest || !strings.Contains(body, `"bad_query"`) {
+			if status, _, body := request(t, "http://"+addr+r.pattern+"?"+query); status != http.StatusBadRequest ||
+				!strings.Contains(body, `"bad_query"`) {
 				t.Errorf("%s?%s: %d %s", r.pattern, query, status, body)
 			}
 		}

@@ -141,8 +141,9 @@ func (l *patientListener) Accept() (net.Conn, error) {
 		l.s.o.Conditions.Clear(conditionDown, "", "Connections to the page on site are taken again.")
 	case err != nil && shortOfFiles(err):
 		l.told = true
-		l.s.o.Conditions.Raise(conditionDown, "", health.Error, "New connections to the page on site are not taken, because the board or fieldgate has too many files open. "+
-			"Readings are taken, kept and sent all the same. It is tried again every second; if this lasts, restart fieldgate.")
+		l.s.o.Conditions.Raise(conditionDown, "", health.Error,
+			"New connections to the page on site are not taken, because the board or fieldgate has too many files open. "+
+				"Readings are taken, kept and sent all the same. It is tried again every second; if this lasts, restart fieldgate.")
 		err = shortage{err}
 	}
 	return c, err

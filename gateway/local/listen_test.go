@@ -81,7 +81,8 @@ func TestAddressesThatCannotBeListenedOn(t *testing.T) {
 
 func TestWhyListeningFails(t *testing.T) {
 	for err, want := range map[error]string{
-		syscall.EADDRINUSE: "another program", syscall.EADDRNOTAVAIL: "not one of this board", syscall.EACCES: "not allowed", syscall.ENODEV: "down",
+		syscall.EADDRINUSE: "another program", syscall.EADDRNOTAVAIL: "not one of this board", syscall.EACCES: "not allowed",
+		syscall.ENODEV: "down",
 		syscall.EMFILE: "too many files", &net.DNSError{}: "no address is found", syscall.EINVAL: "invalid argument",
 	} {
 		wrapped := fmt.Errorf("listen: %w", &net.OpError{Op: "listen", Err: err})

@@ -215,7 +215,8 @@ func (s *Server) routes() []route {
 	}
 	files, err := dashboard.Files()
 	if err != nil {
-		s.o.Conditions.Raise(conditionPage, "", health.Warning, "The page on site is missing in this program ("+err.Error()+"). The API works. Install fieldgate anew.")
+		s.o.Conditions.Raise(conditionPage, "", health.Warning,
+			"The page on site is missing in this program ("+err.Error()+"). The API works. Install fieldgate anew.")
 	}
 	for _, f := range files {
 		pattern := f.Path

@@ -34,7 +34,9 @@ func writeMetrics(w *bytes.Buffer, st Status) {
 	gauge(fmt.Sprintf("fieldgate_info{version=%q,gateway_id=%q}", st.Version, st.GatewayID), 1)
 	gauge("fieldgate_uptime_seconds", st.Uptime)
 	writeCounter(w, "fieldgate_log_lines_lost_total", st.LogLost)
-	for _, state := range []UplinkState{UplinkOnline, UplinkPaused, UplinkDraining, UplinkConnecting, UplinkWaiting, UplinkNoCredential, UplinkRefused, UplinkOff} {
+	for _, state := range []UplinkState{
+		UplinkOnline, UplinkPaused, UplinkDraining, UplinkConnecting, UplinkWaiting, UplinkNoCredential, UplinkRefused, UplinkOff,
+	} {
 		gauge(fmt.Sprintf("fieldgate_uplink_state{state=%q}", state), flag(st.Uplink.State == state))
 	}
 	gauge("fieldgate_uplink_rtt_seconds", st.Uplink.RTT/1000)

@@ -17,9 +17,11 @@ func TestMetrics(t *testing.T) {
 	inner := o.Status
 	o.Status = func() Status {
 		st := inner()
-		st.Store = Store{Head: 3, Stored: 50, Journal: 20, Unacked: 7, GapReadings: map[string]uint64{"dropped": 9}, TimeToFull: 3600, UncleanStops: 2, Volatile: "yes"}
+		st.Store = Store{Head: 3, Stored: 50, Journal: 20, Unacked: 7,
+			GapReadings: map[string]uint64{"dropped": 9}, TimeToFull: 3600, UncleanStops: 2, Volatile: "yes"}
 		st.Uplink.Endpoints = []Endpoint{{URL: "wss://a/", Failures: 4}, {URL: "wss://b/", Present: true}}
-		st.Uplink.Traffic = &Traffic{Today: map[string]int64{"live": 5}, Since: map[string]int64{"live": 1 << 40}, Month: 77, Budget: 100, HeldBack: "backlog"}
+		st.Uplink.Traffic = &Traffic{Today: map[string]int64{"live": 5}, Since: map[string]int64{"live": 1 << 40},
+			Month: 77, Budget: 100, HeldBack: "backlog"}
 		st.Config = &Config{Version: 7, Refused: &RefusedConfig{Version: 8, State: "rejected"}}
 		st.Health = []health.Condition{{Code: "store_card", Subject: `/a "b"`, Severity: health.Error}}
 		return st
@@ -39,9 +41,12 @@ func TestMetrics(t *testing.T) {
 		`fieldgate_store_readings{where="head"} 3`, `fieldgate_store_readings{where="volumes"} 30`, `fieldgate_store_unacked_readings 7`,
 		`fieldgate_store_gap_readings{why="dropped"} 9`, `fieldgate_store_full_in_seconds 3600`, `fieldgate_store_brownouts_24h 2`,
 		`fieldgate_uplink_state{state="online"} 1`, `fieldgate_uplink_state{state="waiting"} 0`, `fieldgate_device_ok{device="boiler"} 1`,
-		`fieldgate_uplink_bytes_total{kind="live"} 1099511627776`, `fieldgate_uplink_bytes_today{kind="live"} 5`, `fieldgate_uplink_month_bytes 77`,
-		`fieldgate_uplink_held_back 1`, `fieldgate_uplink_endpoint_failures{endpoint="wss://a/"} 4`, `fieldgate_uplink_endpoint_present{endpoint="wss://b/"} 1`,
-		`fieldgate_store_volatile 1`, `fieldgate_store_volatile_unknown 0`, `fieldgate_config_version 7`, `fieldgate_config_on_trial 0`, `fieldgate_config_refused 1`,
+		`fieldgate_uplink_bytes_total{kind="live"} 1099511627776`, `fieldgate_uplink_bytes_today{kind="live"} 5`,
+		`fieldgate_uplink_month_bytes 77`,
+		`fieldgate_uplink_held_back 1`, `fieldgate_uplink_endpoint_failures{endpoint="wss://a/"} 4`,
+		`fieldgate_uplink_endpoint_present{endpoint="wss://b/"} 1`,
+		`fieldgate_store_volatile 1`, `fieldgate_store_volatile_unknown 0`, `fieldgate_config_version 7`,
+		`fieldgate_config_on_trial 0`, `fieldgate_config_refused 1`,
 		`fieldgate_condition{code="store_card",subject="/a \"b\"",severity="error"} 1`,
 	} {
 		if !strings.Contains(body, want+"\n") {

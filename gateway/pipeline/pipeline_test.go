@@ -71,7 +71,8 @@ func at(seconds float64, value float64) []gateway.Reading {
 
 func TestWithoutSettingsReadingsPassAsTheyAre(t *testing.T) {
 	s := &store{epoch: gateway.EpochID{3}}
-	p, _, _ := newPipeline(s, pipeline.Channel{Device: "boiler", Quantity: "humidity", Offset: 9}, pipeline.Channel{Device: "tank", Quantity: "temperature", Offset: 9})
+	p, _, _ := newPipeline(s, pipeline.Channel{Device: "boiler", Quantity: "humidity", Offset: 9},
+		pipeline.Channel{Device: "tank", Quantity: "temperature", Offset: 9})
 	in := at(1, 20.5)
 	p.Take(in)
 	p.Take(in)
@@ -106,7 +107,8 @@ func TestScaleThenOffsetThenRange(t *testing.T) {
 
 func TestDeadband(t *testing.T) {
 	s := &store{}
-	p, _, _ := newPipeline(s, pipeline.Channel{Device: "boiler", Quantity: "temperature", Deadband: 0.5, MaxSilence: 10 * time.Second, Range: &[2]float64{0, 100}})
+	p, _, _ := newPipeline(s, pipeline.Channel{Device: "boiler", Quantity: "temperature", Deadband: 0.5,
+		MaxSilence: 10 * time.Second, Range: &[2]float64{0, 100}})
 	for _, r := range [][2]float64{
 		{0, 20},     // the first passes
 		{1, 20.5},   // no further than the deadband

@@ -88,7 +88,8 @@ func Open(path string, log *slog.Logger) *Manager {
 		k.unread = true
 		log.Error("the configuration that the cloud gave is not in force, and the board's own file counts until it can be read", "error", err)
 	} else if err != nil {
-		log.Error("the configuration that the cloud gave cannot be read; the board's own file counts until the cloud sends it again", "error", err)
+		log.Error("the configuration that the cloud gave cannot be read; the board's own file counts until the cloud sends it again",
+			"error", err)
 	}
 	return k
 }
@@ -239,7 +240,8 @@ func (k *Manager) reread() (restart bool) {
 	}
 	k.unread = false
 	if err != nil {
-		k.log.Error("the configuration that the cloud gave makes no sense; the board's own file counts until the cloud sends it again", "error", err)
+		k.log.Error("the configuration that the cloud gave makes no sense; the board's own file counts until the cloud sends it again",
+			"error", err)
 	} else {
 		k.log.Info("the configuration that the cloud gave can be read again")
 	}

@@ -105,7 +105,8 @@ func (b *board) live(ctx context.Context, k *remoteconfig.Manager) {
 		b.inForce = doc
 		b.mu.Unlock()
 		moves := strings.Contains(doc, "moves") || strings.Contains(doc, "dead")
-		k.Use(remoteconfig.Parts{Check: check, Tell: b.tell, Confirm: onTrial && moves, Reachable: func(context.Context) bool { return b.net.Load() }})
+		k.Use(remoteconfig.Parts{Check: check, Tell: b.tell, Confirm: onTrial && moves,
+			Reachable: func(context.Context) bool { return b.net.Load() }})
 		if !strings.Contains(doc, "dead") && b.net.Load() {
 			k.Ready()
 		}
@@ -400,7 +401,8 @@ func TestTrialIsSentAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		k.Begin()
-		k.Use(remoteconfig.Parts{Check: check, Tell: func(gateway.ConfigOutcome) {}, Confirm: true, Reachable: func(context.Context) bool { return false }})
+		k.Use(remoteconfig.Parts{Check: check, Tell: func(gateway.ConfigOutcome) {}, Confirm: true,
+			Reachable: func(context.Context) bool { return false }})
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		ended := make(chan error, 1)

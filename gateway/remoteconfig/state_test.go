@@ -21,7 +21,8 @@ func TestStateIsTold(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			s := b.k.State()
-			if s.Ver != ver || s.OnTrial || (s.Refused != nil) != (by > 0) || s.Refused != nil && (s.Refused.Ver != by || s.Refused.State != refused) {
+			if s.Ver != ver || s.OnTrial || (s.Refused != nil) != (by > 0) ||
+				s.Refused != nil && (s.Refused.Ver != by || s.Refused.State != refused) {
 				t.Errorf("state %+v %+v; want %d, and %d %s", s, s.Refused, ver, by, refused)
 			}
 		}
@@ -40,7 +41,8 @@ func TestStateIsTold(t *testing.T) {
 // However long the list of problems is, a status does not grow by it.
 func TestStateIsShort(t *testing.T) {
 	for name, all := range map[string]problems{
-		"many": {strings.Repeat("é", 400), strings.Repeat("é", 400), "three", "four"}, "long": {strings.Repeat("é", 4096)}, "odd": {"x" + strings.Repeat("é", 4096)},
+		"many": {strings.Repeat("é", 400), strings.Repeat("é", 400), "three", "four"}, "long": {strings.Repeat("é", 4096)},
+		"odd": {"x" + strings.Repeat("é", 4096)},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			k := remoteconfig.Open(filepath.Join(t.TempDir(), "config.json"), quiet)
@@ -54,7 +56,8 @@ func TestStateIsShort(t *testing.T) {
 			cancel()
 			running.Wait()
 			text := strings.Join(some, "|")
-			if len(text) > 2<<10 || !utf8.ValidString(text) || !strings.HasPrefix(all[0], some[0]) || len(all) > 1 && some[len(some)-1] != "and 3 more" {
+			if len(text) > 2<<10 || !utf8.ValidString(text) || !strings.HasPrefix(all[0], some[0]) ||
+				len(all) > 1 && some[len(some)-1] != "and 3 more" {
 				t.Errorf("%s: %d bytes: %q", name, len(text), text)
 			}
 		})

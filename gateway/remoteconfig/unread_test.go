@@ -58,7 +58,8 @@ func TestFileThatMayNotBeRead(t *testing.T) {
 		if d, _ := k.Begin(); d != nil {
 			t.Fatalf("%q is in force, though the file cannot be read", d.Doc)
 		}
-		k.Use(remoteconfig.Parts{Check: check, Tell: func(o gateway.ConfigOutcome) { t.Errorf("told: %+v", o) }, Reachable: func(context.Context) bool { return true }})
+		k.Use(remoteconfig.Parts{Check: check, Tell: func(o gateway.ConfigOutcome) { t.Errorf("told: %+v", o) },
+			Reachable: func(context.Context) bool { return true }})
 		ended := make(chan error, 1)
 		go func() { ended <- k.Run(t.Context()) }()
 		k.Take(desire(2, "better"))

@@ -60,14 +60,16 @@ func TestReadings(t *testing.T) {
 		if first.Channel != third.Channel || first.Channel != states[0].Channels[1] {
 			t.Error("the readings of a channel do not share their channel")
 		}
-		if *first.Channel != (gateway.Channel{Device: "bme", Quantity: "pressure", Unit: "Pa"}) || first.Value != 1e5 || first.Quality != gateway.Simulated {
+		if *first.Channel != (gateway.Channel{Device: "bme", Quantity: "pressure", Unit: "Pa"}) || first.Value != 1e5 ||
+			first.Quality != gateway.Simulated {
 			t.Errorf("got %+v of %+v", first, *first.Channel)
 		}
 		if r.took[1].Value != -3.5 || r.took[1].At != first.At || third.At.Sub(first.At) != time.Second {
 			t.Errorf("got %+v", r.took)
 		}
 		s := states[0]
-		if s.ID != "bme" || s.Driver != "lm75" || s.Bus != "sim-1" || s.State != sample.OK || s.Error != "" || s.Interval != time.Second || !s.Since.Equal(r.began) {
+		if s.ID != "bme" || s.Driver != "lm75" || s.Bus != "sim-1" || s.State != sample.OK || s.Error != "" ||
+			s.Interval != time.Second || !s.Since.Equal(r.began) {
 			t.Errorf("state %+v", s)
 		}
 	})
@@ -101,7 +103,8 @@ func TestAbsentAtStartThenBackThenGoneThenBack(t *testing.T) {
 		}
 		c.set(func(c *chip) { c.err = nil })
 		wait(10 * time.Second)
-		equal(t, "log", r.lines(), `level=INFO msg="Device boiler (lm75 on i2c-1) answers." condition=sensor_absent subject=boiler after=25s`+"\n")
+		equal(t, "log", r.lines(),
+			`level=INFO msg="Device boiler (lm75 on i2c-1) answers." condition=sensor_absent subject=boiler after=25s`+"\n")
 		equal(t, "boiler", r.times("boiler"), "25s 26s 27s 28s 29s 30s")
 
 		opens := c.opens
@@ -145,9 +148,10 @@ func TestFailingDevice(t *testing.T) {
 		spoil func(c *chip)
 		words string
 	}{
-		"late":              {func(c *chip) { c.delay = time.Minute }, "read: no answer within 200ms"},
-		"checksum":          {func(c *chip) { c.err = errors.New("bad checksum") }, "bad checksum"},
-		"no number":         {func(c *chip) { c.values = []drivers.Value{{Quantity: "temperature", Value: math.NaN()}} }, "no number for temperature"},
+		"late":     {func(c *chip) { c.delay = time.Minute }, "read: no answer within 200ms"},
+		"checksum": {func(c *chip) { c.err = errors.New("bad checksum") }, "bad checksum"},
+		"no number": {func(c *chip) { c.values = []drivers.Value{{Quantity: "temperature", Value: math.NaN()}} },
+			"no number for temperature"},
 		"foreign quantity":  {func(c *chip) { c.values = []drivers.Value{{Quantity: "colour"}} }, `gave \"colour\", which`},
 		"bus, but has none": {func(c *chip) { c.err = fmt.Errorf("chip: %w", drivers.ErrBus) }, "bus unusable"},
 	} {
@@ -159,7 +163,8 @@ func TestFailingDevice(t *testing.T) {
 				x.set(c.spoil)
 				wait(time.Minute)
 				log := r.lines()
-				if strings.Count(log, "\n") != 1 || !strings.Contains(log, c.words) || !strings.Contains(log, "Device boiler (lm75) gives no readings") {
+				if strings.Count(log, "\n") != 1 || !strings.Contains(log, c.words) ||
+					!strings.Contains(log, "Device boiler (lm75) gives no readings") {
 					t.Errorf("log:\n%s", log)
 				}
 				if s := r.States()[0]; s.State == sample.OK || s.Error == "" {
@@ -191,7 +196,8 @@ func TestTroubleThatChangesIsToldOnce(t *testing.T) {
 			t.Errorf("log:\n%s", log)
 		}
 		list := r.health.List()
-		if len(list) != 1 || list[0].Code != "sensor_absent" || !strings.Contains(list[0].Sentence, "checksum") || r.States()[0].State != sample.Failing {
+		if len(list) != 1 || list[0].Code != "sensor_absent" || !strings.Contains(list[0].Sentence, "checksum") ||
+			r.States()[0].State != sample.Failing {
 			t.Errorf("conditions %+v, state %+v", list, r.States()[0])
 		}
 	})
