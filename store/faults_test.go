@@ -52,7 +52,8 @@ var points = map[store.Point]bool{
 func TestEveryStepFailsInEveryWay(t *testing.T) {
 	for point, loud := range points {
 		for _, f := range faults {
-			if writes := []store.Point{store.PointSlot, store.PointFile, store.PointCommit, store.PointState}; f.short && !slices.Contains(writes, point) {
+			if writes := []store.Point{store.PointSlot, store.PointFile, store.PointCommit, store.PointState}; f.short &&
+				!slices.Contains(writes, point) {
 				continue
 			}
 			if raced && f.name != "EIO, applied" && f.name != "20 s" {

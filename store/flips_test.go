@@ -186,7 +186,8 @@ func (f *flips) try(dir string, number uint64) (noticed bool, err error) {
 	case err != nil:
 		return false, fmt.Errorf("%s: %w; people are told %v", where, err, conditions)
 	case len(conditions) == 0 && (found.Readings != f.Whole || inGaps(found) != f.Gone):
-		return false, fmt.Errorf("%s: %d readings and %d in gaps, were %d and %d, and nobody is told", where, found.Readings, inGaps(found), f.Whole, f.Gone)
+		return false, fmt.Errorf("%s: %d readings and %d in gaps, were %d and %d, and nobody is told",
+			where, found.Readings, inGaps(found), f.Whole, f.Gone)
 	}
 	return len(conditions) > 0, nil
 }

@@ -32,7 +32,8 @@ func brute(q gateway.HistoryQuery, points []point) gateway.History {
 			sum, finite := 0.0, 0
 			for _, p := range points {
 				since := (p.ns - from) / 1000
-				if p.channel.Device != c.Device || p.channel.Quantity != c.Quantity || since < 0 || since >= span || since*int64(q.Buckets)/span != int64(k) {
+				if p.channel.Device != c.Device || p.channel.Quantity != c.Quantity || since < 0 || since >= span ||
+					since*int64(q.Buckets)/span != int64(k) {
 					continue
 				}
 				series.Unit = p.channel.Unit
@@ -66,21 +67,24 @@ func sameBucket(a, b gateway.Bucket) bool {
 	same := func(x, y float64) bool {
 		return x == y || math.Abs(x-y) < 1e-9*math.Abs(x) || math.IsNaN(x) && math.IsNaN(y)
 	}
-	return a.N == b.N && a.Worst == b.Worst && same(a.Min, b.Min) && same(a.Max, b.Max) && same(a.Mean, b.Mean) && a.MinAt.Equal(b.MinAt) && a.MaxAt.Equal(b.MaxAt)
+	return a.N == b.N && a.Worst == b.Worst && same(a.Min, b.Min) && same(a.Max, b.Max) && same(a.Mean, b.Mean) &&
+		a.MinAt.Equal(b.MinAt) && a.MaxAt.Equal(b.MaxAt)
 }
 
 // History gives what the slow way gives: out of head, journal and volumes,
 // over openings, crashes and splits.
 func TestHistoryAgainstBruteForce(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
-	channels := []*gateway.Channel{{Device: "a", Quantity: "temperature", Unit: "Cel"}, {Device: "a", Quantity: "humidity", Unit: "%RH"}, {Device: "b", Quantity: "temperature", Unit: "Cel"}}
+	channels := []*gateway.Channel{{Device: "a", Quantity: "temperature", Unit: "Cel"},
+		{Device: "a", Quantity: "humidity", Unit: "%RH"}, {Device: "b", Quantity: "temperature", Unit: "Cel"}}
 	inStore(t, func(o *store.Options) { o.Rate = 1e6 }, func(b *bench) {
 		var points []point
 		add := func(n int) {
 			rs := make([]gateway.Reading, n)
 			for i := range rs {
 				at := b.clock.Stamp().Add(time.Duration(i) * time.Microsecond)
-				rs[i] = gateway.Reading{Channel: channels[random.IntN(3)], Value: math.Round(random.NormFloat64()*100) / 10, At: at, Quality: gateway.Quality(random.IntN(40) / 36)}
+				rs[i] = gateway.Reading{Channel: channels[random.IntN(3)], Value: math.Round(random.NormFloat64()*100) / 10, At: at,
+					Quality: gateway.Quality(random.IntN(40) / 36)}
 				if random.IntN(200) == 0 {
 					rs[i].Value = math.NaN()
 				}

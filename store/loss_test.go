@@ -45,17 +45,18 @@ func TestBoundOfAnOpenEnd(t *testing.T) {
 		want uint64
 		why  gateway.Why
 	}{
-		"by rate and time":                      {rated, 50 + 6, gateway.WhyUncleanStop},
-		"a commit that took longer":             {with(func(e *entry) { e.AtMost = 400 }), 400, gateway.WhyUncleanStop},
-		"less what the cloud holds":             {with(func(e *entry) { e.Known = 130 }), 26, gateway.WhyUncleanStop},
-		"the cloud holds all of it":             {with(func(e *entry) { e.Known = 9000 }), 0, gateway.WhyUncleanStop},
-		"an end that is not sure":               {with(func(e *entry) { e.Sure = false }), gateway.AtMostUnknown, gateway.WhyUncleanStop},
-		"an end before the last reading":        {with(func(e *entry) { e.EndAt = 49 * second }), 6, gateway.WhyUncleanStop},
-		"counted by a stop in order":            {with(func(e *entry) { e.Counted = 117 }), 17, gateway.WhyCardFailed},
-		"counted, and the cloud has more":       {with(func(e *entry) { e.Counted, e.Known = 117, 120 }), 0, gateway.WhyCardFailed},
-		"some were in a file that is lost":      {with(func(e *entry) { e.Lost = 1 }), 56, gateway.WhyUnknown},
-		"written by an earlier version":         {entry{Growth: gateway.OpenEnded, Last: 100, AtMost: 12, Lost: 1}, 13, gateway.WhyUnknown},
-		"by an earlier version, without bounds": {entry{Growth: gateway.OpenEnded, AtMost: gateway.AtMostUnknown, Lost: 1}, gateway.AtMostUnknown, gateway.WhyUnknown},
+		"by rate and time":                 {rated, 50 + 6, gateway.WhyUncleanStop},
+		"a commit that took longer":        {with(func(e *entry) { e.AtMost = 400 }), 400, gateway.WhyUncleanStop},
+		"less what the cloud holds":        {with(func(e *entry) { e.Known = 130 }), 26, gateway.WhyUncleanStop},
+		"the cloud holds all of it":        {with(func(e *entry) { e.Known = 9000 }), 0, gateway.WhyUncleanStop},
+		"an end that is not sure":          {with(func(e *entry) { e.Sure = false }), gateway.AtMostUnknown, gateway.WhyUncleanStop},
+		"an end before the last reading":   {with(func(e *entry) { e.EndAt = 49 * second }), 6, gateway.WhyUncleanStop},
+		"counted by a stop in order":       {with(func(e *entry) { e.Counted = 117 }), 17, gateway.WhyCardFailed},
+		"counted, and the cloud has more":  {with(func(e *entry) { e.Counted, e.Known = 117, 120 }), 0, gateway.WhyCardFailed},
+		"some were in a file that is lost": {with(func(e *entry) { e.Lost = 1 }), 56, gateway.WhyUnknown},
+		"written by an earlier version":    {entry{Growth: gateway.OpenEnded, Last: 100, AtMost: 12, Lost: 1}, 13, gateway.WhyUnknown},
+		"by an earlier version, without bounds": {entry{Growth: gateway.OpenEnded, AtMost: gateway.AtMostUnknown, Lost: 1},
+			gateway.AtMostUnknown, gateway.WhyUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := &epoch{entry: c.entry}
@@ -81,12 +82,18 @@ func TestWhenAnInterruptedEpochEnded(t *testing.T) {
 		endAt     gateway.Stamp
 		sure      bool
 	}{
-		"of the same boot: when the store was opened": {anchor(one, 0, gateway.ClockNone, 0), anchor(one, 0, gateway.ClockNone, 0), 90 * second, true},
-		"of another boot, both clocks synchronised":   {anchor(other, 1000*second, gateway.ClockNTP, time.Second), anchor(one, 1070*second, gateway.ClockNTP, time.Second), 72 * second, true},
-		"of another boot, one clock only likely":      {anchor(other, 1000*second, gateway.ClockRTC, 0), anchor(one, 1070*second, gateway.ClockNTP, 0), 70 * second, false},
-		"of another boot that never knew the time":    {anchor(other, 1000*second, gateway.ClockNone, 0), anchor(one, 1070*second, gateway.ClockNTP, 0), 0, false},
-		"of another boot, this one knows no time":     {anchor(other, 1000*second, gateway.ClockNTP, 0), anchor(one, 1070*second, gateway.ClockNone, 0), 0, false},
-		"never before its last reading":               {anchor(other, 1000*second, gateway.ClockNTP, 0), anchor(one, 1010*second, gateway.ClockNTP, 0), 50 * second, true},
+		"of the same boot: when the store was opened": {anchor(one, 0, gateway.ClockNone, 0),
+			anchor(one, 0, gateway.ClockNone, 0), 90 * second, true},
+		"of another boot, both clocks synchronised": {anchor(other, 1000*second, gateway.ClockNTP, time.Second),
+			anchor(one, 1070*second, gateway.ClockNTP, time.Second), 72 * second, true},
+		"of another boot, one clock only likely": {anchor(other, 1000*second, gateway.ClockRTC, 0),
+			anchor(one, 1070*second, gateway.ClockNTP, 0), 70 * second, false},
+		"of another boot that never knew the time": {anchor(other, 1000*second, gateway.ClockNone, 0),
+			anchor(one, 1070*second, gateway.ClockNTP, 0), 0, false},
+		"of another boot, this one knows no time": {anchor(other, 1000*second, gateway.ClockNTP, 0),
+			anchor(one, 1070*second, gateway.ClockNone, 0), 0, false},
+		"never before its last reading": {anchor(other, 1000*second, gateway.ClockNTP, 0),
+			anchor(one, 1010*second, gateway.ClockNTP, 0), 50 * second, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := &epoch{entry: entry{Last: 100, LastAt: 50 * second, Acked: 104, Anchor: c.then, Rate: 10}}

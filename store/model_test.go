@@ -68,7 +68,8 @@ func newWorld(t *rapid.T, root string) *world {
 	w := &world{t: t, root: root, clock: clock.NewFake(gateway.BootID{1}), m: plain{
 		appended: map[gateway.EpochID][]float64{}, crashed: map[gateway.EpochID]bool{},
 		upto: map[gateway.EpochID]uint64{}, done: map[gateway.EpochID]gateway.End{},
-		received: map[gateway.Name]float64{}, gaps: map[gateway.Name]gateway.Why{}, lostOnce: map[gateway.Name]bool{}, acked: map[gateway.EpochID]uint64{},
+		received: map[gateway.Name]float64{}, gaps: map[gateway.Name]gateway.Why{}, lostOnce: map[gateway.Name]bool{},
+		acked: map[gateway.EpochID]uint64{},
 	}}
 	w.dir = w.freshDir()
 	w.open()
@@ -288,7 +289,8 @@ func (w *world) audit() {
 			case !gap && w.m.crashed[id] && name.Seq > w.m.upto[id]:
 				missing++
 			default:
-				w.t.Fatalf("%v/%d is neither with the cloud nor in the gap it should be in (gap %q, upto %d, crashed %v)", id, name.Seq, why, w.m.upto[id], w.m.crashed[id])
+				w.t.Fatalf("%v/%d is neither with the cloud nor in the gap it should be in (gap %q, upto %d, crashed %v)",
+					id, name.Seq, why, w.m.upto[id], w.m.crashed[id])
 			}
 		}
 		if end, ended := w.m.done[id]; missing > 0 && (!ended || end.Closed || end.Why != gateway.WhyUncleanStop || missing > end.AtMost) {

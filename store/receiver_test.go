@@ -35,7 +35,8 @@ func newReceiver(t *testing.T) *receiver {
 
 func (r *receiver) of(id gateway.EpochID) *shelfOf {
 	if r.held[id] == nil {
-		r.held[id] = &shelfOf{values: map[uint64]float64{}, gaps: map[uint64]gateway.Why{}, anchor: map[uint64]gateway.Anchor{}, at: map[uint64]gateway.Stamp{}}
+		r.held[id] = &shelfOf{values: map[uint64]float64{}, gaps: map[uint64]gateway.Why{}, anchor: map[uint64]gateway.Anchor{},
+			at: map[uint64]gateway.Stamp{}}
 	}
 	return r.held[id]
 }

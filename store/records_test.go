@@ -118,14 +118,15 @@ func TestWhichSmallVolumesAreMerged(t *testing.T) {
 		change      func([]*volume) *volume // gives the one being written
 		first, last uint64                  // 0: none are merged
 	}{
-		"seven are too few":             {times(7, small), nil, 0, 0},
-		"eight":                         {times(8, small), nil, 1, 8},
-		"behind a big one":              {append([]int64{big}, times(9, small)...), nil, 2, 10},
-		"a big one parts them":          {append(append(times(5, small), big), times(8, small)...), nil, 7, 14},
-		"no more than 4 MiB together":   {times(20, 500<<10), nil, 1, 8},
-		"not the one being written":     {times(8, small), func(vs []*volume) *volume { return vs[7] }, 0, 0},
-		"nor one that is not worth it":  {times(8, small), func(vs []*volume) *volume { vs[3].final = true; return nil }, 0, 0},
-		"downsampled ones by their own": {times(12, small), func(vs []*volume) *volume { vs[0].thinned, vs[1].thinned = true, true; return nil }, 3, 12},
+		"seven are too few":            {times(7, small), nil, 0, 0},
+		"eight":                        {times(8, small), nil, 1, 8},
+		"behind a big one":             {append([]int64{big}, times(9, small)...), nil, 2, 10},
+		"a big one parts them":         {append(append(times(5, small), big), times(8, small)...), nil, 7, 14},
+		"no more than 4 MiB together":  {times(20, 500<<10), nil, 1, 8},
+		"not the one being written":    {times(8, small), func(vs []*volume) *volume { return vs[7] }, 0, 0},
+		"nor one that is not worth it": {times(8, small), func(vs []*volume) *volume { vs[3].final = true; return nil }, 0, 0},
+		"downsampled ones by their own": {times(12, small),
+			func(vs []*volume) *volume { vs[0].thinned, vs[1].thinned = true, true; return nil }, 3, 12},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(Options{Dir: "/none"})

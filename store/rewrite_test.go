@@ -261,7 +261,8 @@ func TestHistoryShowsTheEnvelopeOfThinnedReadings(t *testing.T) {
 			want.Min, want.Max, want.Mean = min(want.Min, v), max(want.Max, v), want.Mean+v/float64(len(values))
 		}
 		got := h.Series[0].Buckets[0]
-		if got.N != want.N || got.Min != want.Min || got.Max != want.Max || !got.Thinned || math.Abs(got.Mean-want.Mean) > 1e-6 || h.Series[0].Unit != channel.Unit {
+		if got.N != want.N || got.Min != want.Min || got.Max != want.Max || !got.Thinned || math.Abs(got.Mean-want.Mean) > 1e-6 ||
+			h.Series[0].Unit != channel.Unit {
 			b.Errorf("got %+v, want %+v", got, want)
 		}
 		fresh, err := b.s.History(b.Context(), gateway.HistoryQuery{

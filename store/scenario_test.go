@@ -267,7 +267,8 @@ func TestNTPAfterAnHourWithHalfSent(t *testing.T) {
 				b.Fatalf("reading %d was taken at %v, the anchor says %v", seq, want, got)
 			}
 		}
-		h, err := b.s.History(b.Context(), gateway.HistoryQuery{Channels: []gateway.Channel{*channel}, From: began, To: began.Add(61 * time.Minute), Buckets: 61})
+		h, err := b.s.History(b.Context(), gateway.HistoryQuery{Channels: []gateway.Channel{*channel}, From: began,
+			To: began.Add(61 * time.Minute), Buckets: 61})
 		if err != nil || len(h.Series[0].Buckets) != 61 {
 			b.Fatalf("on site %d of 61 minutes have readings (%v)", len(h.Series[0].Buckets), err)
 		}

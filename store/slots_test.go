@@ -37,7 +37,8 @@ func inRAM() string {
 func newPiece(t interface{ Fatal(...any) }, ordinal, first, n uint64) *piece {
 	rs := make([]gateway.Reading, n)
 	for i := range rs {
-		rs[i] = gateway.Reading{Channel: &gateway.Channel{Device: "d", Quantity: "q"}, Value: float64(first) + float64(i), At: gateway.Stamp(i + 1)}
+		rs[i] = gateway.Reading{Channel: &gateway.Channel{Device: "d", Quantity: "q"}, Value: float64(first) + float64(i),
+			At: gateway.Stamp(i + 1)}
 	}
 	id := gateway.EpochID{byte(ordinal)}
 	data, err := block.NewEncoder().Append(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: id, First: first}}, rs)

@@ -77,7 +77,8 @@ func TestWhatCannotBeOpenedIsKept(t *testing.T) {
 	for _, name := range []string{".", "lock", "log", "state.db", "journal", "log/000001.db", "log/000002.db"} {
 		for _, crash := range []bool{false, true} {
 			for _, restart := range []bool{false, true} {
-				t.Run(strings.Join([]string{name, map[bool]string{false: "closed", true: "crashed"}[crash], map[bool]string{false: "mended while it runs", true: "mended before the next start"}[restart]}, ", "),
+				t.Run(strings.Join([]string{name, map[bool]string{false: "closed", true: "crashed"}[crash],
+					map[bool]string{false: "mended while it runs", true: "mended before the next start"}[restart]}, ", "),
 					func(t *testing.T) { keepsUnopened(t, name, crash, restart) })
 			}
 		}
@@ -104,7 +105,8 @@ func keepsUnopened(t *testing.T, name string, crash, restart bool) {
 		}
 		mend := loop(t, filepath.Join(b.o.Dir, name))
 		b.open()
-		if said := codes(table); !strings.Contains(said, store.ConditionUnreadable) || !strings.Contains(said, "something else stands in the place of") {
+		if said := codes(table); !strings.Contains(said, store.ConditionUnreadable) ||
+			!strings.Contains(said, "something else stands in the place of") {
 			t.Errorf("people are told: %s", said)
 		}
 		if b.s.KnowsAll() {

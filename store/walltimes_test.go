@@ -29,7 +29,8 @@ func (c *setClock) Anchor() gateway.Anchor { return c.anchor }
 func openAt(t testing.TB, dir string, c store.Clock) *store.Store {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	s, err := store.Open(store.Options{Dir: dir, FlushInterval: time.Hour, HistoryFlush: time.Hour, Rate: 100, Burst: 100, Clock: c, Conditions: health.New(log), Log: log})
+	s, err := store.Open(store.Options{Dir: dir, FlushInterval: time.Hour, HistoryFlush: time.Hour, Rate: 100,
+		Burst: 100, Clock: c, Conditions: health.New(log), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,8 @@ func TestWallTimesOnSite(t *testing.T) {
 			clock, dir := &setClock{}, t.TempDir()
 			set := func(i int) {
 				a := c.Anchors[i]
-				clock.anchor = gateway.Anchor{Boot: gateway.BootID{1}, From: gateway.Stamp(a.From), Offset: a.Offset, Quality: gateway.ClockQuality(slices.Index(names, a.Quality)), Error: gateway.Micros(a.ErrUS)}
+				clock.anchor = gateway.Anchor{Boot: gateway.BootID{1}, From: gateway.Stamp(a.From), Offset: a.Offset,
+					Quality: gateway.ClockQuality(slices.Index(names, a.Quality)), Error: gateway.Micros(a.ErrUS)}
 				clock.stamp = max(clock.stamp, clock.anchor.From)
 			}
 			set(0)
@@ -109,7 +111,8 @@ func wantWalls(t *testing.T, s *store.Store, want map[string]int64) {
 	t.Helper()
 	for device, wall := range want {
 		for _, from := range []time.Time{time.UnixMicro(wall), time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)} {
-			h, err := s.History(t.Context(), gateway.HistoryQuery{Channels: []gateway.Channel{{Device: device, Quantity: "q"}}, From: from, To: time.UnixMicro(wall + 1), Buckets: 1})
+			h, err := s.History(t.Context(), gateway.HistoryQuery{Channels: []gateway.Channel{{Device: device, Quantity: "q"}}, From: from,
+				To: time.UnixMicro(wall + 1), Buckets: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +126,8 @@ func wantWalls(t *testing.T, s *store.Store, want map[string]int64) {
 // TestHistoryOfAges: buckets of a range of centuries begin in it, each behind
 // the one before, and the readings in them lie in them.
 func TestHistoryOfAges(t *testing.T) {
-	clock := &setClock{stamp: 1e6, anchor: gateway.Anchor{Boot: gateway.BootID{1}, Offset: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro(), Quality: gateway.ClockNTP}}
+	clock := &setClock{stamp: 1e6, anchor: gateway.Anchor{Boot: gateway.BootID{1},
+		Offset: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro(), Quality: gateway.ClockNTP}}
 	s := openAt(t, t.TempDir(), clock)
 	defer s.Close()
 	ch := &gateway.Channel{Device: "d", Quantity: "q"}
@@ -143,7 +147,8 @@ func TestHistoryOfAges(t *testing.T) {
 				width /= time.Duration(buckets)
 			}
 			b := h.Series[0].Buckets
-			if len(b) != 1 || b[0].N != 2 || b[0].From.After(b[0].MinAt) || b[0].From.Before(q.From) || years < 292 && b[0].MinAt.Sub(b[0].From) > width {
+			if len(b) != 1 || b[0].N != 2 || b[0].From.After(b[0].MinAt) || b[0].From.Before(q.From) ||
+				years < 292 && b[0].MinAt.Sub(b[0].From) > width {
 				t.Errorf("%d years in %d buckets: %+v", years, buckets, b)
 			}
 		}
@@ -152,13 +157,15 @@ func TestHistoryOfAges(t *testing.T) {
 
 // TestHistoryExtremes: whatever stamps and anchors are, a history is given.
 func TestHistoryExtremes(t *testing.T) {
-	number := rapid.OneOf(rapid.Int64(), rapid.SampledFrom([]int64{math.MinInt64, math.MinInt64 + 1, -1, 0, 1, 1 << 53, math.MaxInt64 - 1, math.MaxInt64}))
+	number := rapid.OneOf(rapid.Int64(),
+		rapid.SampledFrom([]int64{math.MinInt64, math.MinInt64 + 1, -1, 0, 1, 1 << 53, math.MaxInt64 - 1, math.MaxInt64}))
 	ch := &gateway.Channel{Device: "d", Quantity: "q"}
 	rapid.Check(t, func(rt *rapid.T) {
 		clock, dir := &setClock{}, t.TempDir()
 		turn := func() {
 			clock.stamp = max(clock.stamp, gateway.Stamp(number.Draw(rt, "stamp")))
-			clock.anchor = gateway.Anchor{Boot: gateway.BootID{1}, From: gateway.Stamp(number.Draw(rt, "from")), Offset: number.Draw(rt, "offset"), Quality: gateway.ClockQuality(rapid.IntRange(0, 3).Draw(rt, "quality"))}
+			clock.anchor = gateway.Anchor{Boot: gateway.BootID{1}, From: gateway.Stamp(number.Draw(rt, "from")),
+				Offset: number.Draw(rt, "offset"), Quality: gateway.ClockQuality(rapid.IntRange(0, 3).Draw(rt, "quality"))}
 		}
 		turn()
 		s := openAt(t, dir, clock)
@@ -172,7 +179,8 @@ func TestHistoryExtremes(t *testing.T) {
 			}
 		}
 		for range 2 {
-			h, err := s.History(t.Context(), gateway.HistoryQuery{Channels: []gateway.Channel{*ch}, From: time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC), Buckets: 100})
+			h, err := s.History(t.Context(), gateway.HistoryQuery{Channels: []gateway.Channel{*ch}, From: time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC),
+				To: time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC), Buckets: 100})
 			if err != nil {
 				rt.Fatal(err)
 			}

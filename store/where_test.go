@@ -13,7 +13,9 @@ import (
 // A store that lies in RAM, or may, says so from its opening on, and a power
 // cut costs all that the cloud does not have.
 func TestVolatileStoreIsTold(t *testing.T) {
-	for keeping, severity := range map[files.Keeping]health.Severity{files.Volatile: health.Error, files.Unknown: health.Warning, files.Durable: ""} {
+	for keeping, severity := range map[files.Keeping]health.Severity{
+		files.Volatile: health.Error, files.Unknown: health.Warning, files.Durable: "",
+	} {
 		for _, inLog := range []bool{false, true} { // log/ alone may lie elsewhere
 			var table *health.Table
 			inStore(t, func(o *store.Options) {

@@ -63,7 +63,8 @@ func drawReadings(t *rapid.T) []gateway.Reading {
 		math.Inf(1), math.Inf(-1), math.Copysign(0, -1), 1 << 53, 1<<53 + 2, -1 << 62, 5e-324, 0.1 + 0.2, 1e300,
 	}))
 	channels := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) *gateway.Channel {
-		return &gateway.Channel{Device: id.Draw(t, "device"), Quantity: id.Draw(t, "quantity"), Unit: rapid.SampledFrom([]string{"", "Cel", "%RH"}).Draw(t, "unit")}
+		return &gateway.Channel{Device: id.Draw(t, "device"), Quantity: id.Draw(t, "quantity"),
+			Unit: rapid.SampledFrom([]string{"", "Cel", "%RH"}).Draw(t, "unit")}
 	}), 1, 5).Draw(t, "channels")
 	jump := rapid.OneOf(rapid.Just(int64(1_000_000)), rapid.Int64Range(0, 5000), rapid.Int64())
 	wild := rapid.Bool().Draw(t, "wild")

@@ -35,7 +35,8 @@ type column struct {
 // NewEncoder makes an encoder. It holds 4.5 MB once used, nearly all of it the
 // tables of the compressor.
 func NewEncoder() *Encoder {
-	z := must(zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(128<<10),
+	z := must(zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1),
+		zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(128<<10),
 		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true)))
 	return &Encoder{zstd: z, index: map[*gateway.Channel]int{}}
 }

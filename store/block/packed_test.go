@@ -17,7 +17,8 @@ func small(t testing.TB, count, n int) [][]byte {
 	source, enc, e := plant.New(1), block.NewEncoder(), gateway.NewEpochID()
 	var all [][]byte
 	for i := range count {
-		h := gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: uint64(1 + i*n)}, Anchor: gateway.Anchor{Boot: gateway.BootID(gateway.NewEpochID()), Quality: gateway.ClockNTP, Offset: 1 << 50}}
+		h := gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: uint64(1 + i*n)},
+			Anchor: gateway.Anchor{Boot: gateway.BootID(gateway.NewEpochID()), Quality: gateway.ClockNTP, Offset: 1 << 50}}
 		b, err := enc.Append(nil, h, source.Append(nil, n))
 		if err != nil {
 			t.Fatal(err)
@@ -70,7 +71,9 @@ func TestPackedBlocksThatAreNone(t *testing.T) {
 	flipped := bytes.Clone(good)
 	flipped[len(flipped)/2] ^= 4
 	enc := block.NewEncoder()
-	for name, packed := range map[string][]byte{"empty": nil, "cut": good[:len(good)/2], "flipped": flipped, "noise": bytes.Repeat([]byte{0x5a}, 300)} {
+	for name, packed := range map[string][]byte{
+		"empty": nil, "cut": good[:len(good)/2], "flipped": flipped, "noise": bytes.Repeat([]byte{0x5a}, 300),
+	} {
 		var u block.Unpacker
 		if _, err := u.Unpack(packed, enc); !errors.Is(err, block.ErrCorrupt) {
 			t.Errorf("%s: %v", name, err)

@@ -170,8 +170,9 @@ func (d *Decoder) appendSummaries(sums []gateway.Summary, t *thinnedChannel, int
 			return nil, wrong
 		}
 		*left -= count
-		s := gateway.Summary{Channel: channel, From: gateway.Stamp(intervals[i] * int64(interval)), Interval: time.Duration(interval) * time.Microsecond,
-			N: count, NaN: uint64(nans[i]), Min: values[i], Max: values[n+i], Mean: values[2*n+i]}
+		s := gateway.Summary{Channel: channel, From: gateway.Stamp(intervals[i] * int64(interval)),
+			Interval: time.Duration(interval) * time.Microsecond, N: count, NaN: uint64(nans[i]),
+			Min: values[i], Max: values[n+i], Mean: values[2*n+i]}
 		s.Worst, worst = nextRun(worst)
 		sums = append(sums, s)
 	}

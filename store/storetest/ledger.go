@@ -89,7 +89,8 @@ func (l *Ledger) Audit(s *store.Store) (Found, error) {
 }
 
 func (a Account) said() string {
-	return fmt.Sprintf("%d appended, %d durable, %d acked, may forget %d, over %v, closed %v", len(a.Values), a.Durable, a.Acked, a.MayForget, a.Over, a.Closed)
+	return fmt.Sprintf("%d appended, %d durable, %d acked, may forget %d, over %v, closed %v",
+		len(a.Values), a.Durable, a.Acked, a.MayForget, a.Over, a.Closed)
 }
 
 type walk struct {
@@ -169,7 +170,8 @@ func (w *walk) thinned(b gateway.Block, seq uint64) error {
 		for _, v := range own {
 			total += v
 		}
-		if mean := total / float64(sum.N); sum.Min != slices.Min(own) || sum.Max != slices.Max(own) || math.Abs(sum.Mean-mean) > 0.01*(1+math.Abs(mean)) {
+		if mean := total / float64(sum.N); sum.Min != slices.Min(own) || sum.Max != slices.Max(own) ||
+			math.Abs(sum.Mean-mean) > 0.01*(1+math.Abs(mean)) {
 			return fmt.Errorf("thinned %v says %+v of %d readings with mean %v", b.Range, sum, len(own), mean)
 		}
 	}
