@@ -17,8 +17,10 @@ import (
 // be used by one gateway to keep another out, except for gateways that share
 // an address.
 type Admission struct {
-	PerSecond  int // upgrades of all gateways together; 0: 200, below 0: no limit
-	PerAddress int // requests for an upgrade a minute from one address (of IPv6: from one /64); 0: 1200, below 0: no limit. Raise it where thousands of gateways share an address, or a proxy stands before the server
+	PerSecond int // upgrades of all gateways together; 0: 200, below 0: no limit
+	// requests for an upgrade a minute from one address (of IPv6: from one /64); 0: 1200, below 0: no limit.
+	// Raise it where thousands of gateways share an address, or a proxy stands before the server.
+	PerAddress int
 	PerGateway int // upgrades a minute of one gateway; 0: 20, below 0: no limit
 	Wrong      int // wrong credentials a minute from one address that get an answer of their own and a line in the log; 0: 10
 	Sessions   int // at the same time; 0: 50,000

@@ -62,7 +62,8 @@ func (s *Server) forgetConsumer(g record.Gauge) http.HandlerFunc {
 			deny(w, http.StatusNotFound, "unknown_consumer", "the log knows no consumer of this name")
 			return
 		case errors.Is(err, record.ErrConsumerUsed):
-			deny(w, http.StatusConflict, "used", "records are consumed under this name at the moment: end that first, on every server (postgres: start them without --postgres)")
+			deny(w, http.StatusConflict, "used", "records are consumed under this name at the moment: "+
+				"end that first, on every server (postgres: start them without --postgres)")
 			return
 		case err != nil:
 			s.opt.Logger.Error("cannot forget a consumer of the log", "consumer", name, "error", err)

@@ -140,7 +140,8 @@ func TestOperatorOnly(t *testing.T) {
 		"/healthz": 200, "/readyz": 200, "/": 404, "/v1/gateways/none/readings": 404, "/v1/gateways/a.b/readings": 404,
 		"/v1/gateways/plant_7/readings": 200, "/v1/gateways/plant_7/readings?epoch=1": 400,
 		"/v1/gateways/plant_7/completeness": 200, "/v1/gateways/plant_7/completeness?from=-1h&to=0s": 200, "/v1/gateways/none/completeness": 404,
-		"/v1/gateways/plant_7/completeness?epoch=1": 400, "/v1/gateways/plant_7/completeness?from=yesterday": 400, "/v1/gateways/plant_7/readings?from=x": 400,
+		"/v1/gateways/plant_7/completeness?epoch=1": 400, "/v1/gateways/plant_7/completeness?from=yesterday": 400,
+		"/v1/gateways/plant_7/readings?from=x": 400,
 	} {
 		if resp := s.get(path, operatorToken); resp.StatusCode != want {
 			t.Errorf("%s: %s, want %d", path, resp.Status, want)

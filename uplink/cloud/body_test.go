@@ -92,7 +92,8 @@ func TestAnswerMayTakeLongerThanTheBody(t *testing.T) {
 		const command = `{"id":"c1","device_id":"pump","action":"set","value":1}`
 		began := time.Now()
 		go func() {
-			_, _ = fmt.Fprintf(conn, "POST /v1/gateways/g/commands?wait=30s HTTP/1.1\r\nHost: cloud\r\nAuthorization: Bearer operator\r\nContent-Length: %d\r\n\r\n%s", len(command), command)
+			_, _ = fmt.Fprintf(conn, "POST /v1/gateways/g/commands?wait=30s HTTP/1.1\r\nHost: cloud\r\n"+
+				"Authorization: Bearer operator\r\nContent-Length: %d\r\n\r\n%s", len(command), command)
 		}()
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {

@@ -112,7 +112,8 @@ func TestLogThatLostItsTail(t *testing.T) {
 	l := &cloudtest.Log{}
 	e := gateway.NewEpochID()
 	ghost := openOn(t, l)
-	if _, err := ghost.append(t.Context(), record.Record{Kind: record.KindUpdate, State: record.State{Epochs: []record.EpochState{{ID: e, Upto: 9, End: record.EndNone}}}.String()}); err != nil {
+	if _, err := ghost.append(t.Context(), record.Record{Kind: record.KindUpdate,
+		State: record.State{Epochs: []record.EpochState{{ID: e, Upto: 9, End: record.EndNone}}}.String()}); err != nil {
 		t.Fatal(err)
 	}
 	l.Lose(1)
@@ -126,7 +127,8 @@ func TestLogThatLostItsTail(t *testing.T) {
 	if next.end.seq != ghost.end.seq {
 		t.Fatalf("sequences %d and %d", next.end.seq, ghost.end.seq)
 	}
-	void := record.Record{Kind: record.KindUpdate, ID: "void", Prev: ghost.known.id, PrevSeq: ghost.known.seq, State: record.State{Epochs: []record.EpochState{{ID: e, Upto: 99, End: record.EndNone}}}.String()}
+	void := record.Record{Kind: record.KindUpdate, ID: "void", Prev: ghost.known.id, PrevSeq: ghost.known.seq,
+		State: record.State{Epochs: []record.EpochState{{ID: e, Upto: 99, End: record.EndNone}}}.String()}
 	if _, err := l.Append(t.Context(), "g", ghost.end.seq, void); err != nil {
 		t.Fatal(err)
 	}
@@ -159,13 +161,18 @@ func TestTailIsWhereReadersSeeIt(t *testing.T) {
 		records []record.Record // sequences 1, 2, …; ID and Prev as they stand
 		tail    string
 	}{
-		"nothing void":                       {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "c", Prev: "b", PrevSeq: 2}}, "c"},
-		"void ones before the newest":        {[]record.Record{{ID: "a"}, {ID: "x", Prev: lost, PrevSeq: 1}, {ID: "b", Prev: "a", PrevSeq: 1}}, "b"},
-		"the newest is void":                 {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "x", Prev: lost, PrevSeq: 2}}, "b"},
-		"two are, both from before":          {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "x", Prev: lost, PrevSeq: 2}, {ID: "y", Prev: lost, PrevSeq: 3}}, "b"},
-		"void, of one that knew a void one":  {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "c", Prev: "b", PrevSeq: 2}, {ID: "x", Prev: lost, PrevSeq: 2}}, "c"},
-		"void behind what is still there":    {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "x", Prev: "a", PrevSeq: 1}}, "b"},
-		"the same, and void ones between":    {[]record.Record{{ID: "a"}, {ID: "x", Prev: lost, PrevSeq: 1}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "y", Prev: "a", PrevSeq: 1}}, "b"},
+		"nothing void":                {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "c", Prev: "b", PrevSeq: 2}}, "c"},
+		"void ones before the newest": {[]record.Record{{ID: "a"}, {ID: "x", Prev: lost, PrevSeq: 1}, {ID: "b", Prev: "a", PrevSeq: 1}}, "b"},
+		"the newest is void":          {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "x", Prev: lost, PrevSeq: 2}}, "b"},
+		"two are, both from before": {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1},
+			{ID: "x", Prev: lost, PrevSeq: 2}, {ID: "y", Prev: lost, PrevSeq: 3}}, "b"},
+		"void, of one that knew a void one": {
+			[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "c", Prev: "b", PrevSeq: 2}, {ID: "x", Prev: lost, PrevSeq: 2}}, "c",
+		},
+		"void behind what is still there": {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "x", Prev: "a", PrevSeq: 1}}, "b"},
+		"the same, and void ones between": {
+			[]record.Record{{ID: "a"}, {ID: "x", Prev: lost, PrevSeq: 1}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "y", Prev: "a", PrevSeq: 1}}, "b",
+		},
 		"what came before it is purged":      {[]record.Record{3: {ID: "d", Prev: "c", PrevSeq: 3}}, "d"},
 		"purged, and the newest one is void": {[]record.Record{3: {ID: "d", Prev: "c", PrevSeq: 3}, 4: {ID: "x", Prev: lost, PrevSeq: 4}}, "d"},
 	} {

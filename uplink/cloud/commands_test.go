@@ -135,13 +135,16 @@ func TestCommandToAConnectedGateway(t *testing.T) {
 		posted <- c
 	}()
 	m := recv[*wire.Command](p)
-	if m.ID != "c-1" || m.Device != "pump" || m.Action != "set" || *m.Value != 1 || m.LeaseMS != 9000 || string(m.Args) != `{"ramp":3}` || m.Again || m.Seq == 0 {
+	if m.ID != "c-1" || m.Device != "pump" || m.Action != "set" || *m.Value != 1 || m.LeaseMS != 9000 ||
+		string(m.Args) != `{"ramp":3}` || m.Again || m.Seq == 0 {
 		t.Errorf("got %+v", m)
 	}
 	if left := time.Until(time.UnixMicro(int64(m.Expires))); m.TTLMS < 1 || m.TTLMS > 5000 || left > 5*time.Second {
 		t.Errorf("ttl_ms %d, expires in %v", m.TTLMS, left)
 	}
-	for _, state := range []gateway.CommandState{gateway.CommandAccepted, gateway.CommandRunning, gateway.CommandAccepted, gateway.CommandDone, gateway.CommandUnknown} {
+	for _, state := range []gateway.CommandState{
+		gateway.CommandAccepted, gateway.CommandRunning, gateway.CommandAccepted, gateway.CommandDone, gateway.CommandUnknown,
+	} {
 		p.answers("c-1", state)
 	}
 	if c := <-posted; c.State != gateway.CommandDone || *c.Result != 1 {
@@ -160,7 +163,8 @@ func TestCommandToAConnectedGateway(t *testing.T) {
 // those past their expiry are not. The event of a result is enough.
 func TestCommandsWaitForTheGateway(t *testing.T) {
 	s := newSite(t, nil)
-	if status, c := s.post("", fmt.Sprintf(setPump, "late", `,"ttl_ms":1`)); status != http.StatusAccepted && c.State != gateway.CommandExpired {
+	if status, c := s.post("", fmt.Sprintf(setPump, "late", `,"ttl_ms":1`)); status != http.StatusAccepted &&
+		c.State != gateway.CommandExpired {
 		t.Errorf("status %d, %+v", status, c)
 	}
 	var seqs []uint64
@@ -229,7 +233,9 @@ func TestCommandThatMayNotWait(t *testing.T) {
 func TestCommandsOverALostConnection(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		s := newSite(t, nil)
-		for _, c := range []string{fmt.Sprintf(setPump, "again", ""), fmt.Sprintf(setPump, "once", `,"once":true`), fmt.Sprintf(setPump, "ran", "")} {
+		for _, c := range []string{
+			fmt.Sprintf(setPump, "again", ""), fmt.Sprintf(setPump, "once", `,"once":true`), fmt.Sprintf(setPump, "ran", ""),
+		} {
 			s.post("", c)
 		}
 		p := s.openFor(s.http)
@@ -259,7 +265,9 @@ func TestCommandsOverALostConnection(t *testing.T) {
 		p.answers("again", gateway.CommandDone)
 		p.answers("once", gateway.CommandUnknown)
 		p.answers("ran", gateway.CommandDone)
-		for id, want := range map[string]gateway.CommandState{"again": gateway.CommandDone, "once": gateway.CommandUnknown, "ran": gateway.CommandDone} {
+		for id, want := range map[string]gateway.CommandState{
+			"again": gateway.CommandDone, "once": gateway.CommandUnknown, "ran": gateway.CommandDone,
+		} {
 			if c := s.command(id); c.State != want || c.Sent > 2 || id != "again" && c.Sent != 1 {
 				t.Errorf("%s is %+v", id, c)
 			}
@@ -364,7 +372,8 @@ func TestBodiesThatAreNoCommand(t *testing.T) {
 		t.Errorf("an unknown gateway: %d", status)
 	}
 	for _, wait := range []string{"x", "31s", "-1s"} {
-		if status, _ := ask(s, s.http, "POST", "/v1/gateways/"+s.id+"/commands?wait="+wait, fmt.Sprintf(setPump, "c", "")); status != http.StatusBadRequest {
+		if status, _ := ask(s, s.http, "POST", "/v1/gateways/"+s.id+"/commands?wait="+wait,
+			fmt.Sprintf(setPump, "c", "")); status != http.StatusBadRequest {
 			t.Errorf("wait=%s: %d", wait, status)
 		}
 	}

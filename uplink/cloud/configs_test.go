@@ -87,7 +87,8 @@ func TestConfigIsSentAndReported(t *testing.T) {
 	if m := recv[*wire.Config](p); m.Ver != 2 || m.ConfirmS != 0 {
 		t.Errorf("got %+v", m)
 	}
-	body, err := json.Marshal(gateway.ConfigOutcome{Ver: 2, Hash: hashOf(doc + "# 2\n"), State: gateway.ConfigRejected, Errors: []string{"one", "two"}})
+	body, err := json.Marshal(gateway.ConfigOutcome{Ver: 2, Hash: hashOf(doc + "# 2\n"), State: gateway.ConfigRejected,
+		Errors: []string{"one", "two"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,8 @@ func TestConsumerFigures(t *testing.T) {
 		var shown strings.Builder
 		s.writeConsumerMetrics(&shown)
 		for _, line := range []string{
-			`js_consumer_lag{consumer="postgres"} 7`, `js_consumer_lag_seconds{consumer="postgres"} 90.000`, `js_consumer_used{consumer="postgres"} 0`,
+			`js_consumer_lag{consumer="postgres"} 7`, `js_consumer_lag_seconds{consumer="postgres"} 90.000`,
+			`js_consumer_used{consumer="postgres"} 0`,
 			`js_consumer_lag{consumer="ledger"} 0`, `js_consumer_lag_seconds{consumer="ledger"} 0.000`, `js_consumer_used{consumer="ledger"} 1`,
 		} {
 			if !strings.Contains(shown.String(), metricPrefix+line+"\n") {

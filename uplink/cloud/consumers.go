@@ -25,7 +25,8 @@ func (s *Server) useConsumers() {
 	s.hub.load, s.presences.changed = s.newest, s.hub.tell
 	s.alarms = &alarms{
 		ends:      func() map[string]time.Time { return s.keys.Load().Ends },
-		presences: s.presences, logger: s.opt.Logger, raised: map[string]alarm{}, restless: map[string][]time.Time{}, epochs: cmp.Or(s.opt.EpochsAlarm, defaultEpochs),
+		presences: s.presences, logger: s.opt.Logger, raised: map[string]alarm{},
+		restless: map[string][]time.Time{}, epochs: cmp.Or(s.opt.EpochsAlarm, defaultEpochs),
 		backlogAge: cmp.Or(s.opt.BacklogAlarm, defaultBacklogAge), consumerAge: cmp.Or(s.opt.ConsumerAlarm, defaultConsumerAge),
 	}
 	if g, ok := s.opt.Feed.(record.Gauge); ok {

@@ -21,7 +21,8 @@ func (s *site) withLedger() {
 	s.server.Close()
 	s.http.Close()
 	s.server = cloud.New(cloud.Options{
-		Log: s.log, Feed: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Health: s.log.Health, Logger: quiet(s.t),
+		Log: s.log, Feed: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken,
+		Health: s.log.Health, Logger: quiet(s.t),
 	})
 	s.http = httptest.NewTLSServer(s.server)
 	s.server.HurryLedger(50 * time.Millisecond)
@@ -92,7 +93,9 @@ func TestLedgerOutlivesAPurge(t *testing.T) {
 	}
 	s.entered()
 	shown, err := io.ReadAll(s.get("/metrics", operatorToken).Body)
-	for _, name := range []string{"ledger_records_total 16\n", "ledger_behind_seconds ", "live_clients 0\n", "live_lost_total 0\n", `alarms{code="backlog_age"} 0`} {
+	for _, name := range []string{
+		"ledger_records_total 16\n", "ledger_behind_seconds ", "live_clients 0\n", "live_lost_total 0\n", `alarms{code="backlog_age"} 0`,
+	} {
 		if err != nil || !strings.Contains(string(shown), "fieldgate_cloud_"+name) {
 			t.Errorf("the figures lack %s, %v", name, err)
 		}
@@ -113,7 +116,8 @@ func TestLedgerOutlivesAPurge(t *testing.T) {
 		t.Errorf("before %+v\nafter  %+v", before, after)
 	}
 	x := after.Epochs[0]
-	if x.Upto != 150 || x.Held != 100 || x.End != "open" || len(x.Gaps) != 2 || x.Gaps[0].N != 20 || *x.Gaps[1].AtMost != 100 || x.Thinned[0].N != 30 || after.Complete {
+	if x.Upto != 150 || x.Held != 100 || x.End != "open" || len(x.Gaps) != 2 || x.Gaps[0].N != 20 ||
+		*x.Gaps[1].AtMost != 100 || x.Thinned[0].N != 30 || after.Complete {
 		t.Errorf("%+v", x)
 	}
 	// Life goes on behind it.
@@ -155,12 +159,14 @@ func TestLedgerAfterTheLogIsLost(t *testing.T) {
 	if c.Complete || len(c.Joins) != 1 || !c.Joins[0].Anew || !strings.Contains(c.Sentence, "2 ranges that the cloud itself has lost") {
 		t.Errorf("%+v", c)
 	}
-	lost := &wire.Update{Lane: wire.LaneBacklog, Epoch: e, First: 1, N: 15, Gap: &wire.Gap{Why: gateway.WhyForgottenAfterAck, T0: 1e6, T1: 15e6, Anchor: wireAnchor}}
+	lost := &wire.Update{Lane: wire.LaneBacklog, Epoch: e, First: 1, N: 15,
+		Gap: &wire.Gap{Why: gateway.WhyForgottenAfterAck, T0: 1e6, T1: 15e6, Anchor: wireAnchor}}
 	p.acked(lost)
 	p.acked(readings(t, e, 16, 30, 30))
 	s.entered()
 	c = s.complete("?epoch=" + e.String())
-	if x := c.Epochs[0]; x.Upto != 45 || x.Held != 30 || len(x.Gaps) != 1 || x.Gaps[0].Why != gateway.WhyForgottenAfterAck || !strings.Contains(x.Gaps[0].Sentence, "lost them itself") {
+	if x := c.Epochs[0]; x.Upto != 45 || x.Held != 30 || len(x.Gaps) != 1 || x.Gaps[0].Why != gateway.WhyForgottenAfterAck ||
+		!strings.Contains(x.Gaps[0].Sentence, "lost them itself") {
 		t.Errorf("%+v", x)
 	}
 	c = s.complete("?epoch=" + finished.String())
@@ -175,7 +181,8 @@ func TestWaitingIsTold(t *testing.T) {
 	e := gateway.NewEpochID()
 	p := s.dial()
 	oldest := wire.Time(anchor.Offset + 50e6)
-	p.send(&wire.Hello{GatewayID: s.id, All: true, Epochs: []wire.HelloEpoch{{Epoch: e, Oldest: 1}}, Backlog: wire.Backlog{N: 500, Bytes: 900, OldestTS: oldest}, Clock: wire.ClockState{Quality: gateway.ClockNTP}})
+	p.send(&wire.Hello{GatewayID: s.id, All: true, Epochs: []wire.HelloEpoch{{Epoch: e, Oldest: 1}},
+		Backlog: wire.Backlog{N: 500, Bytes: 900, OldestTS: oldest}, Clock: wire.ClockState{Quality: gateway.ClockNTP}})
 	recv[*wire.Welcome](p)
 	first := readings(t, e, 1, 100, 50)
 	first.Lane = wire.LaneBacklog
@@ -199,14 +206,17 @@ func TestWaitingIsTold(t *testing.T) {
 		Alarms    []struct{ Code string }
 		Epochs    int `json:"epochs_per_day"`
 	}
-	if err := json.NewDecoder(s.get("/v1/gateways/plant_7", operatorToken).Body).Decode(&g); err != nil || !g.Connected || g.Clock.Quality != "ntp" || g.Level != "fsynced" || len(g.Alarms) != 0 {
+	if err := json.NewDecoder(s.get("/v1/gateways/plant_7", operatorToken).Body).Decode(&g); err != nil ||
+		!g.Connected || g.Clock.Quality != "ntp" || g.Level != "fsynced" || len(g.Alarms) != 0 {
 		t.Errorf("%+v, %v", g, err)
 	}
-	status := &wire.Status{Health: []wire.Condition{}, Devices: []wire.StatusDevice{}, Figures: map[string]float64{"unacknowledged": 7, "oldest_unacknowledged_s": 7200}}
+	status := &wire.Status{Health: []wire.Condition{}, Devices: []wire.StatusDevice{},
+		Figures: map[string]float64{"unacknowledged": 7, "oldest_unacknowledged_s": 7200}}
 	p.send(status)
 	p.send(&wire.Ping{T0: 1})
 	recv[*wire.Pong](p)
-	if err := json.NewDecoder(s.get("/v1/gateways/plant_7", operatorToken).Body).Decode(&g); err != nil || g.Backlog.N != 7 || len(g.Alarms) != 1 || g.Alarms[0].Code != "backlog_age" {
+	if err := json.NewDecoder(s.get("/v1/gateways/plant_7", operatorToken).Body).Decode(&g); err != nil ||
+		g.Backlog.N != 7 || len(g.Alarms) != 1 || g.Alarms[0].Code != "backlog_age" {
 		t.Errorf("%+v, %v", g, err)
 	}
 }

@@ -21,7 +21,8 @@ func doorSeeds(f *testing.F) (cbor, text [][]byte) {
 	ch := &gateway.Channel{Device: "boiler", Quantity: "temperature", Unit: "Cel"}
 	enc := block.NewEncoder()
 	h := gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: 1}, Anchor: a}
-	plain, err := enc.Append(nil, h, []gateway.Reading{{Channel: ch, Value: 1, At: 1e6}, {Channel: ch, Value: 2.5, At: 2e6, Quality: gateway.Suspect}})
+	plain, err := enc.Append(nil, h, []gateway.Reading{{Channel: ch, Value: 1, At: 1e6},
+		{Channel: ch, Value: 2.5, At: 2e6, Quality: gateway.Suspect}})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -37,7 +38,8 @@ func doorSeeds(f *testing.F) (cbor, text [][]byte) {
 		&wire.Update{Lane: wire.LaneBacklog, Epoch: e, First: 1, N: 2, Thinned: thinned},
 		&wire.Update{Lane: wire.LaneBacklog, Epoch: e, First: 1, N: 9, Gap: &wire.Gap{Why: gateway.WhyDropped, T0: 1, T1: 2, Anchor: anchor}},
 		&wire.Update{Lane: wire.LaneLive, Epoch: e, First: 3, End: &wire.End{Closed: &closed}},
-		&wire.Update{Lane: wire.LaneBacklog, Epoch: e, First: 3, End: &wire.End{Why: gateway.WhyUncleanStop, AtMost: 7, T0: 1, T1: 2, Anchor: &anchor}},
+		&wire.Update{Lane: wire.LaneBacklog, Epoch: e, First: 3,
+			End: &wire.End{Why: gateway.WhyUncleanStop, AtMost: 7, T0: 1, T1: 2, Anchor: &anchor}},
 	} {
 		b, err := wire.CBOR.Encode(m)
 		if err != nil {

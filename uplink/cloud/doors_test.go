@@ -123,7 +123,8 @@ func TestQuestionsThatCannotBeMeant(t *testing.T) {
 // address with how often, and in the figures; who shows none only there.
 func TestWrongOperatorTokensLeaveATrace(t *testing.T) {
 	s := newSite(t, nil)
-	server := cloud.New(cloud.Options{Log: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t)})
+	server := cloud.New(cloud.Options{Log: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds,
+		OperatorToken: operatorToken, Logger: quiet(t)})
 	try := func(from string, h http.Header) {
 		r := httptest.NewRequest("GET", "/v1/gateways", nil)
 		r.Header, r.RemoteAddr = h, from
@@ -177,7 +178,8 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 	s := newSite(t, nil)
 	const ours = "https://ops.example.com"
 	server := cloud.New(cloud.Options{
-		Log: s.log, Feed: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t), Origins: []string{ours, "http://localhost:3000"},
+		Log: s.log, Feed: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t),
+		Origins: []string{ours, "http://localhost:3000"},
 	})
 	ask := func(method, path, origin, wants string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, path, nil)
@@ -217,14 +219,16 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 		if allowed := got.Get("Access-Control-Allow-Origin") != ""; allowed != c.allowed || before.Code == http.StatusNoContent != c.allowed {
 			t.Errorf("%s %s for %s: %d %v", c.method, c.path, c.origin, before.Code, got)
 		}
-		if c.allowed && (got.Get("Access-Control-Allow-Origin") != c.origin || got.Get("Access-Control-Allow-Methods") != c.method || !strings.Contains(got.Get("Access-Control-Allow-Headers"), "Authorization")) {
+		if c.allowed && (got.Get("Access-Control-Allow-Origin") != c.origin || got.Get("Access-Control-Allow-Methods") != c.method ||
+			!strings.Contains(got.Get("Access-Control-Allow-Headers"), "Authorization")) {
 			t.Errorf("%s: %v", c.path, got)
 		}
 		if got.Get("Access-Control-Allow-Credentials") != "" || got.Get("Vary") != "Origin" {
 			t.Errorf("%s: %v", c.path, got)
 		}
 		if c.method == "GET" && c.path != "/v1/gateway" {
-			if w := ask("GET", c.path, c.origin, ""); w.Code != http.StatusOK || w.Header().Get("Access-Control-Allow-Origin") != map[bool]string{true: c.origin}[c.allowed] {
+			if w := ask("GET", c.path, c.origin, ""); w.Code != http.StatusOK ||
+				w.Header().Get("Access-Control-Allow-Origin") != map[bool]string{true: c.origin}[c.allowed] {
 				t.Errorf("GET %s for %s: %d %v", c.path, c.origin, w.Code, w.Header())
 			}
 		}

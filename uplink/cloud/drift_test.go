@@ -113,5 +113,6 @@ func TestCommandsAreCounted(t *testing.T) {
 	s.command("a")
 	s.command("c")
 	s.figuresSay(`commands_total{state="queued"} 3`, `commands_total{state="sent"} 2`, `commands_total{state="running"} 1`,
-		`commands_total{state="done"} 1`, `commands_total{state="expired"} 1`, `commands_total{state="other"} 1`, `command_latency_seconds_count 1`)
+		`commands_total{state="done"} 1`, `commands_total{state="expired"} 1`, `commands_total{state="other"} 1`,
+		`command_latency_seconds_count 1`)
 }

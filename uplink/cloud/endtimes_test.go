@@ -47,7 +47,8 @@ func TestAnEndOfUnknownTimeIsNotForgotten(t *testing.T) {
 	if g := isComplete(t, h, 102, 110, nil).Epochs[0].Gaps[0]; g.T1 == nil || !g.T1.Equal(cloudtest.At(200)) {
 		t.Errorf("it ends at %v", g.T1)
 	}
-	lines := fetch(t, h, &cloudtest.KV{}, "/v1/gateways/g/readings?from="+cloudtest.At(102).Format(time.RFC3339)+"&to="+cloudtest.At(110).Format(time.RFC3339)).Body.String()
+	lines := fetch(t, h, &cloudtest.KV{}, "/v1/gateways/g/readings?from="+cloudtest.At(102).Format(time.RFC3339)+
+		"&to="+cloudtest.At(110).Format(time.RFC3339)).Body.String()
 	if !strings.Contains(lines, `"type":"end"`) || strings.Contains(lines, `"t1"`) {
 		t.Errorf("the lines of that time: %s", lines)
 	}
@@ -98,7 +99,8 @@ func TestStampsOfTwoBootsInOneEpoch(t *testing.T) {
 				h.Send("g", u)
 			}
 			c := isComplete(t, h, -1, -1, &e)
-			if got := c.Epochs[0]; c.Complete || got.First == nil || !got.First.Equal(cloudtest.At(600)) || got.Last == nil || got.Last.After(cloudtest.At(611)) {
+			if got := c.Epochs[0]; c.Complete || got.First == nil || !got.First.Equal(cloudtest.At(600)) ||
+				got.Last == nil || got.Last.After(cloudtest.At(611)) {
 				t.Errorf("the epoch is said to be of %v to %v; want within %v to %v", got.First, got.Last, cloudtest.At(600), cloudtest.At(611))
 			}
 			for _, seconds := range []int{30 * 365 * 24 * 3600, -20 * 365 * 24 * 3600} { // halfway to the sum, and to the difference, of both clocks

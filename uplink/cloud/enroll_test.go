@@ -236,7 +236,8 @@ func TestEnroll(t *testing.T) {
 		}
 		g.wants(card{token: first["token"]}, http.StatusSwitchingProtocols, "the token")
 		q["install_id"] = "0c"
-		if status, answer := g.post("/v1/enroll", card{}, q); status != 403 || answer["token"] != "" || !strings.Contains(answer["message"], "one-time token") {
+		if status, answer := g.post("/v1/enroll", card{}, q); status != 403 || answer["token"] != "" ||
+			!strings.Contains(answer["message"], "one-time token") {
 			t.Errorf("another board with the same token: %d %v", status, answer)
 		}
 		late := map[string]string{"token": g.once(-time.Second), "install_id": "0d"}

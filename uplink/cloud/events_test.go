@@ -10,7 +10,8 @@ import (
 )
 
 func event(e gateway.EpochID, seq uint64) *wire.Event {
-	return &wire.Event{Epoch: e, Seq: seq, Kind: gateway.EventAlarm, At: int64(seq), Body: fmt.Appendf(nil, `{"seq":%d}`, seq), Anchor: wireAnchor}
+	return &wire.Event{Epoch: e, Seq: seq, Kind: gateway.EventAlarm, At: int64(seq),
+		Body: fmt.Appendf(nil, `{"seq":%d}`, seq), Anchor: wireAnchor}
 }
 
 // eventsInLog gives the names of the events that the gateway's chain holds.

@@ -75,7 +75,8 @@ func anyBlock(t *rapid.T, u *wire.Update, a gateway.Anchor) bool {
 		return err == nil
 	}
 	u.N, u.Lane, u.Blocks = 2, wire.LaneLive, make([][]byte, 1)
-	u.Blocks[0], err = block.NewEncoder().Append(nil, h, []gateway.Reading{{Channel: channel, Value: 1, At: t0}, {Channel: channel, Value: 2, At: t1}})
+	u.Blocks[0], err = block.NewEncoder().Append(nil, h, []gateway.Reading{{Channel: channel, Value: 1, At: t0},
+		{Channel: channel, Value: 2, At: t1}})
 	return err == nil
 }
 
@@ -96,7 +97,8 @@ func TestExtremes(t *testing.T) {
 			rt.Fatal(err)
 		}
 		s.settle(p, e)
-		for _, query := range []string{"", "?from=1969-01-01T00:00:00Z&to=2300-01-01T00:00:00Z", "?to=0001-01-01T00:00:01Z", "?from=9999-12-31T23:59:59Z", "?epoch=" + e.String()} {
+		for _, query := range []string{"", "?from=1969-01-01T00:00:00Z&to=2300-01-01T00:00:00Z", "?to=0001-01-01T00:00:01Z",
+			"?from=9999-12-31T23:59:59Z", "?epoch=" + e.String()} {
 			for _, what := range []string{"/readings", "/completeness", "/events"} {
 				if what == "/events" && strings.Contains(query, "epoch") {
 					continue

@@ -173,8 +173,10 @@ func TestIdleMemory(t *testing.T) {
 	each := func(part func(footprint) int) string {
 		return fmt.Sprintf("%.1f KiB", float64(part(after)-part(before))/float64(n)/1024)
 	}
-	t.Logf("%d idle gateways: %s each (heap %s, of which %s live, stacks %s, before the garbage is collected %s), %.2f goroutines each", *fleetSize,
-		each(func(f footprint) int { return f.anon }), each(func(f footprint) int { return f.heap }), each(func(f footprint) int { return f.live }), each(func(f footprint) int { return f.stacks }),
+	t.Logf("%d idle gateways: %s each (heap %s, of which %s live, stacks %s, before the garbage is collected %s), %.2f goroutines each",
+		*fleetSize,
+		each(func(f footprint) int { return f.anon }), each(func(f footprint) int { return f.heap }),
+		each(func(f footprint) int { return f.live }), each(func(f footprint) int { return f.stacks }),
 		each(func(f footprint) int { return f.lazy }), float64(after.goroutines-before.goroutines)/float64(n))
 	if got := (after.anon - before.anon) / n; *fleetSize >= demandFrom && got > idleMost {
 		t.Errorf("an idle gateway costs %d bytes, at most %d are meant", got, idleMost)

@@ -262,7 +262,8 @@ func readings(t testing.TB, e gateway.EpochID, first, n, size uint64) *wire.Upda
 }
 
 func gap(e gateway.EpochID, first, n uint64) *wire.Update {
-	return &wire.Update{Lane: wire.LaneLive, Epoch: e, First: first, N: n, Gap: &wire.Gap{Why: gateway.WhyCardFailed, T0: 1e6, T1: 2e6, Anchor: wireAnchor}}
+	return &wire.Update{Lane: wire.LaneLive, Epoch: e, First: first, N: n,
+		Gap: &wire.Gap{Why: gateway.WhyCardFailed, T0: 1e6, T1: 2e6, Anchor: wireAnchor}}
 }
 
 func closedEnd(e gateway.EpochID, last uint64) *wire.Update {
@@ -270,7 +271,8 @@ func closedEnd(e gateway.EpochID, last uint64) *wire.Update {
 }
 
 func openEnd(e gateway.EpochID, last uint64) *wire.Update {
-	return &wire.Update{Lane: wire.LaneLive, Epoch: e, First: last + 1, End: &wire.End{Why: gateway.WhyUncleanStop, AtMost: 100, T0: 5e6, T1: 9e6, Anchor: &wireAnchor}}
+	return &wire.Update{Lane: wire.LaneLive, Epoch: e, First: last + 1,
+		End: &wire.End{Why: gateway.WhyUncleanStop, AtMost: 100, T0: 5e6, T1: 9e6, Anchor: &wireAnchor}}
 }
 
 // A line is any line of the readings API.

@@ -28,7 +28,8 @@ func TestForeignGateways(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := e2e.NewInteropClient(t, library, e2e.InteropTarget{URL: "wss://" + addr + "/v1/gateway", CA: filepath.Join(s.dir, keyring.CAFile), Token: token})
+			c := e2e.NewInteropClient(t, library, e2e.InteropTarget{URL: "wss://" + addr + "/v1/gateway",
+				CA: filepath.Join(s.dir, keyring.CAFile), Token: token})
 			ask := func(m wire.Message) wire.Message {
 				t.Helper()
 				text, err := wire.JSON.Encode(m)
@@ -42,7 +43,8 @@ func TestForeignGateways(t *testing.T) {
 				return answer
 			}
 			e := gateway.NewEpochID()
-			welcome, ok := ask(&wire.Hello{GatewayID: library, BootID: gateway.BootID{1}, Software: "foreign/1", Epochs: []wire.HelloEpoch{{Epoch: e, Oldest: 1}}, All: true}).(*wire.Welcome)
+			welcome, ok := ask(&wire.Hello{GatewayID: library, BootID: gateway.BootID{1}, Software: "foreign/1",
+				Epochs: []wire.HelloEpoch{{Epoch: e, Oldest: 1}}, All: true}).(*wire.Welcome)
 			if !ok || !reflect.DeepEqual(welcome.Epochs, []wire.EpochAck{{Epoch: e}}) {
 				t.Fatalf("welcome: %+v", welcome)
 			}
@@ -63,7 +65,8 @@ func TestForeignGateways(t *testing.T) {
 
 func foreignRow(seq uint64) wire.Row {
 	v := float64(seq)
-	return wire.Row{Device: "boiler", Quantity: "temperature", Value: &v, Unit: "Cel", Timestamp: 1_748_522_700_000_000 + wire.Time(seq)*1_000_000, Quality: "good", Time: "ntp"}
+	return wire.Row{Device: "boiler", Quantity: "temperature", Value: &v, Unit: "Cel",
+		Timestamp: 1_748_522_700_000_000 + wire.Time(seq)*1_000_000, Quality: "good", Time: "ntp"}
 }
 
 // valuesOf reads the values of a gateway's readings in the order of the log.

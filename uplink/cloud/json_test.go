@@ -68,7 +68,8 @@ func TestJSONSession(t *testing.T) {
 	for _, l := range s.lines("") {
 		if l.Type == "" {
 			got = append(got, fmt.Sprintf("%d=%g", l.Seq, *l.Value))
-			if want := noon.Add(time.Duration(l.Seq) * time.Second).Format("2006-01-02T15:04:05.000Z"); l.Timestamp != want || l.Time != "ntp" || l.Unit != "Cel" {
+			if want := noon.Add(time.Duration(l.Seq) * time.Second).Format("2006-01-02T15:04:05.000Z"); l.Timestamp != want ||
+				l.Time != "ntp" || l.Unit != "Cel" {
 				t.Errorf("line %+v, want the time %s", l, want)
 			}
 			continue

@@ -136,7 +136,8 @@ func TestLive(t *testing.T) {
 		}
 	}
 	var last struct{ Values []said }
-	if err := json.NewDecoder(s.get("/v1/gateways/plant_7/last", operatorToken).Body).Decode(&last); err != nil || len(last.Values) != 2 || *last.Values[0].Value != 3 || *last.Values[1].Value != 8 {
+	if err := json.NewDecoder(s.get("/v1/gateways/plant_7/last", operatorToken).Body).Decode(&last); err != nil ||
+		len(last.Values) != 2 || *last.Values[0].Value != 3 || *last.Values[1].Value != 8 {
 		t.Errorf("last values %+v, %v", last, err)
 	}
 }

@@ -45,7 +45,8 @@ func tellValues(t *testing.T, h *feedHub, seq uint64, n int) {
 	e := gateway.EpochID{1}
 	var rs []gateway.Reading
 	for i := range n {
-		rs = append(rs, gateway.Reading{Channel: &gateway.Channel{Device: "d", Quantity: fmt.Sprintf("q%d", i)}, Value: float64(seq), At: gateway.Stamp(seq)})
+		rs = append(rs, gateway.Reading{Channel: &gateway.Channel{Device: "d", Quantity: fmt.Sprintf("q%d", i)},
+			Value: float64(seq), At: gateway.Stamp(seq)})
 	}
 	b, err := hist.Enc.Append(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: seq}, Anchor: cloudtest.BootAnchor(e)}, rs)
 	if err != nil {
@@ -212,7 +213,9 @@ func TestNewerReading(t *testing.T) {
 		"same boot, earlier, clock set back": {liveReading{epoch: gateway.EpochID{2}, seq: 1, at: 99, anchor: ntp(1, 5000)}, false},
 		"next boot, later":                   {liveReading{epoch: gateway.EpochID{2}, seq: 1, at: 1, anchor: ntp(2, 2000)}, true},
 		"another boot, earlier":              {liveReading{epoch: gateway.EpochID{2}, seq: 1, at: 1, anchor: ntp(2, 500)}, false},
-		"next boot, no clock":                {liveReading{epoch: gateway.EpochID{2}, seq: 1, at: 1, anchor: gateway.Anchor{Boot: gateway.BootID{2}}}, true},
+		"next boot, no clock": {
+			liveReading{epoch: gateway.EpochID{2}, seq: 1, at: 1, anchor: gateway.Anchor{Boot: gateway.BootID{2}}}, true,
+		},
 	} {
 		if got := c.r.newer(&base); got != c.want {
 			t.Errorf("%s: %v", name, got)

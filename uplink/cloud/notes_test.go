@@ -93,7 +93,8 @@ func TestActsAreNotFolded(t *testing.T) {
 		for _, name := range []string{"postgres", "archive"} {
 			s.auditAct("consumer_forgotten", "the log no longer waits for a consumer", "consumer", name, "remote", "192.0.2.1:1")
 		}
-		if a, b := <-s.auditLog.queue, <-s.auditLog.queue; a.Details["consumer"] != "postgres" || b.Details["consumer"] != "archive" || a.Count+b.Count != 0 {
+		if a, b := <-s.auditLog.queue, <-s.auditLog.queue; a.Details["consumer"] != "postgres" ||
+			b.Details["consumer"] != "archive" || a.Count+b.Count != 0 {
 			t.Errorf("%+v, %+v", a, b)
 		}
 	})

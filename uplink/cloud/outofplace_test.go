@@ -66,7 +66,8 @@ func TestFramesOutOfPlace(t *testing.T) {
 		"text on CBOR":                 {wire.CBOR, []frame{{first: fin | text, payload: []byte(`{}`)}}, 1003},
 		"binary on JSON":               {wire.JSON, []frame{{first: fin | bin, payload: []byte{0xa0}}}, 1003},
 		"bad UTF-8":                    {wire.JSON, []frame{{first: fin | text, payload: []byte("{\"type\":\"\xff\"}")}}, 1007},
-		"three that say nothing":       {wire.JSON, []frame{{first: fin | text}, {first: fin | text, payload: []byte("[]")}, {first: fin | text, payload: []byte("x")}}, 4400},
+		"three that say nothing": {wire.JSON,
+			[]frame{{first: fin | text}, {first: fin | text, payload: []byte("[]")}, {first: fin | text, payload: []byte("x")}}, 4400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.add("g_" + strings.ReplaceAll(strings.ReplaceAll(name, " ", "_"), "-", "_"))
@@ -110,7 +111,8 @@ func TestMessagesOutOfPlace(t *testing.T) {
 	} {
 		for _, codec := range []*wire.Codec{wire.CBOR, wire.JSON} {
 			t.Run(name+" in "+codec.Subprotocol, func(t *testing.T) {
-				s.add(fmt.Sprintf("%s_%d", strings.ReplaceAll(strings.ReplaceAll(name, " ", "_"), "'", "_"), len(codec.Subprotocol)+map[bool]int{true: 1}[codec.Text]))
+				s.add(fmt.Sprintf("%s_%d", strings.ReplaceAll(strings.ReplaceAll(name, " ", "_"), "'", "_"),
+					len(codec.Subprotocol)+map[bool]int{true: 1}[codec.Text]))
 				p := s.dialIn(codec)
 				p.t = t
 				for _, m := range c.messages {

@@ -54,7 +54,9 @@ func TestPartsAreTold(t *testing.T) {
 		hear[*wire.Ack](t, conn)
 		say(t, conn, u) // is there already
 		hear[*wire.Ack](t, conn)
-		for _, m := range []wire.Message{&wire.Status{}, &wire.Result{ID: "c-1", State: gateway.CommandDone}, &wire.Reported{Hash: strings.Repeat("0", 64), State: "applied"}} {
+		for _, m := range []wire.Message{
+			&wire.Status{}, &wire.Result{ID: "c-1", State: gateway.CommandDone}, &wire.Reported{Hash: strings.Repeat("0", 64), State: "applied"},
+		} {
 			say(t, conn, m)
 		}
 		synctest.Wait()
@@ -62,7 +64,8 @@ func TestPartsAreTold(t *testing.T) {
 		hear[*wire.Config](t, conn)
 		conn.Close()
 		synctest.Wait()
-		want := []string{"opened g x/1", "stored gap 1+3 at 2 as *wire.Update", "heard *wire.Status", "heard *wire.Result", "heard *wire.Reported", "closed g"}
+		want := []string{"opened g x/1", "stored gap 1+3 at 2 as *wire.Update",
+			"heard *wire.Status", "heard *wire.Result", "heard *wire.Reported", "closed g"}
 		if got := d.lines; fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("told\n%q, want\n%q", got, want)
 		}

@@ -84,8 +84,10 @@ type shelved struct {
 
 func newPresences(s *Server) *presences {
 	return &presences{
-		kv: s.opt.KV, logger: s.opt.Logger, level: func() wire.Level { return s.opt.Log.Level() }, server: rand.Text(), ended: s.serving.Wait, changed: func(string) {},
-		local: map[string]*presence{}, held: map[string]*session{}, dirty: map[string]bool{}, shelfs: map[string]shelved{}, wrote: map[string]time.Time{},
+		kv: s.opt.KV, logger: s.opt.Logger, level: func() wire.Level { return s.opt.Log.Level() }, server: rand.Text(),
+		ended: s.serving.Wait, changed: func(string) {},
+		local: map[string]*presence{}, held: map[string]*session{}, dirty: map[string]bool{}, shelfs: map[string]shelved{},
+		wrote: map[string]time.Time{},
 	}
 }
 

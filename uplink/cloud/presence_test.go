@@ -55,7 +55,8 @@ func servers(t *testing.T, n int) (list []*presences, shelf *toldShelf) {
 	var running sync.WaitGroup
 	t.Cleanup(func() { stop(); running.Wait() })
 	for range n {
-		s := New(Options{Log: cloudtest.NewHistory(), KV: shelf, Credentials: keyring.Credentials{Dir: t.TempDir()}, Logger: slog.New(slog.DiscardHandler)})
+		s := New(Options{Log: cloudtest.NewHistory(), KV: shelf, Credentials: keyring.Credentials{Dir: t.TempDir()},
+			Logger: slog.New(slog.DiscardHandler)})
 		running.Go(func() { s.presences.run(ctx) })
 		list = append(list, s.presences)
 	}
@@ -138,7 +139,8 @@ func TestBacklogGoesDown(t *testing.T) {
 		if got, _ := p.of("g"); got.Clock.Quality != gateway.ClockNTP {
 			t.Errorf("clock %+v", got.Clock)
 		}
-		if got, _ := p.of("g"); got.Backlog.N != 6 || got.Backlog.Bytes != 600 || !time.UnixMicro(int64(got.Backlog.OldestTS)).Equal(cloudtest.At(4)) {
+		if got, _ := p.of("g"); got.Backlog.N != 6 || got.Backlog.Bytes != 600 ||
+			!time.UnixMicro(int64(got.Backlog.OldestTS)).Equal(cloudtest.At(4)) {
 			t.Errorf("%+v", got.Backlog)
 		}
 		p.stored(x, record.Record{Kind: record.KindUpdate, Lane: wire.LaneBacklog, N: 9}, u)
@@ -236,7 +238,8 @@ func TestTooManyEpochs(t *testing.T) {
 		for range 3 {
 			a.look(t.Context())
 		}
-		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "g has begun 4 epochs within 24 hours") || a.count("epochs_per_day") != 1 {
+		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "g has begun 4 epochs within 24 hours") ||
+			a.count("epochs_per_day") != 1 {
 			t.Errorf("%d alarms: %s", a.count("epochs_per_day"), text)
 		}
 		if x := a.raised["epochs_per_day g"]; !x.Since.Equal(began.UTC().Truncate(time.Millisecond)) || len(a.ofCloud()) != 0 {

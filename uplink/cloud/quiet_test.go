@@ -28,7 +28,8 @@ func TestQuietGateway(t *testing.T) {
 			s := newSite(t, nil)
 			e := gateway.NewEpochID()
 			p := s.dial()
-			p.send(&wire.Hello{GatewayID: s.id, All: true, Epochs: []wire.HelloEpoch{{Epoch: e, Oldest: 1, Last: 10}}, Backlog: wire.Backlog{N: 10}, Clock: wire.ClockState{Quality: c.clock}})
+			p.send(&wire.Hello{GatewayID: s.id, All: true, Epochs: []wire.HelloEpoch{{Epoch: e, Oldest: 1, Last: 10}}, Backlog: wire.Backlog{N: 10},
+				Clock: wire.ClockState{Quality: c.clock}})
 			recv[*wire.Welcome](p)
 			u := readings(t, e, 1, 10, 10) // in April
 			u.Lane = wire.LaneBacklog
@@ -40,13 +41,15 @@ func TestQuietGateway(t *testing.T) {
 				Complete bool
 				Sentence string
 			}
-			if err := json.NewDecoder(s.get("/v1/gateways/"+s.id+"/completeness?from=2026-04-01T00:00:00Z&to=-5m", operatorToken).Body).Decode(&got); err != nil {
+			if err := json.NewDecoder(s.get("/v1/gateways/"+s.id+"/completeness?from=2026-04-01T00:00:00Z&to=-5m",
+				operatorToken).Body).Decode(&got); err != nil {
 				t.Fatal(err)
 			}
 			if got.Complete != c.complete {
 				t.Errorf("complete %v, %q", got.Complete, got.Sentence)
 			}
-			if err := json.NewDecoder(s.get("/v1/gateways/"+s.id+"/completeness?to="+time.Now().Add(time.Hour).UTC().Format(time.RFC3339), operatorToken).Body).Decode(&got); err != nil {
+			if err := json.NewDecoder(s.get("/v1/gateways/"+s.id+"/completeness?to="+time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
+				operatorToken).Body).Decode(&got); err != nil {
 				t.Fatal(err)
 			}
 			if today := time.Now().UTC().Format("2006-"); got.Complete || c.complete && !strings.HasPrefix(got.Sentence, "Complete up to "+today) {

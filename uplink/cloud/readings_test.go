@@ -87,7 +87,8 @@ func month(t *testing.T, records int) (*cloudtest.History, *cloudtest.KV) {
 			h.Send("g", h.DataAt(b, 3*j+1, 3, int64(3*j)+int64(10*records)))
 		}
 		if i == uint64(records/3) {
-			ev, err := wire.Encode(&wire.Event{Epoch: a, Seq: 1, Kind: gateway.EventAlarm, At: int64(3*i) * 1e6, Device: "boiler", Anchor: record.WireAnchor(cloudtest.BootAnchor(a))})
+			ev, err := wire.Encode(&wire.Event{Epoch: a, Seq: 1, Kind: gateway.EventAlarm, At: int64(3*i) * 1e6, Device: "boiler",
+				Anchor: record.WireAnchor(cloudtest.BootAnchor(a))})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -164,14 +165,16 @@ func TestReadingsOfOneEpoch(t *testing.T) {
 	if h.Given > 300+2*40+10 {
 		t.Errorf("%d records read", h.Given)
 	}
-	if all, got := seqsOf(t, h, shelf, ""), seqsOf(t, h, shelf, "?device=boiler&quantity=temperature"); len(got) != len(all)-1 || slices.Contains(got, "event") || !slices.Contains(all, "event") {
+	if all, got := seqsOf(t, h, shelf, ""), seqsOf(t, h, shelf, "?device=boiler&quantity=temperature"); len(got) != len(all)-1 ||
+		slices.Contains(got, "event") || !slices.Contains(all, "event") {
 		t.Errorf("%d lines of the one channel, %d in all", len(got), len(all))
 	}
 	if got := seqsOf(t, h, shelf, "?device=none"); !slices.Equal(got, []string{"end"}) {
 		t.Errorf("of a device that is not there: %v", got)
 	}
 	w := fetch(t, h, shelf, "/v1/gateways/g/events?from="+cloudtest.Day0.Format(time.RFC3339))
-	if n := strings.Count(w.Body.String(), "\n"); w.Code != 200 || n != 1 || !strings.Contains(w.Body.String(), `"type":"event","gateway_id":"g","kind":"alarm","device_id":"boiler","timestamp":"2026-10-01T00:05:00.000Z","time":"ntp"`) {
+	if n := strings.Count(w.Body.String(), "\n"); w.Code != 200 || n != 1 || !strings.Contains(w.Body.String(),
+		`"type":"event","gateway_id":"g","kind":"alarm","device_id":"boiler","timestamp":"2026-10-01T00:05:00.000Z","time":"ntp"`) {
 		t.Errorf("events: %d %s", w.Code, w.Body)
 	}
 	if w := fetch(t, h, shelf, "/v1/gateways/g/events?to="+cloudtest.Day0.Format(time.RFC3339)); w.Body.Len() != 0 {
@@ -201,7 +204,8 @@ func TestReadingsAsCSV(t *testing.T) {
 	h.Send("g", h.Thinned(e, 5, 6))
 	h.Send("g", cloudtest.End(e, 10, false))
 	h.Send("g", cloudtest.End(e, 10, true))
-	ev, err := wire.Encode(&wire.Event{Epoch: e, Seq: 1, Kind: gateway.EventAlarm, Body: []byte(`{"a":"b,c"}`), Anchor: record.WireAnchor(cloudtest.BootAnchor(e))})
+	ev, err := wire.Encode(&wire.Event{Epoch: e, Seq: 1, Kind: gateway.EventAlarm, Body: []byte(`{"a":"b,c"}`),
+		Anchor: record.WireAnchor(cloudtest.BootAnchor(e))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,10 +219,14 @@ func TestReadingsAsCSV(t *testing.T) {
 	want := [][]string{
 		{"type", "gateway_id", "device_id", "quantity", "value", "unit", "timestamp", "quality", "time", "epoch", "seq",
 			"n", "why", "t0", "t1", "interval_s", "count", "min", "max", "mean", "body"},
-		{"reading", "g", "boiler", "temperature", "1", "Cel", "2026-10-01T00:00:01.000Z", "good", "ntp", id, "1", "", "", "", "", "", "", "", "", "", ""},
-		{"gap", "g", "", "", "", "", "", "", "ntp", id, "2", "3", "dropped", "2026-10-01T00:00:02.000Z", "2026-10-01T00:00:05.000Z", "", "", "", "", "", ""},
-		{"thinned", "g", "boiler", "temperature", "", "Cel", "2026-10-01T00:00:00.000Z", "good", "ntp", id, "5", "6", "", "", "", "60", "6", "1", "2", "1.5", ""},
-		{"end", "g", "", "", "", "", "", "", "ntp", id, "10", "20", "unclean_stop", "2026-10-01T00:00:10.000Z", "2026-10-01T00:00:15.000Z", "", "", "", "", "", ""},
+		{"reading", "g", "boiler", "temperature", "1", "Cel", "2026-10-01T00:00:01.000Z", "good", "ntp", id, "1",
+			"", "", "", "", "", "", "", "", "", ""},
+		{"gap", "g", "", "", "", "", "", "", "ntp", id, "2", "3", "dropped", "2026-10-01T00:00:02.000Z",
+			"2026-10-01T00:00:05.000Z", "", "", "", "", "", ""},
+		{"thinned", "g", "boiler", "temperature", "", "Cel", "2026-10-01T00:00:00.000Z", "good", "ntp", id, "5",
+			"6", "", "", "", "60", "6", "1", "2", "1.5", ""},
+		{"end", "g", "", "", "", "", "", "", "ntp", id, "10", "20", "unclean_stop", "2026-10-01T00:00:10.000Z",
+			"2026-10-01T00:00:15.000Z", "", "", "", "", "", ""},
 		{"end", "g", "", "", "", "", "", "", "", id, "10", "", "closed", "", "", "", "", "", "", "", ""},
 		{"event", "g", "", "", "", "", "2026-10-01T00:00:00.000Z", "", "ntp", id, "1", "1", "alarm", "", "", "", "", "", "", "", `{"a":"b,c"}`},
 	}
@@ -266,7 +274,8 @@ func TestReadingsGetTheirRightTimeLater(t *testing.T) {
 	if got := stamp(); got != "2026-10-01T00:00:10.000Z ntp" {
 		t.Errorf("after: %s", got)
 	}
-	if got := seqsOf(t, h, nil, "?from="+cloudtest.At(11).Format(time.RFC3339)+"&to="+cloudtest.At(12).Format(time.RFC3339)); !slices.Equal(got, []string{"e:2"}) {
+	if got := seqsOf(t, h, nil, "?from="+cloudtest.At(11).Format(time.RFC3339)+"&to="+
+		cloudtest.At(12).Format(time.RFC3339)); !slices.Equal(got, []string{"e:2"}) {
 		t.Errorf("of that time: %v", got)
 	}
 }

@@ -40,7 +40,8 @@ func TestLedgerAnswersForTheState(t *testing.T) {
 		settledIn(t, shelf, older)
 		_, dial := piped(t, Options{Log: l, KV: shelf})
 		conn := dial()
-		say(t, conn, &wire.Hello{GatewayID: "g", Epochs: []wire.HelloEpoch{{Epoch: old.ID, Oldest: 1, Last: 40}, {Epoch: gateway.NewEpochID(), Oldest: 1}}})
+		say(t, conn, &wire.Hello{GatewayID: "g", Epochs: []wire.HelloEpoch{{Epoch: old.ID, Oldest: 1, Last: 40},
+			{Epoch: gateway.NewEpochID(), Oldest: 1}}})
 		w := hear[*wire.Welcome](t, conn)
 		if w.Epochs[0] != old.Ack() || w.Epochs[1].Upto != 0 {
 			t.Errorf("welcomed with %+v", w.Epochs)

@@ -36,7 +36,8 @@ func TestResultsAreFoundInTheLog(t *testing.T) {
 	s.server.Close()
 	s.http.Close()
 	shelf := &deafKV{KV: s.log}
-	s.server = cloud.New(cloud.Options{Log: s.log, KV: shelf, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t)})
+	s.server = cloud.New(cloud.Options{Log: s.log, KV: shelf, PubSub: s.log, Credentials: s.creds,
+		OperatorToken: operatorToken, Logger: quiet(t)})
 	s.http = httptest.NewTLSServer(s.server)
 	const doc = "version = 1\n"
 	s.put("", doc)

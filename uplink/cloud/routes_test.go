@@ -63,7 +63,10 @@ func TestEveryRouteWantsItsToken(t *testing.T) {
 		}
 		method, path, _ := strings.Cut(pattern, " ")
 		path = inPath.ReplaceAllString(path, "plant_7")
-		for _, h := range []http.Header{{}, auth(""), auth("x"), auth(s.token), auth(operatorToken + "0"), auth(operatorToken[1:]), {"Authorization": {"Basic " + operatorToken}}} {
+		for _, h := range []http.Header{
+			{}, auth(""), auth("x"), auth(s.token), auth(operatorToken + "0"), auth(operatorToken[1:]),
+			{"Authorization": {"Basic " + operatorToken}},
+		} {
 			r := httptest.NewRequest(method, path, strings.NewReader("{}"))
 			r.Header = h
 			w := httptest.NewRecorder()

@@ -136,11 +136,13 @@ func TestEndOfACopy(t *testing.T) {
 	hello := func(growth gateway.EpochGrowth, ends ...uint32) bool {
 		t.Helper()
 		p = s.dial()
-		p.send(&wire.Hello{GatewayID: s.id, All: true, Software: "test", Epochs: []wire.HelloEpoch{{Epoch: e, Oldest: 1, Last: 3, Growth: growth}}, Ends: ends})
+		p.send(&wire.Hello{GatewayID: s.id, All: true, Software: "test",
+			Epochs: []wire.HelloEpoch{{Epoch: e, Oldest: 1, Last: 3, Growth: growth}}, Ends: ends})
 		defer p.conn.Close()
 		return recv[*wire.Welcome](p).Epochs[0].Done
 	}
-	if !hello(gateway.OpenEnded) || !hello(gateway.OpenEnded, copys.End.Sum()) || hello(gateway.OpenEnded, own.End.Sum()) || hello(gateway.Closed) {
+	if !hello(gateway.OpenEnded) || !hello(gateway.OpenEnded, copys.End.Sum()) || hello(gateway.OpenEnded, own.End.Sum()) ||
+		hello(gateway.Closed) {
 		t.Error("welcome says done of an end that is not the gateway's, or not of one that is")
 	}
 	p, _ = s.open(e)

@@ -13,7 +13,8 @@ func TestResume(t *testing.T) {
 	s := newSite(t, nil)
 	e := gateway.NewEpochID()
 	p, w := s.open(e)
-	if w.Level != wire.LevelFsynced || w.HB.PingS == 0 || w.Lim.Msg != wire.DefaultMessage || w.RetainS != 600 || w.SpreadS == 0 || w.Time == 0 {
+	if w.Level != wire.LevelFsynced || w.HB.PingS == 0 || w.Lim.Msg != wire.DefaultMessage || w.RetainS != 600 ||
+		w.SpreadS == 0 || w.Time == 0 {
 		t.Errorf("welcome %+v", w)
 	}
 	if len(w.Epochs) != 1 || w.Epochs[0] != (wire.EpochAck{Epoch: e}) {

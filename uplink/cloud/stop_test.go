@@ -51,7 +51,8 @@ func TestQuestionWithoutAnEndDoesNotHoldUpAStop(t *testing.T) {
 		ours, theirs := net.Pipe()
 		ln <- theirs
 		c := tls.Client(ours, &tls.Config{InsecureSkipVerify: true})
-		if _, err := fmt.Fprint(c, "GET /v1/gateways/g/completeness HTTP/1.1\r\nHost: cloud\r\nAuthorization: Bearer operator\r\n\r\n"); err != nil {
+		if _, err := fmt.Fprint(c, "GET /v1/gateways/g/completeness HTTP/1.1\r\nHost: cloud\r\n"+
+			"Authorization: Bearer operator\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		go func() { _, _ = io.Copy(io.Discard, c) }() // until the server closes it

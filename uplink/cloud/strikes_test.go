@@ -61,7 +61,8 @@ func TestLogThatLostReadings(t *testing.T) {
 		hear[*wire.Ack](t, conn)
 		conn = dial()
 		say(t, conn, &wire.Hello{GatewayID: "g", Epochs: []wire.HelloEpoch{
-			{Epoch: lostOne, Oldest: 1, Last: 9, Acked: 9}, {Epoch: whole, Oldest: 1, Last: 9, Acked: 7}, {Epoch: gateway.NewEpochID(), Oldest: 1, Last: 9},
+			{Epoch: lostOne, Oldest: 1, Last: 9, Acked: 9}, {Epoch: whole, Oldest: 1, Last: 9, Acked: 7},
+			{Epoch: gateway.NewEpochID(), Oldest: 1, Last: 9},
 		}})
 		hear[*wire.Welcome](t, conn)
 		if text := told.String(); strings.Count(text, "the log has lost readings") != 1 || !strings.Contains(text, lostOne.String()) {

@@ -14,10 +14,11 @@ import (
 func thinned(t testing.TB, e gateway.EpochID, first, n uint64) *wire.Update {
 	t.Helper()
 	other := &gateway.Channel{Device: "boiler", Quantity: "pressure", Unit: "Pa"}
-	b, err := block.NewEncoder().AppendThinned(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: first}, Anchor: anchor, T0: 60e6, T1: 119e6}, []gateway.Summary{
-		{Channel: channel, From: 60e6, Interval: time.Minute, N: n - 1, Min: 1.5, Max: 9, Mean: 4.25, Worst: gateway.Suspect},
-		{Channel: other, From: 60e6, Interval: time.Minute, N: 1, Min: 7, Max: 7, Mean: 7},
-	})
+	b, err := block.NewEncoder().AppendThinned(nil,
+		gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: first}, Anchor: anchor, T0: 60e6, T1: 119e6}, []gateway.Summary{
+			{Channel: channel, From: 60e6, Interval: time.Minute, N: n - 1, Min: 1.5, Max: 9, Mean: 4.25, Worst: gateway.Suspect},
+			{Channel: other, From: 60e6, Interval: time.Minute, N: 1, Min: 7, Max: 7, Mean: 7},
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,8 @@ func TestThinnedRangeOverReadings(t *testing.T) {
 	if len(ls) != 5 {
 		t.Fatalf("%d lines, want 3 readings and 2 summaries: %+v", len(ls), ls)
 	}
-	if l := ls[3]; l.Type != "thinned" || l.First != 6 || l.N != 20 || l.From != 11 || l.Count != 19 || *l.Min != 1.5 || *l.Max != 9 || *l.Mean != 4.25 || l.Quality != "suspect" || l.IntervalS != 60 {
+	if l := ls[3]; l.Type != "thinned" || l.First != 6 || l.N != 20 || l.From != 11 || l.Count != 19 ||
+		*l.Min != 1.5 || *l.Max != 9 || *l.Mean != 4.25 || l.Quality != "suspect" || l.IntervalS != 60 {
 		t.Errorf("line %+v", l)
 	}
 }

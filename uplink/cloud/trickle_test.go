@@ -31,7 +31,8 @@ func TestTrickleOfAFrame(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				opt := Options{Log: &cloudtest.Log{}, Credentials: keyring.Credentials{Dir: t.TempDir()}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
+				opt := Options{Log: &cloudtest.Log{}, Credentials: keyring.Credentials{Dir: t.TempDir()},
+					Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
 				token, err := opt.Credentials.Add("g")
 				if err != nil {
 					t.Fatal(err)

@@ -30,7 +30,8 @@ func TestStampThatCannotBeReadHoldsNothingUp(t *testing.T) {
 		if n := recv[*wire.Nack](p); n.Code != wire.NackTime || n.Retry || n.Epoch != e || n.First != 1 {
 			t.Errorf("nack %+v", n)
 		}
-		text(`{"type":"update","lane":"live","epoch":"` + e.String() + `","first":1,"n":2,"thinned_rows":[{"device_id":"d","quantity":"q","unit":"",` +
+		text(`{"type":"update","lane":"live","epoch":"` + e.String() +
+			`","first":1,"n":2,"thinned_rows":[{"device_id":"d","quantity":"q","unit":"",` +
 			`"timestamp":"noon","interval_s":60,"count":2,"min":1,"max":1,"mean":1,"quality":"good","time":"none"}]}`)
 		if n := recv[*wire.Nack](p); n.Code != wire.NackTime || n.Retry || n.N != 2 {
 			t.Errorf("nack of thinned rows %+v", n)

@@ -101,7 +101,8 @@ func TestAcksAreJoined(t *testing.T) {
 		synctest.Wait()
 		release()
 		first := hear[*wire.Ack](t, conn)
-		if len(first.Epochs) != 2 || first.Epochs[0] != (wire.EpochAck{Epoch: a, Upto: 4}) || first.Epochs[1] != (wire.EpochAck{Epoch: b, Upto: 5}) {
+		if len(first.Epochs) != 2 || first.Epochs[0] != (wire.EpochAck{Epoch: a, Upto: 4}) ||
+			first.Epochs[1] != (wire.EpochAck{Epoch: b, Upto: 5}) {
 			t.Errorf("first ack %+v", first)
 		}
 		if first.Events == nil || *first.Events != (wire.EventAck{Epoch: a, Upto: 4}) || first.Win != nil {

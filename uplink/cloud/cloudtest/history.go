@@ -121,7 +121,8 @@ func (h *History) Send(id string, u *wire.Update) {
 		panic(err)
 	}
 	h.Write(id, record.Record{
-		Kind: record.KindUpdate, State: g.State.String(), Epoch: u.Epoch, First: before.Upto + 1, N: after.Upto - before.Upto, Lane: u.Lane, Body: body,
+		Kind: record.KindUpdate, State: g.State.String(), Epoch: u.Epoch, First: before.Upto + 1,
+		N: after.Upto - before.Upto, Lane: u.Lane, Body: body,
 	})
 }
 

@@ -75,7 +75,8 @@ func TestResultsThatTheShelfDoesNotTake(t *testing.T) {
 // final state stays.
 func TestCommandDocMovesForward(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	states := []gateway.CommandState{gateway.CommandAccepted, gateway.CommandRunning, gateway.CommandDone, gateway.CommandFailed, gateway.CommandRejected, gateway.CommandUnknown, "new"}
+	states := []gateway.CommandState{gateway.CommandAccepted, gateway.CommandRunning, gateway.CommandDone,
+		gateway.CommandFailed, gateway.CommandRejected, gateway.CommandUnknown, "new"}
 	for range 20_000 {
 		now := time.Now()
 		d := Command{State: Queued, Once: random.IntN(2) == 0, Expires: now.Add(time.Duration(random.IntN(30)) * time.Second)}

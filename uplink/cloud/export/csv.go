@@ -60,7 +60,8 @@ func (w *csvWriter) other(l any) error {
 			13: l.T0, 14: l.T1})
 	case eventLine:
 		return w.line(map[int]string{
-			0: l.Type, 2: l.DeviceID, 6: l.Timestamp, 8: l.Time, 9: l.Epoch.String(), 10: u(l.Seq), 11: u(l.N), 12: string(l.Kind), 20: string(l.Body),
+			0: l.Type, 2: l.DeviceID, 6: l.Timestamp, 8: l.Time, 9: l.Epoch.String(), 10: u(l.Seq), 11: u(l.N),
+			12: string(l.Kind), 20: string(l.Body),
 		})
 	}
 	return fmt.Errorf("no line of CSV for a %T", l)

@@ -21,7 +21,8 @@ func TestLinesAreJSON(t *testing.T) {
 	for _, v := range []float64{0, 1, -1.5, 1e6, 123456789.125, 1e-7, 1e21, 5e300, math.SmallestNonzeroFloat64, math.Copysign(0, -1)} {
 		out.Reset()
 		ch := &gateway.Channel{Device: "boiler", Quantity: "temperature", Unit: "\"<µ>\n"}
-		if err := w.reading(&readingLine{channel: ch, value: v, wall: cloudtest.Day0.UnixMicro() + 86399_999_999, quality: "good", time: "ntp", seq: 7}); err != nil || w.Flush() != nil {
+		if err := w.reading(&readingLine{channel: ch, value: v, wall: cloudtest.Day0.UnixMicro() + 86399_999_999,
+			quality: "good", time: "ntp", seq: 7}); err != nil || w.Flush() != nil {
 			t.Fatal(err)
 		}
 		var l struct {
@@ -32,7 +33,8 @@ func TestLinesAreJSON(t *testing.T) {
 		if err := json.Unmarshal(out.Bytes(), &l); err != nil || *l.Value != v || l.Unit != ch.Unit || l.Timestamp != "2026-10-01T23:59:59.999Z" {
 			t.Errorf("%s: %v", out.Bytes(), err)
 		}
-		if want, _ := json.Marshal(v); !bytes.Contains(out.Bytes(), append([]byte(`"value":`), append(want[:len(want):len(want)], ',')...)) && math.Abs(v) > 1e-6 && math.Abs(v) < 1e21 {
+		if want, _ := json.Marshal(v); !bytes.Contains(out.Bytes(), append([]byte(`"value":`), append(want[:len(want):len(want)], ',')...)) &&
+			math.Abs(v) > 1e-6 && math.Abs(v) < 1e21 {
 			t.Errorf("%s: want the value %s", out.Bytes(), want)
 		}
 	}
@@ -52,7 +54,8 @@ func BenchmarkLines(b *testing.B) {
 	for i := range 4000 {
 		rs = append(rs, gateway.Reading{Channel: cloudtest.Channel, Value: 20 + float64(i%100)/100, At: gateway.Stamp(i * 1e6)})
 	}
-	data, err := block.NewEncoder().Append(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: 1}, Anchor: cloudtest.BootAnchor(e)}, rs)
+	data, err := block.NewEncoder().Append(nil,
+		gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: 1}, Anchor: cloudtest.BootAnchor(e)}, rs)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -32,7 +32,8 @@ const (
 type versionError struct{ url, version string }
 
 func (e *versionError) Error() string {
-	return fmt.Sprintf("nats-server at %s is version %q; fieldgate-cloud needs %d.%d or newer, for documents that expire by themselves: upgrade the cluster first",
+	return fmt.Sprintf("nats-server at %s is version %q; fieldgate-cloud needs %d.%d or newer, for documents that expire by themselves: "+
+		"upgrade the cluster first",
 		e.url, e.version, needMajor, needMinor)
 }
 

@@ -218,7 +218,8 @@ func oldServerAt(t *testing.T, addr, version string, payload int) string {
 			return
 		}
 		defer conn.Close()
-		fmt.Fprintf(conn, "INFO {\"server_id\":\"x\",\"version\":%q,\"proto\":1,\"headers\":true,\"jetstream\":true,\"max_payload\":%d}\r\n", version, payload)
+		fmt.Fprintf(conn, "INFO {\"server_id\":\"x\",\"version\":%q,\"proto\":1,\"headers\":true,\"jetstream\":true,\"max_payload\":%d}\r\n",
+			version, payload)
 		for sc := bufio.NewScanner(conn); sc.Scan(); {
 			if sc.Text() == "PING" {
 				fmt.Fprint(conn, "PONG\r\n")
@@ -241,7 +242,8 @@ func TestServersThatCannotServe(t *testing.T) {
 		{"2.11.0-RC.1", 64 << 10, "max_payload"},
 		{"3.0", 64 << 10, "max_payload"},
 	} {
-		_, err := jetstream.Open(t.Context(), jetstream.Options{URL: oldServerAt(t, "127.0.0.1:0", c.version, c.payload), Logger: slog.New(slog.DiscardHandler)})
+		_, err := jetstream.Open(t.Context(), jetstream.Options{URL: oldServerAt(t, "127.0.0.1:0", c.version, c.payload),
+			Logger: slog.New(slog.DiscardHandler)})
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want %s", c.version, err, c.says)
 		}

@@ -23,7 +23,8 @@ import (
 // serve starts one nats-server, which ends with the test.
 func serve(t *testing.T, change func(*server.Options)) *server.Server {
 	t.Helper()
-	opt := &server.Options{ServerName: "one", Host: "127.0.0.1", Port: -1, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 1 << 30}
+	opt := &server.Options{ServerName: "one", Host: "127.0.0.1", Port: -1, NoSigs: true, JetStream: true,
+		StoreDir: t.TempDir(), JetStreamMaxStore: 1 << 30}
 	if change != nil {
 		change(opt)
 	}
@@ -63,8 +64,10 @@ func TestStreamDeletedUnderTheLog(t *testing.T) {
 		do   func(js natsjs.JetStream, raw natsjs.StreamConfig) error
 		says string
 	}{
-		{"log", func(js natsjs.JetStream, _ natsjs.StreamConfig) error { return js.DeleteStream(t.Context(), "FG_RAW") }, "stream FG_RAW is gone"},
-		{"documents", func(js natsjs.JetStream, _ natsjs.StreamConfig) error { return js.DeleteStream(t.Context(), "FG_DOC") }, "stream FG_DOC is gone"},
+		{"log", func(js natsjs.JetStream, _ natsjs.StreamConfig) error { return js.DeleteStream(t.Context(), "FG_RAW") },
+			"stream FG_RAW is gone"},
+		{"documents", func(js natsjs.JetStream, _ natsjs.StreamConfig) error { return js.DeleteStream(t.Context(), "FG_DOC") },
+			"stream FG_DOC is gone"},
 		{"made anew", func(js natsjs.JetStream, raw natsjs.StreamConfig) error {
 			err := js.DeleteStream(t.Context(), "FG_RAW")
 			_, err2 := js.CreateStream(t.Context(), raw)
@@ -130,7 +133,8 @@ func TestOlderServerLater(t *testing.T) {
 		t.Error("healthy without a server")
 	}
 	// Nothing waits to be sent later, behind what was given up.
-	if _, err := l.Append(t.Context(), "a", 0, record.Record{ID: "x", Kind: record.KindOpen}); !errors.Is(err, record.ErrUnavailable) || !strings.Contains(err.Error(), "no connection") {
+	if _, err := l.Append(t.Context(), "a", 0, record.Record{ID: "x", Kind: record.KindOpen}); !errors.Is(err, record.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "no connection") {
 		t.Errorf("append without a server: %v", err)
 	}
 	if err := l.Broken(); err != nil {
@@ -205,7 +209,8 @@ func TestServerWithoutRoomForMore(t *testing.T) {
 		all.Go(func() {
 			seq := uint64(0)
 			for n := 0; n < 20; {
-				next, err := l.Append(t.Context(), fmt.Sprint("g", g), seq, record.Record{ID: fmt.Sprintf("g%d-%d", g, n), PrevSeq: seq, Kind: record.KindOpen})
+				next, err := l.Append(t.Context(), fmt.Sprint("g", g), seq,
+					record.Record{ID: fmt.Sprintf("g%d-%d", g, n), PrevSeq: seq, Kind: record.KindOpen})
 				if err == nil {
 					n, seq = n+1, next
 					continue

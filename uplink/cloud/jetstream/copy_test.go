@@ -69,7 +69,8 @@ func TestCopyOfManyRecords(t *testing.T) {
 	for i := range 100 {
 		var err error
 		copy(body, fmt.Sprint(i))
-		if seq, err = l.Append(t.Context(), "g", seq, record.Record{ID: fmt.Sprint("g", i), PrevSeq: seq, Kind: record.KindOpen, Body: body}); err != nil {
+		if seq, err = l.Append(t.Context(), "g", seq,
+			record.Record{ID: fmt.Sprint("g", i), PrevSeq: seq, Kind: record.KindOpen, Body: body}); err != nil {
 			t.Fatal(err)
 		}
 	}

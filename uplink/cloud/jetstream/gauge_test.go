@@ -29,7 +29,8 @@ func TestConsumersAreGauged(t *testing.T) {
 	began := time.Now()
 	w.add("b", "a")
 	list, err := l.Consumers(t.Context())
-	if err != nil || len(list) != 1 || list[0].Behind != 2 || list[0].Oldest.Before(began.Add(-time.Second)) || list[0].Oldest.After(time.Now()) {
+	if err != nil || len(list) != 1 || list[0].Behind != 2 || list[0].Oldest.Before(began.Add(-time.Second)) ||
+		list[0].Oldest.After(time.Now()) {
 		t.Errorf("two behind: %+v, %v", list, err)
 	}
 }

@@ -20,7 +20,8 @@ func TestDescriptionThatMayNotBeRead(t *testing.T) {
 	if described(dir) {
 		t.Error("there is nothing, and it counts as described")
 	}
-	if err := errors.Join(os.WriteFile(filepath.Join(dir, "meta.inf"), []byte("{}"), 0o600), os.WriteFile(filepath.Join(dir, "meta.sum"), []byte("00"), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "meta.inf"), []byte("{}"), 0o600),
+		os.WriteFile(filepath.Join(dir, "meta.sum"), []byte("00"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	runtime.LockOSThread()

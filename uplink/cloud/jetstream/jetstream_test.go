@@ -214,7 +214,8 @@ func TestBusyIsNotBroken(t *testing.T) {
 		if err := jetstream.Healthy(busy); err != nil {
 			t.Error(err)
 		}
-		if err := jetstream.Healthy(func() string { return "write error\n" }); err == nil || err.Error() != "nats-server is not healthy: write error" {
+		if err := jetstream.Healthy(func() string { return "write error\n" }); err == nil ||
+			err.Error() != "nats-server is not healthy: write error" {
 			t.Error(err)
 		}
 	})

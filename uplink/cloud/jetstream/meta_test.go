@@ -34,7 +34,8 @@ func TestMetaCutOff(t *testing.T) {
 			dir := t.TempDir()
 			reopen := func() (said string) {
 				var told bytes.Buffer
-				l, err := jetstream.Open(t.Context(), jetstream.Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&told, &slog.HandlerOptions{Level: slog.LevelInfo}))})
+				l, err := jetstream.Open(t.Context(), jetstream.Options{Dir: dir,
+					Logger: slog.New(slog.NewTextHandler(&told, &slog.HandlerOptions{Level: slog.LevelInfo}))})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -34,7 +34,8 @@ func (l *Log) fullBelow(part int64) error {
 		return fmt.Errorf("%w: look at the disk: %w", record.ErrUnavailable, err)
 	}
 	if kept := min(roomKept, all/roomPart) / part; free < kept {
-		return fmt.Errorf("%w: the disk of %s has %d KiB left, and %d KiB are kept free: make room there; what is stored can be read meanwhile, and the gateways keep the rest",
+		return fmt.Errorf("%w: the disk of %s has %d KiB left, and %d KiB are kept free: make room there; "+
+			"what is stored can be read meanwhile, and the gateways keep the rest",
 			record.ErrFull, l.opt.Dir, free>>10, kept>>10)
 	}
 	return nil

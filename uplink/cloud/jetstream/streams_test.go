@@ -31,7 +31,8 @@ func TestStreamThatSomebodyChanged(t *testing.T) {
 	}
 	l = open(t, opt)
 	c := l.StreamConfig()
-	if c.MaxAge != 0 || c.Discard != natsjs.DiscardNew || c.AllowDirect || c.MaxMsgs != -1 || c.MaxMsgsPerSubject != -1 || c.MaxMsgSize != 1<<20 || c.Duplicates.Minutes() != 2 {
+	if c.MaxAge != 0 || c.Discard != natsjs.DiscardNew || c.AllowDirect || c.MaxMsgs != -1 || c.MaxMsgsPerSubject != -1 ||
+		c.MaxMsgSize != 1<<20 || c.Duplicates.Minutes() != 2 {
 		t.Errorf("not put right: %+v", c)
 	}
 	if c.MaxBytes != 1<<20 || c.Description != "ours" {

@@ -37,7 +37,9 @@ func TestWhatErrorsMean(t *testing.T) {
 			t.Errorf("code %d: %v, want %v", code, got, want)
 		}
 	}
-	for _, err := range []error{nats.ErrTimeout, nats.ErrNoResponders, natsjs.ErrNoStreamResponse, nats.ErrConnectionClosed, nats.ErrReconnectBufExceeded} {
+	for _, err := range []error{
+		nats.ErrTimeout, nats.ErrNoResponders, natsjs.ErrNoStreamResponse, nats.ErrConnectionClosed, nats.ErrReconnectBufExceeded,
+	} {
 		if got := jetstream.Classify(err); !errors.Is(got, record.ErrUnavailable) {
 			t.Errorf("%v: %v", err, got)
 		}
@@ -68,7 +70,8 @@ func TestAppendsTakeTurns(t *testing.T) {
 // TestFullLogHasRoomForDocuments: the shelf has a limit of its own.
 func TestFullLogHasRoomForDocuments(t *testing.T) {
 	l := open(t, jetstream.Options{Dir: t.TempDir(), MaxBytes: 2 << 10})
-	if _, err := l.Append(t.Context(), "g", 0, record.Record{ID: "a", Kind: record.KindOpen, Body: make([]byte, 4<<10)}); !errors.Is(err, record.ErrFull) {
+	if _, err := l.Append(t.Context(), "g", 0,
+		record.Record{ID: "a", Kind: record.KindOpen, Body: make([]byte, 4<<10)}); !errors.Is(err, record.ErrFull) {
 		t.Errorf("append to a full log: %v", err)
 	}
 	put(t, l, "ledger.g", "1", 0)
@@ -235,7 +238,8 @@ func TestNoQuorum(t *testing.T) {
 		s.Shutdown()
 		s.WaitForShutdown()
 	}
-	if _, err := l.Append(t.Context(), "a", w.last["a"].Seq, record.Record{ID: "x", Kind: record.KindOpen}); !errors.Is(err, record.ErrUnavailable) {
+	if _, err := l.Append(t.Context(), "a", w.last["a"].Seq,
+		record.Record{ID: "x", Kind: record.KindOpen}); !errors.Is(err, record.ErrUnavailable) {
 		t.Errorf("append: %v", err)
 	}
 	if err := l.Broken(); err != nil {

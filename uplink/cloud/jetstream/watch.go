@@ -79,7 +79,8 @@ func (w *watcher) look(ctx context.Context, s jetstream.Stream) *jetstream.Strea
 	name := s.CachedInfo().Config.Name
 	info, err := infoOf(ctx, s)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		w.end(fmt.Errorf("stream %s is gone: somebody deleted it at the cluster, with all that was in it; it is made anew when fieldgate-cloud starts", name))
+		w.end(fmt.Errorf("stream %s is gone: somebody deleted it at the cluster, with all that was in it; "+
+			"it is made anew when fieldgate-cloud starts", name))
 	}
 	if info != nil && !info.Created.Equal(w.made[name]) {
 		w.end(fmt.Errorf("stream %s was deleted and made anew at the cluster", name))

@@ -52,7 +52,8 @@ func TestCertificate(t *testing.T) {
 		t.Errorf("made anew for the same names (%v)", err)
 	}
 	other, err := keyring.Certificate(dir, []string{"other.example.com"})
-	if err != nil || other.Leaf.Equal(cert.Leaf) || other.Leaf.VerifyHostname("other.example.com") != nil || other.Leaf.VerifyHostname("10.0.2.2") == nil {
+	if err != nil || other.Leaf.Equal(cert.Leaf) || other.Leaf.VerifyHostname("other.example.com") != nil ||
+		other.Leaf.VerifyHostname("10.0.2.2") == nil {
 		t.Errorf("not made anew for other names (%v)", err)
 	}
 	zoned, err := keyring.Certificate(dir, []string{"fe80::1%eth0"})
@@ -191,7 +192,8 @@ func TestAuthorityWithoutItsKey(t *testing.T) {
 		if !bytes.Equal(read(t, dir, name+".pem"), before) {
 			t.Errorf("%s was replaced", name)
 		}
-		if err := errors.Join(os.WriteFile(filepath.Join(dir, name+".key"), key, 0o600), make(dir), os.Remove(filepath.Join(dir, name+".pem")), make(dir)); err != nil {
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, name+".key"), key, 0o600), make(dir),
+			os.Remove(filepath.Join(dir, name+".pem")), make(dir)); err != nil {
 			t.Errorf("%s with its key again, then with the key alone: %v", name, err)
 		}
 	}

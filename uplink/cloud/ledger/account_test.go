@@ -27,7 +27,8 @@ func TestOpenEndsOfOneEpoch(t *testing.T) {
 		{"the board learns the time", []*wire.End{end(5, 20, 0), end(5, 20, 30)}, 5, 20, 30},
 		{"nothing bounds it", []*wire.End{end(gateway.AtMostUnknown, 20, 0)}, gateway.AtMostUnknown, 20, 0},
 		{"the board learns what bounds it", []*wire.End{end(gateway.AtMostUnknown, 20, 0), end(5, 20, 30)}, 5, 20, 30},
-		{"it learns more of the time first", []*wire.End{end(gateway.AtMostUnknown, 20, 0), end(gateway.AtMostUnknown, 20, 40), end(5, 20, 30)}, 5, 20, 30},
+		{"it learns more of the time first",
+			[]*wire.End{end(gateway.AtMostUnknown, 20, 0), end(gateway.AtMostUnknown, 20, 40), end(5, 20, 30)}, 5, 20, 30},
 		{"a copy that nothing bounds", []*wire.End{end(5, 20, 30), end(gateway.AtMostUnknown, 10, 40)}, gateway.AtMostUnknown, 10, 40},
 		{"a copy before it", []*wire.End{end(3, 10, 15), end(5, 20, 30)}, 5, 10, 30},
 		{"a copy after it", []*wire.End{end(5, 20, 30), end(3, 10, 15)}, 5, 10, 30},
@@ -42,7 +43,8 @@ func TestOpenEndsOfOneEpoch(t *testing.T) {
 		if o := a.Open; o == nil || o.AtMost != c.atMost || o.T0 != c.from || o.T1 != c.upto || o.Sum != newest {
 			t.Errorf("%s: %+v, want at most %d from %d to %d", c.name, o, c.atMost, c.from, c.upto)
 		}
-		if g := (gapAnswer{After: new(uint64), AtMost: a.Open.bound(), Why: gateway.WhyUncleanStop}); (c.atMost == gateway.AtMostUnknown) != strings.HasPrefix(g.say(), "An unknown number of readings") {
+		if g := (gapAnswer{After: new(uint64), AtMost: a.Open.bound(), Why: gateway.WhyUncleanStop}); (c.atMost == gateway.AtMostUnknown) !=
+			strings.HasPrefix(g.say(), "An unknown number of readings") {
 			t.Errorf("%s: %s", c.name, g.say())
 		}
 		a.reopen()

@@ -17,12 +17,15 @@ func TestWallTimesInAnOldAccountOfABoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := &account{
-		Epoch: gateway.EpochID{7}, Boot: gateway.BootID{7}, Timed: true, T0: cloudtest.At(1).UnixMicro(), T1: cloudtest.At(2).UnixMicro(), Worst: gateway.ClockNTP,
-		Spans: []span{{First: 3, N: 5, Why: gateway.WhyDropped, T0: 3e6, T1: 8e6, Anchor: record.WireAnchor(cloudtest.BootAnchor(gateway.EpochID{7}))}},
+		Epoch: gateway.EpochID{7}, Boot: gateway.BootID{7}, Timed: true, T0: cloudtest.At(1).UnixMicro(),
+		T1: cloudtest.At(2).UnixMicro(), Worst: gateway.ClockNTP,
+		Spans: []span{{First: 3, N: 5, Why: gateway.WhyDropped, T0: 3e6, T1: 8e6,
+			Anchor: record.WireAnchor(cloudtest.BootAnchor(gateway.EpochID{7}))}},
 	}
 	b.accounts[old.Epoch] = old
 	list, err := b.Times(t.Context())
-	if err != nil || len(list) != 1 || !list[0].known || !list[0].First.Equal(cloudtest.At(1)) || list[0].Last.Before(cloudtest.At(2)) || list[0].Last.After(cloudtest.At(10)) {
+	if err != nil || len(list) != 1 || !list[0].known || !list[0].First.Equal(cloudtest.At(1)) ||
+		list[0].Last.Before(cloudtest.At(2)) || list[0].Last.After(cloudtest.At(10)) {
 		t.Errorf("%+v %v", list, err)
 	}
 }

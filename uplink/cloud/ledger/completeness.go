@@ -234,7 +234,8 @@ func (e *EpochTime) lost() []gapAnswer {
 	switch {
 	case e.LogLost != nil && e.Upto > 0:
 		g.First, g.N = 1, e.Upto
-		g.Sentence = fmt.Sprintf("The cloud's log was lost before %s, and these readings with it; a database that had read them still has them.", e.LogLost.UTC().Format(TimeLayout))
+		g.Sentence = fmt.Sprintf("The cloud's log was lost before %s, and these readings with it; a database that had read them still has them.",
+			e.LogLost.UTC().Format(TimeLayout))
 	case e.Claimed > e.Upto:
 		g.First, g.N = e.Upto+1, e.Claimed-e.Upto
 		g.Sentence = "The cloud had these readings, and lost them; the gateway sends again what it still holds."

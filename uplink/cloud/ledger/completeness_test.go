@@ -73,7 +73,8 @@ func TestComplete(t *testing.T) {
 		for _, e := range got.Epochs {
 			gaps, thinned = gaps+len(e.Gaps), thinned+len(e.Thinned)
 		}
-		if got.Complete != c.complete || gaps != c.gaps || thinned != c.thinned || len(got.Epochs) != c.epochs || !strings.HasPrefix(got.Sentence, c.sentence) {
+		if got.Complete != c.complete || gaps != c.gaps || thinned != c.thinned || len(got.Epochs) != c.epochs ||
+			!strings.HasPrefix(got.Sentence, c.sentence) {
 			b, _ := json.MarshalIndent(got, "", " ")
 			t.Errorf("%s: %s", name, b)
 		}
@@ -83,7 +84,8 @@ func TestComplete(t *testing.T) {
 		t.Errorf("one epoch: %+v", only)
 	}
 	g := only.Epochs[0].Gaps[1]
-	if *g.After != 400 || *g.AtMost != 410 || g.Why != gateway.WhyUncleanStop || !g.T1.Equal(cloudtest.At(405)) || !strings.HasPrefix(g.Sentence, "At most 410 readings, taken between 2026-10-01T00:06:40.000Z and") {
+	if *g.After != 400 || *g.AtMost != 410 || g.Why != gateway.WhyUncleanStop || !g.T1.Equal(cloudtest.At(405)) ||
+		!strings.HasPrefix(g.Sentence, "At most 410 readings, taken between 2026-10-01T00:06:40.000Z and") {
 		t.Errorf("open gap %+v", g)
 	}
 }
@@ -96,7 +98,8 @@ func TestTheCloudsOwnLoss(t *testing.T) {
 	h.Send("g", cloudtest.Gap(e, 1, 10, gateway.WhyForgottenAfterAck))
 	h.Send("g", cloudtest.Gap(e, 11, 10, gateway.WhyDropped))
 	c := ask(t, h, -1, -1, &e)
-	if g := c.Epochs[0].Gaps; c.Complete || len(g) != 2 || g[0].By != "cloud" || g[1].By != "gateway" || !strings.Contains(c.Sentence, "1 gap, 1 range that the cloud itself has lost") {
+	if g := c.Epochs[0].Gaps; c.Complete || len(g) != 2 || g[0].By != "cloud" || g[1].By != "gateway" ||
+		!strings.Contains(c.Sentence, "1 gap, 1 range that the cloud itself has lost") {
 		t.Errorf("%+v", c)
 	}
 }
@@ -147,7 +150,8 @@ func TestCompleteWithoutAClock(t *testing.T) {
 	if c.Complete || len(c.Epochs) != 1 || c.Epochs[0].Epoch != lost || len(c.Epochs[0].Gaps) != 1 {
 		t.Fatalf("%+v", c)
 	}
-	if e := c.Epochs[0]; e.TimeKnown || e.Time != "none" || !e.First.Equal(cloudtest.At(100)) || !e.Last.Equal(cloudtest.At(5000)) || !strings.Contains(e.Sentence, "clock was not set") {
+	if e := c.Epochs[0]; e.TimeKnown || e.Time != "none" || !e.First.Equal(cloudtest.At(100)) ||
+		!e.Last.Equal(cloudtest.At(5000)) || !strings.Contains(e.Sentence, "clock was not set") {
 		t.Errorf("%+v", e)
 	}
 	if c := ask(t, h, 10, 90, nil); len(c.Epochs) != 1 || !c.Complete {
@@ -163,7 +167,8 @@ func TestCompleteWithoutAClock(t *testing.T) {
 	if c := ask(t, h, 1000, 2000, nil); !c.Complete || len(c.Epochs) != 0 {
 		t.Errorf("with the time known later, another time: %+v", c)
 	}
-	if c := ask(t, h, 3000, 3040, nil); !c.Complete || len(c.Epochs) != 1 || c.Epochs[0].Time != "session" || !c.Epochs[0].First.Equal(cloudtest.At(3000)) {
+	if c := ask(t, h, 3000, 3040, nil); !c.Complete || len(c.Epochs) != 1 || c.Epochs[0].Time != "session" ||
+		!c.Epochs[0].First.Equal(cloudtest.At(3000)) {
 		t.Errorf("with the time known later: %+v", c)
 	}
 }

@@ -65,7 +65,8 @@ func differs(w *cloudtest.ToldEpoch, b *Gateway, a *account) string {
 	}
 	var open *openGap
 	if w.Open != nil {
-		open = &openGap{record.OpenEnd{Why: w.Open.Why, AtMost: w.Open.AtMost, T0: w.Open.T0, T1: w.Open.T1, Anchor: *w.Open.Anchor}, w.Open.Sum()}
+		open = &openGap{record.OpenEnd{Why: w.Open.Why, AtMost: w.Open.AtMost, T0: w.Open.T0, T1: w.Open.T1, Anchor: *w.Open.Anchor},
+			w.Open.Sum()}
 	}
 	held := uint64(0)
 	for _, why := range w.What {
@@ -125,7 +126,8 @@ func TestLedgerFollowsFromTheLog(t *testing.T) {
 		fresh := &cloudtest.KV{}
 		once := newLedger(h, fresh)
 		touched := map[string]*Gateway{}
-		if err := errors.Join(once.enter(t.Context(), h.Entries, touched), save(t.Context(), fresh, slices.Collect(maps.Values(touched)))); err != nil {
+		if err := errors.Join(once.enter(t.Context(), h.Entries, touched),
+			save(t.Context(), fresh, slices.Collect(maps.Values(touched)))); err != nil {
 			rt.Fatal(err)
 		}
 		for key, d := range fresh.Docs {

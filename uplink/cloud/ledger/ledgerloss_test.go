@@ -17,7 +17,8 @@ import (
 func enterAll(t *testing.T, h *cloudtest.History, kv record.KV, entries []record.Entry) *Gateway {
 	t.Helper()
 	touched := map[string]*Gateway{}
-	if err := errors.Join(newLedger(h, kv).enter(t.Context(), entries, touched), save(t.Context(), kv, slices.Collect(maps.Values(touched)))); err != nil {
+	if err := errors.Join(newLedger(h, kv).enter(t.Context(), entries, touched),
+		save(t.Context(), kv, slices.Collect(maps.Values(touched)))); err != nil {
 		t.Fatal(err)
 	}
 	b := newGateway("g", h, kv)
@@ -61,7 +62,8 @@ func TestLedgerOutlivesItsLog(t *testing.T) {
 	b = enterAll(t, anew, kv, anew.Entries) // the first record comes twice
 	now = b.accounts[growing]
 	if now.Upto != 60 || now.Claimed != 0 || now.Missing != 30 || now.Records != 1+2 || len(b.checkpoint.Discontinuities) != 1 {
-		t.Errorf("after the gateway came back: %s, claimed %d, %d records, joins %+v", now, now.Claimed, now.Records, b.checkpoint.Discontinuities)
+		t.Errorf("after the gateway came back: %s, claimed %d, %d records, joins %+v",
+			now, now.Claimed, now.Records, b.checkpoint.Discontinuities)
 	}
 }
 

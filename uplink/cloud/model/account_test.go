@@ -80,7 +80,8 @@ func (w *world) read(l record.Log) *account {
 	for r, err := range l.Read(context.Background(), gatewayID, 0) {
 		w.must(err)
 		void := last.Seq != 0 && r.Prev != last.ID
-		a.trace = append(a.trace, fmt.Sprintf("%d %.4s behind %d %.4s, void %v, gen %d, %s %.8v/%d+%d, state %s", r.Seq, r.ID, r.PrevSeq, r.Prev, void, r.Gen, r.Kind, r.Epoch, r.First, r.N, r.State))
+		a.trace = append(a.trace, fmt.Sprintf("%d %.4s behind %d %.4s, void %v, gen %d, %s %.8v/%d+%d, state %s",
+			r.Seq, r.ID, r.PrevSeq, r.Prev, void, r.Gen, r.Kind, r.Epoch, r.First, r.N, r.State))
 		if void {
 			a.tally.void++
 			continue
@@ -224,7 +225,8 @@ func (a *account) gap(r record.Record, why gateway.Why) {
 	case why == gateway.WhyForgottenAfterAck && (last <= p.late || last <= p.lost && (p.ended && r.First > p.onCard || last <= p.given)):
 	case why == gateway.WhyDropped && last <= p.given:
 	default:
-		a.fault(untrue, "the gap %v/%d to %d, %s; the log had lost it up to %d, and up to %d when the gateway may have forgotten it; power lost %v, on the card %d", r.Epoch, r.First, last, why, p.lost, p.late, p.ended, p.onCard)
+		a.fault(untrue, "the gap %v/%d to %d, %s; the log had lost it up to %d, and up to %d when the gateway may have forgotten it; "+
+			"power lost %v, on the card %d", r.Epoch, r.First, last, why, p.lost, p.late, p.ended, p.onCard)
 	}
 }
 

@@ -24,7 +24,8 @@ const (
 	tails      = "records lost with a tail"
 )
 
-var rules = []string{wentBack, caught, trimmed, voided, thinnedOut, openEnds, closedEnds, unlisted, tails, cutInStep, killedInStep, crashedIn, gapsOf(gateway.WhyForgottenAfterAck), gapsOf(gateway.WhyDropped)}
+var rules = []string{wentBack, caught, trimmed, voided, thinnedOut, openEnds, closedEnds, unlisted, tails,
+	cutInStep, killedInStep, crashedIn, gapsOf(gateway.WhyForgottenAfterAck), gapsOf(gateway.WhyDropped)}
 
 func gapsOf(why gateway.Why) string { return "readings in gaps, " + string(why) }
 

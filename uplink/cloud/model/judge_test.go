@@ -52,7 +52,8 @@ func (a *account) missing(id gateway.EpochID, p *page, e *held, alive bool) {
 		// The card that went back forgot an epoch that a copy of it had ended in
 		// its own way: nobody knows that it had gone on.
 	default:
-		a.fault(hole, "%v: %d of %d readings are behind %d, where the log ends; %d lost by the log, rolled %v, alive %v, taken from %v to %v, state %q, ends %+v",
+		a.fault(hole, "%v: %d of %d readings are behind %d, where the log ends; "+
+			"%d lost by the log, rolled %v, alive %v, taken from %v to %v, state %q, ends %+v",
 			id, n, len(p.values), e.upto, p.lost, p.rolled, alive, p.stamps[e.upto], p.stamps[len(p.stamps)-1], e.state, deref(e.opens))
 	}
 }

@@ -106,7 +106,8 @@ func TestHistories(t *testing.T) {
 		v := live(t, life{seed: seed + uint64(i), small: smallOne(seed + uint64(i))})
 		if len(v.faults) > 0 {
 			_ = os.WriteFile(filepath.Join(os.TempDir(), "fieldgate-model-log.txt"), []byte(strings.Join(v.trace, "\n")), 0o600)
-			t.Fatalf("go test -run '^TestHistories$' ./uplink/cloud/model -seed %d -histories 1 -steps %d\n(the seed repeats the steps; what runs beside each other may fall differently)\n%s\n%s",
+			t.Fatalf("go test -run '^TestHistories$' ./uplink/cloud/model -seed %d -histories 1 -steps %d\n"+
+				"(the seed repeats the steps; what runs beside each other may fall differently)\n%s\n%s",
 				seed+uint64(i), *length, strings.Join(v.faults, "\n"), strings.Join(v.w.story, ", "))
 		}
 		virtual += v.took

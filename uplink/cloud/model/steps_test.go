@@ -219,7 +219,8 @@ func (w *world) heal(b *board) {
 	}
 	for end := time.Now().Add(within); b.up.Status().State != uplink.Online || !b.drained(); w.pass(10 * time.Second) {
 		if time.Now().After(end) {
-			w.stuck = append(w.stuck, fmt.Sprintf("after %v the cloud has not all; status %+v, conditions %+v, epochs %+v", within, b.up.Status(), b.table.List(), b.store.Epochs()))
+			w.stuck = append(w.stuck, fmt.Sprintf("after %v the cloud has not all; status %+v, conditions %+v, epochs %+v",
+				within, b.up.Status(), b.table.List(), b.store.Epochs()))
 			return
 		}
 		b.up.Wake()

@@ -143,7 +143,8 @@ func (w *world) serve(s *server) {
 	secure, err := w.ca.Server(s.at, time.Unix(0, 0), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC))
 	w.must(err)
 	s.gate = &gate{Log: w.log}
-	s.cloud = cloud.New(cloud.Options{Log: s.gate, PubSub: w.log, Credentials: w.creds, OperatorToken: "0123456789abcdef0123456789abcdef", Logger: quiet})
+	s.cloud = cloud.New(cloud.Options{Log: s.gate, PubSub: w.log, Credentials: w.creds,
+		OperatorToken: "0123456789abcdef0123456789abcdef", Logger: quiet})
 	ln := w.net.Listen(s.at + ":443")
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

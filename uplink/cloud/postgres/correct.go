@@ -66,7 +66,8 @@ func (s *Sink) correctAll(ctx context.Context) (corrected uint64, err error) {
 // correctBoot corrects the readings of a boot by the anchors that are known
 // now. To do so again changes nothing.
 func correctBoot(ctx context.Context, conn *pgx.Conn, boot int32) (corrected uint64, err error) {
-	rows, err := conn.Query(ctx, `select id, unsure_first, unsure_last from epochs where boot = $1 and unsure_first is not null order by id`, boot)
+	rows, err := conn.Query(ctx, `select id, unsure_first, unsure_last from epochs where boot = $1 and unsure_first is not null order by id`,
+		boot)
 	if err != nil {
 		return 0, err
 	}

@@ -23,8 +23,10 @@ func TestQueriesOfTheDocuments(t *testing.T) {
 	a := gateway.Anchor{Boot: gateway.BootID{1}, Offset: began.UnixMicro(), Quality: gateway.ClockNTP}
 	wa := wire.Anchor{Boot: a.Boot, Offset: a.Offset, Quality: a.Quality}
 	b.send(epochID(1), 1, 7199, a) // a second apart, until two hours later
-	b.update(7200, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 7200, N: 60, Gap: &wire.Gap{Why: gateway.WhyDropped, T0: 7200e6, T1: 7259e6, Anchor: wa}})
-	b.update(7260, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 7260, End: &wire.End{Why: gateway.WhyUncleanStop, AtMost: 5, T0: 7260e6, T1: 7265e6, Anchor: &wa}})
+	b.update(7200, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 7200, N: 60,
+		Gap: &wire.Gap{Why: gateway.WhyDropped, T0: 7200e6, T1: 7259e6, Anchor: wa}})
+	b.update(7260, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 7260,
+		End: &wire.End{Why: gateway.WhyUncleanStop, AtMost: 5, T0: 7260e6, T1: 7265e6, Anchor: &wa}})
 	closed := uint64(3)
 	b.send(epochID(2), 1, 3, good(2))
 	b.update(4, &wire.Update{Lane: wire.LaneLive, Epoch: epochID(2), First: 4, End: &wire.End{Closed: &closed}})

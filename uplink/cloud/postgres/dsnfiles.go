@@ -26,7 +26,8 @@ var dsnFiles = []dsnFile{
 
 // dsnSetting finds these settings in both forms of an address, and in a service
 // file.
-var dsnSetting = regexp.MustCompile(`(?:^|[\s?&])(passfile|servicefile|sslcert|sslkey|sslrootcert)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s&\\]|\\.)*)`)
+var dsnSetting = regexp.MustCompile(
+	`(?:^|[\s?&])(passfile|servicefile|sslcert|sslkey|sslrootcert)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s&\\]|\\.)*)`)
 
 var dsnEscape = regexp.MustCompile(`\\(.)`)
 

@@ -20,7 +20,8 @@ func TestFilesOfTheAddressAreRegular(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("HOME", dir)
 	fifo, service := filepath.Join(dir, "a fifo"), filepath.Join(dir, "service")
-	if err := errors.Join(unix.Mkfifo(fifo, 0o600), os.WriteFile(service, []byte("[plants]\nhost=h\nsslmode=require\nsslrootcert="+filepath.Join(dir, "f")+"\n"), 0o600),
+	if err := errors.Join(unix.Mkfifo(fifo, 0o600), os.WriteFile(service,
+		[]byte("[plants]\nhost=h\nsslmode=require\nsslrootcert="+filepath.Join(dir, "f")+"\n"), 0o600),
 		os.Symlink(fifo, filepath.Join(dir, "f"))); err != nil {
 		t.Fatal(err)
 	}

@@ -185,7 +185,8 @@ func (b *board) blockOf(e gateway.EpochID, first uint64, a gateway.Anchor, rs []
 // of each is its seq, its stamp seq seconds.
 func (b *board) send(e gateway.EpochID, first uint64, n int, a gateway.Anchor) {
 	b.t.Helper()
-	b.update(first, &wire.Update{Lane: wire.LaneLive, Epoch: e, First: first, N: uint64(n), Blocks: [][]byte{b.blockOf(e, first, a, counting(first, n))}})
+	b.update(first, &wire.Update{Lane: wire.LaneLive, Epoch: e, First: first, N: uint64(n),
+		Blocks: [][]byte{b.blockOf(e, first, a, counting(first, n))}})
 }
 
 var boiler = &gateway.Channel{Device: "boiler", Quantity: "temperature", Unit: "Cel"}

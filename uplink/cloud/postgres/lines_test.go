@@ -68,7 +68,8 @@ func TestCutInTheMiddleOfCopy(t *testing.T) {
 		feed.await(t)
 		wantOnce(t, pg, map[string]uint64{"g0": 10 + (round+1)*5000})
 	}
-	if text := book.String(); strings.Count(text, "takes nothing") != 3 || strings.Count(text, "takes readings again") != 3 || !strings.Contains(text, "57P01") {
+	if text := book.String(); strings.Count(text, "takes nothing") != 3 || strings.Count(text, "takes readings again") != 3 ||
+		!strings.Contains(text, "57P01") {
 		t.Errorf("told:\n%s", text)
 	}
 	if f := s.State().Figures; f.Refused != 0 || f.Void != 0 {
@@ -196,9 +197,11 @@ func TestRulesOfOthers(t *testing.T) {
 		b.send(epochID(1), first, 10, good(1))
 	}
 	feed.await(t)
-	wantRows(t, pg.Query(t, `select count(*), count(distinct seq), sum(case when seq between 11 and 30 then 1 else 0 end) from readings`), "20|20|0")
+	wantRows(t, pg.Query(t, `select count(*), count(distinct seq), sum(case when seq between 11 and 30 then 1 else 0 end) from readings`),
+		"20|20|0")
 	wantRows(t, pg.Query(t, `select count(*) from refused`), "2")
-	if f := s.State().Figures; f.Refused != 2 || f.Void != 0 || strings.Contains(book.String(), "compared") || strings.Contains(book.String(), "takes nothing") {
+	if f := s.State().Figures; f.Refused != 2 || f.Void != 0 || strings.Contains(book.String(), "compared") ||
+		strings.Contains(book.String(), "takes nothing") {
 		t.Errorf("figures are %+v; told:\n%s", f, book)
 	}
 }

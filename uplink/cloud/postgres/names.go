@@ -79,7 +79,8 @@ type channelKey struct {
 }
 
 func newNames() *names {
-	return &names{map[string]*gatewayRow{}, map[bootKey]int32{}, map[epochKey]*epochRow{}, map[anchorKey]int32{}, map[int32]*bootLine{}, map[channelKey]int32{}}
+	return &names{map[string]*gatewayRow{}, map[bootKey]int32{}, map[epochKey]*epochRow{}, map[anchorKey]int32{},
+		map[int32]*bootLine{}, map[channelKey]int32{}}
 }
 
 // trim forgets what would grow without end.
@@ -138,7 +139,8 @@ func (n *names) openEnd(ctx context.Context, tx pgx.Tx, e *epochRow) (*record.Op
 	var atMost *int64
 	var o record.OpenEnd
 	var a wire.Anchor
-	err := tx.QueryRow(ctx, `select e.at_most, coalesce(e.t0_us, 0), coalesce(e.t1_us, 0), b.boot, a.from_us, a.offset_us, a.quality, a.error_us
+	err := tx.QueryRow(ctx,
+		`select e.at_most, coalesce(e.t0_us, 0), coalesce(e.t1_us, 0), b.boot, a.from_us, a.offset_us, a.quality, a.error_us
 		from epochs e join anchors a on a.id = e.anchor join boots b on b.id = a.boot where e.id = $1`, e.id).
 		Scan(&atMost, &o.T0, &o.T1, (*[16]byte)(&a.Boot), &a.From, &a.Offset, &a.Quality, &a.ErrUS)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && atMost == nil {

@@ -94,7 +94,8 @@ func TestVoidRecords(t *testing.T) {
 	b := newBoard(t, feed, "g0")
 	b.send(epochID(1), 1, 10, good(1))
 	lost := record.Record{ID: "lost", Seq: b.last.Seq} // the log lost it, and another took its sequence
-	void := &wire.Update{Lane: wire.LaneLive, Epoch: epochID(1), First: 500, N: 10, Blocks: [][]byte{b.blockOf(epochID(1), 500, good(1), counting(500, 10))}}
+	void := &wire.Update{Lane: wire.LaneLive, Epoch: epochID(1), First: 500, N: 10,
+		Blocks: [][]byte{b.blockOf(epochID(1), 500, good(1), counting(500, 10))}}
 	b.put(record.Record{Kind: record.KindUpdate, Epoch: epochID(1), First: 500, N: 10, Body: b.encode(void)}, lost)
 	b.send(epochID(1), 11, 10, good(1))
 	other := newBoard(t, feed, "g1")
@@ -128,13 +129,16 @@ func TestLogRestored(t *testing.T) {
 	b.last = last
 	// The gateway no longer has 101 to 120; the database does.
 	anchor := wire.Anchor{Boot: good(1).Boot, Offset: good(1).Offset, Quality: good(1).Quality}
-	b.update(101, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 101, N: 20, Gap: &wire.Gap{Why: "forgotten_after_ack", T0: 101_000_000, T1: 120_000_000, Anchor: anchor}})
+	b.update(101, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 101, N: 20,
+		Gap: &wire.Gap{Why: "forgotten_after_ack", T0: 101_000_000, T1: 120_000_000, Anchor: anchor}})
 	b.send(epochID(1), 121, 20, good(1)) // again
-	b.update(141, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 141, N: 20, Gap: &wire.Gap{Why: "dropped", T0: 141_000_000, T1: 160_000_000, Anchor: anchor}})
+	b.update(141, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 141, N: 20,
+		Gap: &wire.Gap{Why: "dropped", T0: 141_000_000, T1: 160_000_000, Anchor: anchor}})
 	b.send(epochID(1), 161, 20, good(1)) // new
 	s, _ := run(t, feed, pg.DSN())
 	feed.await(t)
-	wantRows(t, pg.Query(t, `select count(*), count(distinct seq), bool_and(value = seq), bool_and(seq <= 150 or seq > 160) from readings_v`), "170|170|t|t")
+	wantRows(t, pg.Query(t, `select count(*), count(distinct seq), bool_and(value = seq), bool_and(seq <= 150 or seq > 160) from readings_v`),
+		"170|170|t|t")
 	if f := s.State().Figures; f.Void != 0 {
 		t.Errorf("%d records counted as void, want none", f.Void)
 	}
@@ -154,7 +158,8 @@ func TestEndsThatMove(t *testing.T) {
 		b.update(first, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: first, End: &e})
 		feed.await(t)
 	}
-	open := wire.End{Why: "unclean_stop", AtMost: 9, T0: 1, T1: 2, Anchor: &wire.Anchor{Boot: good(1).Boot, Offset: good(1).Offset, Quality: good(1).Quality}}
+	open := wire.End{Why: "unclean_stop", AtMost: 9, T0: 1, T1: 2,
+		Anchor: &wire.Anchor{Boot: good(1).Boot, Offset: good(1).Offset, Quality: good(1).Quality}}
 	state := `select upto, ended, at_most from epochs`
 	b.send(epochID(1), 1, 10, good(1))
 	end(11, open)
@@ -203,8 +208,10 @@ func TestEndsOfTwoBoots(t *testing.T) {
 		b := newBoard(t, feed, "g0")
 		b.send(epochID(1), 1, 10, good(1))
 		ends := []wire.End{
-			{Why: "unclean_stop", AtMost: 9, T0: 900_000_000, T1: 901_000_000, Anchor: &wire.Anchor{Boot: gateway.BootID{1}, Offset: 1_000_000_000, Quality: gateway.ClockNTP}},
-			{Why: "unclean_stop", AtMost: 5, T0: 20_000_000, T1: 30_000_000, Anchor: &wire.Anchor{Boot: gateway.BootID{2}, Offset: 2_000_000_000, Quality: gateway.ClockNTP}},
+			{Why: "unclean_stop", AtMost: 9, T0: 900_000_000, T1: 901_000_000,
+				Anchor: &wire.Anchor{Boot: gateway.BootID{1}, Offset: 1_000_000_000, Quality: gateway.ClockNTP}},
+			{Why: "unclean_stop", AtMost: 5, T0: 20_000_000, T1: 30_000_000,
+				Anchor: &wire.Anchor{Boot: gateway.BootID{2}, Offset: 2_000_000_000, Quality: gateway.ClockNTP}},
 		}
 		for i := range ends {
 			b.update(11, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 11, End: &ends[i]})

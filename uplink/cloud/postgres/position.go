@@ -104,7 +104,8 @@ func (l *link) places(ctx context.Context) (all []place, err error) {
 	if l.at.seq > 0 {
 		all = append(all, l.at)
 	}
-	rows, err := l.conn.Query(ctx, `select record, record_seq from gateways where record <> '' and record_seq <= $1 order by record_seq desc limit $2`, l.at.seq, oldPlaces)
+	rows, err := l.conn.Query(ctx,
+		`select record, record_seq from gateways where record <> '' and record_seq <= $1 order by record_seq desc limit $2`, l.at.seq, oldPlaces)
 	if err != nil {
 		return nil, fmt.Errorf("look where the tables stand: %w", err)
 	}

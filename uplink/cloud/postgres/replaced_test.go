@@ -136,7 +136,9 @@ func TestViewsWithNothingSet(t *testing.T) {
 		pg := e2e.NewPostgres(t)
 		if old {
 			var sql strings.Builder
-			sql.WriteString("create schema fieldgate; create table schema_version (version integer primary key, at timestamptz not null default now()); insert into schema_version values (1), (2);")
+			sql.WriteString("create schema fieldgate; " +
+				"create table schema_version (version integer primary key, at timestamptz not null default now()); " +
+				"insert into schema_version values (1), (2);")
 			for _, name := range []string{"001_tables.sql", "002_times.sql"} {
 				text, err := os.ReadFile("migrations/" + name)
 				if err != nil {
@@ -151,19 +153,23 @@ func TestViewsWithNothingSet(t *testing.T) {
 		a := good(1)
 		wa := wire.Anchor{Boot: a.Boot, Offset: a.Offset, Quality: a.Quality}
 		b.send(epochID(1), 1, 5, a)
-		b.update(6, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 6, N: 4, Gap: &wire.Gap{Why: gateway.WhyDropped, T0: 6e6, T1: 9e6, Anchor: wa}})
+		b.update(6, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 6, N: 4,
+			Gap: &wire.Gap{Why: gateway.WhyDropped, T0: 6e6, T1: 9e6, Anchor: wa}})
 		sums := []gateway.Summary{{Channel: boiler, From: 60e6, Interval: 60e9, N: 3, Min: 1, Max: 2, Mean: 1.5}}
-		thinned, err := b.enc.AppendThinned(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: epochID(1), First: 10}, Anchor: a, T0: 60e6, T1: 119e6}, sums)
+		thinned, err := b.enc.AppendThinned(nil,
+			gateway.BlockHeader{Range: gateway.Range{Epoch: epochID(1), First: 10}, Anchor: a, T0: 60e6, T1: 119e6}, sums)
 		if err != nil {
 			t.Fatal(err)
 		}
 		b.update(10, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 10, N: 3, Thinned: thinned})
-		b.update(13, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 13, End: &wire.End{Why: gateway.WhyUncleanStop, AtMost: 5, T0: 13e6, T1: 15e6, Anchor: &wa}})
+		b.update(13, &wire.Update{Lane: wire.LaneBacklog, Epoch: epochID(1), First: 13,
+			End: &wire.End{Why: gateway.WhyUncleanStop, AtMost: 5, T0: 13e6, T1: 15e6, Anchor: &wa}})
 		b.event(anchorEvent(epochID(1), 1, a))
 		run(t, feed, pg.DSN())
 		feed.await(t)
 		for view, times := range map[string]string{
-			"readings_v": "max(at)", "gaps_v": "max(from_at), max(to_at)", "epochs_v": "max(from_at), max(to_at)", "thinned_v": "max(at)", "events_v": "max(at)",
+			"readings_v": "max(at)", "gaps_v": "max(from_at), max(to_at)", "epochs_v": "max(from_at), max(to_at)",
+			"thinned_v": "max(at)", "events_v": "max(at)",
 		} {
 			if rows := pg.Ask(t, `select * from fieldgate.`+view); len(rows) == 0 {
 				t.Errorf("%s is empty", view)
@@ -186,7 +192,8 @@ func TestExtremesInSQL(t *testing.T) {
 		b := newBoard(t, feed, "g"+gateway.NewEpochID().String())
 		e, next, event := gateway.NewEpochID(), uint64(1), uint64(1)
 		for range rapid.IntRange(1, 8).Draw(rt, "messages") {
-			a := gateway.Anchor{Boot: gateway.BootID{1}, From: gateway.Stamp(number.Draw(rt, "from")), Offset: number.Draw(rt, "offset"), Quality: gateway.ClockQuality(rapid.IntRange(0, 3).Draw(rt, "clock"))}
+			a := gateway.Anchor{Boot: gateway.BootID{1}, From: gateway.Stamp(number.Draw(rt, "from")),
+				Offset: number.Draw(rt, "offset"), Quality: gateway.ClockQuality(rapid.IntRange(0, 3).Draw(rt, "clock"))}
 			w := wire.Anchor{Boot: a.Boot, From: int64(a.From), Offset: a.Offset, Quality: a.Quality, ErrUS: max(0, number.Draw(rt, "error"))}
 			u := &wire.Update{Lane: wire.LaneBacklog, Epoch: e, First: next}
 			switch rapid.IntRange(0, 3).Draw(rt, "kind") {
@@ -201,7 +208,8 @@ func TestExtremesInSQL(t *testing.T) {
 				continue
 			default:
 				u.N = 2
-				at := []gateway.Reading{{Channel: boiler, At: gateway.Stamp(number.Draw(rt, "t0"))}, {Channel: boiler, At: gateway.Stamp(number.Draw(rt, "t1"))}}
+				at := []gateway.Reading{{Channel: boiler, At: gateway.Stamp(number.Draw(rt, "t0"))},
+					{Channel: boiler, At: gateway.Stamp(number.Draw(rt, "t1"))}}
 				data, err := b.enc.Append(nil, gateway.BlockHeader{Range: gateway.Range{Epoch: e, First: next}, Anchor: a}, at)
 				if err != nil {
 					continue

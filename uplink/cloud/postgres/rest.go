@@ -97,7 +97,8 @@ func (w *writer) event(ctx context.Context, o *origin, ev *wire.Event) error {
 	w.took.Events++
 	w.late.Queue(`insert into events (epoch, seq, kind, at_us, anchor, device, body, n, volatile, received_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing`,
-		o.epoch.id, int64(ev.Seq), text(string(ev.Kind)), micros(ev.At), anchor, text(ev.Device), body(ev.Body), int64(max(ev.N, 1)), ev.Volatile, o.At)
+		o.epoch.id, int64(ev.Seq), text(string(ev.Kind)), micros(ev.At), anchor, text(ev.Device), body(ev.Body),
+		int64(max(ev.N, 1)), ev.Volatile, o.At)
 	return nil
 }
 

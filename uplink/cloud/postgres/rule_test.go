@@ -74,7 +74,8 @@ func TestWallTimesInSQL(t *testing.T) {
 		for _, w := range c.Walls {
 			a := anchors[random.IntN(len(anchors))]
 			wa := wire.Anchor{Boot: a.Boot, From: int64(a.From), Offset: a.Offset, Quality: a.Quality, ErrUS: a.Error.Microseconds()}
-			b.update(seq, &wire.Update{Lane: wire.LaneLive, Epoch: e, First: seq, N: 1, Gap: &wire.Gap{Why: gateway.WhyDropped, T0: w.Stamp, T1: w.Stamp, Anchor: wa}})
+			b.update(seq, &wire.Update{Lane: wire.LaneLive, Epoch: e, First: seq, N: 1,
+				Gap: &wire.Gap{Why: gateway.WhyDropped, T0: w.Stamp, T1: w.Stamp, Anchor: wa}})
 			want[fmt.Sprintf("%s|%d", b.id, seq)] = w.Wall
 			seq++
 		}

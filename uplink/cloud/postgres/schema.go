@@ -83,7 +83,8 @@ func migrate(ctx context.Context, conn *pgx.Conn, all []migration) error {
 // schemaVersion gives the newest version of the tables; 0 if there are none.
 func schemaVersion(ctx context.Context, conn *pgx.Conn) (version int, err error) {
 	var schema, table bool
-	err = conn.QueryRow(ctx, `select to_regnamespace('fieldgate') is not null, to_regclass('fieldgate.schema_version') is not null`).Scan(&schema, &table)
+	err = conn.QueryRow(ctx,
+		`select to_regnamespace('fieldgate') is not null, to_regclass('fieldgate.schema_version') is not null`).Scan(&schema, &table)
 	if err == nil && !schema {
 		_, err = conn.Exec(ctx, `create schema fieldgate`)
 	}

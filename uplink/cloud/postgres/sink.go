@@ -87,7 +87,8 @@ func New(opt Options) (*Sink, error) {
 	}
 	s := &Sink{opt: opt, cfg: cfg, log: opt.Logger.With("part", "postgres"), wake: make(chan struct{}, 1)}
 	if cfg.Password != "" && strings.Contains(opt.DSN, cfg.Password) {
-		s.log.Warn("the password of the database stands on the command line, where everybody on this machine can read it: put the address into a file and name that as @FILE")
+		s.log.Warn("the password of the database stands on the command line, where everybody on this machine can read it: " +
+			"put the address into a file and name that as @FILE")
 	}
 	return s, nil
 }

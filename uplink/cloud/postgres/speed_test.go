@@ -39,5 +39,6 @@ func TestSpeed(t *testing.T) {
 		t.Errorf("%d readings are in the table, want %d", n, *speed)
 	}
 	size := pg.Number(t, `select sum(pg_total_relation_size(c.oid)) from pg_class c join pg_namespace n on n.oid = c.relnamespace where nspname = 'fieldgate' and relkind = 'r'`)
-	t.Logf("postgres.insert %.0f readings/s; %.1f B a reading on its disk, indexes included", float64(*speed)/took.Seconds(), float64(size)/float64(*speed))
+	t.Logf("postgres.insert %.0f readings/s; %.1f B a reading on its disk, indexes included",
+		float64(*speed)/took.Seconds(), float64(size)/float64(*speed))
 }

@@ -39,16 +39,18 @@ func TestTimeLearnedLate(t *testing.T) {
 	b := newBoard(t, feed, "plant-7")
 	e, boot := epochID(1), gateway.BootID{7}
 	at := func(s int64) gateway.Stamp { return gateway.Stamp(s * 1_000_000) }
-	lost := gateway.Anchor{Boot: boot}                                                                                   // 1970
-	learned := gateway.Anchor{Boot: boot, From: at(100), Offset: noon.UnixMicro(), Quality: gateway.ClockNTP}            // at 100 s
-	byHand := gateway.Anchor{Boot: boot, From: at(200), Offset: noon.Add(time.Hour).UnixMicro()}                         // at 200 s, wrong
-	again := gateway.Anchor{Boot: boot, From: at(300), Offset: noon.UnixMicro() + 20_000, Quality: gateway.ClockSession} // at 300 s, 20 ms later
+	lost := gateway.Anchor{Boot: boot}                                                                        // 1970
+	learned := gateway.Anchor{Boot: boot, From: at(100), Offset: noon.UnixMicro(), Quality: gateway.ClockNTP} // at 100 s
+	byHand := gateway.Anchor{Boot: boot, From: at(200), Offset: noon.Add(time.Hour).UnixMicro()}              // at 200 s, wrong
+	// at 300 s, 20 ms later
+	again := gateway.Anchor{Boot: boot, From: at(300), Offset: noon.UnixMicro() + 20_000, Quality: gateway.ClockSession}
 	b.send(e, 1, 50, lost)
 	s, _ := run(t, feed, pg.DSN())
 	feed.await(t)
 	times := func() []string {
 		awaitCorrected(t, pg)
-		return pg.Query(t, `select seq, measured_at, time_quality, corrected_at from readings_v where seq in (1, 50, 99, 150, 250, 350) order by seq`)
+		return pg.Query(t,
+			`select seq, measured_at, time_quality, corrected_at from readings_v where seq in (1, 50, 99, 150, 250, 350) order by seq`)
 	}
 	wantRows(t, times(), "1|1970-01-01 00:00:01+00|none|", "50|1970-01-01 00:00:50+00|none|")
 	b.event(anchorEvent(e, 1, learned))
@@ -63,7 +65,8 @@ func TestTimeLearnedLate(t *testing.T) {
 	wantRows(t, times(), append(first[:4:4], "250|2026-11-23 13:04:10+00|none|2026-11-23 12:04:10+00")...)
 	b.send(e, 300, 100, again) // with no event: the header tells
 	feed.await(t)
-	wantRows(t, times(), append(first[:4:4], "250|2026-11-23 13:04:10+00|none|2026-11-23 12:04:10.02+00", "350|2026-11-23 12:05:50.02+00|session|")...)
+	wantRows(t, times(), append(first[:4:4], "250|2026-11-23 13:04:10+00|none|2026-11-23 12:04:10.02+00",
+		"350|2026-11-23 12:05:50.02+00|session|")...)
 	wantRows(t, pg.Query(t, `select at from readings_v where at < '2000-01-01'`))
 	if f := s.State().Figures; f.Corrected != 150 {
 		t.Errorf("%d readings were corrected after they were written, want 50 and then 100", f.Corrected)
@@ -119,7 +122,8 @@ func TestTimesByAllAnchors(t *testing.T) {
 		e := epochID(1)
 		var anchors []gateway.Anchor
 		for i := range 1 + random.IntN(6) {
-			a := gateway.Anchor{Boot: gateway.BootID{n + 1}, From: gateway.Stamp(random.IntN(10) * 10_000_000), Offset: noon.UnixMicro() + int64(i)*1000, Quality: gateway.ClockQuality(random.IntN(4))}
+			a := gateway.Anchor{Boot: gateway.BootID{n + 1}, From: gateway.Stamp(random.IntN(10) * 10_000_000),
+				Offset: noon.UnixMicro() + int64(i)*1000, Quality: gateway.ClockQuality(random.IntN(4))}
 			if !slices.ContainsFunc(anchors, func(o gateway.Anchor) bool { return o.From == a.From && o.Quality == a.Quality }) {
 				anchors = append(anchors, a)
 			}

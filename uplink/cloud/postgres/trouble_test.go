@@ -167,7 +167,8 @@ func TestRecordThatCannotBeWritten(t *testing.T) {
 	if f := s.State().Figures; f.Refused != 2 || f.Void != 0 {
 		t.Errorf("figures are %+v", f)
 	}
-	wantRows(t, pg.Query(t, `select gateway, record_seq, length(why) > 10, length(body) > 5 from refused order by record_seq`), "g0|2|t|t", "g0|3|t|t")
+	wantRows(t, pg.Query(t, `select gateway, record_seq, length(why) > 10, length(body) > 5 from refused order by record_seq`),
+		"g0|2|t|t", "g0|3|t|t")
 	if n := strings.Count(book.String(), "table refused"); n != 2 || strings.Contains(book.String(), "compared") {
 		t.Errorf("told %d times:\n%s", n, book)
 	}

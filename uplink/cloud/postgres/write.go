@@ -243,7 +243,8 @@ func (w *writer) block(ctx context.Context, o *origin, b *record.Block) error {
 		if err != nil {
 			return err
 		}
-		if err := w.reading(ctx, &row{b.From + uint64(i), micros(int64(r.At)) + offset, r.Value, o.epoch.id, channel, anchor, r.Quality}); err != nil {
+		if err := w.reading(ctx,
+			&row{b.From + uint64(i), micros(int64(r.At)) + offset, r.Value, o.epoch.id, channel, anchor, r.Quality}); err != nil {
 			return err
 		}
 	}
@@ -376,5 +377,6 @@ func (w *writer) anchor(ctx context.Context, o *origin, a gateway.Anchor) (int32
 
 // wireAnchor gives the id of an anchor as it is on the wire.
 func (w *writer) wireAnchor(ctx context.Context, o *origin, a *wire.Anchor) (int32, error) {
-	return w.anchor(ctx, o, gateway.Anchor{Boot: a.Boot, From: gateway.Stamp(a.From), Offset: a.Offset, Quality: a.Quality, Error: gateway.Micros(a.ErrUS)})
+	return w.anchor(ctx, o, gateway.Anchor{Boot: a.Boot, From: gateway.Stamp(a.From), Offset: a.Offset, Quality: a.Quality,
+		Error: gateway.Micros(a.ErrUS)})
 }
