@@ -49,7 +49,8 @@ func TestCommandsAndResults(t *testing.T) {
 			t.Errorf("hello says %v", caps)
 		}
 		v := 1.5
-		w.cloud.SendAll(&wire.Command{ID: "c-1", Device: "pump", Action: "set", Value: &v, TTLMS: 5000, LeaseMS: 9000, Seq: 7, Once: true, Again: true, Expires: 1_000_000})
+		w.cloud.SendAll(&wire.Command{ID: "c-1", Device: "pump", Action: "set", Value: &v, TTLMS: 5000, LeaseMS: 9000,
+			Seq: 7, Once: true, Again: true, Expires: 1_000_000})
 		w.pass(time.Second)
 		c.mu.Lock()
 		if len(c.commands) != 1 || c.at[0] <= 0 {
@@ -57,7 +58,8 @@ func TestCommandsAndResults(t *testing.T) {
 		}
 		got := c.commands[0]
 		c.mu.Unlock()
-		if got.ID != "c-1" || got.TTL != 5*time.Second || got.Lease != 9*time.Second || got.Seq != 7 || !got.Once || !got.Again || *got.Value != v || !got.Expires.Equal(time.Unix(1, 0)) {
+		if got.ID != "c-1" || got.TTL != 5*time.Second || got.Lease != 9*time.Second || got.Seq != 7 || !got.Once ||
+			!got.Again || *got.Value != v || !got.Expires.Equal(time.Unix(1, 0)) {
 			t.Errorf("took %+v", got)
 		}
 		for range 100 { // more than fit are left out, and nobody waits

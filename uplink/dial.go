@@ -159,7 +159,8 @@ func (u *Uplink) connect(ctx context.Context) (*line, error) {
 	if err == nil || !u.aheadOfTime(err) {
 		return l, err
 	}
-	u.o.Log.Warn("this board's clock says a time that nothing confirms and at which the cloud's certificate has ended; the certificate is checked at the latest time that is known to have passed",
+	u.o.Log.Warn("this board's clock says a time that nothing confirms and at which the cloud's certificate has ended; "+
+		"the certificate is checked at the latest time that is known to have passed",
 		"clock", time.Now().UTC().Format(time.DateTime), "checked_at", u.floor().UTC().Format(time.DateTime))
 	u.atFloor.Store(true)
 	return u.connectNow(ctx)
@@ -189,14 +190,15 @@ func (u *Uplink) connectNow(ctx context.Context) (*line, error) {
 // there is one.
 func (u *Uplink) reach(ctx context.Context, to *endpoint) (*transport, error) {
 	t := &transport{}
-	route := proxy.Route{Proxy: u.o.Proxy, Authorities: u.o.ProxyAuthorities, Now: u.now, Dial: func(ctx context.Context, host string) (net.Conn, error) {
-		raw, err := u.dial(ctx, host)
-		if err != nil {
-			return nil, err
-		}
-		t.raw = raw
-		return raw, nil
-	}}
+	route := proxy.Route{Proxy: u.o.Proxy, Authorities: u.o.ProxyAuthorities, Now: u.now,
+		Dial: func(ctx context.Context, host string) (net.Conn, error) {
+			raw, err := u.dial(ctx, host)
+			if err != nil {
+				return nil, err
+			}
+			t.raw = raw
+			return raw, nil
+		}}
 	inner, err := route.Connect(ctx, to.host)
 	if err != nil {
 		return nil, err
@@ -236,7 +238,8 @@ func (u *Uplink) secure(ctx context.Context, to *endpoint, under *transport, aut
 
 // upgrade makes a WebSocket of a connection, and gives the end of the
 // certificate on it.
-func (u *Uplink) upgrade(ctx context.Context, under *transport, authorities *x509.CertPool) (ws *websocket.Conn, until time.Time, err error) {
+func (u *Uplink) upgrade(ctx context.Context, under *transport,
+	authorities *x509.CertPool) (ws *websocket.Conn, until time.Time, err error) {
 	secure, err := u.secure(ctx, u.endpoint, under, authorities)
 	if err != nil {
 		return nil, until, err

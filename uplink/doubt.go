@@ -46,7 +46,8 @@ func (s *session) refuse(t *track, f flight, code wire.NackCode) {
 }
 
 func (s *session) holdRefused(f flight, code wire.NackCode) {
-	s.hold(f.epoch, refuseFor, fmt.Sprintf("the cloud refuses what this gateway has at %d of epoch %v (%s); it stays stored, and what follows in this epoch waits", f.pos, f.epoch, s.u.plain(string(code))))
+	s.hold(f.epoch, refuseFor, fmt.Sprintf("the cloud refuses what this gateway has at %d of epoch %v (%s); "+
+		"it stays stored, and what follows in this epoch waits", f.pos, f.epoch, s.u.plain(string(code))))
 }
 
 // trusted gives back to an epoch what an ack has proved.

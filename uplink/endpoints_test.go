@@ -62,7 +62,8 @@ func TestSeveralAddresses(t *testing.T) {
 			t.Errorf("connected, and still says %q", c)
 		}
 		all := w.up.Status().Endpoints
-		if len(all) != 2 || all[0].URL != "wss://cloud.test/v1/gateway" || all[0].Failures == 0 || !strings.Contains(all[0].LastError, "refuses the connection") ||
+		if len(all) != 2 || all[0].URL != "wss://cloud.test/v1/gateway" || all[0].Failures == 0 ||
+			!strings.Contains(all[0].LastError, "refuses the connection") ||
 			all[0].Present || all[0].Online.IsZero() || !all[1].Present || all[1].Failures != 0 || all[1].Online.IsZero() {
 			t.Errorf("%+v", all)
 		}
@@ -117,7 +118,9 @@ func TestLooksForTheFirst(t *testing.T) {
 // An address that wants to be left alone is, while the others are tried; so is
 // one that refuses the credential.
 func TestAnAddressThatAsksToBeLeftAlone(t *testing.T) {
-	for status, alone := range map[int]time.Duration{http.StatusServiceUnavailable: 10 * time.Minute, http.StatusUnauthorized: 5 * time.Minute} {
+	for status, alone := range map[int]time.Duration{
+		http.StatusServiceUnavailable: 10 * time.Minute, http.StatusUnauthorized: 5 * time.Minute,
+	} {
 		var other *uplinktest.Cloud
 		asked := 0
 		inTestbed(t, func(w *testbed, o *uplink.Options) {
@@ -172,7 +175,9 @@ func TestAllAskToBeLeftAlone(t *testing.T) {
 // A cloud that drains says when to come back, and where: that address is tried
 // once, then the configured ones hold again.
 func TestDrainedToAnotherAddress(t *testing.T) {
-	for url, want := range map[string]string{"wss://" + second + "/v1/gateway": second, "": "cloud.test", "ws://" + second: "cloud.test", "wss://nobody.test/": "cloud.test"} {
+	for url, want := range map[string]string{
+		"wss://" + second + "/v1/gateway": second, "": "cloud.test", "ws://" + second: "cloud.test", "wss://nobody.test/": "cloud.test",
+	} {
 		var began time.Time
 		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			w.another(o, second)

@@ -44,7 +44,8 @@ func (s *session) takeEvents() (arrival <-chan struct{}) {
 	m := wireEvent(ev)
 	data, err := s.codec.Encode(m)
 	if err == nil && len(data) > s.maxMsg {
-		s.u.o.Log.Warn("an event is longer than the cloud's messages may be; it goes without its body", "kind", ev.Kind, "bytes", len(data), "most", s.maxMsg)
+		s.u.o.Log.Warn("an event is longer than the cloud's messages may be; it goes without its body",
+			"kind", ev.Kind, "bytes", len(data), "most", s.maxMsg)
 		m.Body = json.RawMessage(unsent)
 		data, err = s.codec.Encode(m)
 	}

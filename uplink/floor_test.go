@@ -50,16 +50,21 @@ func TestBootsInAnotherCentury(t *testing.T) {
 		quality gateway.ClockQuality
 		says    []string // code and words; nil: it connects
 	}{
-		"1970, no floor":                         {"2010-01-01", "", gateway.ClockNone, []string{"uplink_clock", "this board's clock says 2000-01-01", "begins on 2010-01-01", "set the clock"}},
-		"1970, built within the certificate":     {"2010-01-01", "2011-06-01", gateway.ClockNone, nil},
-		"1970, the certificate began afterwards": {"2012-01-01", "2011-06-01", gateway.ClockNone, []string{"uplink_clock", "says 2011-06-01", "begins on 2012-01-01"}},
-		"1970, from its RTC":                     {"2010-01-01", "2011-06-01", gateway.ClockRTC, nil},
-		"2099, no floor":                         {"1990-01-01", "", gateway.ClockNone, []string{"uplink_certificate", "ended on 1994-01-01", "this board's clock says 2000-01-01", "set the clock if it is wrong"}},
-		"2099, floor within the certificate":     {"1990-01-01", "1992-06-01", gateway.ClockNone, nil},
-		"2099, and the certificate really ended": {"1990-01-01", "1994-06-01", gateway.ClockNone, []string{"uplink_certificate", "ended on 1994-01-01"}},
-		"2099, the certificate began afterwards": {"1990-01-01", "1989-06-01", gateway.ClockNone, []string{"uplink_certificate", "ended on 1994-01-01"}},
-		"2099, from its RTC":                     {"1990-01-01", "1992-06-01", gateway.ClockRTC, []string{"uplink_certificate", "ended on 1994-01-01"}},
-		"2099, synchronised: it really is":       {"1990-01-01", "1992-06-01", gateway.ClockNTP, []string{"uplink_certificate", "ended on 1994-01-01"}},
+		"1970, no floor": {"2010-01-01", "", gateway.ClockNone,
+			[]string{"uplink_clock", "this board's clock says 2000-01-01", "begins on 2010-01-01", "set the clock"}},
+		"1970, built within the certificate": {"2010-01-01", "2011-06-01", gateway.ClockNone, nil},
+		"1970, the certificate began afterwards": {"2012-01-01", "2011-06-01", gateway.ClockNone,
+			[]string{"uplink_clock", "says 2011-06-01", "begins on 2012-01-01"}},
+		"1970, from its RTC": {"2010-01-01", "2011-06-01", gateway.ClockRTC, nil},
+		"2099, no floor": {"1990-01-01", "", gateway.ClockNone,
+			[]string{"uplink_certificate", "ended on 1994-01-01", "this board's clock says 2000-01-01", "set the clock if it is wrong"}},
+		"2099, floor within the certificate": {"1990-01-01", "1992-06-01", gateway.ClockNone, nil},
+		"2099, and the certificate really ended": {"1990-01-01", "1994-06-01", gateway.ClockNone,
+			[]string{"uplink_certificate", "ended on 1994-01-01"}},
+		"2099, the certificate began afterwards": {"1990-01-01", "1989-06-01", gateway.ClockNone,
+			[]string{"uplink_certificate", "ended on 1994-01-01"}},
+		"2099, from its RTC":               {"1990-01-01", "1992-06-01", gateway.ClockRTC, []string{"uplink_certificate", "ended on 1994-01-01"}},
+		"2099, synchronised: it really is": {"1990-01-01", "1992-06-01", gateway.ClockNTP, []string{"uplink_certificate", "ended on 1994-01-01"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inTestbed(t, func(w *testbed, o *uplink.Options) {

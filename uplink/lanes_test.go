@@ -162,7 +162,8 @@ func TestWindows(t *testing.T) {
 		w.complete(time.Minute)
 		mu.Lock()
 		defer mu.Unlock()
-		if most[0].msgs != 2 || most[1].msgs < 2 || most[1].msgs > 3 || most[1].bytes > 7000 || most[2].msgs < 4 || most[2].msgs > 5 || most[2].bytes > 20_000 {
+		if most[0].msgs != 2 || most[1].msgs < 2 || most[1].msgs > 3 || most[1].bytes > 7000 || most[2].msgs < 4 ||
+			most[2].msgs > 5 || most[2].bytes > 20_000 {
 			t.Errorf("most at once (events, live, backlog): %+v", most)
 		}
 	})
@@ -248,7 +249,9 @@ func TestEvents(t *testing.T) {
 // for as long as it asked.
 func TestDrain(t *testing.T) {
 	const reason = "update of the server"
-	for _, word := range []wire.Message{&wire.Drain{AfterMS: 100_000, SpreadMS: 50_000, Reason: reason}, &wire.Bye{NextS: 100, Reason: reason}} {
+	for _, word := range []wire.Message{
+		&wire.Drain{AfterMS: 100_000, SpreadMS: 50_000, Reason: reason}, &wire.Bye{NextS: 100, Reason: reason},
+	} {
 		var peer *uplinktest.Peer
 		inTestbed(t, func(w *testbed, o *uplink.Options) {
 			w.cloud.OnPing = func(p *uplinktest.Peer, _ *wire.Ping) bool { peer = p; return false }

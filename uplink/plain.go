@@ -147,7 +147,9 @@ func (o *sentOnce) pong(count string) {
 
 // tellUnproved says for as long as the uplink runs that delivery is not proved.
 func (u *Uplink) tellUnproved() {
-	u.o.Conditions.Raise(codeUnproved, "", health.Warning, "readings go to "+u.host+", which acknowledges nothing ([uplink] unacknowledged): whether they arrive is not known, and what was sent is kept only by its age ([store] history)")
+	u.o.Conditions.Raise(codeUnproved, "", health.Warning,
+		"readings go to "+u.host+", which acknowledges nothing ([uplink] unacknowledged): "+
+			"whether they arrive is not known, and what was sent is kept only by its age ([store] history)")
 }
 
 // upgradePlain makes a WebSocket without a subprotocol of a connection.
@@ -196,7 +198,8 @@ func (u *Uplink) connectPlain(ctx context.Context) (*line, error) {
 		under.raw.Close()
 		return nil, err
 	}
-	return &line{ws: ws, transport: under, codec: plainCodec, meter: u.meter, once: &sentOnce{window: 1, most: u.plainMost(), pongs: make(chan struct{}, 1)}}, nil
+	return &line{ws: ws, transport: under, codec: plainCodec, meter: u.meter,
+		once: &sentOnce{window: 1, most: u.plainMost(), pongs: make(chan struct{}, 1)}}, nil
 }
 
 // openPlain begins a session with a server that says nothing of itself: where
@@ -282,7 +285,8 @@ func (s *session) settle() {
 		return
 	}
 	s.u.set(func(st *Status) { st.PerhapsLost += unread })
-	s.u.o.Log.Warn(fmt.Sprintf("the line to the plain server ended; %d readings that were sent on it were not shown to be read there, and they are not sent again; "+
+	s.u.o.Log.Warn(fmt.Sprintf("the line to the plain server ended; "+
+		"%d readings that were sent on it were not shown to be read there, and they are not sent again; "+
 		"what the server had read and not worked on yet, nobody can tell", unread),
 		"at_most", unread, "sent", once.sent.Load())
 }

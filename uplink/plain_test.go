@@ -42,7 +42,8 @@ func TestServerThatAcknowledgesNothing(t *testing.T) {
 					Value                                *float64
 					Seq                                  uint64
 				}
-				if err := json.Unmarshal(text, &m); err != nil || kind != websocket.TextMessage || m.Type != "update" || m.Device_id != "probe" || m.Value == nil || m.Timestamp == "" {
+				if err := json.Unmarshal(text, &m); err != nil || kind != websocket.TextMessage || m.Type != "update" ||
+					m.Device_id != "probe" || m.Value == nil || m.Timestamp == "" {
 					t.Errorf("got %s (%v)", text, err)
 				}
 				mu.Lock()

@@ -108,7 +108,8 @@ func TestAnswerToTheUpgradeWithoutAnEnd(t *testing.T) {
 	const most = 64 << 20 // bytes that the test sends, if nobody stops it
 	for mode, head := range map[string]string{
 		"upgrade": "HTTP/1.1 101 Switching Protocols\r\n", "interim": "HTTP/1.1 103 Early Hints\r\n", "refusal": "HTTP/1.1 403 Forbidden\r\n",
-		"body": "HTTP/1.1 403 Forbidden\r\nContent-Length: 99999999999\r\n\r\n", "one line": "HTTP/1.1 101 ", "no line": "", "folded": "HTTP/1.1 101 x\r\nA: b\r\n ",
+		"body": "HTTP/1.1 403 Forbidden\r\nContent-Length: 99999999999\r\n\r\n", "one line": "HTTP/1.1 101 ",
+		"no line": "", "folded": "HTTP/1.1 101 x\r\nA: b\r\n ",
 	} {
 		for _, plain := range []bool{false, true} {
 			var mu sync.Mutex

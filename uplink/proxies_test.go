@@ -106,7 +106,8 @@ func TestThroughRealProxiesOfTheCloud(t *testing.T) {
 			if !b.ends {
 				pool = s.ca.Pool
 			}
-			values := map[string]string{"Addr": freeAddr(t), "Cloud": s.addr, "Pair": pair, "CA": file(t, t.TempDir(), "ca.pem", "%s", s.ca.PEM()), "Idle": "2600ms"}
+			values := map[string]string{"Addr": freeAddr(t), "Cloud": s.addr, "Pair": pair,
+				"CA": file(t, t.TempDir(), "ca.pem", "%s", s.ca.PEM()), "Idle": "2600ms"}
 			start := s.setUp(b.conf, b.args, values)
 			between := start()
 			o := s.options()

@@ -65,7 +65,8 @@ shutdown_lifetime 0 seconds
 
 func startTinyproxy(t *testing.T, addr string) {
 	_, port, _ := net.SplitHostPort(addr)
-	conf := file(t, t.TempDir(), "tinyproxy.conf", "Listen 127.0.0.1\nPort %s\nTimeout 600\nMaxClients 20\nAllow 127.0.0.1\nBasicAuth %s %s\n", port, proxyUser, proxyPassword)
+	conf := file(t, t.TempDir(), "tinyproxy.conf", "Listen 127.0.0.1\nPort %s\nTimeout 600\nMaxClients 20\nAllow 127.0.0.1\nBasicAuth %s %s\n",
+		port, proxyUser, proxyPassword)
 	program(t, addr, "tinyproxy", "-d", "-c", conf)
 }
 
@@ -101,12 +102,15 @@ func TestThroughRealProxies(t *testing.T) {
 				t.Errorf("a request beside sessions: %v", err)
 			}
 
-			for _, wrong := range []struct{ password, says string }{{"another", "refuses the user name or the password"}, {"", "wants a user name and a password"}} {
+			for _, wrong := range []struct{ password, says string }{
+				{"another", "refuses the user name or the password"}, {"", "wants a user name and a password"},
+			} {
 				o.Proxy = via(p.scheme, addr, wrong.password)
 				stop := s.run(o)
 				s.says("uplink_proxy", addr, wrong.says)
 				stop()
-				if err := s.request(o); err == nil || !strings.Contains(err.Error(), "the proxy refuses the login") || strings.Contains(err.Error(), proxyPassword) {
+				if err := s.request(o); err == nil || !strings.Contains(err.Error(), "the proxy refuses the login") ||
+					strings.Contains(err.Error(), proxyPassword) {
 					t.Errorf("a request beside sessions: %v", err)
 				}
 			}
@@ -130,7 +134,8 @@ func TestProxyThatDoesNotConnect(t *testing.T) {
 		stop()
 	}
 	addr := freeAddr(t)
-	conf := file(t, t.TempDir(), "tinyproxy.conf", "Listen 127.0.0.1\nPort %s\nAllow 127.0.0.1\nConnectPort 443\n", addr[strings.LastIndexByte(addr, ':')+1:])
+	conf := file(t, t.TempDir(), "tinyproxy.conf", "Listen 127.0.0.1\nPort %s\nAllow 127.0.0.1\nConnectPort 443\n",
+		addr[strings.LastIndexByte(addr, ':')+1:])
 	program(t, addr, "tinyproxy", "-d", "-c", conf)
 	o.Proxy = via("http", addr, "")
 	stop := s.run(o)
@@ -187,7 +192,8 @@ func (s *loopback) request(o uplink.Options) error {
 	reach := func(ctx context.Context, _, host string) (net.Conn, error) {
 		return proxy.Route{Proxy: o.Proxy, Authorities: o.ProxyAuthorities}.Connect(ctx, host)
 	}
-	client := http.Client{Transport: &http.Transport{DialContext: reach, TLSClientConfig: &tls.Config{RootCAs: s.ca.Pool}, DisableKeepAlives: true}}
+	client := http.Client{Transport: &http.Transport{DialContext: reach,
+		TLSClientConfig: &tls.Config{RootCAs: s.ca.Pool}, DisableKeepAlives: true}}
 	resp, err := client.Get("https://localhost:" + s.port() + "/v1/enroll")
 	if err != nil {
 		return err
@@ -276,7 +282,8 @@ func (s *loopback) serverPair(name string) (*x509.CertPool, string) {
 		s.Fatal(err)
 	}
 	path := filepath.Join(s.TempDir(), "pair.pem")
-	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		s.Fatal(err)
 	}

@@ -80,23 +80,25 @@ func (u *Uplink) post(ctx context.Context, at *endpoint, body []byte) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	way := &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: renewMost, DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		under, err := u.reach(ctx, at)
-		if err != nil {
-			return nil, err
-		}
-		secure, err := u.secure(ctx, at, under, authorities)
-		if err != nil {
-			under.raw.Close()
-			return nil, err
-		}
-		return secure, nil
-	}}
+	way := &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: renewMost,
+		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			under, err := u.reach(ctx, at)
+			if err != nil {
+				return nil, err
+			}
+			secure, err := u.secure(ctx, at, under, authorities)
+			if err != nil {
+				under.raw.Close()
+				return nil, err
+			}
+			return secure, nil
+		}}
 	to, err := url.Parse(at.url)
 	if err != nil {
 		return nil, errors.New("the address cannot be used")
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, (&url.URL{Scheme: "https", Host: to.Host, Path: renewPath}).String(), bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost,
+		(&url.URL{Scheme: "https", Host: to.Host, Path: renewPath}).String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("ask for a credential: %w", err)
 	}

@@ -127,12 +127,14 @@ func (s *session) fetched(f fetched) error {
 		data, f.err = s.codec.Encode(m)
 	}
 	if f.err != nil {
-		s.hold(r.st.ID, holdFor, fmt.Sprintf("the store cannot give readings of epoch %v from %d on: %s; they wait", r.st.ID, r.seq, s.u.plain(f.err.Error())))
+		s.hold(r.st.ID, holdFor, fmt.Sprintf("the store cannot give readings of epoch %v from %d on: %s; they wait",
+			r.st.ID, r.seq, s.u.plain(f.err.Error())))
 		return nil
 	}
 	last := m.First + m.N - 1
 	c.ready = &parcel{data: data, loose: loose, flight: flight{
-		lane: r.lane, epoch: m.Epoch, pos: r.seq, first: m.First, last: last, end: m.End != nil, data: f.blocks[0].Data != nil, blocks: len(f.blocks),
+		lane: r.lane, epoch: m.Epoch, pos: r.seq, first: m.First, last: last, end: m.End != nil,
+		data: f.blocks[0].Data != nil, blocks: len(f.blocks),
 	}}
 	small := m.N < liveSmall || s.livePace() > livePace
 	if h, err := block.Parse(f.blocks[0].Data); err == nil && r.lane == laneLive && h.Anchor.Boot == s.u.o.Clock.Anchor().Boot {

@@ -194,7 +194,8 @@ func (m *meter) warn() {
 	switch {
 	case !changed || m.conditions == nil:
 	case spent:
-		m.conditions.Raise(codeBudget, "", health.Warning, fmt.Sprintf("the line has used its budget for %s (%d MiB): the backlog waits for the next month, live readings leave every %v, events as always; raise [uplink] budget if that is too slow",
+		m.conditions.Raise(codeBudget, "", health.Warning, fmt.Sprintf("the line has used its budget for %s (%d MiB): "+
+			"the backlog waits for the next month, live readings leave every %v, events as always; raise [uplink] budget if that is too slow",
 			month, m.budget.Limit>>20, m.budget.Floor))
 	default:
 		m.conditions.Clear(codeBudget, "", "a new month has begun: backlog and live readings leave as always")

@@ -61,7 +61,8 @@ func TestTraffic(t *testing.T) {
 			}
 			w.pass(24 * time.Hour)
 			traffic = w.up.Status().Traffic
-			if traffic.Yesterday.Date != "2000-01-01" || traffic.Today.Date != "2000-01-02" || traffic.Today.Control == 0 || traffic.Today.Live != 0 {
+			if traffic.Yesterday.Date != "2000-01-01" || traffic.Today.Date != "2000-01-02" || traffic.Today.Control == 0 ||
+				traffic.Today.Live != 0 {
 				t.Errorf("%+v", traffic)
 			}
 			w.pass(31 * 24 * time.Hour)

@@ -137,7 +137,8 @@ func (u *Uplink) classify(err error) trouble {
 		t.sentence = "the credential for the cloud cannot be used: " + u.plain(credential.err.Error())
 	case errors.As(err, &authority):
 		t.code, t.severity = codeCertificate, health.Error
-		t.sentence = "the certificate of the cloud's authority cannot be used, so nothing is sent: " + authority.err.Error() + "; put it where [uplink] ca says"
+		t.sentence = "the certificate of the cloud's authority cannot be used, so nothing is sent: " +
+			authority.err.Error() + "; put it where [uplink] ca says"
 	case errors.As(err, &through):
 		u.failedThrough(&t, through)
 	case errors.As(err, &answer):
@@ -176,12 +177,14 @@ func (u *Uplink) refused(t *trouble, answer *httpError) {
 	switch answer.status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		t.code, t.severity, t.wait = codeAuth, health.Error, waitAuth
-		t.sentence = fmt.Sprintf("the cloud at %s refuses this gateway's credential (%v): check that the token belongs to gateway id %q and is not revoked", u.host, answer, u.o.GatewayID)
+		t.sentence = fmt.Sprintf("the cloud at %s refuses this gateway's credential (%v): "+
+			"check that the token belongs to gateway id %q and is not revoked", u.host, answer, u.o.GatewayID)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
 		t.sentence = fmt.Sprintf("the cloud at %s takes no connection at present (%v)", u.host, answer)
 	default:
 		t.code, t.severity = codeForeign, health.Error
-		t.sentence = fmt.Sprintf("the server at %s does not speak fieldgate.v1: it answers the WebSocket upgrade with %v; check [uplink] url", u.host, answer)
+		t.sentence = fmt.Sprintf("the server at %s does not speak fieldgate.v1: it answers the WebSocket upgrade with %v; check [uplink] url",
+			u.host, answer)
 	}
 }
 
@@ -230,7 +233,8 @@ func (u *Uplink) failedAt(t *trouble, e *stageError) {
 		t.sentence = fmt.Sprintf("the server at %s does not speak TLS: check the port in [uplink] url", u.host)
 	case errors.As(e, &alien):
 		t.code, t.severity = codeCertificate, health.Error
-		t.sentence = fmt.Sprintf("the cloud's certificate is signed by an unknown authority (%s): set [uplink] ca to the authority's certificate", u.host)
+		t.sentence = fmt.Sprintf("the cloud's certificate is signed by an unknown authority (%s): set [uplink] ca to the authority's certificate",
+			u.host)
 	case errors.As(e, &name):
 		t.code, t.severity = codeCertificate, health.Error
 		t.sentence = fmt.Sprintf("the cloud's certificate is for another name than %q: check [uplink] url", name.Host)
@@ -241,7 +245,8 @@ func (u *Uplink) failedAt(t *trouble, e *stageError) {
 		t.sentence = fmt.Sprintf("the cloud's certificate is not acceptable (%s): %s", u.host, u.plain(verify.Err.Error()))
 	case e.stage == "upgrade" && !isNetwork(e):
 		t.code, t.severity = codeForeign, health.Error
-		t.sentence = fmt.Sprintf("the server at %s does not speak fieldgate.v1: no HTTP answer to the WebSocket upgrade (%s); check [uplink] url", u.host, u.plain(e.err.Error()))
+		t.sentence = fmt.Sprintf("the server at %s does not speak fieldgate.v1: no HTTP answer to the WebSocket upgrade (%s); check [uplink] url",
+			u.host, u.plain(e.err.Error()))
 	default:
 		t.sentence = fmt.Sprintf("cannot connect to %s: %s", u.host, u.plain(e.Error()))
 	}
@@ -253,7 +258,8 @@ func (u *Uplink) failedThrough(t *trouble, e *proxy.Error) {
 	var alien x509.UnknownAuthorityError
 	switch {
 	case e.Host == "":
-		t.sentence = "the address of the proxy cannot be read, so nothing is sent: " + u.plain(e.Err.Error()) + "; see [uplink] proxy or proxy_file"
+		t.sentence = "the address of the proxy cannot be read, so nothing is sent: " + u.plain(e.Err.Error()) +
+			"; see [uplink] proxy or proxy_file"
 	case e.Login && e.Given:
 		t.sentence = fmt.Sprintf("the proxy at %s refuses the user name or the password of [uplink] proxy", e.Host)
 	case e.Login:
@@ -266,7 +272,8 @@ func (u *Uplink) failedThrough(t *trouble, e *proxy.Error) {
 	case errors.Is(e, proxy.ErrNoProxy):
 		t.sentence = fmt.Sprintf("what is at %s is not a proxy of the kind that [uplink] proxy says", e.Host)
 	case errors.As(e, &alien):
-		t.sentence = fmt.Sprintf("the certificate of the proxy at %s is signed by an unknown authority: set [uplink] proxy_ca to the authority's certificate", e.Host)
+		t.sentence = fmt.Sprintf("the certificate of the proxy at %s is signed by an unknown authority: "+
+			"set [uplink] proxy_ca to the authority's certificate", e.Host)
 	case isTimeout(e.Err):
 		t.severity = health.Warning
 		t.sentence = fmt.Sprintf("the proxy at %s does not answer in time: check the network and [uplink] proxy", e.Host)
@@ -287,11 +294,13 @@ func (u *Uplink) wrongTime(t *trouble, cert *x509.Certificate) {
 	t.severity = health.Error
 	if now.Before(cert.NotBefore) {
 		t.code = codeClock
-		t.sentence = fmt.Sprintf("this board's clock says %s UTC, but the cloud's certificate begins on %s: set the clock or let it reach a time server; sampling goes on", now.Format(form), cert.NotBefore.UTC().Format(form))
+		t.sentence = fmt.Sprintf("this board's clock says %s UTC, but the cloud's certificate begins on %s: "+
+			"set the clock or let it reach a time server; sampling goes on", now.Format(form), cert.NotBefore.UTC().Format(form))
 		return
 	}
 	t.code = codeCertificate
-	t.sentence = fmt.Sprintf("the cloud's certificate ended on %s UTC, and this board's clock says %s: renew the certificate, or set the clock if it is wrong", cert.NotAfter.UTC().Format(form), now.Format(form))
+	t.sentence = fmt.Sprintf("the cloud's certificate ended on %s UTC, and this board's clock says %s: "+
+		"renew the certificate, or set the clock if it is wrong", cert.NotAfter.UTC().Format(form), now.Format(form))
 }
 
 // isNetwork reports whether an error is of the connection, not of what came

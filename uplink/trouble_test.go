@@ -30,12 +30,14 @@ func TestNewRefusesAddresses(t *testing.T) {
 		"wss://me:" + canary + "@cloud": "user name",
 		"wss://cloud\x7f" + canary:      "address",
 	} {
-		_, err := uplink.New(uplink.Options{Route: uplink.Route{URL: url}, Identity: uplink.Identity{GatewayID: "g", Credential: uplinktest.Token(nil)}})
+		_, err := uplink.New(uplink.Options{Route: uplink.Route{URL: url},
+			Identity: uplink.Identity{GatewayID: "g", Credential: uplinktest.Token(nil)}})
 		if err == nil || !strings.Contains(err.Error(), word) || strings.Contains(err.Error(), canary) {
 			t.Errorf("%q: %v", url, err)
 		}
 	}
-	if _, err := uplink.New(uplink.Options{Route: uplink.Route{URL: "wss://cloud"}, Identity: uplink.Identity{GatewayID: "a.b", Credential: uplinktest.Token(nil)}}); err == nil {
+	if _, err := uplink.New(uplink.Options{Route: uplink.Route{URL: "wss://cloud"},
+		Identity: uplink.Identity{GatewayID: "a.b", Credential: uplinktest.Token(nil)}}); err == nil {
 		t.Error("took a gateway id with a dot")
 	}
 }

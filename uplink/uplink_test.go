@@ -35,7 +35,8 @@ func TestBacklogThenLive(t *testing.T) {
 		if ends := w.cloud.Held(all[0].ID).Ends; len(ends) != 1 || *ends[0].Closed != all[0].Last {
 			t.Errorf("orderly end arrived as %+v", ends)
 		}
-		if ends := w.cloud.Held(all[1].ID).Ends; len(ends) != 1 || ends[0].Closed != nil || ends[0].AtMost != 100 || ends[0].Why != gateway.WhyUncleanStop {
+		if ends := w.cloud.Held(all[1].ID).Ends; len(ends) != 1 || ends[0].Closed != nil || ends[0].AtMost != 100 ||
+			ends[0].Why != gateway.WhyUncleanStop {
 			t.Errorf("open end arrived as %+v", ends)
 		}
 		// The newest reading does not wait for the 50,000 before it.
@@ -43,7 +44,8 @@ func TestBacklogThenLive(t *testing.T) {
 			t.Errorf("%d updates, the first of them %+v", len(got), got[0])
 		}
 		s := w.up.Status()
-		if s.State != uplink.Online || s.Session != "s1" || s.Level != wire.LevelFsynced || s.Acked != 50000+100_007+20+20+3 || s.Endpoint != "wss://cloud.test/v1/gateway" {
+		if s.State != uplink.Online || s.Session != "s1" || s.Level != wire.LevelFsynced || s.Acked != 50000+100_007+20+20+3 ||
+			s.Endpoint != "wss://cloud.test/v1/gateway" {
 			t.Errorf("status %+v", s)
 		}
 		w.store.Append(1)

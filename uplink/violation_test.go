@@ -17,7 +17,8 @@ import (
 // accepted is the answer to a handshake by RFC 6455 section 4.2.2.
 func accepted(r *http.Request, lines string) string {
 	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	return "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + base64.StdEncoding.EncodeToString(sum[:]) + "\r\n" + lines + "\r\n"
+	return "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
+		base64.StdEncoding.EncodeToString(sum[:]) + "\r\n" + lines + "\r\n"
 }
 
 // serving answers each upgrade by hand, sends what say gives, and passes on
@@ -112,14 +113,15 @@ func TestForbiddenAnswersToTheHandshake(t *testing.T) {
 		lines  string
 		change func(string) string
 	}{
-		"HTTP/1.0":                     {chosen, func(a string) string { return strings.Replace(a, "HTTP/1.1", "HTTP/1.0", 1) }},
-		"a wrong key":                  {chosen, func(a string) string { return strings.Replace(a, "Accept: ", "Accept: x", 1) }},
-		"two keys":                     {chosen + "Sec-WebSocket-Accept: x\r\n", nil},
-		"no upgrade":                   {chosen, func(a string) string { return strings.Replace(a, "Upgrade: websocket\r\n", "", 1) }},
-		"two upgrades":                 {chosen + "Upgrade: h2c\r\n", nil},
-		"a subprotocol twice":          {chosen + chosen, nil},
-		"a subprotocol of its own":     {"Sec-WebSocket-Protocol: chat\r\n", nil},
-		"an extension":                 {chosen + "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n", nil},
+		"HTTP/1.0":                 {chosen, func(a string) string { return strings.Replace(a, "HTTP/1.1", "HTTP/1.0", 1) }},
+		"a wrong key":              {chosen, func(a string) string { return strings.Replace(a, "Accept: ", "Accept: x", 1) }},
+		"two keys":                 {chosen + "Sec-WebSocket-Accept: x\r\n", nil},
+		"no upgrade":               {chosen, func(a string) string { return strings.Replace(a, "Upgrade: websocket\r\n", "", 1) }},
+		"two upgrades":             {chosen + "Upgrade: h2c\r\n", nil},
+		"a subprotocol twice":      {chosen + chosen, nil},
+		"a subprotocol of its own": {"Sec-WebSocket-Protocol: chat\r\n", nil},
+		"an extension": {chosen + "Sec-WebSocket-Extensions: permessage-deflate; " +
+			"server_no_context_takeover; client_no_context_takeover\r\n", nil},
 		"an extension behind an empty": {chosen + "Sec-WebSocket-Extensions:\r\nSec-WebSocket-Extensions: x\r\n", nil},
 	} {
 		for _, plain := range []bool{false, true} {

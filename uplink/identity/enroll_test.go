@@ -35,7 +35,8 @@ func TestEnrollAgainAfterALostAnswer(t *testing.T) {
 	}
 	e := Enrolment{URL: cloud.URL + "/any/path", Token: onceToken, Dir: dir, Client: cloud.Client()}
 	for i := range 2 {
-		if _, err := e.Enroll(t.Context()); err == nil || !strings.Contains(err.Error(), "run the same command again") || strings.Contains(err.Error(), onceToken) {
+		if _, err := e.Enroll(t.Context()); err == nil || !strings.Contains(err.Error(), "run the same command again") ||
+			strings.Contains(err.Error(), onceToken) {
 			t.Fatalf("try %d: %v", i, err)
 		}
 		if info, err := os.Stat(filepath.Join(dir, pendingFile)); err != nil || info.Mode().Perm() != 0o600 {

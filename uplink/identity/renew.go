@@ -67,7 +67,8 @@ func (q *request) key(answer []byte, now time.Time) (key, Grant, error) {
 		k.Issued = now.UTC().Truncate(time.Second)
 	}
 	if q.CSR == "" {
-		if !strings.HasPrefix(g.Token, "fg1_") || len(g.Token) > 1024 || strings.ContainsFunc(g.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		if !strings.HasPrefix(g.Token, "fg1_") || len(g.Token) > 1024 ||
+			strings.ContainsFunc(g.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			return key{}, g, errors.New("the cloud's answer holds no token")
 		}
 		k.Token = g.Token

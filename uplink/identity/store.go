@@ -133,7 +133,8 @@ func (k *Store) refreshLocked() error {
 func (k *Store) tellSeedLocked(err error) {
 	bad := err != nil && !errors.Is(err, fs.ErrNotExist)
 	if bad && !k.unseed && len(k.held.Keys) > 0 {
-		k.o.Log.Warn("the token file cannot be read, so no other token is taken over from it; the credential that this gateway has is used", "error", err)
+		k.o.Log.Warn("the token file cannot be read, so no other token is taken over from it; the credential that this gateway has is used",
+			"error", err)
 	}
 	k.unseed = bad
 }

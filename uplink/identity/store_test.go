@@ -215,7 +215,9 @@ func TestEndedCertificateIsExchangedLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := save(filepath.Join(dir, File), contents{Keys: []key{{Certificate: selfSigned(t, q.private), Private: q.private, Issued: start, NotAfter: start.Add(time.Hour)}}}); err != nil {
+	if err := save(filepath.Join(dir, File), contents{
+		Keys: []key{{Certificate: selfSigned(t, q.private), Private: q.private, Issued: start, NotAfter: start.Add(time.Hour)}},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	k := New(Options{Dir: dir, Log: quiet})
@@ -326,7 +328,9 @@ func TestAnswersThatAreNone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, answer := range []string{"", "null", "{}", `{"token":"secret"}`, `{"token":"fg1_a b"}`, `{"certificate":"secret"}`, `{"token":7}`} {
+		for _, answer := range []string{
+			"", "null", "{}", `{"token":"secret"}`, `{"token":"fg1_a b"}`, `{"certificate":"secret"}`, `{"token":7}`,
+		} {
 			if _, _, err := q.key([]byte(answer), start); err == nil || strings.Contains(err.Error(), "secret") {
 				t.Errorf("%q: %v", answer, err)
 			}

@@ -66,7 +66,9 @@ func asyncAPI(t *testing.T) object {
 		"asyncapi": "3.0.0",
 		"info": object{
 			"title": "fieldgate.v1", "version": "1.0.0",
-			"description": "The line between a gateway and its cloud, seen from the gateway: it sends what is marked send. The rules are in PROTOCOL.md; this file is made of the same source. Schemas are of the JSON encoding; x-cbor-key gives the key of a field in CBOR.",
+			"description": "The line between a gateway and its cloud, seen from the gateway: it sends what is marked send. " +
+				"The rules are in PROTOCOL.md; this file is made of the same source. " +
+				"Schemas are of the JSON encoding; x-cbor-key gives the key of a field in CBOR.",
 		},
 		"defaultContentType": "application/json",
 		"servers": object{"cloud": object{
@@ -77,7 +79,8 @@ func asyncAPI(t *testing.T) object {
 			"address": "/v1/gateway", "title": "one session of one gateway", "servers": []any{ref("servers", "cloud")}, "messages": inChannel,
 			"bindings": object{"ws": object{"method": "GET", "bindingVersion": "0.1.0", "headers": object{
 				"type": "object", "properties": object{"Sec-WebSocket-Protocol": object{
-					"type": "string", "description": "the gateway offers them in this order; the cloud chooses one", "enum": []string{SubprotocolCBOR, SubprotocolJSON},
+					"type": "string", "description": "the gateway offers them in this order; the cloud chooses one",
+					"enum": []string{SubprotocolCBOR, SubprotocolJSON},
 				}},
 			}}},
 			"x-close-codes": closeCodes(t), "x-limits": limitValues, "x-default-windows": DefaultWindows,
@@ -303,7 +306,8 @@ func conforms(schemas, s object, v any) error {
 }
 
 func typeFits(want, v any) bool {
-	name := map[reflect.Kind]string{reflect.String: "string", reflect.Bool: "boolean", reflect.Float64: "number", reflect.Slice: "array", reflect.Map: "object"}[reflect.ValueOf(v).Kind()]
+	name := map[reflect.Kind]string{reflect.String: "string", reflect.Bool: "boolean", reflect.Float64: "number",
+		reflect.Slice: "array", reflect.Map: "object"}[reflect.ValueOf(v).Kind()]
 	if v == nil {
 		name = "null"
 	}

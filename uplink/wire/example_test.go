@@ -52,7 +52,8 @@ func call(t *testing.T, e *e2e.Example, epochs ...wire.HelloEpoch) (*caller, *wi
 	}
 	t.Cleanup(func() { conn.Close() })
 	c := &caller{t, conn}
-	return c, c.ask(&wire.Hello{GatewayID: "plant-7", BootID: gateway.BootID{1}, Epochs: epochs, Software: "test/1", All: true}).(*wire.Welcome)
+	return c, c.ask(&wire.Hello{GatewayID: "plant-7", BootID: gateway.BootID{1}, Epochs: epochs,
+		Software: "test/1", All: true}).(*wire.Welcome)
 }
 
 func (c *caller) say(m wire.Message) {
@@ -93,7 +94,8 @@ func rows(e gateway.EpochID, first, n uint64) *wire.Update {
 	for i := range n {
 		v := float64(first + i)
 		u.Readings = append(u.Readings, wire.Row{
-			Device: "boiler", Quantity: "temperature", Value: &v, Unit: "Cel", Timestamp: wire.Time(1_748_522_700_000_000 + 1000*i), Quality: "good", Time: "ntp",
+			Device: "boiler", Quantity: "temperature", Value: &v, Unit: "Cel",
+			Timestamp: wire.Time(1_748_522_700_000_000 + 1000*i), Quality: "good", Time: "ntp",
 		})
 	}
 	return u
@@ -143,15 +145,16 @@ func TestExampleStoresEachReadingOnce(t *testing.T) {
 	e.Start(t)
 	held := []wire.HelloEpoch{{Epoch: ea, Oldest: 1, Last: 20}, {Epoch: eb, Oldest: 1}}
 	c, w := call(t, e, held...)
-	if w.Level != wire.LevelFsynced || !reflect.DeepEqual(w.Epochs, []wire.EpochAck{{Epoch: ea}, {Epoch: eb}}) || !reflect.DeepEqual(w.Events, &wire.EventAck{}) {
+	if w.Level != wire.LevelFsynced || !reflect.DeepEqual(w.Epochs, []wire.EpochAck{{Epoch: ea}, {Epoch: eb}}) ||
+		!reflect.DeepEqual(w.Events, &wire.EventAck{}) {
 		t.Errorf("welcome: %+v", w)
 	}
 	anchor := wire.Anchor{Boot: gateway.BootID{1}}
 	gap := &wire.Update{Lane: wire.LaneBacklog, Epoch: ea, First: 5, N: 4, Gap: &wire.Gap{Why: gateway.WhyDropped, Anchor: anchor}}
 	thinned := &wire.Update{Lane: wire.LaneBacklog, Epoch: ea, First: 7, N: 5, ThinnedRows: []wire.ThinnedRow{
-		{Device: "boiler", Quantity: "temperature", Timestamp: 1_748_522_700_000_000, IntervalS: 60, Count: 5, Quality: "good", Time: "ntp"},
-	}}
-	open := &wire.Update{Lane: wire.LaneBacklog, Epoch: ea, First: 15, End: &wire.End{Why: gateway.WhyUncleanStop, AtMost: 10, Anchor: &anchor}}
+		{Device: "boiler", Quantity: "temperature", Timestamp: 1_748_522_700_000_000, IntervalS: 60, Count: 5, Quality: "good", Time: "ntp"}}}
+	open := &wire.Update{Lane: wire.LaneBacklog, Epoch: ea, First: 15,
+		End: &wire.End{Why: gateway.WhyUncleanStop, AtMost: 10, Anchor: &anchor}}
 	seven := uint64(17)
 	closed := &wire.Update{Lane: wire.LaneBacklog, Epoch: ea, First: 18, End: &wire.End{Closed: &seven}}
 	event := &wire.Event{Epoch: ea, Seq: 3, Kind: gateway.EventBoot, Anchor: anchor}
@@ -188,7 +191,8 @@ func TestExampleStoresEachReadingOnce(t *testing.T) {
 	cutLastLine(t, e)
 	e.Start(t)
 	c, w = call(t, e, held...)
-	if want := []wire.EpochAck{{Epoch: ea, Upto: 17, Done: true}, {Epoch: eb, Upto: 1}}; !reflect.DeepEqual(w.Epochs, want) || *w.Events != (wire.EventAck{Epoch: ea, Upto: 3}) {
+	if want := []wire.EpochAck{{Epoch: ea, Upto: 17, Done: true}, {Epoch: eb, Upto: 1}}; !reflect.DeepEqual(w.Epochs, want) ||
+		*w.Events != (wire.EventAck{Epoch: ea, Upto: 3}) {
 		t.Errorf("after a kill: %+v, want %+v", w, want)
 	}
 	if got := c.ask(rows(eb, 2, 1)); !reflect.DeepEqual(got, acked(eb, 2, false)) {

@@ -15,7 +15,8 @@ import (
 
 // goldenJSON holds what JSON alone can carry, beside what golden holds.
 func goldenJSON() map[string]Message {
-	row := Row{Device: "boiler", Quantity: "temperature", Value: ptr(61.5), Unit: "Cel", Timestamp: 1_700_000_000_123_000, Quality: "good", Time: "ntp"}
+	row := Row{Device: "boiler", Quantity: "temperature", Value: ptr(61.5), Unit: "Cel", Timestamp: 1_700_000_000_123_000,
+		Quality: "good", Time: "ntp"}
 	odd := Row{Device: "boiler", Quantity: "temperature", Unit: "Cel", Timestamp: 1_700_000_000_124_000, Quality: "suspect", Time: "none"}
 	return map[string]Message{
 		"update_rows": &Update{Lane: LaneLive, Epoch: e1, First: 1001, N: 2, Readings: []Row{row, odd}},
@@ -26,8 +27,9 @@ func goldenJSON() map[string]Message {
 				Min: ptr(-1.5), Max: ptr(2.0), Mean: ptr(0.25), Quality: "suspect", Time: "rtc"},
 			{Device: "door", Quantity: "open", Timestamp: 1_700_000_040_000_000, IntervalS: 60, Count: 1, Quality: "good", Time: "rtc"},
 		}},
-		"bare":           &Bare{Device: "sensor-001", Kind: "temperature_update", Value: ptr(23.5), Timestamp: 1_748_522_700_000_000},
-		"bare_plain":     &Bare{Kind: "update", Device: "boiler", Quantity: "temperature", Value: ptr(61.5), Unit: "Cel", Timestamp: 1_700_000_000_123_000, Quality: "good", Time: "ntp"},
+		"bare": &Bare{Device: "sensor-001", Kind: "temperature_update", Value: ptr(23.5), Timestamp: 1_748_522_700_000_000},
+		"bare_plain": &Bare{Kind: "update", Device: "boiler", Quantity: "temperature", Value: ptr(61.5),
+			Unit: "Cel", Timestamp: 1_700_000_000_123_000, Quality: "good", Time: "ntp"},
 		"bare_untyped":   &Bare{Device: "d", Value: ptr(1.0)},
 		"bare_no_number": &Bare{Device: "d", Quantity: "q"},
 	}
@@ -190,8 +192,10 @@ func TestDecodeJSONRefusesNonsense(t *testing.T) {
 		"bare of a bad device":      `{"device_id":"a b","value":1}`,
 		"bare with a text":          `{"device_id":"a","value":"on"}`,
 		"clock quality as a number": `{"type":"event","epoch":` + epoch + `,"seq":1,"kind":"boot","at":1,"anchor":{"quality":3}}`,
-		"body nested too deep":      `{"type":"event","epoch":` + epoch + `,"seq":1,"kind":"boot","at":1,"anchor":{},"body":` + strings.Repeat("[", 8) + strings.Repeat("]", 8) + `}`,
-		"body too long":             `{"type":"event","epoch":` + epoch + `,"seq":1,"kind":"boot","at":1,"anchor":{},"body":"` + strings.Repeat("x", MaxEventBody) + `"}`,
+		"body nested too deep": `{"type":"event","epoch":` + epoch + `,"seq":1,"kind":"boot","at":1,"anchor":{},"body":` +
+			strings.Repeat("[", 8) + strings.Repeat("]", 8) + `}`,
+		"body too long": `{"type":"event","epoch":` + epoch + `,"seq":1,"kind":"boot","at":1,"anchor":{},"body":"` +
+			strings.Repeat("x", MaxEventBody) + `"}`,
 	} {
 		if m, err := JSON.Decode([]byte(text)); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %+v, %v", name, m, err)
@@ -211,27 +215,32 @@ func manyMembers(n int) string {
 // v1 can grow, and JSON has many writers.
 func TestDecodeJSONTakesWhatItMay(t *testing.T) {
 	for text, want := range map[string]Message{
-		` { "x" : [1,{"y":null}] , "t0" : 7 , "type" : "ping" } `:                                       &Ping{T0: 7},
-		`{"type":"\u0070ing","t\u0030":7}`:                                                              &Ping{T0: 7},
-		`{"type":"ping","T0":9}`:                                                                        &Ping{}, // another key
-		`{"type":"ping","t0":7,"T0":9}`:                                                                 &Ping{T0: 7},
-		`{"type":"ping","t0":7,"x":"\ud83d\ude00"}`:                                                     &Ping{T0: 7},
-		`{"type":"ping","t0":null}`:                                                                     &Ping{},
-		`{"type":"ack","epochs":null}`:                                                                  &Ack{},
-		`{"type":"status","health":[],"devices":[],"figures":{"Up":1}}`:                                 &Status{Health: []Condition{}, Devices: []StatusDevice{}, Figures: map[string]float64{"Up": 1}},
-		`{"type":"command","id":"c","device_id":"d","action":"set","value":1,"ttl_ms":5000}`:            &Command{ID: "c", Device: "d", Action: "set", Value: ptr(1.0), TTLMS: 5000},
-		`{"type":"command","id":"c","device_id":"d","action":"a","ttl_ms":5,"args":{"A":1,"a":[true]}}`: &Command{ID: "c", Device: "d", Action: "a", TTLMS: 5, Args: json.RawMessage(`{"A":1,"a":[true]}`)},
-		`{"type":"result","id":"c","state":"done","at":"2025-05-29T14:45:00.123456+02:00"}`:             &Result{ID: "c", State: gateway.CommandDone, At: 1_748_522_700_123_000},
-		`{"device_id":"d","value":true}`:                                                                &Bare{Device: "d", Value: ptr(1.0)},
-		`{"device_id":"d","value":false,"type":"update","epoch":"x","sensorName":"y"}`:                  &Bare{Device: "d", Kind: "update", Value: ptr(0.0)},
-		`{"device_id":"d","value":null,"type":"whatever"}`:                                              &Bare{Device: "d", Kind: "whatever"},
+		` { "x" : [1,{"y":null}] , "t0" : 7 , "type" : "ping" } `: &Ping{T0: 7},
+		`{"type":"\u0070ing","t\u0030":7}`:                        &Ping{T0: 7},
+		`{"type":"ping","T0":9}`:                                  &Ping{}, // another key
+		`{"type":"ping","t0":7,"T0":9}`:                           &Ping{T0: 7},
+		`{"type":"ping","t0":7,"x":"\ud83d\ude00"}`:               &Ping{T0: 7},
+		`{"type":"ping","t0":null}`:                               &Ping{},
+		`{"type":"ack","epochs":null}`:                            &Ack{},
+		`{"type":"status","health":[],"devices":[],"figures":{"Up":1}}`: &Status{Health: []Condition{},
+			Devices: []StatusDevice{}, Figures: map[string]float64{"Up": 1}},
+		`{"type":"command","id":"c","device_id":"d","action":"set","value":1,"ttl_ms":5000}`: &Command{ID: "c", Device: "d",
+			Action: "set", Value: ptr(1.0), TTLMS: 5000},
+		`{"type":"command","id":"c","device_id":"d","action":"a","ttl_ms":5,"args":{"A":1,"a":[true]}}`: &Command{ID: "c", Device: "d",
+			Action: "a", TTLMS: 5, Args: json.RawMessage(`{"A":1,"a":[true]}`)},
+		`{"type":"result","id":"c","state":"done","at":"2025-05-29T14:45:00.123456+02:00"}`: &Result{ID: "c",
+			State: gateway.CommandDone, At: 1_748_522_700_123_000},
+		`{"device_id":"d","value":true}`:                                               &Bare{Device: "d", Value: ptr(1.0)},
+		`{"device_id":"d","value":false,"type":"update","epoch":"x","sensorName":"y"}`: &Bare{Device: "d", Kind: "update", Value: ptr(0.0)},
+		`{"device_id":"d","value":null,"type":"whatever"}`:                             &Bare{Device: "d", Kind: "whatever"},
 	} {
 		if got, err := JSON.Decode([]byte(text)); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v", text, got, err)
 		}
 	}
 	var unknown *UnknownTypeError
-	if _, err := JSON.Decode([]byte(`{"type":"teleport","x":1}`)); !errors.As(err, &unknown) || unknown.Name != "teleport" || errors.Is(err, ErrMalformed) {
+	if _, err := JSON.Decode([]byte(`{"type":"teleport","x":1}`)); !errors.As(err, &unknown) ||
+		unknown.Name != "teleport" || errors.Is(err, ErrMalformed) {
 		t.Errorf("unknown type: %v", err)
 	}
 }

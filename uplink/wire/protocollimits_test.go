@@ -130,7 +130,8 @@ func locate(v reflect.Value, typ reflect.Type) reflect.Value {
 // another field must fit.
 var dependent = []string{
 	"hello epochs", "hello epoch oldest", "hello epoch last", "update first", "end closed", "update lane",
-	"nack expected", "update blocks", "update readings", "update thinned_rows", "event body", "command args", "hello caps", "welcome caps", "status devices", "status health",
+	"nack expected", "update blocks", "update readings", "update thinned_rows", "event body", "command args",
+	"hello caps", "welcome caps", "status devices", "status health",
 	"status device channels", "status figures", "reported errors",
 }
 

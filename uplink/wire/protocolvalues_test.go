@@ -58,7 +58,8 @@ func TestProtocolNamesEveryCloseCode(t *testing.T) {
 			continue
 		}
 		said[code] = true
-		if want := reactionText(r); row[3] != want && !strings.HasPrefix(row[3], want+", as long as") && !strings.HasPrefix(row[3], want+", at least") {
+		if want := reactionText(r); row[3] != want && !strings.HasPrefix(row[3], want+", as long as") &&
+			!strings.HasPrefix(row[3], want+", at least") {
 			t.Errorf("close code %d: PROTOCOL.md says %q, the code %q", code, row[3], want)
 		}
 	}

@@ -100,7 +100,8 @@ func (m *Welcome) validate() error {
 	case m.SpreadS < 0, m.SpreadS > 86400, m.RetainS < 0, m.RetainS > 365*86400:
 		return errors.New("spread_s or retain_s is out of range")
 	}
-	return errors.Join(validTime(m.Time), m.Lim.validate(), m.Win.validate(), validAcks(m.Epochs), validEventAck(m.Events), m.Cfg.validate(), validCaps(m.Caps))
+	return errors.Join(validTime(m.Time), m.Lim.validate(), m.Win.validate(), validAcks(m.Epochs),
+		validEventAck(m.Events), m.Cfg.validate(), validCaps(m.Caps))
 }
 
 func (w *Windows) validate() error {
