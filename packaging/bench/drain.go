@@ -93,7 +93,8 @@ func meet(bin, dir, state string) (*meeting, error) {
 	tokenFile, config := filepath.Join(dir, "token"), filepath.Join(dir, "fieldgate.toml")
 	text := fmt.Sprintf(twentyChips, at, tokenFile, filepath.Join(home, "ca.pem"), state, local)
 	for i := range 20 {
-		text += fmt.Sprintf("[[device]]\nid = \"chip-%d\"\ndriver = \"lm75\"\nbus = \"sim-%d\"\naddress = %d\ninterval = \"1s\"\n", i, i/5, 0x48+i%5)
+		text += fmt.Sprintf("[[device]]\nid = \"chip-%d\"\ndriver = \"lm75\"\nbus = \"sim-%d\"\naddress = %d\ninterval = \"1s\"\n",
+			i, i/5, 0x48+i%5)
 	}
 	if err := errors.Join(os.WriteFile(tokenFile, token, 0o600), os.WriteFile(config, []byte(text), 0o600)); err != nil {
 		return nil, fmt.Errorf("write a configuration: %w", err)

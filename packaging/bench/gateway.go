@@ -44,7 +44,8 @@ func starting(bin string) error {
 	}
 	text := fmt.Sprintf(tenChips, filepath.Join(dir, "state"), addr)
 	for i := range 10 {
-		text += fmt.Sprintf("[[device]]\nid = \"chip-%d\"\ndriver = \"lm75\"\nbus = \"sim-%d\"\naddress = %d\ninterval = \"100ms\"\n", i, i/5, 0x48+i%5)
+		text += fmt.Sprintf("[[device]]\nid = \"chip-%d\"\ndriver = \"lm75\"\nbus = \"sim-%d\"\naddress = %d\ninterval = \"100ms\"\n",
+			i, i/5, 0x48+i%5)
 	}
 	config := filepath.Join(dir, "fieldgate.toml")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
@@ -87,7 +88,8 @@ func startingOn(bin, state string) error {
 		return err
 	}
 	config := filepath.Join(filepath.Dir(state), "fieldgate.toml")
-	text := fmt.Sprintf(tenChips, state, addr) + "[[device]]\nid = \"chip\"\ndriver = \"lm75\"\nbus = \"sim-1\"\naddress = 0x48\ninterval = \"100ms\"\n"
+	text := fmt.Sprintf(tenChips, state, addr) + "[[device]]\nid = \"chip\"\ndriver = \"lm75\"\nbus = \"sim-1\"\n" +
+		"address = 0x48\ninterval = \"100ms\"\n"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write a configuration: %w", err)
 	}

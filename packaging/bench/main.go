@@ -20,7 +20,9 @@ func main() {
 }
 
 func run(bin string) error {
-	for _, figures := range []func(bin string) error{appending, wearing, month, asking, sizes, starting, idling, draining, listening, ingesting} {
+	for _, figures := range []func(bin string) error{
+		appending, wearing, month, asking, sizes, starting, idling, draining, listening, ingesting,
+	} {
 		if err := figures(bin); err != nil {
 			return err
 		}

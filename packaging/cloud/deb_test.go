@@ -74,7 +74,8 @@ func TestDocuments(t *testing.T) {
 // What the sandboxes leave open, by systemd's own measure: 10 is everything.
 func TestExposure(t *testing.T) {
 	for _, unit := range []string{"fieldgate", "fieldgate-cloud"} {
-		out, err := exec.Command("systemd-analyze", "security", "--offline=yes", "--threshold=20", "../../systemd/"+unit+".service").CombinedOutput()
+		out, err := exec.Command("systemd-analyze", "security",
+			"--offline=yes", "--threshold=20", "../../systemd/"+unit+".service").CombinedOutput()
 		m := regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`).FindSubmatch(out)
 		if err != nil || m == nil {
 			t.Fatalf("%s: %v\n%s", unit, err, out)
@@ -189,7 +190,8 @@ func TestInstalled(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(state, "log")); err != nil {
 		t.Errorf("after a purge: %v", err)
 	}
-	if left := must(t, inside(t, tree, nil, "sh", "-c", "ls /etc/default/fieldgate-cloud /usr/bin/fieldgate-cloud 2>/dev/null || true")); left != "" {
+	if left := must(t, inside(t, tree, nil, "sh", "-c",
+		"ls /etc/default/fieldgate-cloud /usr/bin/fieldgate-cloud 2>/dev/null || true")); left != "" {
 		t.Errorf("after a purge there is still %s", left)
 	}
 }

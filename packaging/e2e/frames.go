@@ -16,8 +16,7 @@ import (
 	"time"
 )
 
-// A Raw is a WebSocket server that is spoken to byte by byte, as no library
-// would.
+// A Raw is a WebSocket server that is spoken to byte by byte, as no library would.
 type Raw struct {
 	Dial    func(t *testing.T) net.Conn
 	Path    string                    // of its WebSocket
@@ -98,7 +97,8 @@ func (r *Raw) misdeeds() []misdeed {
 		{"the other kind of frame", frame(other, "{}"), 1003},
 		{"message too long", header(data, uint64(r.Limit)+1), 1009},
 		{"message of 2^62 bytes", header(data, 1<<62), 1009},
-		{"fragments too long together", append(append(header(data&0x0f, 10), masked(strings.Repeat("x", 10))...), header(0x80, uint64(r.Limit)-9)...), 1009},
+		{"fragments too long together",
+			append(append(header(data&0x0f, 10), masked(strings.Repeat("x", 10))...), header(0x80, uint64(r.Limit)-9)...), 1009},
 		{"message of 2^63 bytes (5.2)", header(data, 1<<63), 1002},
 		{"message of 2^64-1 bytes (5.2)", header(data, 1<<64-1), 1002},
 		{"length of 1 in two bytes more (5.2)", wide(data, 16, "x"), 1002},
@@ -227,7 +227,8 @@ func (r *Raw) Misbehave(t *testing.T) {
 			if err != nil || res.StatusCode != h.status {
 				t.Fatalf("%+v (%v), want %d", res, err, h.status)
 			}
-			if h.status == http.StatusUpgradeRequired && (res.Header.Get("Sec-WebSocket-Version") != "13" || res.Header.Get("Upgrade") != "websocket") {
+			if h.status == http.StatusUpgradeRequired && (res.Header.Get("Sec-WebSocket-Version") != "13" ||
+				res.Header.Get("Upgrade") != "websocket") {
 				t.Errorf("the answer does not say what would be served: %v (4.4)", res.Header)
 			}
 			r.Serves(t)

@@ -51,7 +51,8 @@ func NewPostgres(t *testing.T, settings ...string) *Postgres {
 			t.Fatal(err)
 		}
 	}
-	if out, err := p.command("initdb", "-D", p.data(), "-U", owner, "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync").CombinedOutput(); err != nil {
+	if out, err := p.command("initdb", "-D", p.data(), "-U", owner,
+		"--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync").CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
 	conf := strings.Join(append(settings, "listen_addresses = ''", fmt.Sprintf("unix_socket_directories = '%s'", p.dir)), "\n")

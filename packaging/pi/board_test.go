@@ -100,7 +100,8 @@ func (b *board) tryBoot(limit time.Duration) (time.Duration, bool) {
 		"-dtb", filepath.Join(b.cache, "bcm2837-rpi-3-b.dtb"), "-append", "console=ttyS1,115200 root=/dev/mmcblk0 rw panic=-1 "+b.options,
 		"-drive", "if=sd,format=raw,file="+b.path("sd.img"),
 		"-device", "usb-net,netdev=host", "-netdev", fmt.Sprintf(
-			"user,id=host,hostfwd=tcp:127.0.0.1:%d-:22,hostfwd=tcp:127.0.0.1:%d-:8080,hostfwd=tcp:127.0.0.1:%d-:8443", b.sshPort, b.webPort, b.tlsPort),
+			"user,id=host,hostfwd=tcp:127.0.0.1:%d-:22,hostfwd=tcp:127.0.0.1:%d-:8080,hostfwd=tcp:127.0.0.1:%d-:8443",
+			b.sshPort, b.webPort, b.tlsPort),
 		"-device", "tmp105,id=tank,bus=i2c-bus.1,address=0x48",
 		"-serial", "null", "-serial", "file:"+b.path("console"), // the console is the second UART
 		"-qmp", "unix:"+b.path("qmp")+",server=on,wait=off",

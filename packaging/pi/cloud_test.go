@@ -76,7 +76,8 @@ func (s *story) enrolHere(t *testing.T) *e2e.Cloud {
 	s.board.put(t, "/etc/fieldgate/conf.d/uplink.toml",
 		[]byte("[uplink]\nurl = \"wss://localhost:8443/v1/gateway\"\nca = \"/etc/fieldgate/own-ca.pem\"\n"), true)
 	s.board.run(t, "install -m 644 "+cloudState+"/ca.pem /etc/fieldgate/own-ca.pem; "+
-		asCloud+"token add "+gatewayID+" --new --state "+cloudState+" | runuser -u fieldgate -- fieldgate enroll https://localhost:8443; systemctl restart fieldgate")
+		asCloud+"token add "+gatewayID+" --new --state "+cloudState+" | runuser -u fieldgate -- fieldgate enroll https://localhost:8443; "+
+		"systemctl restart fieldgate")
 	state := t.TempDir()
 	for _, name := range []string{"ca.pem", "operator.token"} {
 		if err := os.WriteFile(filepath.Join(state, name), []byte(s.board.run(t, "cat "+cloudState+"/"+name)+"\n"), 0o600); err != nil {
@@ -108,7 +109,9 @@ func (s *story) stopCloud(t *testing.T) {
 	}
 	lines := s.board.run(t, "journalctl -b -u fieldgate-cloud -o cat --no-pager")
 	t.Logf("pi: systemctl stop %.1f s; the journal of the cloud's service:\n%s", took.Seconds(), lines)
-	for _, want := range []string{"listening on ", "Main process exited, code=killed, status=9/KILL", "stopped\n", "Deactivated successfully"} {
+	for _, want := range []string{
+		"listening on ", "Main process exited, code=killed, status=9/KILL", "stopped\n", "Deactivated successfully",
+	} {
 		if !strings.Contains(lines, want) {
 			t.Errorf("the journal does not say %q", want)
 		}
@@ -116,7 +119,8 @@ func (s *story) stopCloud(t *testing.T) {
 	if strings.Contains(lines, "level=INFO") || strings.Contains(lines, "panic") {
 		t.Error("the journal has lines that are not for people")
 	}
-	if bad := s.board.run(t, "journalctl -b -u fieldgate-cloud -p err -o cat --no-pager _COMM=fieldgate-cloud || true"); strings.Contains(bad, "fieldgate") {
+	if bad := s.board.run(t,
+		"journalctl -b -u fieldgate-cloud -p err -o cat --no-pager _COMM=fieldgate-cloud || true"); strings.Contains(bad, "fieldgate") {
 		t.Errorf("errors of the server:\n%s", bad)
 	}
 }

@@ -43,7 +43,8 @@ func TestPi(t *testing.T) {
 	t.Logf("pi: boot to ssh %.0f s", s.board.boot().Seconds())
 	s.screen = e2e.Watch(t, fmt.Sprintf("127.0.0.1:%d", s.board.webPort))
 	// The guest reaches this host's loopback as 10.0.2.2.
-	s.cloud = &e2e.Cloud{Program: filepath.Join(root, "bin", "fieldgate-cloud"), State: t.TempDir(), Addr: e2e.FreeAddr(t), Gateway: gatewayID, Name: "10.0.2.2"}
+	s.cloud = &e2e.Cloud{Program: filepath.Join(root, "bin", "fieldgate-cloud"), State: t.TempDir(),
+		Addr: e2e.FreeAddr(t), Gateway: gatewayID, Name: "10.0.2.2"}
 	s.token = s.cloud.Enrol(t)
 	s.cloud.Start(t)
 	for _, step := range []struct {
@@ -73,7 +74,8 @@ func (s *story) tell(t *testing.T) {
 	if s.board.qemu == nil {
 		return
 	}
-	journal, err := s.board.ssh(t.Context(), nil, "systemctl status --no-pager fieldgate; journalctl -u fieldgate -u fieldgate-cloud -n 60 --no-pager")
+	journal, err := s.board.ssh(t.Context(), nil,
+		"systemctl status --no-pager fieldgate; journalctl -u fieldgate -u fieldgate-cloud -n 60 --no-pager")
 	t.Logf("journal (%v):\n%s\nconsole:\n%s", err, journal, s.board.console())
 }
 
@@ -264,7 +266,8 @@ func (s *story) check(t *testing.T, held e2e.Log) {
 	for _, fault := range faults {
 		t.Error(fault)
 	}
-	t.Logf("pi: the cloud holds %d readings of %d epochs: %d held twice or missing without a word", len(held.Readings), len(held.Last), len(faults))
+	t.Logf("pi: the cloud holds %d readings of %d epochs: %d held twice or missing without a word",
+		len(held.Readings), len(held.Last), len(faults))
 }
 
 // bus: its driver is unbound, so /dev/i2c-1 vanishes, and bound again.

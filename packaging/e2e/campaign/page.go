@@ -80,7 +80,8 @@ func pageBounds(t judge.Tally, say func(string, ...any)) {
 	}
 	say("| open ends with a bound: how many; readings that they say can be missing at most; that were shown and are missing | %d; %d; %d |",
 		uint64(len(t.Bounds))-unbounded, said, truly)
-	say("| open ends that say that nothing bounds them: how many; readings that were shown and are missing there | %d; %d |", unbounded, behind)
+	say("| open ends that say that nothing bounds them: how many; readings that were shown and are missing there | %d; %d |",
+		unbounded, behind)
 }
 
 func pageActs(e judge.Evidence, say func(string, ...any)) {

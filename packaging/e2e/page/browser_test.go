@@ -77,7 +77,8 @@ func openBrowser(t *testing.T, width, height int) *browser {
 		command(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: stoppedClock}),
 		command(runtime.Enable, cdp.Empty{}),
 		// A window cannot be as narrow as a phone; its content can.
-		command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: int64(width), Height: int64(height), DeviceScaleFactor: 1, Mobile: width < 600}))
+		command(emulation.SetDeviceMetricsOverride,
+			emulation.SetDeviceMetricsOverrideParams{Width: int64(width), Height: int64(height), DeviceScaleFactor: 1, Mobile: width < 600}))
 	return b
 }
 
@@ -125,7 +126,8 @@ func (b *browser) run(t *testing.T, actions ...chromedp.Action[chromedp.Void]) {
 // within the test's limit.
 func (b *browser) await(t *testing.T, expression string) {
 	t.Helper()
-	_, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(0)))
+	_, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(50*time.Millisecond),
+		chromedp.WithPollingTimeout(0)))
 	if err == nil {
 		return
 	}

@@ -131,12 +131,14 @@ func TestPageIsNotGreenWhileReadingsWait(t *testing.T) {
 		health string
 	}{
 		{local.UplinkOnline, local.Store{}, "good", "All is well."},
-		{local.UplinkOnline, local.Store{Unacked: 38_000_000, OldestUnacked: 12 * 86400}, "wait", "38,000,000 readings waiting for the cloud. The oldest was measured 12 d 0 h ago."},
+		{local.UplinkOnline, local.Store{Unacked: 38_000_000, OldestUnacked: 12 * 86400}, "wait",
+			"38,000,000 readings waiting for the cloud. The oldest was measured 12 d 0 h ago."},
 		{local.UplinkOnline, local.Store{Unacked: 20, OldestUnacked: 2}, "good", "All is well."},
 		{local.UplinkOnline, local.Store{Unacked: 500_000, OldestUnacked: 2}, "wait", "500,000 readings waiting for the cloud."},
 		{local.UplinkWaiting, local.Store{}, "wait", "No connection to the cloud"},
 		{local.UplinkPaused, local.Store{Unacked: 1, OldestUnacked: 1}, "wait", "The cloud takes no readings for now"},
-		{local.UplinkNoCredential, local.Store{Unacked: 1, OldestUnacked: 90}, "wait", "1 reading waiting for the cloud. The oldest was measured 1 min 30 s ago."},
+		{local.UplinkNoCredential, local.Store{Unacked: 1, OldestUnacked: 90}, "wait",
+			"1 reading waiting for the cloud. The oldest was measured 1 min 30 s ago."},
 		{local.UplinkOff, local.Store{Unacked: 38_000_000, OldestUnacked: 12 * 86400}, "good", "All is well."},
 	}
 	var now atomic.Int64

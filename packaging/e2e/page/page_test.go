@@ -53,7 +53,8 @@ func TestPageInABrowser(t *testing.T) {
 	b.text(t, "[aria-label='Uplink']", "No connection to the cloud")
 	b.text(t, "[aria-label='Buffer']", "12,480 readings waiting")
 	b.text(t, "[aria-label='Storage']", "Room for 40 d without the cloud")
-	b.text(t, "[aria-label='Storage']", "Twice started after a power cut since yesterday. Lost at most 15 in power cuts. Of 5000 only a summary is left. 0 B on the card, 3.00 MiB written a day: it lasts about 41 years.")
+	b.text(t, "[aria-label='Storage']", "Twice started after a power cut since yesterday. "+
+		"Lost at most 15 in power cuts. Of 5000 only a summary is left. 0 B on the card, 3.00 MiB written a day: it lasts about 41 years.")
 	b.await(t, "document.documentElement.scrollWidth <= 360") // nothing sticks out of a phone's screen
 	b.checkClean(t, addr)
 
@@ -89,10 +90,12 @@ func TestPageTellsConditions(t *testing.T) {
 	plain := o.Status
 	o.Status = func() local.Status {
 		st := plain()
-		st.Config = &local.Config{Version: 7, Refused: &local.RefusedConfig{Version: 8, State: "rolled_back", Errors: []string{"with it the cloud was not reached", "two", "three"}}}
+		st.Config = &local.Config{Version: 7, Refused: &local.RefusedConfig{Version: 8, State: "rolled_back",
+			Errors: []string{"with it the cloud was not reached", "two", "three"}}}
 		st.Devices[0].State = local.DeviceAbsent
 		st.Health = []health.Condition{
-			{Code: "sensor_absent", Subject: "boiler", Severity: health.Error, Sentence: "The boiler does not answer.", Since: testNow.Add(-3 * time.Minute)},
+			{Code: "sensor_absent", Subject: "boiler", Severity: health.Error, Sentence: "The boiler does not answer.",
+				Since: testNow.Add(-3 * time.Minute)},
 			{Code: "clock_unset", Severity: health.Warning, Sentence: "The clock was never set.", Since: testNow},
 		}
 		return st
@@ -106,7 +109,8 @@ func TestPageTellsConditions(t *testing.T) {
 	b.text(t, "[aria-label='Health'] ul", "The clock was never set.")
 	b.text(t, "[aria-label='Health'] ul", "For 3 min")
 	b.text(t, "footer", "Configuration 7 of the cloud.")
-	b.text(t, "footer .refused", "Configuration 8 of the cloud was rolled back, the one before it counts: With it the cloud was not reached (and 2 more problems)")
+	b.text(t, "footer .refused", "Configuration 8 of the cloud was rolled back, the one before it counts: "+
+		"With it the cloud was not reached (and 2 more problems)")
 	small := evaluate[[]string](t, b, `[...document.querySelectorAll("body *")]
 		.filter(e => e.offsetParent && parseFloat(getComputedStyle(e).fontSize) < 16
 			|| e.matches("button, a, input") && e.getBoundingClientRect().height < 44)
