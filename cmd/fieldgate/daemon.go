@@ -74,8 +74,7 @@ func (d *daemon) start() (err error) {
 			return err
 		}
 	}
-	// First what all parts report to, and the time: the store notes with it when it
-	// was opened.
+	// First what all parts report to, and the time: the store notes with it when it was opened.
 	d.health = health.New(d.log)
 	if d.clock, err = clock.New("/", d.log); err != nil {
 		return err

@@ -10,18 +10,19 @@ import (
 // and the answer of /api/v1/status. The server fills Type, GatewayID, Time
 // and Clock; the daemon the rest. Times that are not known are left out.
 type Status struct {
-	Type         string               `json:"type"` // "status"
-	GatewayID    string               `json:"gateway_id"`
-	Version      string               `json:"version"`
-	Time         time.Time            `json:"time"`     // the gateway's wall time when it said this
-	Uptime       float64              `json:"uptime_s"` // of the daemon
-	Uplink       Uplink               `json:"uplink"`
-	Store        Store                `json:"store"`
-	Clock        ClockStatus          `json:"clock"`
-	Config       *Config              `json:"config,omitempty"` // nil: the cloud gives this gateway none
-	Devices      []Device             `json:"devices"`
-	Health       []health.Condition   `json:"health"`                   // what is wrong now, the worst first
-	Certificates map[string]time.Time `json:"certificates,omitempty"`   // when each ends, by the file that it is from; "cloud" is the cloud's own
+	Type      string             `json:"type"` // "status"
+	GatewayID string             `json:"gateway_id"`
+	Version   string             `json:"version"`
+	Time      time.Time          `json:"time"`     // the gateway's wall time when it said this
+	Uptime    float64            `json:"uptime_s"` // of the daemon
+	Uplink    Uplink             `json:"uplink"`
+	Store     Store              `json:"store"`
+	Clock     ClockStatus        `json:"clock"`
+	Config    *Config            `json:"config,omitempty"` // nil: the cloud gives this gateway none
+	Devices   []Device           `json:"devices"`
+	Health    []health.Condition `json:"health"` // what is wrong now, the worst first
+	// when each ends, by the file that it is from; "cloud" is the cloud's own
+	Certificates map[string]time.Time `json:"certificates,omitempty"`
 	LogLost      uint64               `json:"log_lines_lost,omitempty"` // since the daemon started, because nobody read them
 }
 

@@ -24,8 +24,9 @@ type gatewayInfo struct {
 	Software  string     `json:"software,omitempty"`
 	Level     wire.Level `json:"level,omitempty"` // of durability, that it was told
 
-	Backlog   *ledger.Waiting     `json:"backlog"`               // what it said last that it still holds; null: it never said
-	OldestUnk *time.Time          `json:"oldest_unacknowledged"` // of the readings that the cloud lacks; of a gateway that is away, since when it is
+	Backlog *ledger.Waiting `json:"backlog"` // what it said last that it still holds; null: it never said
+	// of the readings that the cloud lacks; of a gateway that is away, since when it is
+	OldestUnk *time.Time          `json:"oldest_unacknowledged"`
 	Clock     *clockInfo          `json:"clock"`
 	Health    []wire.Condition    `json:"health"`
 	Figures   map[string]float64  `json:"figures,omitempty"`

@@ -86,15 +86,17 @@ type Hello struct {
 	GatewayID string         `json:"gateway_id" cbor:"10,keyasint"`
 	InstallID InstallID      `json:"install_id" cbor:"11,keyasint"`
 	BootID    gateway.BootID `json:"boot_id" cbor:"12,keyasint"`
-	Epochs    []HelloEpoch   `json:"epochs" cbor:"13,keyasint"` // unfinished, oldest first; then finished but held; the growing one last; at most MaxHelloEpochs
-	Events    *HelloEvents   `json:"events,omitempty" cbor:"14,keyasint,omitempty"`
-	Clock     ClockState     `json:"clock" cbor:"15,keyasint"`
-	Software  string         `json:"sw" cbor:"16,keyasint"`                       // "fieldgate/0.1.0"
-	Caps      []string       `json:"caps,omitempty" cbor:"17,keyasint,omitempty"` // "commands", "config": what this gateway does beside sending
-	Cfg       *ConfigState   `json:"cfg,omitempty" cbor:"18,keyasint,omitempty"`  // what is applied; nil: never got any
-	Backlog   Backlog        `json:"backlog" cbor:"19,keyasint"`
-	All       bool           `json:"all" cbor:"20,keyasint"`                      // every unfinished epoch is listed
-	Ends      []uint32       `json:"ends,omitempty" cbor:"21,keyasint,omitempty"` // for each of Epochs End.Sum of its open gap; 0: it has none
+	// unfinished, oldest first; then finished but held; the growing one last; at most MaxHelloEpochs
+	Epochs   []HelloEpoch `json:"epochs" cbor:"13,keyasint"`
+	Events   *HelloEvents `json:"events,omitempty" cbor:"14,keyasint,omitempty"`
+	Clock    ClockState   `json:"clock" cbor:"15,keyasint"`
+	Software string       `json:"sw" cbor:"16,keyasint"` // "fieldgate/0.1.0"
+	// "commands", "config": what this gateway does beside sending
+	Caps    []string     `json:"caps,omitempty" cbor:"17,keyasint,omitempty"`
+	Cfg     *ConfigState `json:"cfg,omitempty" cbor:"18,keyasint,omitempty"` // what is applied; nil: never got any
+	Backlog Backlog      `json:"backlog" cbor:"19,keyasint"`
+	All     bool         `json:"all" cbor:"20,keyasint"`                      // every unfinished epoch is listed
+	Ends    []uint32     `json:"ends,omitempty" cbor:"21,keyasint,omitempty"` // for each of Epochs End.Sum of its open gap; 0: it has none
 }
 
 // EpochAck says up to where the cloud holds an epoch, and whether it has its
