@@ -79,7 +79,8 @@ func becomeHost(args []string) error {
 // before that of this machine, in seconds.
 const shiftWord = ".shift"
 
-// boot writes a new boot id, and that the host has been up for some seconds.
+// boot writes a new boot id, and that the host boots now: what is stamped 0 comes after the power cut before it. A
+// gateway concludes from that how long its last run can have gone on.
 func boot(file string) error {
 	id, err := os.ReadFile("/proc/sys/kernel/random/uuid")
 	if err != nil {
@@ -89,7 +90,8 @@ func boot(file string) error {
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
 		return fmt.Errorf("read CLOCK_BOOTTIME: %w", err)
 	}
-	shift := fmt.Sprint(5 - now.Sec)
+	time.Sleep(time.Second - time.Duration(now.Nsec)) // a time namespace of unshare begins at a whole second
+	shift := fmt.Sprint(-now.Sec - 1)
 	return errors.Join(os.WriteFile(file, id, 0o644), os.WriteFile(file+shiftWord, []byte(shift), 0o644))
 }
 

@@ -54,6 +54,8 @@ type Tally struct {
 	LostByHow         map[string]int
 	OldestLost        time.Duration // before the end of a sound life that was killed or cut
 	Bounds            []Bound
+	Wide              int // bounds after a power cut that are larger than what can have come until the next boot that knew the time
+	EventsAgain       int // events stored again, after those of 64 other epochs
 	Claims, Complete  int
 	GapsByWhy         map[string]uint64 // readings in gaps, by reason
 	Stops, SoundStops int               // orderly stops; of them judged
@@ -101,6 +103,7 @@ type court struct {
 	accounts map[[2]string]*account
 	set      map[[2]string][]time.Time // when the clock of an epoch's board was set
 	lives    map[lifeName]*Life
+	timed    map[lifeName]bool // it showed a reading whose time it knew
 	missing  map[lifeName][]*Heard
 	boards   map[string]Board
 }
@@ -109,7 +112,7 @@ type court struct {
 func Judge(e Evidence) Verdict {
 	c := &court{
 		Evidence: e, held: map[Name]*Line{}, heard: map[Name]*Heard{}, accounts: map[[2]string]*account{}, set: map[[2]string][]time.Time{},
-		lives: map[lifeName]*Life{}, missing: map[lifeName][]*Heard{}, boards: map[string]Board{},
+		lives: map[lifeName]*Life{}, timed: map[lifeName]bool{}, missing: map[lifeName][]*Heard{}, boards: map[string]Board{},
 	}
 	c.verdict.Tally = Tally{ByHow: map[string]int{}, LostByHow: map[string]int{}, GapsByWhy: map[string]uint64{}}
 	for i := range e.Lives {
@@ -158,6 +161,7 @@ func (c *court) takeHeard() {
 		a := c.account(h.Gateway, h.Epoch)
 		a.heardLast = max(a.heardLast, h.Seq)
 		a.lives[lifeName{h.Board, h.Life}] = true
+		c.timed[lifeName{h.Board, h.Life}] = c.timed[lifeName{h.Board, h.Life}] || h.Time != "none"
 		before := c.heard[h.Name()]
 		if before == nil {
 			c.heard[h.Name()] = h
@@ -172,7 +176,7 @@ func (c *court) takeHeard() {
 
 // takeCloud takes in the cloud's log.
 func (c *court) takeCloud() {
-	events := map[Name]bool{}
+	events := map[string]*eventLog{}
 	thinned := map[[4]any]bool{}
 	for i := range c.Cloud {
 		l := &c.Cloud[i]
@@ -186,10 +190,15 @@ func (c *court) takeCloud() {
 			c.held[n] = l
 			a.last = max(a.last, l.Seq)
 		case "event":
-			if events[n] {
-				c.blame(RuleTwice, "event %v is twice in the cloud's log", n)
+			if events[l.Gateway] == nil {
+				events[l.Gateway] = &eventLog{at: map[Name]int{}}
 			}
-			events[n] = true
+			switch again, behind := events[l.Gateway].take(n); {
+			case again && behind < rememberedEpochs:
+				c.blame(RuleTwice, "event %v is twice in the cloud's log", n)
+			case again:
+				c.verdict.Tally.EventsAgain++
+			}
 			if key := [2]string{l.Gateway, l.Epoch}; l.Kind == "anchor" {
 				c.set[key] = append(c.set[key], l.Timestamp)
 			}
@@ -208,6 +217,34 @@ func (c *court) takeCloud() {
 		}
 	}
 	c.verdict.Tally.Held = len(c.held)
+}
+
+// rememberedEpochs is of how many epochs of a gateway's events a cloud must
+// know what it holds (PROTOCOL.md section 11): an event of an older one that
+// an older copy of a card sends again is stored again.
+const rememberedEpochs = 64
+
+// An eventLog is the events of one gateway, in the order of the log.
+type eventLog struct {
+	epochs []string
+	at     map[Name]int // by name: where it was last
+}
+
+// take tells whether an event was there before, and how many other epochs
+// have had events since.
+func (e *eventLog) take(n Name) (again bool, behind int) {
+	i, again := e.at[n]
+	if again {
+		others := map[string]bool{}
+		for _, epoch := range e.epochs[i+1:] {
+			others[epoch] = true
+		}
+		delete(others, n.Epoch)
+		behind = len(others)
+	}
+	e.at[n] = len(e.epochs)
+	e.epochs = append(e.epochs, n.Epoch)
+	return again, behind
 }
 
 func (a *account) tell(s span) {

@@ -148,6 +148,24 @@ func TestTheJudgeSees(t *testing.T) {
 	}
 }
 
+// An event that comes again is a fault until the cloud has stored those of 64 other epochs: it may forget it then.
+func TestAnEventMayComeAgainAfter64Epochs(t *testing.T) {
+	event := func(epoch int) judge.Line {
+		return judge.Line{Type: "event", Kind: "boot", Gateway: "g", Epoch: epochName(100 + epoch), Seq: 1}
+	}
+	for others, faults := range map[int]int{0: 1, 63: 1, 64: 0} {
+		dir := evidence(t)
+		for epoch := range others + 1 {
+			write(t, dir, judge.CloudFile, event(epoch))
+		}
+		write(t, dir, judge.CloudFile, event(0))
+		v := judged(t, dir)
+		if n := len(v.Of(judge.RuleTwice)); n != faults || v.Tally.EventsAgain != 1-faults {
+			t.Errorf("after %d other epochs: %d faults, %d events counted as told again", others, n, v.Tally.EventsAgain)
+		}
+	}
+}
+
 // change alters the first line that has old in it.
 func change(t *testing.T, path, old, new string) {
 	t.Helper()

@@ -104,6 +104,8 @@ func (c *court) bounds() {
 				c.blame(RuleBound, "%s/%.8s: at most %d behind %d are said to be missing (%s); %d were heard and are missing (%s)",
 					a.gateway, a.epoch, b.AtMost, s.first-1, s.why, truly, c.story(a))
 			case b.AtMost == Unbounded && c.rebooted(a): // it does not know how long it was off
+			case c.rebooted(a) && b.AtMost > most+truly && b.AtMost <= c.mostUntil(a, c.Run.Ended)+truly:
+				c.verdict.Tally.Wide++ // a boot that never knew the time came between, or what was known of the end was lost again
 			case most > 0 && b.AtMost > most+truly:
 				c.blame(RuleWide, "%s/%.8s: at most %d behind %d are said to be missing (%s); %d were heard and are missing, and %d can be (%s)",
 					a.gateway, a.epoch, b.AtMost, s.first-1, s.why, truly, most, c.story(a))
@@ -114,32 +116,45 @@ func (c *court) bounds() {
 
 // most is how many readings can have been taken in an epoch, from when its
 // life began until the next one of that board that could write down that it
-// had begun; 0: nobody can say.
+// had begun. After a power cut that next one must have known the time too:
+// else the gateway cannot tell when it began. 0: nobody can say.
 func (c *court) most(a *account) uint64 {
 	for name := range a.lives {
 		l := c.lives[name]
 		if l == nil || !l.Sound {
 			return 0
 		}
-		until := l.Ended
+		until := c.Run.Ended // no other life: its card was read at the end
 		for next := c.lives[lifeName{name.board, name.n + 1}]; next != nil; next = c.lives[lifeName{next.Board, next.N + 1}] {
 			until = next.Began
-			if next.Sound && next.Spoke {
+			if next.Sound && next.Spoke && (l.How != CutOff || c.timed[lifeName{next.Board, next.N}]) {
 				break
 			}
 			until = c.Run.Ended
 		}
-		b := c.boards[l.Gateway]
-		span := until.Sub(l.Began) + restart + l.Stall
-		return uint64(boundFactor * (b.Rate*span.Seconds() + float64(b.Channels)))
+		return c.mostUntil(a, until)
 	}
 	return 0
 }
 
-// rebooted tells whether the board of an epoch lost its power at the end.
+// mostUntil is how many readings can have been taken in an epoch that goes on until then.
+func (c *court) mostUntil(a *account, until time.Time) uint64 {
+	for name := range a.lives {
+		if l := c.lives[name]; l != nil {
+			b := c.boards[l.Gateway]
+			span := until.Sub(l.Began) + restart + l.Stall
+			return uint64(boundFactor * (b.Rate*span.Seconds() + float64(b.Channels)))
+		}
+	}
+	return 0
+}
+
+// rebooted tells whether the board of an epoch lost its power at the end, or
+// was off until its card was read.
 func (c *court) rebooted(a *account) bool {
 	for name := range a.lives {
-		if l := c.lives[name]; l != nil && l.How == CutOff {
+		l, next := c.lives[name], c.lives[lifeName{name.board, name.n + 1}]
+		if l != nil && (l.How == CutOff || next == nil) {
 			return true
 		}
 	}
