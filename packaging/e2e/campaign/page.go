@@ -59,7 +59,7 @@ func page(e judge.Evidence, v judge.Verdict, tried int, note string) string {
 		t.Stops, t.SoundStops)
 	say("| readings in gaps, by reason | %s |", counts(t.GapsByWhy))
 	pageBounds(t, say)
-	say("| … of these, after a power cut, larger than what can have come until the next start that knew the time | %d |", t.Wide)
+	say("| bounds after a power cut that are larger than what can have come until the next start that knew the time | %d |", t.Wide)
 	say("| events stored again, after those of 64 other epochs | %d |", t.EventsAgain)
 	say("| answers of `completeness` while it ran; of them, complete up to some time | %d; %d |", t.Claims, t.Complete)
 	say("\n## The verdict\n\n| promise broken | how often |\n|---|---|")
