@@ -43,6 +43,10 @@ type account struct {
 	// came with them: stamps of two boots cannot be compared.
 	Others walls `json:"others,omitzero"`
 
+	// Apart: its first event is not the boot of the store. It may be of a run whose card could not be read: epochs on the
+	// card that are older can be heard of later.
+	Apart bool `json:"apart,omitempty"`
+
 	Since   time.Time `json:"since"` // when its first record came, and its newest
 	Until   time.Time `json:"until"`
 	From    uint64    `json:"from"` // sequence of its first record that holds something; 0: none yet

@@ -173,6 +173,41 @@ func TestCompleteWithoutAClock(t *testing.T) {
 	}
 }
 
+// A card cannot be read during a start, which sends from memory and has no boot event. Then the card is mended, and an
+// epoch without a clock comes that is older than that start: it lies behind the epochs of the card alone.
+func TestCompleteWithoutAClockBehindARunFromMemory(t *testing.T) {
+	h := cloudtest.NewHistory()
+	before, old, memory := h.Epoch(), gateway.EpochID{7}, gateway.EpochID{8}
+	event := func(e gateway.EpochID, kind gateway.EventKind, at int) {
+		body, err := wire.Encode(&wire.Event{Epoch: e, Seq: 1, Kind: kind, Anchor: wire.Anchor{
+			Boot: gateway.BootID(e), Offset: cloudtest.At(at).UnixMicro(), Quality: gateway.ClockSession}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Write("g", record.Record{Kind: record.KindEvent, State: h.Gateway("g").State.String(), Epoch: e, First: 1, Body: body})
+	}
+	h.Open("g", true, before)
+	event(before, gateway.EventBoot, 0)
+	h.Send("g", h.Data(before, 1, 100))
+	h.Send("g", cloudtest.End(before, 100, true))
+	h.Open("g", false, memory)
+	event(memory, gateway.EventAnchor, 0)
+	h.Send("g", h.DataAt(memory, 1, 10, 5000))
+	h.Send("g", cloudtest.End(memory, 10, true))
+	h.Open("g", true, old)
+	if c := ask(t, h, 1000, 2000, nil); c.Complete || len(c.Epochs) != 1 || c.Epochs[0].Epoch != old {
+		t.Errorf("the old epoch has not come, and is not seen: %+v", c)
+	}
+	u := h.Data(old, 1, 50)
+	u.Blocks[0] = h.Block(old, 1, 50, 0, gateway.Anchor{Boot: gateway.BootID(old)})
+	h.Send("g", u)
+	h.Send("g", cloudtest.End(old, 50, true))
+	c := ask(t, h, 1000, 2000, nil)
+	if !c.Complete || len(c.Epochs) != 1 || c.Epochs[0].Epoch != old || !c.Epochs[0].First.Equal(cloudtest.At(100)) {
+		t.Errorf("the old epoch has come: %+v", c)
+	}
+}
+
 // A restored card: the epoch that it forgot is not complete, whatever the time
 // after it.
 func TestUnlistedIsNotComplete(t *testing.T) {

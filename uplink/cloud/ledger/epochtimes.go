@@ -45,10 +45,11 @@ func (b *Gateway) Times(ctx context.Context) ([]EpochTime, error) {
 	var before time.Time
 	for i := range list {
 		e := &list[i]
-		if e.known {
-			before = Latest(before, e.Last)
-		} else {
+		switch {
+		case !e.known:
 			e.First, e.Last = before, e.Until
+		case !e.Apart: // what is heard of after one that lies apart may have been before it
+			before = Latest(before, e.Last)
 		}
 	}
 	var after time.Time

@@ -263,7 +263,7 @@ func (b *Gateway) enterBody(ctx context.Context, r record.Record) error {
 		if b.happened != nil {
 			b.happened(e)
 		}
-		return errors.Join(b.learn(ctx, []wire.Anchor{e.Anchor}), b.place(ctx, r, e))
+		return errors.Join(b.learn(ctx, []wire.Anchor{e.Anchor}), b.place(ctx, r, e), b.setApart(ctx, e))
 	}
 	a, err := b.account(ctx, r.Epoch)
 	if err != nil {
@@ -285,6 +285,24 @@ func (b *Gateway) enterBody(ctx context.Context, r record.Record) error {
 	})
 	b.await(a)
 	return b.learn(ctx, anchors)
+}
+
+// setApart notes of an epoch that no opening of the store began it. An epoch that no hello named has no account.
+func (b *Gateway) setApart(ctx context.Context, e *wire.Event) error {
+	if e.Seq != 1 || e.Kind == gateway.EventBoot {
+		return nil
+	}
+	if b.accounts[e.Epoch] == nil {
+		found, err := b.read(ctx, b.accountKey(e.Epoch), &account{})
+		if err != nil || !found {
+			return err
+		}
+	}
+	a, err := b.account(ctx, e.Epoch)
+	if err == nil && !a.Apart {
+		a.Apart, a.dirty = true, true
+	}
+	return err
 }
 
 // enterState takes over what the state of an open record says: epochs that
