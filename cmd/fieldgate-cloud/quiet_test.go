@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // On a kernel without PSI a command says what it was asked for and nothing
@@ -18,7 +21,7 @@ func TestNothingIsSaidOfAKernelWithoutPSI(t *testing.T) {
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
 	if err != nil && !strings.HasPrefix(string(out), "fieldgate-cloud") {
-		t.Skipf("no mount namespace here: %v: %s", err, errs.String())
+		e2e.Skip(t, fmt.Sprintf("no mount namespace here: %v: %s", err, errs.String()))
 	}
 	if errs.String() != "" {
 		t.Errorf("version says on stderr: %s", errs.String())

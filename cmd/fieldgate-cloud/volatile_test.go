@@ -1,12 +1,15 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/fieldgate/fieldgate/gateway/files"
+
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
 // A state directory in RAM is told at the start and in /metrics; another one is
@@ -14,7 +17,7 @@ import (
 func TestStateThatLiesInRAM(t *testing.T) {
 	shm, err := os.MkdirTemp("/dev/shm", "fieldgate-cloud-")
 	if err != nil {
-		t.Skipf("no file system in RAM here: %v", err)
+		e2e.Skip(t, fmt.Sprintf("no file system in RAM here: %v", err))
 	}
 	t.Cleanup(func() { os.RemoveAll(shm) })
 	for state, volatile := range map[string]bool{shm: true, t.TempDir(): false} {

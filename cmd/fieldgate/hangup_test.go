@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -59,7 +60,7 @@ func openTerminal(t *testing.T) (window io.ReadCloser, terminal *os.File) {
 	t.Helper()
 	w, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
-		t.Skipf("no pseudo terminals here: %v", err)
+		e2e.Skip(t, fmt.Sprintf("no pseudo terminals here: %v", err))
 	}
 	t.Cleanup(func() { w.Close() })
 	if err := unix.IoctlSetPointerInt(int(w.Fd()), unix.TIOCSPTLCK, 0); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,7 +29,7 @@ func TestStoreInRAMIsToldEverywhere(t *testing.T) {
 		if os.Getuid() == 0 {
 			t.Fatalf("mount: %v", err)
 		}
-		t.Skipf("SKIPPED: cannot mount a tmpfs: %v", err)
+		e2e.Skip(t, fmt.Sprintf("cannot mount a tmpfs: %v", err))
 	}
 	t.Cleanup(func() { _ = unix.Unmount(state, unix.MNT_DETACH) })
 	st.start(t)

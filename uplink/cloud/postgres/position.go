@@ -52,7 +52,7 @@ func (l *link) stands(ctx context.Context, tx pgx.Tx) error {
 }
 
 // join makes sure that the log goes on where the database ends. first is the
-// next record that the log gives; the error is a *cloud.BehindError if the
+// next record that the log gives; the error is a *record.BehindError if the
 // database lacks records before it.
 func (s *Sink) join(ctx context.Context, first record.Entry) error {
 	l := s.link

@@ -165,7 +165,7 @@ func (s *Sink) unlink() {
 }
 
 // take writes a batch. On nil all of it is committed; the only errors are
-// ErrTaken, *cloud.BehindError and that of ctx.
+// ErrTaken, *record.BehindError and that of ctx.
 func (s *Sink) take(ctx context.Context, entries []record.Entry) error {
 	for len(entries) > 0 {
 		n, err := s.step(ctx, entries)
