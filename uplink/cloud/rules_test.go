@@ -261,7 +261,8 @@ func (m *model) take(e *modelEpoch, u *wire.Update) string {
 		}
 		e.names = append(e.names, kind)
 	}
-	if u.End != nil && e.end != "closed" {
+	// An orderly end below what is there comes from a copy of the card: it ends nothing.
+	if u.End != nil && e.end != "closed" && (u.End.Closed == nil || last >= upto) {
 		end := "closed"
 		if u.End.Closed == nil {
 			end = fmt.Sprintf("open %d", u.End.AtMost)
