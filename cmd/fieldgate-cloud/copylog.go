@@ -14,8 +14,9 @@ import (
 // copyLogCmd takes the log from one machine to a cluster, with the documents
 // and the credentials.
 type copyLogCmd struct {
-	stateFlag `embed:""`
-	natsFlags `embed:""`
+	stateFlag       `embed:""`
+	natsFlags       `embed:""`
+	CredentialsOnly bool `help:"Copy the credentials alone: gateways keep their tokens, and the log stays behind."`
 }
 
 // Run copies the log of a server that is stopped. The log stays as it is.
@@ -28,6 +29,14 @@ func (c copyLogCmd) Run(ctx context.Context, con cli.Console) error {
 		return err
 	}
 	if err := c.isState(); err != nil {
+		return err
+	}
+	if c.CredentialsOnly {
+		n, err := c.copyCredentials(ctx, to)
+		if err != nil {
+			return fmt.Errorf("%d credentials were copied, then: %w", n, err)
+		}
+		_, err = fmt.Fprintf(con.Out, "%d credentials copied\n", n)
 		return err
 	}
 	release, err := keyring.LockState(c.State)

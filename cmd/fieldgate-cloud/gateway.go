@@ -24,7 +24,6 @@ type gatewayCmd struct {
 	Add    addCmd    `cmd:"" help:"Add a gateway and print its token, once."`
 	List   listCmd   `cmd:"" help:"List the gateways."`
 	Remove removeCmd `cmd:"" help:"Remove a gateway. It is disconnected within seconds. Its readings stay."`
-	Copy   copyCmd   `cmd:"" help:"Copy the credentials in the state directory to the cluster of --nats, so that gateways keep their tokens."`
 }
 
 // stateFlag names the state directory.

@@ -295,7 +295,7 @@ func TestUse(t *testing.T) {
 		{"gateway remove here --state " + state + "/typo", 1, "--state"},
 		{"token add here --state " + state + "/typo", 1, "--state"},
 		{"token add here --new --state " + state + "/typo", 1, "--state"},
-		{"gateway copy --nats nats://127.0.0.1:1 --state " + state + "/typo", 1, "--state"},
+		{"copy-log --credentials-only --nats nats://127.0.0.1:1 --state " + state + "/typo", 1, "--state"},
 		{"copy-log --nats nats://127.0.0.1:1 --state " + state + "/typo", 1, "--state"},
 		{"consumer list --state " + state + "/typo", 1, "no server has run"},
 		{"send here boiler set 1 --state " + state + "/typo", 1, "no server has run"},
