@@ -64,30 +64,16 @@ type daemon struct {
 	ends        *ends // of certificates
 }
 
-// start builds every part. Nothing here waits for the network, and nothing
-// is read before run.
+// start builds every part, in the order in which a reading flows. Nothing here
+// waits for the network, and nothing is read before run.
 func (d *daemon) start() (err error) {
-	cfg, table := d.cfg, builtin.Drivers()
 	d.began = time.Now()
-	if d.id = cfg.Gateway.ID; d.id == "" {
-		if d.id, err = config.DerivedID("/"); err != nil {
-			return err
-		}
-	}
-	// First what all parts report to, and the time: the store notes with it when it was opened.
-	d.health = health.New(d.log)
-	if d.clock, err = clock.New("/", d.log); err != nil {
+	if err := d.startBasis(); err != nil {
 		return err
 	}
 	// The store comes before whatever fills or empties it. It begins a new epoch
 	// here. If power dies before the first reading, that epoch is known, and empty.
-	d.store, err = store.Open(store.Options{
-		Dir: cfg.Store.Dir, FlushInterval: cfg.Store.FlushInterval, HistoryFlush: cfg.Store.HistoryFlush,
-		History: cfg.Store.History, MaxSize: int64(cfg.Store.MaxSize), MinFree: int64(cfg.Store.MinFree), ThinInterval: cfg.Store.ThinInterval,
-		Rate: cfg.Rate(table), Burst: cfg.Channels(table),
-		Clock: d.clock, Conditions: d.health, Log: d.log, VerifyState: verifyState,
-	})
-	if err != nil {
+	if d.store, err = d.openStore(); err != nil {
 		return err
 	}
 	// From here on a start that fails closes the store: else the next try, in this
@@ -100,18 +86,57 @@ func (d *daemon) start() (err error) {
 	// The pipeline knows the store and the screens, and nothing of the uplink: what
 	// reaches the cloud comes from the store alone.
 	d.live = live.New()
-	d.pipe = pipeline.New(pipeline.Options{Outbox: d.store, Live: d.live, Health: d.health, Channels: treatments(cfg)})
+	d.pipe = pipeline.New(pipeline.Options{Outbox: d.store, Live: d.live, Health: d.health, Channels: treatments(d.cfg)})
+	d.sampler = d.newSampler()
 	// The outbox joins two parts that do not know each other: the dispatcher puts
 	// results in, the uplink takes them out.
 	outgoing := uplink.NewOutbox()
+	d.commands = command.New(command.Options{Records: d.store, Executor: noOutputs{}, Clock: d.clock, Tell: outgoing.Result, Log: d.log})
+	if d.uplink, err = d.newUplink(outgoing); err != nil {
+		return err
+	}
+	// The page shows all the others, so it comes last. It listens when run begins.
+	d.local = d.newLocal()
+	return nil
+}
+
+// startBasis makes what all parts report to, and the time: the store notes with
+// it when it was opened.
+func (d *daemon) startBasis() (err error) {
+	if d.id = d.cfg.Gateway.ID; d.id == "" {
+		if d.id, err = config.DerivedID("/"); err != nil {
+			return err
+		}
+	}
+	d.health = health.New(d.log)
+	d.clock, err = clock.New("/", d.log)
+	return err
+}
+
+func (d *daemon) openStore() (*store.Store, error) {
+	cfg, table := d.cfg, builtin.Drivers()
+	return store.Open(store.Options{
+		Dir: cfg.Store.Dir, FlushInterval: cfg.Store.FlushInterval, HistoryFlush: cfg.Store.HistoryFlush,
+		History: cfg.Store.History, MaxSize: int64(cfg.Store.MaxSize), MinFree: int64(cfg.Store.MinFree), ThinInterval: cfg.Store.ThinInterval,
+		Rate: cfg.Rate(table), Burst: cfg.Channels(table),
+		Clock: d.clock, Conditions: d.health, Log: d.log, VerifyState: verifyState,
+	})
+}
+
+func (d *daemon) newSampler() *sample.Sampler {
+	devices := &rack{devices: d.cfg.Devices, clock: sim.SinceStart()}
+	return sample.New(sample.Options{Devices: devices.plan(), OpenBus: devices.openBus, Sink: d.pipe,
+		Stamp: d.clock.Stamp, Health: d.health})
+}
+
+// newUplink also begins to keep the files that prove who the cloud and who the
+// gateway is: the uplink asks for the newest at each connection.
+func (d *daemon) newUplink(outgoing uplink.Outbox) (*uplink.Uplink, error) {
+	cfg := d.cfg
 	d.ca = keptTrust(cfg.Uplink.CA, "the authority of the cloud", d.log)
 	d.proxyCA = keptTrust(cfg.Uplink.ProxyCA, "the authority of the proxy", d.log)
 	d.credential, d.ends = credentialStore(cfg, d.log), &ends{}
-	d.commands = command.New(command.Options{Records: d.store, Executor: noOutputs{}, Clock: d.clock, Tell: outgoing.Result, Log: d.log})
-	devices := &rack{devices: cfg.Devices, clock: sim.SinceStart()}
-	d.sampler = sample.New(sample.Options{Devices: devices.plan(), OpenBus: devices.openBus, Sink: d.pipe,
-		Stamp: d.clock.Stamp, Health: d.health})
-	d.uplink, err = uplink.New(uplink.Options{
+	return uplink.New(uplink.Options{
 		Route: uplink.Route{
 			URL: cfg.Uplink.URL, URLs: cfg.Uplink.URLs, Authorities: pool(d.ca), Proxy: proxyAddress(cfg.Uplink), ProxyAuthorities: pool(d.proxyCA),
 			JSON: cfg.Uplink.Encoding == "json", Unacknowledged: cfg.Uplink.Unacknowledged, Dial: d.dial,
@@ -126,15 +151,14 @@ func (d *daemon) start() (err error) {
 		Time:       uplink.Time{Clock: d.clock, Floor: d.floor, CloudTime: d.store.SetCloudTime, SessionTime: d.clock.SessionTime},
 		Conditions: d.health, Log: d.log,
 	})
-	if err != nil {
-		return err
-	}
-	// The page shows all the others, so it comes last. It listens when run begins.
-	d.local = local.New(local.Options{
-		Listen: cfg.Local.Listen, View: cfg.Local.View, Token: localToken(cfg.Local), Hosts: cfg.Local.Hosts,
+}
+
+func (d *daemon) newLocal() *local.Server {
+	cfg := d.cfg.Local
+	return local.New(local.Options{
+		Listen: cfg.Listen, View: cfg.View, Token: localToken(cfg), Hosts: cfg.Hosts,
 		GatewayID: d.id, Hub: d.live, Clock: d.clock, History: d.store, Status: d.status, Conditions: d.health, Log: d.log,
 	})
-	return nil
 }
 
 // run does the gateway's work until ctx is done or a part fails. Stopping

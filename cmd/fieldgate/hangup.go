@@ -14,23 +14,26 @@ import (
 func takeHangUps(ctx context.Context, terminal *os.File, closed func()) <-chan os.Signal {
 	came, sent := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(came, syscall.SIGHUP)
-	had := isTerminal(terminal)
-	go func() { // ends with ctx
-		defer signal.Stop(came)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case s := <-came:
-				if had && !isTerminal(terminal) { // it answers EIO
-					closed()
-					return
-				}
-				passOn(sent, s)
-			}
-		}
-	}()
+	go passHangUps(ctx, came, sent, terminal, closed)
 	return sent
+}
+
+// passHangUps ends with ctx, or with the terminal.
+func passHangUps(ctx context.Context, came chan os.Signal, sent chan<- os.Signal, terminal *os.File, closed func()) {
+	defer signal.Stop(came)
+	had := isTerminal(terminal)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-came:
+			if had && !isTerminal(terminal) { // it answers EIO
+				closed()
+				return
+			}
+			passOn(sent, s)
+		}
+	}
 }
 
 // passOn does not wait: a signal that waits already says the same.

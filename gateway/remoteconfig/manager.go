@@ -13,11 +13,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,9 +26,6 @@ const (
 	startsMost     = 3 // of one trial
 	defaultConfirm = 5 * time.Minute
 	probeEvery     = 10 * time.Second
-	errorsMost     = 12 << 10 // bytes of JSON of what is reported; the body of an event must hold it
-	sentencesMost  = 64       // of a report: the protocol has no room for more
-	sentenceMost   = 1 << 10  // bytes of one of them
 )
 
 // ErrRestart is what Run says when another configuration is to be put in
@@ -285,30 +280,6 @@ func (k *Manager) takeUp() (restart bool) {
 	return restart
 }
 
-// stage notes a configuration as on trial, unless it is already. One that
-// cannot be noted is not tried.
-func (k *Manager) stage(d gateway.DesiredConfig) (restart bool, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	before := k.kept.Trial
-	if before != nil && before.Hash == d.Hash {
-		return false, nil
-	}
-	k.kept.Trial = &trial{DesiredConfig: d}
-	if err := k.writeLocked(); err != nil {
-		k.kept.Trial = before
-		return false, err
-	}
-	k.log.Info("a configuration came from the cloud and is tried", "version", d.Ver)
-	return true, nil
-}
-
-func (k *Manager) refuse(d gateway.DesiredConfig, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.refuseLocked(d, gateway.ConfigRejected, err)
-}
-
 // known gives the outcome of a configuration that was decided on before.
 func (k *Manager) known(d gateway.DesiredConfig) (bool, gateway.ConfigOutcome) {
 	k.mu.Lock()
@@ -329,80 +300,6 @@ func (k *Manager) known(d gateway.DesiredConfig) (bool, gateway.ConfigOutcome) {
 		return true, *r
 	}
 	return false, gateway.ConfigOutcome{}
-}
-
-// confirm makes the trial what is in force from now on.
-func (k *Manager) confirm() {
-	k.mu.Lock()
-	t := k.kept.Trial
-	// One write says all of it. If power dies before it, the trial begins once more
-	// at the next start.
-	k.kept.Current, k.kept.Trial, k.kept.Refused, k.unfit = &t.DesiredConfig, nil, nil, false
-	k.kept.Untold = &gateway.ConfigOutcome{Ver: t.Ver, Hash: t.Hash, State: gateway.ConfigApplied}
-	k.saveLocked()
-	k.log.Info("the cloud's configuration is in force", "version", t.Ver)
-	// The lock is given back before it is told, because tell takes it.
-	k.mu.Unlock()
-	k.tell()
-}
-
-// giveUp rolls a trial back that got no session.
-func (k *Manager) giveUp() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.rollBackLocked("with it the cloud was not reached in time, although the network works")
-}
-
-func (k *Manager) rollBackLocked(why string) {
-	d := k.kept.Trial.DesiredConfig
-	// What was confirmed before was never touched: it holds as soon as the trial is
-	// gone. If power dies before the write below, the trial begins once more.
-	k.kept.Trial = nil
-	k.refuseLocked(d, gateway.ConfigRolledBack, errors.New(why))
-	k.log.Warn("the cloud's configuration was rolled back", "version", d.Ver, "why", why)
-}
-
-func (k *Manager) refuseLocked(d gateway.DesiredConfig, state gateway.ConfigState, err error) {
-	o := gateway.ConfigOutcome{Ver: d.Ver, Hash: d.Hash, State: state, Errors: sentences(err)}
-	k.kept.Refused, k.kept.Untold = &o, &o
-	k.saveLocked()
-}
-
-// sentences gives the problems of err one by one, as far as they can be told.
-func sentences(err error) []string {
-	all := []string{err.Error()}
-	var list interface{ Problems() []string }
-	if errors.As(err, &list) {
-		all = list.Problems()
-	}
-	bytes := 0
-	told := make([]string, 0, min(len(all), sentencesMost))
-	for i, s := range all {
-		s = strings.ToValidUTF8(s[:min(len(s), sentenceMost)], "")
-		text, _ := json.Marshal(s) // a string always has JSON, which may be six times as long
-		bytes += len(text) + 1
-		if bytes > errorsMost || i == sentencesMost-1 && len(all) > sentencesMost {
-			return append(told, fmt.Sprintf("and %d more", len(all)-i))
-		}
-		told = append(told, s)
-	}
-	return told
-}
-
-// tell passes on what is not told yet. If power fails before that is noted, it
-// is told again.
-func (k *Manager) tell() {
-	k.mu.Lock()
-	o := k.kept.Untold
-	k.mu.Unlock()
-	if o == nil {
-		return
-	}
-	k.parts.Tell(*o)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.kept.Untold = nil
-	k.saveLocked()
 }
 
 // saveLocked writes what is kept. A failure is told: what is in force does not

@@ -100,29 +100,21 @@ func (n *Network) SetDelay(d time.Duration) {
 	n.delay = d
 }
 
+// A part is what one read gave, on its way to the other end.
+type part struct {
+	data []byte
+	due  time.Time
+}
+
 // relay passes on what comes from one connection to another, when its time has
 // come.
 func (n *Network) relay(from, to *Conn) {
-	type part struct {
-		data []byte
-		due  time.Time
-	}
 	way := make(chan part, 1024)
-	end := to.Cut
+	end := to.Cut // written before way is closed, read after
 	n.relays.Go(func() {
 		defer close(way)
-		for {
-			data := make([]byte, 4096)
-			k, err := from.Read(data)
-			if k > 0 {
-				way <- part{data[:k], n.due()}
-			}
-			if errors.Is(err, io.EOF) {
-				end = func() { _ = to.Close() }
-			}
-			if err != nil {
-				return
-			}
+		if err := n.readParts(from, way); errors.Is(err, io.EOF) {
+			end = func() { _ = to.Close() }
 		}
 	})
 	n.relays.Go(func() {
@@ -132,6 +124,21 @@ func (n *Network) relay(from, to *Conn) {
 		}
 		end()
 	})
+}
+
+// readParts puts what comes from a connection on its way until reading fails,
+// and gives why it does.
+func (n *Network) readParts(from *Conn, way chan<- part) error {
+	for {
+		data := make([]byte, 4096)
+		k, err := from.Read(data)
+		if k > 0 {
+			way <- part{data[:k], n.due()}
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // due is when what is sent now arrives.
