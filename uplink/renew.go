@@ -42,7 +42,7 @@ func (u *Uplink) keepRenewed(ctx context.Context, end context.CancelCauseFunc) {
 			end(errRenewed)
 			return
 		case err != nil && ctx.Err() == nil:
-			u.o.Log.Warn("the credential could not be exchanged for the next one; it stays valid, and is tried again", "err", u.plain(err.Error()))
+			u.o.Log.Warn("the credential could not be exchanged for the next one; it stays valid, and is tried again", "error", u.plain(err.Error()))
 		}
 	}
 }
@@ -133,7 +133,7 @@ func (u *Uplink) afterRefusal(ctx context.Context) bool {
 	}
 	if shown := u.presented.Load(); shown != nil && shown.cert != nil {
 		if _, err := u.renew(ctx, u.endpoint, true); err != nil {
-			u.o.Log.Warn("the certificate was refused, and could not be exchanged for another", "err", u.plain(err.Error()))
+			u.o.Log.Warn("the certificate was refused, and could not be exchanged for another", "error", u.plain(err.Error()))
 		}
 	}
 	return true

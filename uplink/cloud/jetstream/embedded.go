@@ -139,8 +139,8 @@ func (l *Log) openStreams(ctx context.Context, space int64) (err error) {
 // limits cannot be written: then it is used as it is, for reading.
 func (l *Log) openStream(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
 	if l.undescribed(ctx, want.Name) {
-		l.opt.Logger.Warn("the description of a stream was cut off, as a power failure does; it is made anew. "+
-			"Nothing that is stored is lost, and the ledger and the database read it again",
+		l.opt.Logger.Warn("the description of a stream was cut off, as a power failure does; it is made anew: "+
+			"nothing that is stored is lost, and the ledger and the database read it again",
 			"stream", want.Name)
 		made := want
 		made.MaxBytes-- // only a change of limits writes the description anew where there is one

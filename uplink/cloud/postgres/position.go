@@ -67,7 +67,7 @@ func (s *Sink) join(ctx context.Context, first record.Entry) error {
 		lacks, err := s.firstBehind(ctx, common.Seq)
 		if err != nil || lacks < first.Seq {
 			s.wentBack = &common.Seq
-			s.log.Warn("PostgreSQL lacks records that were written: it, or the log, was restored, emptied or replaced. The log gives them again",
+			s.log.Warn("PostgreSQL lacks records that were written: it, or the log, was restored, emptied or replaced; the log gives them again",
 				"where", s.where(), "has_up_to", common.Seq, "next", first.Seq)
 			return &common
 		}
