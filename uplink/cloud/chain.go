@@ -31,22 +31,14 @@ type chain struct {
 	log       record.Log
 	gatewayID string
 	gen       uint64
-	known     place                               // newest record that is not void: the predecessor of the next
-	end       place                               // newest record of all: the next goes behind it, and only there
+	known     record.Place                        // newest record that is not void: the predecessor of the next
+	end       record.Place                        // newest record of all: the next goes behind it, and only there
 	tries     []string                            // ids of the record under way, one for each try
 	took      time.Duration                       // by the newest append, without what came before when it had to be tried again
 	tried     func(took time.Duration, err error) // may be nil; told of every try
 	recall    recall                              // may be nil
 	trouble   func(error)                         // may be nil; told when appending begins to fail, and (nil) when it works again
 }
-
-// A place is one record in a chain; the zero place is before the first.
-type place struct {
-	seq uint64
-	id  string
-}
-
-func placeOf(r record.Record) place { return place{r.Seq, r.ID} }
 
 // openChain appends the record that opens a session. From then on no older
 // session can append.
@@ -71,7 +63,7 @@ func openChain(ctx context.Context, c *chain, h *wire.Hello) (record.State, erro
 		// session would append. If the server dies here, the record harms nobody.
 		_, err = c.append(ctx, record.Record{Kind: record.KindOpen, State: opened.String()})
 		if err == nil {
-			c.gen = max(c.gen, c.known.seq)
+			c.gen = max(c.gen, c.known.Seq)
 			return opened, nil
 		}
 		// Another session opened at the same time: its record is the tail now.
@@ -95,14 +87,14 @@ func genOf(r record.Record) uint64 {
 // void; the zero record if there is none.
 func (c *chain) findTail(ctx context.Context) (record.Record, error) {
 	r, err := c.log.Last(ctx, c.gatewayID)
-	c.end = placeOf(r)
+	c.end = r.Place()
 	for found := false; err == nil && !found && r.PrevSeq != 0; {
 		r, found, err = c.validUpTo(ctx, r)
 	}
 	if errors.Is(err, record.ErrNoRecord) {
 		r, err = record.Record{}, nil
 	}
-	c.known = placeOf(r)
+	c.known = r.Place()
 	return r, err
 }
 
@@ -119,8 +111,8 @@ func (c *chain) validUpTo(ctx context.Context, r record.Record) (tail record.Rec
 		case tail.Seq == 0 && p.Seq > r.PrevSeq:
 			return r, true, nil
 		case tail.Seq == 0:
-			tail, found = p, p.ID == r.Prev
-		case found && p.Prev == tail.ID, !found && p.Seq < r.Seq:
+			tail, found = p, !r.Displaced(p.Place())
+		case found && p.LinkTo(tail.Place()) == record.Next, !found && p.Seq < r.Seq:
 			tail = p
 		}
 		if p.Seq == r.Seq {
@@ -137,7 +129,7 @@ func (c *chain) validUpTo(ctx context.Context, r record.Record) (tail record.Rec
 // that is durable, or errSuperseded, or when ctx is done; while the log is in
 // trouble it waits and tries again. An append under way is always finished.
 func (c *chain) append(ctx context.Context, r record.Record) (record.Record, error) {
-	r.Prev, r.PrevSeq, r.Gen = c.known.id, c.known.seq, c.gen
+	r.Prev, r.PrevSeq, r.Gen = c.known.ID, c.known.Seq, c.gen
 	c.tries = c.tries[:0]
 	failing := false
 	for wait := minRetry; ; wait = min(2*wait, maxRetry) {
@@ -151,7 +143,7 @@ func (c *chain) append(ctx context.Context, r record.Record) (record.Record, err
 			c.trouble(err)
 		}
 		if failing = err != nil; !failing {
-			r.Seq, r.ID, r.At = c.known.seq, c.known.id, time.Now()
+			r.Seq, r.ID, r.At = c.known.Seq, c.known.ID, time.Now()
 			return r, nil
 		}
 		select {
@@ -172,11 +164,11 @@ func (c *chain) try(ctx context.Context, r record.Record) error {
 	// Behind end, void records included: there is no other free place. The end of
 	// the session does not cut it short, because a record that was stored is to be
 	// acknowledged.
-	seq, err := c.log.Append(context.WithoutCancel(ctx), c.gatewayID, c.end.seq, r)
+	seq, err := c.log.Append(context.WithoutCancel(ctx), c.gatewayID, c.end.Seq, r)
 	if c.tried != nil {
 		c.tried(time.Since(began), err)
 	}
-	stored := place{seq, r.ID}
+	stored := record.Place{Seq: seq, ID: r.ID}
 	if err != nil {
 		stored, err = c.settle(ctx, err)
 	}
@@ -191,19 +183,19 @@ func (c *chain) try(ctx context.Context, r record.Record) error {
 // settle finds out what became of an append that did not succeed, by reading:
 // stored (also if an earlier try arrived after all), not stored (the error that
 // append gave), or superseded.
-func (c *chain) settle(ctx context.Context, failed error) (place, error) {
+func (c *chain) settle(ctx context.Context, failed error) (record.Place, error) {
 	last, err := c.log.Last(context.WithoutCancel(ctx), c.gatewayID)
 	switch {
 	// The log says nothing: not known, so it is tried again.
 	case err != nil && !errors.Is(err, record.ErrNoRecord):
-		return place{}, err
+		return record.Place{}, err
 	// One of the tries is the newest record: only its answer was lost.
 	case slices.Contains(c.tries, last.ID):
-		return placeOf(last), nil
+		return last.Place(), nil
 	// Nothing came behind the end. If the try arrives later, the next one is refused
 	// its place, and finds it here.
-	case placeOf(last) == c.end:
-		return place{}, failed
+	case last.Place() == c.end:
+		return record.Place{}, failed
 	}
-	return place{}, fmt.Errorf("%w (%w)", errSuperseded, failed)
+	return record.Place{}, fmt.Errorf("%w (%w)", errSuperseded, failed)
 }

@@ -124,12 +124,12 @@ func TestLogThatLostItsTail(t *testing.T) {
 	// Another session takes the lost record's sequence; then what the ghost
 	// had under way arrives, and fits the sequence.
 	next := openOn(t, l)
-	if next.end.seq != ghost.end.seq {
-		t.Fatalf("sequences %d and %d", next.end.seq, ghost.end.seq)
+	if next.end.Seq != ghost.end.Seq {
+		t.Fatalf("sequences %d and %d", next.end.Seq, ghost.end.Seq)
 	}
-	void := record.Record{Kind: record.KindUpdate, ID: "void", Prev: ghost.known.id, PrevSeq: ghost.known.seq,
+	void := record.Record{Kind: record.KindUpdate, ID: "void", Prev: ghost.known.ID, PrevSeq: ghost.known.Seq,
 		State: record.State{Epochs: []record.EpochState{{ID: e, Upto: 99, End: record.EndNone}}}.String()}
-	if _, err := l.Append(t.Context(), "g", ghost.end.seq, void); err != nil {
+	if _, err := l.Append(t.Context(), "g", ghost.end.Seq, void); err != nil {
 		t.Fatal(err)
 	}
 	c := &chain{log: l, gatewayID: "g"}
@@ -141,7 +141,7 @@ func TestLogThatLostItsTail(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := openOn(t, l)
-	if again.known.id == "void" || again.gen <= c.gen {
+	if again.known.ID == "void" || again.gen <= c.gen {
 		t.Errorf("opened again behind %+v", again.known)
 	}
 	var ids []string
@@ -185,7 +185,7 @@ func TestTailIsWhereReadersSeeIt(t *testing.T) {
 			}
 			ch := &chain{log: l, gatewayID: "g"}
 			tail, err := ch.findTail(t.Context())
-			if err != nil || tail.ID != c.tail || ch.known != placeOf(tail) || ch.end.seq != uint64(len(c.records)) {
+			if err != nil || tail.ID != c.tail || ch.known != tail.Place() || ch.end.Seq != uint64(len(c.records)) {
 				t.Errorf("the chain ends with %q, goes on behind %+v (%v), want %q", tail.ID, ch.end, err, c.tail)
 			}
 			last := ""
@@ -221,12 +221,12 @@ func TestTriesAreNotTakenForEachOther(t *testing.T) {
 		l.Lose(2)
 		anew := openOn(t, l) // in the place of the first record that was lost
 		for i, r := range []record.Record{first, next} {
-			if _, err := l.Append(t.Context(), "g", anew.end.seq+uint64(i), r); err != nil {
+			if _, err := l.Append(t.Context(), "g", anew.end.Seq+uint64(i), r); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if again := openOn(t, l); again.gen <= anew.gen || l.Records[len(l.Records)-1].Prev != anew.known.id {
-			t.Errorf("opened behind %q, want %q", l.Records[len(l.Records)-1].Prev, anew.known.id)
+		if again := openOn(t, l); again.gen <= anew.gen || l.Records[len(l.Records)-1].Prev != anew.known.ID {
+			t.Errorf("opened behind %q, want %q", l.Records[len(l.Records)-1].Prev, anew.known.ID)
 		}
 	})
 }

@@ -30,7 +30,7 @@ type History struct {
 // A Told is what a history says of one gateway.
 type Told struct {
 	State  record.State
-	Last   Place
+	Last   record.Place
 	Epochs map[gateway.EpochID]*ToldEpoch
 	Order  []gateway.EpochID
 }
@@ -65,7 +65,7 @@ func (h *History) Write(id string, r record.Record) {
 	r.Seq, r.At, r.ID = h.Seq, h.Now, fmt.Sprintf("%s%d", h.Name, h.Seq)
 	if r.Prev == "" {
 		r.Prev, r.PrevSeq = g.Last.ID, g.Last.Seq
-		g.Last = Place{r.Seq, r.ID}
+		g.Last = r.Place()
 	}
 	h.Entries = append(h.Entries, record.Entry{GatewayID: id, Record: r})
 }
@@ -219,11 +219,11 @@ func (h *History) Step(rt *rapid.T) {
 func (h *History) Read(_ context.Context, id string, from uint64) iter.Seq2[record.Record, error] {
 	return func(yield func(record.Record, error) bool) {
 		for _, e := range h.Entries {
-			if e.GatewayID == id && e.Seq >= from {
-				h.Given++
-				if !yield(e.Record, nil) {
-					return
-				}
+			if e.GatewayID != id || e.Seq < from {
+				continue
+			}
+			if h.Given++; !yield(e.Record, nil) {
+				return
 			}
 		}
 	}
@@ -243,12 +243,6 @@ func (h *History) Append(context.Context, string, uint64, record.Record) (uint64
 }
 
 func (h *History) Level() wire.Level { return wire.LevelFsynced }
-
-// A Place is where a chain of a history ends.
-type Place struct {
-	Seq uint64
-	ID  string
-}
 
 // DataAt gives n readings, one every second from second s of the boot on.
 func (h *History) DataAt(e gateway.EpochID, first, n uint64, s int64) *wire.Update {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // lagAtMost is how far behind a server of a cluster may be that is asked which
@@ -155,7 +157,7 @@ func (l *Log) cut(ctx context.Context, newest message, upTo uint64) (uint64, err
 		return cut, nil // it is the first already
 	case err != nil:
 		return 0, err
-	case prev.Subject != newest.subject || prev.Header.Get(headerID) != first.Prev:
+	case prev.Subject != newest.subject || first.Displaced(record.Place{Seq: prev.Sequence, ID: prev.Header.Get(headerID)}):
 		return 0, nil
 	}
 	return cut, nil

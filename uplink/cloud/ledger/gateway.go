@@ -37,7 +37,7 @@ type Gateway struct {
 // A checkpoint is what the ledger of a gateway remembers of the chain.
 type checkpoint struct {
 	Seq             uint64          `json:"seq"`  // every record up to here was entered or is void
-	Last            recordRef       `json:"last"` // the newest valid record
+	Last            record.Place    `json:"last"` // the newest valid record
 	Line            string          `json:"line"` // the record with which the unbroken chain begins
 	Ord             uint64          `json:"ord"`  // of the newest account
 	Pending         []ended         `json:"pending,omitempty"`
@@ -49,12 +49,6 @@ type checkpoint struct {
 	EventDocs int          `json:"event_docs,omitempty"` // documents that hold older ones
 
 	dirty bool
-}
-
-// A recordRef names a record.
-type recordRef struct {
-	Seq uint64 `json:"seq"`
-	ID  string `json:"id"`
 }
 
 // An ended is an epoch that ended, until a later record proves the chain.
@@ -168,13 +162,13 @@ func (b *Gateway) enter(ctx context.Context, r record.Record) error {
 	if !valid {
 		return nil
 	}
-	broken := p.Last.ID != "" && r.Prev != p.Last.ID
+	broken := r.LinkTo(p.Last) != record.Next
 	// The first of all begins a line, and so does one that does not follow the newest
 	// that was entered: the log has lost that one.
 	if broken || p.Last.ID == "" {
 		p.Line = r.ID
 	}
-	p.Last, p.At, b.checked = recordRef{r.Seq, r.ID}, r.At, true
+	p.Last, p.At, b.checked = r.Place(), r.At, true
 	if broken {
 		if err := b.discontinue(ctx, r); err != nil {
 			return err
@@ -194,19 +188,20 @@ func (b *Gateway) intact(ctx context.Context) (bool, error) {
 	if b.checkpoint.Last.ID == "" {
 		return true, nil
 	}
-	for r, err := range b.log.Read(ctx, b.ID, b.checkpoint.Last.Seq) {
+	last := b.checkpoint.Last
+	for r, err := range b.log.Read(ctx, b.ID, last.Seq) {
 		if err != nil {
 			return false, err
 		}
-		return r.ID == b.checkpoint.Last.ID || r.Seq > b.checkpoint.Last.Seq && r.Prev == b.checkpoint.Last.ID, nil
+		return r.ID == last.ID || r.Seq > last.Seq && r.LinkTo(last) == record.Next, nil
 	}
 	return false, nil
 }
 
-// follows tells whether r is the next record of the chain, or void. It is void
-// if another stands in the place of its predecessor.
+// follows tells whether r is the next record of the chain, or void. If the log
+// has lost the newest one that was entered, the log itself tells.
 func (b *Gateway) follows(ctx context.Context, r record.Record) (bool, error) {
-	if b.checkpoint.Last.ID == "" || r.Prev == b.checkpoint.Last.ID {
+	if r.LinkTo(b.checkpoint.Last) == record.Next {
 		return true, nil
 	}
 	if ok, err := b.intact(ctx); ok || err != nil {
@@ -219,7 +214,7 @@ func (b *Gateway) follows(ctx context.Context, r record.Record) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		return prev.Seq != r.PrevSeq || prev.ID == r.Prev, nil
+		return !r.Displaced(prev.Place()), nil
 	}
 	return true, nil
 }

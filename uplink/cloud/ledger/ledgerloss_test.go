@@ -83,7 +83,7 @@ func TestLedgerSeesALostTail(t *testing.T) {
 
 	h.Entries = h.Entries[:2]
 	h.Seq, h.Name = 2, "b"
-	kept.Last = cloudtest.Place{Seq: 2, ID: "a2"}
+	kept.Last = record.Place{Seq: 2, ID: "a2"}
 	kept.State = record.State{Epochs: []record.EpochState{{ID: e, Upto: 4, End: record.EndNone}}}
 	kept.Epochs[e].What = kept.Epochs[e].What[:4]
 	*g = kept

@@ -88,7 +88,7 @@ func (w *writer) queueChains() {
 	var records []string
 	var seqs []int64
 	for g := range w.moved {
-		ids, records, seqs = append(ids, g.id), append(records, g.record), append(seqs, int64(g.recordSeq))
+		ids, records, seqs = append(ids, g.id), append(records, g.last.ID), append(seqs, int64(g.last.Seq))
 	}
 	if len(ids) > 0 {
 		w.late.Queue(`update gateways g set record = n.record, record_seq = n.seq

@@ -166,7 +166,7 @@ func (l *link) refuse(ctx context.Context, e record.Entry, why error) error {
 			text(e.GatewayID), text(e.ID), int64(e.Seq), e.At, text(why.Error()), e.Body); err != nil {
 			return fmt.Errorf("keep a record that was refused: %w", err)
 		}
-		g.record, g.recordSeq = e.ID, e.Seq
+		g.last = e.Place()
 		w.moved[g] = true
 		w.late.Queue(setPosition, e.ID, e.Seq)
 		return w.finish(ctx)

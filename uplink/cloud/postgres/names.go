@@ -31,9 +31,8 @@ type names struct {
 }
 
 type gatewayRow struct {
-	id        int32
-	record    string // the newest of its records that is not void; "" unknown
-	recordSeq uint64
+	id   int32
+	last record.Place // the newest of its records that is not void; zero: not known
 }
 
 // An epochRow is also what a transaction changes of it.
@@ -90,13 +89,11 @@ func (n *names) trim() {
 	}
 }
 
-// void tells whether r is out of its gateway's chain: what it was meant to
-// follow is not the record that it would have to follow. A record that cannot
-// be judged counts as valid: its readings are real ones under their own names,
-// so that to take it can double nothing, while to leave it out could lose.
-func (g *gatewayRow) void(r record.Record) bool {
-	return g.record != "" && r.Prev != "" && r.Prev != g.record && r.PrevSeq <= g.recordSeq
-}
+// void tells whether r is out of its gateway's chain. A record whose
+// predecessor is unknown counts as valid: its readings are real ones under
+// their own names, so that to take it can double nothing, while to leave it
+// out could lose.
+func (g *gatewayRow) void(r record.Record) bool { return r.LinkTo(g.last) == record.Void }
 
 // gateway gives a gateway's row, making it if need be.
 func (n *names) gateway(ctx context.Context, tx pgx.Tx, id string) (*gatewayRow, error) {
@@ -104,7 +101,7 @@ func (n *names) gateway(ctx context.Context, tx pgx.Tx, id string) (*gatewayRow,
 		return g, nil
 	}
 	g := new(gatewayRow)
-	err := tx.QueryRow(ctx, `select id, record, record_seq from gateways where gateway = $1`, id).Scan(&g.id, &g.record, &g.recordSeq)
+	err := tx.QueryRow(ctx, `select id, record, record_seq from gateways where gateway = $1`, id).Scan(&g.id, &g.last.ID, &g.last.Seq)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = tx.QueryRow(ctx, `insert into gateways (gateway) values ($1) returning id`, id).Scan(&g.id)
 	}

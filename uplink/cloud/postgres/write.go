@@ -103,7 +103,7 @@ func (w *writer) add(ctx context.Context, r record.Entry) error {
 		}
 	}
 	w.took.Records++
-	g.record, g.recordSeq = r.ID, r.Seq
+	g.last = r.Place()
 	w.moved[g] = true
 	return nil
 }
@@ -119,8 +119,8 @@ func (w *writer) goBack(ctx context.Context, seq uint64) error {
 		return fmt.Errorf("go back to record %d: %w", seq, err)
 	}
 	for _, g := range w.names.gateways {
-		if g.recordSeq >= seq {
-			g.record, g.recordSeq = "", 0
+		if g.last.Seq >= seq {
+			g.last = record.Place{}
 		}
 	}
 	w.newest = seq - 1
