@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
@@ -72,4 +73,32 @@ func (s *Server) known(r *http.Request, id string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// admitReader answers requests for a gateway that is not known, and tells
+// whether it is.
+func (s *Server) admitReader(w http.ResponseWriter, r *http.Request, id string) bool {
+	known, err := s.known(r, id)
+	if err == nil && !known && gateway.ValidID(id) { // the ledger outlives the credential and the log
+		known, err = ledger.Knows(r.Context(), s.opt.KV, id)
+	}
+	if err != nil {
+		s.opt.Logger.Error("cannot read the log", "error", err)
+		deny(w, http.StatusServiceUnavailable, "storage", "the log cannot be read at the moment")
+		return false
+	}
+	if !known {
+		deny(w, http.StatusNotFound, "unknown_gateway", "no such gateway")
+	}
+	return known
+}
+
+// denyLedger answers where the ledger has no answer.
+func (s *Server) denyLedger(w http.ResponseWriter, id string, err error) {
+	if errors.Is(err, ledger.ErrUnknownEpoch) {
+		deny(w, http.StatusNotFound, "unknown_epoch", err.Error())
+		return
+	}
+	s.opt.Logger.Error("cannot read the ledger", "gateway", id, "error", err)
+	deny(w, http.StatusServiceUnavailable, "storage", "the ledger cannot be read at the moment")
 }

@@ -36,3 +36,13 @@ func (s *Server) serveCompleteness(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(c)
 }
+
+// waiting gives what a gateway said last that it still holds, and up to when it
+// has sent all.
+func (s *Server) waiting(id string) (w *ledger.Waiting, sent time.Time) {
+	p, ok := s.presences.of(id)
+	if !ok {
+		return nil, sent
+	}
+	return p.waiting(), p.sent()
+}

@@ -3,11 +3,8 @@ package cloud
 import (
 	"cmp"
 	"context"
-	"errors"
-	"net/http"
 	"time"
 
-	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -41,42 +38,4 @@ func (s *Server) useConsumers() {
 	s.parts = append(s.parts,
 		part{opened: s.presences.opened, closed: s.presences.closed, heard: s.presences.heard, stored: s.presences.stored, run: s.presences.run},
 		part{stored: s.hub.stored, run: s.hub.run}, part{run: s.alarms.run})
-}
-
-// admitReader answers requests for a gateway that is not known, and tells
-// whether it is.
-func (s *Server) admitReader(w http.ResponseWriter, r *http.Request, id string) bool {
-	known, err := s.known(r, id)
-	if err == nil && !known && gateway.ValidID(id) { // the ledger outlives the credential and the log
-		known, err = ledger.Knows(r.Context(), s.opt.KV, id)
-	}
-	if err != nil {
-		s.opt.Logger.Error("cannot read the log", "error", err)
-		deny(w, http.StatusServiceUnavailable, "storage", "the log cannot be read at the moment")
-		return false
-	}
-	if !known {
-		deny(w, http.StatusNotFound, "unknown_gateway", "no such gateway")
-	}
-	return known
-}
-
-// denyLedger answers where the ledger has no answer.
-func (s *Server) denyLedger(w http.ResponseWriter, id string, err error) {
-	if errors.Is(err, ledger.ErrUnknownEpoch) {
-		deny(w, http.StatusNotFound, "unknown_epoch", err.Error())
-		return
-	}
-	s.opt.Logger.Error("cannot read the ledger", "gateway", id, "error", err)
-	deny(w, http.StatusServiceUnavailable, "storage", "the ledger cannot be read at the moment")
-}
-
-// waiting gives what a gateway said last that it still holds, and up to when it
-// has sent all.
-func (s *Server) waiting(id string) (w *ledger.Waiting, sent time.Time) {
-	p, ok := s.presences.of(id)
-	if !ok {
-		return nil, sent
-	}
-	return p.waiting(), p.sent()
 }

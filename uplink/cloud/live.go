@@ -352,15 +352,6 @@ func (s *Server) statusText(id string) []byte {
 	return b
 }
 
-// waiting gives what a gateway said last that it holds.
-func (p *presence) waiting() *ledger.Waiting {
-	w := &ledger.Waiting{N: p.Backlog.N, Bytes: p.Backlog.Bytes, AsOf: ledger.UTC(p.Said)}
-	if p.Backlog.OldestTS != 0 && p.Backlog.N > 0 {
-		w.Oldest = ledger.UTC(time.UnixMicro(int64(p.Backlog.OldestTS)))
-	}
-	return w
-}
-
 func faultText(code, message string) []byte {
 	b, _ := json.Marshal(map[string]string{"type": "error", "code": code, "message": message})
 	return b

@@ -57,6 +57,15 @@ func (p *presence) sent() time.Time {
 	return p.Empty.Add(-emptyDoubt - time.Duration(min(p.Clock.ErrMS, 1e9))*time.Millisecond)
 }
 
+// waiting gives what a gateway said last that it holds.
+func (p *presence) waiting() *ledger.Waiting {
+	w := &ledger.Waiting{N: p.Backlog.N, Bytes: p.Backlog.Bytes, AsOf: ledger.UTC(p.Said)}
+	if p.Backlog.OldestTS != 0 && p.Backlog.N > 0 {
+		w.Oldest = ledger.UTC(time.UnixMicro(int64(p.Backlog.OldestTS)))
+	}
+	return w
+}
+
 // presences is the part that knows who is connected, here and to the other
 // servers.
 type presences struct {
