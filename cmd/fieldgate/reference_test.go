@@ -275,10 +275,12 @@ func comment(text string) string {
 	return b.String() + line + "\n"
 }
 
+var exampleIDs = map[string]string{"lm75": "boiler", "gpio-in": "door", "hostsys": "board", "hwmon": "cabinet"}
+
 // exampleOf is a device of a driver: the board itself counts, others are in
 // comments.
 func exampleOf(d drivers.Driver) string {
-	lines := []string{"[[device]]", fmt.Sprintf("id = %q", map[string]string{"lm75": "boiler", "gpio-in": "door", "hostsys": "board"}[d.Name]),
+	lines := []string{"[[device]]", fmt.Sprintf("id = %q", exampleIDs[d.Name]),
 		fmt.Sprintf("driver = %q", d.Name)}
 	switch d.Bus {
 	case drivers.BusI2C:
@@ -296,7 +298,7 @@ func exampleOf(d drivers.Driver) string {
 	}
 	text := "\n" + comment(strings.ToUpper(d.Doc[:1])+d.Doc[1:]+":")
 	for _, line := range strings.Split(strings.Join(lines, "\n"), "\n") {
-		if d.Bus != drivers.BusNone && !strings.HasPrefix(line, "#") {
+		if d.Name != "hostsys" && !strings.HasPrefix(line, "#") {
 			line = "# " + line
 		}
 		text += line + "\n"

@@ -5,6 +5,7 @@ import (
 	"github.com/fieldgate/fieldgate/drivers"
 	"github.com/fieldgate/fieldgate/drivers/gpioin"
 	"github.com/fieldgate/fieldgate/drivers/hostsys"
+	"github.com/fieldgate/fieldgate/drivers/hwmon"
 	"github.com/fieldgate/fieldgate/drivers/lm75"
 )
 
@@ -13,6 +14,7 @@ func Drivers() []drivers.Driver {
 	return []drivers.Driver{
 		gpioin.Driver(),
 		hostsys.Driver(),
+		hwmon.Driver(),
 		lm75.Driver(),
 	}
 }

@@ -26,6 +26,28 @@ var targets = map[drivers.BusKind]func() drivers.Target{
 	},
 }
 
+// shown has files of the kernel for every driver that reads them, and the
+// options that find its device there.
+var shown = map[string]struct{ files, options map[string]string }{
+	"hwmon": {
+		files:   map[string]string{"sys/class/hwmon/hwmon0/name": "tmp421\n", "sys/class/hwmon/hwmon0/temp1_input": "23438\n"},
+		options: map[string]string{"sensor": "tmp421"},
+	},
+}
+
+// caseOf makes the case that a driver is tried on.
+func caseOf(t *testing.T, d drivers.Driver) drivertest.Case {
+	c := drivertest.Case{Driver: d, Chip: chips[d.Name], Target: targets[d.Bus]}
+	if s, ok := shown[d.Name]; ok {
+		c.Options = map[string]any{}
+		for key, value := range s.options {
+			c.Options[key] = value
+		}
+		c.Target = func() drivers.Target { return drivers.Target{SysRoot: drivertest.Tree(t, s.files)} }
+	}
+	return c
+}
+
 // Every driver passes the suite, its table among it, with its defaults.
 func TestEveryDriver(t *testing.T) {
 	for _, d := range builtin.Drivers() {
@@ -34,7 +56,7 @@ func TestEveryDriver(t *testing.T) {
 			continue
 		}
 		t.Run(d.Name, func(t *testing.T) {
-			drivertest.Run(t, drivertest.Case{Driver: d, Chip: chips[d.Name], Target: targets[d.Bus]})
+			drivertest.Run(t, caseOf(t, d))
 		})
 	}
 }

@@ -26,6 +26,7 @@ type device struct {
 	backoff  time.Duration     // before the next try; 0: it is well
 	code     string            // of the condition that was raised for it; "": none
 	hang     func()            // onHang, made once
+	lacked   int               // visits without a break in which quantities were missing
 
 	shown DeviceState // guarded by s.mu
 }
@@ -85,10 +86,30 @@ func (d *device) give(values []drivers.Value) error {
 	return nil
 }
 
+// lacks tells of quantities that the sensor could not give, from the second
+// visit on.
+func (d *device) lacks() {
+	var missing error
+	if p, ok := d.sensor.(drivers.Partial); ok {
+		missing = p.Missing()
+	}
+	switch {
+	case missing == nil && d.lacked > 0:
+		d.lacked = 0
+		d.s.opts.Health.Clear("sensor_partial", d.ID, fmt.Sprintf("Device %s gives all of its quantities again.", d.where()))
+	case missing != nil:
+		if d.lacked++; d.lacked > 1 {
+			d.s.opts.Health.Raise("sensor_partial", d.ID, health.Warning, fmt.Sprintf(
+				"Device %s does not give all of its quantities: %s. The others are read.", d.where(), missing))
+		}
+	}
+}
+
 // succeeded ends whatever was wrong, and plans the next visit.
 func (d *device) succeeded() {
 	sick := d.backoff > 0
 	d.backoff = 0
+	d.lacks()
 	now := time.Now()
 	next, skipped := d.plan.after(d.next, now)
 	d.next = next
