@@ -98,7 +98,7 @@ func TestForgetDatabase(t *testing.T) {
 	p.end(syscall.SIGTERM)
 }
 
-// audited waits for an entry of the audit trail with this event and detail.
+// audited waits for an entry of the audit log with this event and detail.
 func (p *process) audited(event, detail string) (e struct {
 	Event, Sentence string
 	Gateway         string `json:"gateway_id"`
@@ -115,6 +115,6 @@ func (p *process) audited(event, detail string) (e struct {
 			}
 		}
 	}
-	p.t.Errorf("the audit trail has no %s of %s: %s", event, detail, p.asOperator("/v1/audit"))
+	p.t.Errorf("the audit log has no %s of %s: %s", event, detail, p.asOperator("/v1/audit"))
 	return e
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 )
 
-// note enters what was done on the command line into the audit trail.
+// note enters what was done on the command line into the audit log.
 func note(credentials keyring.Credentials, event, gatewayID, sentence string) error {
 	err := cloud.Note(credentials, cloud.AuditEntry{
 		At: time.Now().UTC(), Event: event, Gateway: gatewayID, Sentence: sentence, Details: map[string]string{"user": who()},
 	})
 	if err != nil {
-		return fmt.Errorf("it was done, but the audit trail does not say so: %w", err)
+		return fmt.Errorf("it was done, but the audit log does not say so: %w", err)
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// What the command line does to credentials is in the audit trail, also what it
+// What the command line does to credentials is in the audit log, also what it
 // did while no server ran.
 func TestCommandLineIsAudited(t *testing.T) {
 	state := t.TempDir()
@@ -54,7 +54,7 @@ func TestCommandLineIsAudited(t *testing.T) {
 	}
 	write(t, audits, "in the way")
 	code, out, errs := do(t, "gateway", "add", "plant-10", "--state", state)
-	if code != 1 || !strings.HasPrefix(out, "fg1_plant-10_") || !strings.Contains(errs, "it was done, but the audit trail does not say so") {
+	if code != 1 || !strings.HasPrefix(out, "fg1_plant-10_") || !strings.Contains(errs, "it was done, but the audit log does not say so") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
 }

@@ -54,11 +54,11 @@ func (x *session) flushAcks() error {
 	if x.pending.messages == 0 || x.interrupted() {
 		return nil
 	}
-	return x.send(x.takePending(&wire.Ack{}))
+	return x.send(x.ackPending(&wire.Ack{}))
 }
 
-// takePending puts into an ack all that is pending.
-func (x *session) takePending(a *wire.Ack) *wire.Ack {
+// ackPending puts into an ack all that is pending.
+func (x *session) ackPending(a *wire.Ack) *wire.Ack {
 	a.Epochs = make([]wire.EpochAck, 0, len(x.pending.epochs))
 	for _, id := range x.pending.epochs {
 		a.Epochs = append(a.Epochs, x.state.Get(id).Ack())

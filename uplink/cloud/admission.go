@@ -40,12 +40,12 @@ func (a Admission) orDefaults() Admission {
 	return a
 }
 
-// limiter lets n events through at once and n more in each span; n < 0: all.
-func limiter(n int, span time.Duration) *rate.Limiter {
+// limiter lets n events through at once and n more in each period; n < 0: all.
+func limiter(n int, period time.Duration) *rate.Limiter {
 	if n < 0 {
 		return rate.NewLimiter(rate.Inf, 0)
 	}
-	return rate.NewLimiter(rate.Every(span/time.Duration(n)), n)
+	return rate.NewLimiter(rate.Every(period/time.Duration(n)), n)
 }
 
 // delay gives how long to wait until l lets something through; 0: it has.
@@ -174,7 +174,7 @@ func (s *Server) admitAddress(w http.ResponseWriter, from *address) bool {
 // name.
 func (s *Server) admitGateway(w http.ResponseWriter, id string) bool {
 	s.mu.Lock()
-	wait := delay(s.lineLocked(id).upgrades)
+	wait := delay(s.entryLocked(id).upgrades)
 	s.mu.Unlock()
 	if wait > 0 {
 		s.tooMany(w, wait, fmt.Sprintf("more than %d connections a minute", s.gate.admission.PerGateway))

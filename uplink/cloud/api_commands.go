@@ -51,7 +51,7 @@ func (a *commandAPI) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	cid := d.ID
-	d, err = a.Place(r.Context(), d)
+	d, err = a.Submit(r.Context(), d)
 	var refused *command.Refusal
 	switch {
 	case errors.As(err, &refused):

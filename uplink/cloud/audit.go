@@ -65,8 +65,8 @@ type folded struct {
 	last  AuditEntry // of those
 }
 
-func newAuditLog(shelf record.KV, log *slog.Logger) *auditLog {
-	return &auditLog{kv: shelf, log: log, queue: make(chan AuditEntry, auditQueue), same: map[string]*folded{}}
+func newAuditLog(kv record.KV, log *slog.Logger) *auditLog {
+	return &auditLog{kv: kv, log: log, queue: make(chan AuditEntry, auditQueue), same: map[string]*folded{}}
 }
 
 // audit notes what an operator must be able to find later, in the log and on
@@ -157,14 +157,14 @@ func (t *auditLog) unfold(now time.Time) {
 func (t *auditLog) run(ctx context.Context) {
 	look := time.NewTicker(notesEvery)
 	defer look.Stop()
-	t.takeNotes(ctx)
+	t.importNotes(ctx)
 	for {
 		select {
 		case e := <-t.queue:
 			t.write(e)
 		case now := <-look.C:
 			t.unfold(now)
-			t.takeNotes(ctx)
+			t.importNotes(ctx)
 		case <-ctx.Done():
 			t.unfold(time.Now().Add(auditFold))
 			for len(t.queue) > 0 {
@@ -188,7 +188,7 @@ func (t *auditLog) write(e AuditEntry) {
 	t.serial++
 	key := auditKey(e.At, t.serial)
 	if _, err := t.kv.Put(ctx, key, body, 0, auditAge); err != nil {
-		t.log.Error("an entry of the audit trail was not written", "error", err, "event", e.Event, "gateway", e.Gateway)
+		t.log.Error("an entry of the audit log was not written", "error", err, "event", e.Event, "gateway", e.Gateway)
 		return
 	}
 	t.wrote(ctx)
@@ -240,14 +240,14 @@ func (s *Server) serveAudit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.auditLog.kv == nil {
-		deny(w, http.StatusNotFound, "no_audit", "this server keeps no audit trail")
+		deny(w, http.StatusNotFound, "no_audit", "this server keeps no audit log")
 		return
 	}
 	var docs []record.Doc
 	for doc, err := range s.auditLog.kv.List(r.Context(), "audit") {
 		if err != nil {
-			s.opt.Logger.Error("cannot read the audit trail", "error", err)
-			deny(w, http.StatusServiceUnavailable, "storage", "the audit trail cannot be read at the moment")
+			s.opt.Logger.Error("cannot read the audit log", "error", err)
+			deny(w, http.StatusServiceUnavailable, "storage", "the audit log cannot be read at the moment")
 			return
 		}
 		docs = append(docs, doc)

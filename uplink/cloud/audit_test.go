@@ -14,11 +14,11 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 )
 
-// The trail folds what repeats, keeps a bounded number, and waits for nobody.
-func TestTrailIsBounded(t *testing.T) {
+// The audit log folds what repeats, keeps a bounded number, and waits for nobody.
+func TestAuditLogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shelf := &cloudtest.KV{}
-		s := New(Options{KV: shelf, Log: &cloudtest.Log{}})
+		kv := &cloudtest.KV{}
+		s := New(Options{KV: kv, Log: &cloudtest.Log{}})
 		for i := range 1000 {
 			s.audit("auth_failed", "", "refused", "remote", fmt.Sprintf("192.0.2.1:%d", i))
 		}
@@ -42,7 +42,7 @@ func TestTrailIsBounded(t *testing.T) {
 		for i := range auditKept + 2*auditSlack {
 			s.auditLog.write(AuditEntry{At: time.Now().Add(time.Duration(i)), Event: "x"})
 		}
-		if n := len(shelf.Docs); n > auditKept+auditSlack+1 || n < auditKept {
+		if n := len(kv.Docs); n > auditKept+auditSlack+1 || n < auditKept {
 			t.Errorf("%d entries are kept", n)
 		}
 	})
@@ -52,14 +52,14 @@ func TestTrailIsBounded(t *testing.T) {
 // again, and when the server ends.
 func TestFoldedIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shelf := &cloudtest.KV{}
-		s := New(Options{KV: shelf, Log: &cloudtest.Log{}, Logger: slog.New(slog.DiscardHandler)})
+		kv := &cloudtest.KV{}
+		s := New(Options{KV: kv, Log: &cloudtest.Log{}, Logger: slog.New(slog.DiscardHandler)})
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { s.auditLog.run(ctx) })
 		counts := func() (list []int) {
 			synctest.Wait()
-			for doc, err := range shelf.List(t.Context(), "audit") {
+			for doc, err := range kv.List(t.Context(), "audit") {
 				var e AuditEntry
 				if err != nil || json.Unmarshal(doc.Body, &e) != nil {
 					t.Fatal(err)

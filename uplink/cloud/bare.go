@@ -13,9 +13,9 @@ import (
 // that it makes for the bare readings of a session. The session that comes
 // after closes that epoch, whose last reading is then known for certain.
 
-// takeBare stores a reading without a name and answers it with an ack that
+// storeBare stores a reading without a name and answers it with an ack that
 // names none.
-func (x *session) takeBare(it item, m *wire.Bare) error {
+func (x *session) storeBare(it item, m *wire.Bare) error {
 	if x.bare == (gateway.EpochID{}) {
 		x.bare = gateway.NewEpochID()
 	}
@@ -41,7 +41,7 @@ func (x *session) takeBare(it item, m *wire.Bare) error {
 		return err
 	}
 	x.state = state
-	x.server.metrics.taken(x, it, 1)
+	x.server.metrics.countItem(x, it, 1)
 	if err := x.flushAcks(); err != nil || x.interrupted() {
 		return err
 	}

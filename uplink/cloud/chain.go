@@ -170,7 +170,7 @@ func (c *chain) try(ctx context.Context, r record.Record) error {
 	}
 	stored := record.Place{Seq: seq, ID: r.ID}
 	if err != nil {
-		stored, err = c.settle(ctx, err)
+		stored, err = c.resolve(ctx, err)
 	}
 	if err != nil {
 		return err
@@ -180,10 +180,10 @@ func (c *chain) try(ctx context.Context, r record.Record) error {
 	return nil
 }
 
-// settle finds out what became of an append that did not succeed, by reading:
+// resolve finds out what became of an append that did not succeed, by reading:
 // stored (also if an earlier try arrived after all), not stored (the error that
 // append gave), or superseded.
-func (c *chain) settle(ctx context.Context, failed error) (record.Place, error) {
+func (c *chain) resolve(ctx context.Context, failed error) (record.Place, error) {
 	last, err := c.log.Last(context.WithoutCancel(ctx), c.gatewayID)
 	switch {
 	// The log says nothing: not known, so it is tried again.

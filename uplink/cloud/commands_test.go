@@ -16,8 +16,8 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// A Told is a command as the API shows it, or an error.
-type Told struct {
+// A commandView is a command as the API shows it, or an error.
+type commandView struct {
 	ID     string
 	State  gateway.CommandState
 	Seq    uint64
@@ -47,7 +47,7 @@ func ask(s *site, hs *httptest.Server, method, path, body string) (int, []byte) 
 	return resp.StatusCode, text
 }
 
-func commandIn(t testing.TB, text []byte) (c Told) {
+func commandIn(t testing.TB, text []byte) (c commandView) {
 	t.Helper()
 	if err := json.Unmarshal(text, &c); err != nil {
 		t.Fatalf("%s: %v", text, err)
@@ -56,14 +56,14 @@ func commandIn(t testing.TB, text []byte) (c Told) {
 }
 
 // post posts a command to the gateway at hand.
-func (s *site) post(query, body string) (int, Told) {
+func (s *site) post(query, body string) (int, commandView) {
 	s.t.Helper()
 	status, text := ask(s, s.http, "POST", "/v1/gateways/"+s.id+"/commands"+query, body)
 	return status, commandIn(s.t, text)
 }
 
 // command asks how far one is; the wait is over as soon as it is final.
-func (s *site) command(id string) Told {
+func (s *site) command(id string) commandView {
 	s.t.Helper()
 	status, text := ask(s, s.http, "GET", "/v1/gateways/"+s.id+"/commands/"+id+"?wait=20s", "")
 	if status != http.StatusOK {
@@ -75,7 +75,7 @@ func (s *site) command(id string) Told {
 func (s *site) pending() (ids string) {
 	s.t.Helper()
 	_, text := ask(s, s.http, "GET", "/v1/gateways/"+s.id+"/commands", "")
-	var all struct{ Commands []Told }
+	var all struct{ Commands []commandView }
 	if err := json.Unmarshal(text, &all); err != nil {
 		s.t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestCommandToAConnectedGateway(t *testing.T) {
 	s := newSite(t, nil)
 	p := s.openFor(s.http)
 	s.ready(p)
-	posted := make(chan Told)
+	posted := make(chan commandView)
 	go func() {
 		_, c := s.post("?wait=20s", fmt.Sprintf(setPump, "c-1", `,"ttl_ms":5000,"lease_ms":9000,"args":{"ramp":3}`))
 		posted <- c
@@ -207,7 +207,7 @@ func TestCommandThatMayNotWait(t *testing.T) {
 		t.Errorf("status %d, %+v", status, c)
 	}
 	if took := time.Since(began); took > 1500*time.Millisecond {
-		t.Errorf("that nobody listens took %v to find out", took) // the bus waits 2 s for an answer
+		t.Errorf("that nobody listens took %v to find out", took) // a request waits 2 s for an answer
 	}
 	if status, _ := ask(s, s.http, "GET", "/v1/gateways/"+s.id+"/commands/c-1", ""); status != http.StatusNotFound {
 		t.Errorf("it is still there: %d", status)

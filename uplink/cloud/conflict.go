@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	maxTakeovers = 3 // back and forth between two boards …
-	takeoverSpan = 10 * time.Minute
+	maxTakeovers    = 3 // back and forth between two boards …
+	takeoversWithin = 10 * time.Minute
 )
 
 var errConflict = &closing{wire.CloseConflict, "two boards use this identity"}
@@ -34,15 +34,15 @@ func (t takeover) between(a, b board) bool {
 	return t.from == a && t.to == b || t.from == b && t.to == a
 }
 
-// takenOver notes a take-over and reports whether two boards have been taking
-// this line from each other.
-func (l *line) takenOver(t takeover) bool {
+// noteTakeover notes a takeover and reports whether two boards have been taking
+// over from each other.
+func (l *gatewayEntry) noteTakeover(t takeover) bool {
 	if t.from == t.to {
 		return false // the same board, over a new connection
 	}
 	same, kept := 1, l.takeovers[:0]
 	for _, old := range l.takeovers {
-		if t.at.Sub(old.at) > takeoverSpan {
+		if t.at.Sub(old.at) > takeoversWithin {
 			continue
 		}
 		kept = append(kept, old)
@@ -58,6 +58,6 @@ func (l *line) takenOver(t takeover) bool {
 // that it is found.
 func (s *Server) conflicted(x *session, other board, remote string) {
 	s.audit("identity_conflict", x.gatewayID,
-		"two boards use the identity of this gateway and take its line from each other; give one of them its own",
+		"two boards use the identity of this gateway and take over from each other; give one of them its own",
 		"boot", x.hello.BootID, "remote", x.remote, "other_boot", other.boot, "other_remote", remote)
 }

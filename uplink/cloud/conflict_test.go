@@ -12,7 +12,7 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// TestTwoBoardsOfOneIdentity lets two boards take the line from each other as
+// TestTwoBoardsOfOneIdentity lets two boards take over from each other as
 // the close codes tell them to, until both are told that they are two.
 func TestTwoBoardsOfOneIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -51,26 +51,26 @@ func TestTwoBoardsOfOneIdentity(t *testing.T) {
 func TestTakeoversOfOneBoard(t *testing.T) {
 	at := time.Now()
 	run := func(n byte) board { return board{boot: gateway.BootID{n}} }
-	l := &line{}
+	l := &gatewayEntry{}
 	for i := range byte(100) {
 		at = at.Add(time.Second)
-		if l.takenOver(takeover{at, run(i), run(i + 1)}) {
+		if l.noteTakeover(takeover{at, run(i), run(i + 1)}) {
 			t.Fatal("a board that reboots is taken for two")
 		}
-		if l.takenOver(takeover{at, run(i), run(i)}) {
+		if l.noteTakeover(takeover{at, run(i), run(i)}) {
 			t.Fatal("a board that connects anew is taken for two")
 		}
 	}
 	for i := range byte(20) {
-		at = at.Add(takeoverSpan / maxTakeovers)
-		if l.takenOver(takeover{at, run(i % 2), run((i + 1) % 2)}) && i < maxTakeovers {
+		at = at.Add(takeoversWithin / maxTakeovers)
+		if l.noteTakeover(takeover{at, run(i % 2), run((i + 1) % 2)}) && i < maxTakeovers {
 			t.Errorf("take-over %d is taken for a conflict", i)
 		}
 	}
-	l = &line{}
+	l = &gatewayEntry{}
 	for i := range byte(20) {
-		at = at.Add(takeoverSpan/maxTakeovers + time.Second)
-		if l.takenOver(takeover{at, run(i % 2), run((i + 1) % 2)}) {
+		at = at.Add(takeoversWithin/maxTakeovers + time.Second)
+		if l.noteTakeover(takeover{at, run(i % 2), run((i + 1) % 2)}) {
 			t.Errorf("%d take-overs that are long apart are taken for a conflict", i)
 		}
 	}

@@ -19,7 +19,7 @@ func (s *Server) useConsumers() {
 	}
 	s.presences = newPresences(s)
 	s.hub = newFeedHub(s.opt.PubSub, s.opt.Logger)
-	s.hub.load, s.presences.changed = s.newest, s.hub.tell
+	s.hub.load, s.presences.changed = s.newest, s.hub.presenceChanged
 	s.alarms = &alarms{
 		ends:      func() map[string]time.Time { return s.keys.Load().Ends },
 		presences: s.presences, logger: s.opt.Logger, raised: map[string]alarm{},

@@ -176,7 +176,7 @@ func TestLedgerAfterTheLogIsLost(t *testing.T) {
 }
 
 // What waits on the gateway makes a range incomplete.
-func TestWaitingIsTold(t *testing.T) {
+func TestWaitingIsReported(t *testing.T) {
 	s := newSite(t, nil)
 	e := gateway.NewEpochID()
 	p := s.dial()

@@ -152,7 +152,7 @@ func TestWrongOperatorTokensLeaveATrace(t *testing.T) {
 			t.Errorf("/metrics has no %s", line)
 		}
 	}
-	server.Trail(t.Context()) // as Serve does, to its end
+	server.FlushAudit(t.Context()) // as Serve does, to its end
 	counts := map[string]int{}
 	for doc, err := range s.log.List(t.Context(), "audit") {
 		var e cloud.AuditEntry
@@ -168,7 +168,7 @@ func TestWrongOperatorTokensLeaveATrace(t *testing.T) {
 		}
 	}
 	if counts["192.0.2.1"] != 200 || counts["192.0.2.2"] != 1 || counts["192.0.2.3"] != 0 || counts["192.0.2.4"] != 1 {
-		t.Errorf("the trail has %v", counts)
+		t.Errorf("the audit log has %v", counts)
 	}
 }
 

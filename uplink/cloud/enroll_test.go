@@ -41,14 +41,14 @@ type gatehouse struct {
 	addrs []string        // of each server
 }
 
-// inGatehouse starts some servers of one cloud; with shelf their credentials
-// lie on the log's shelf, else in files.
-func inGatehouse(t *testing.T, servers int, shelf bool, certLife time.Duration) *gatehouse {
+// inGatehouse starts some servers of one cloud; with kv their credentials
+// lie in the log's KV, else in files.
+func inGatehouse(t *testing.T, servers int, kv bool, certLife time.Duration) *gatehouse {
 	t.Helper()
 	dir := t.TempDir()
 	g := &gatehouse{T: t, log: openLog(t, dir+"/log", 0), creds: keyring.Credentials{Dir: dir + "/gateways"}, pool: x509.NewCertPool()}
 	t.Cleanup(func() { g.log.Close() })
-	if shelf {
+	if kv {
 		g.creds = keyring.Credentials{KV: g.log}
 	}
 	var err error
@@ -172,7 +172,7 @@ func (g *gatehouse) once(ttl time.Duration) string {
 	return token
 }
 
-// audit gives the events of the trail once it has as many as are wanted.
+// audit gives the events of the audit log once it has as many as are wanted.
 func (g *gatehouse) audit(want ...string) {
 	g.Helper()
 	var events []string
@@ -194,7 +194,7 @@ func (g *gatehouse) audit(want ...string) {
 		resp.Body.Close()
 	}
 	if strings.Join(events, " ") != strings.Join(want, " ") {
-		g.Errorf("the audit trail has %v, want %v", events, want)
+		g.Errorf("the audit log has %v, want %v", events, want)
 	}
 }
 
@@ -224,8 +224,8 @@ func withCertificate(t *testing.T, key *ecdsa.PrivateKey, text string) card {
 // A one-time token becomes a credential, once; the same request within ten
 // minutes gets the same answer, in the KV as in files.
 func TestEnroll(t *testing.T) {
-	for _, shelf := range []bool{false, true} {
-		g := inGatehouse(t, 1, shelf, 0)
+	for _, kv := range []bool{false, true} {
+		g := inGatehouse(t, 1, kv, 0)
 		q := map[string]string{"token": g.once(time.Hour), "install_id": "0a0b"}
 		status, first := g.post("/v1/enroll", card{}, q)
 		if status != 200 || first["gateway_id"] != "plant_7" || !strings.HasPrefix(first["token"], "fg1_plant_7_") {
@@ -276,8 +276,8 @@ func TestEnrollBadRequests(t *testing.T) {
 
 // Of many boards that come with one token at the same time, one gets in.
 func TestEnrollTogether(t *testing.T) {
-	for _, shelf := range []bool{false, true} {
-		g := inGatehouse(t, 1, shelf, 0)
+	for _, kv := range []bool{false, true} {
+		g := inGatehouse(t, 1, kv, 0)
 		token := g.once(time.Hour)
 		tokens := make([]string, 8)
 		var posting sync.WaitGroup
@@ -387,8 +387,8 @@ func TestExpiredCertificate(t *testing.T) {
 
 // A gateway that is removed loses its session within seconds, on every server.
 func TestRevoked(t *testing.T) {
-	for _, shelf := range []bool{false, true} {
-		g := inGatehouse(t, 2, shelf, 0)
+	for _, kv := range []bool{false, true} {
+		g := inGatehouse(t, 2, kv, 0)
 		token, err := g.creds.Add("plant_7")
 		if err != nil {
 			t.Fatal(err)

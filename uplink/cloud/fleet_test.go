@@ -27,7 +27,7 @@ var fleetSize = flag.Int("fleet", 50, "gateways in the tests of a fleet")
 const (
 	demandFrom   = 1000
 	acceptRate   = 150      // sessions a second, of which the server's spread comes
-	idleMost     = 40 << 10 // bytes of memory for an idle gateway
+	maxIdle      = 40 << 10 // bytes of memory for an idle gateway
 	maxLate      = 10 * time.Second
 	fleetPatient = 3 * time.Minute
 )
@@ -178,7 +178,7 @@ func TestIdleMemory(t *testing.T) {
 		each(func(f footprint) int { return f.anon }), each(func(f footprint) int { return f.heap }),
 		each(func(f footprint) int { return f.live }), each(func(f footprint) int { return f.stacks }),
 		each(func(f footprint) int { return f.lazy }), float64(after.goroutines-before.goroutines)/float64(n))
-	if got := (after.anon - before.anon) / n; *fleetSize >= demandFrom && got > idleMost {
-		t.Errorf("an idle gateway costs %d bytes, at most %d are meant", got, idleMost)
+	if got := (after.anon - before.anon) / n; *fleetSize >= demandFrom && got > maxIdle {
+		t.Errorf("an idle gateway costs %d bytes, at most %d are meant", got, maxIdle)
 	}
 }

@@ -55,12 +55,12 @@ func serveFleet(dir, listen string) error {
 		Admission: cloud.Admission{PerAddress: -1}, // all of the fleet comes from one
 	})
 	fmt.Printf("listening %s\n", ln.Addr())
-	go tellMemory(os.Stdin)
+	go reportMemory(os.Stdin)
 	return s.Serve(ctx, ln, cert)
 }
 
-// tellMemory answers each line with what the process holds.
-func tellMemory(in io.Reader) {
+// reportMemory answers each line with what the process holds.
+func reportMemory(in io.Reader) {
 	for sc := bufio.NewScanner(in); sc.Scan(); {
 		lazy := anonymous()
 		debug.FreeOSMemory()

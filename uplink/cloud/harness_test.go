@@ -276,7 +276,7 @@ func openEnd(e gateway.EpochID, last uint64) *wire.Update {
 }
 
 // A line is any line of the readings API.
-type line struct {
+type gatewayEntry struct {
 	Type      string
 	GatewayID string `json:"gateway_id"`
 	DeviceID  string `json:"device_id"`
@@ -322,16 +322,16 @@ func (s *site) get(path, token string) *http.Response {
 }
 
 // lines gives what the log holds, as an operator sees it.
-func (s *site) lines(query string) []line {
+func (s *site) lines(query string) []gatewayEntry {
 	s.t.Helper()
 	resp := s.get("/v1/gateways/"+s.id+"/readings"+query, operatorToken)
 	if resp.StatusCode != http.StatusOK {
 		s.t.Fatalf("status %s", resp.Status)
 	}
-	var ls []line
+	var ls []gatewayEntry
 	sc := bufio.NewScanner(resp.Body)
 	for sc.Scan() {
-		var l line
+		var l gatewayEntry
 		if err := json.Unmarshal(sc.Bytes(), &l); err != nil {
 			s.t.Fatalf("%s: %v", sc.Bytes(), err)
 		}

@@ -46,10 +46,10 @@ type intake struct {
 func (q *intake) put(it item) (start bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	open, most := &q.open[it.lane], windowOf(&wire.DefaultWindows, it.lane)
+	open, limit := &q.open[it.lane], windowOf(&wire.DefaultWindows, it.lane)
 	open.Msgs++
 	open.Bytes += len(it.raw)
-	if open.Msgs > overshoot*most.Msgs || open.Bytes > overshoot*most.Bytes {
+	if open.Msgs > overshoot*limit.Msgs || open.Bytes > overshoot*limit.Bytes {
 		return false, &closing{wire.CloseTooMuch, fmt.Sprintf("%d %s messages, %d bytes, without an ack", open.Msgs,
 			laneNames[it.lane], open.Bytes)}
 	}
@@ -59,8 +59,8 @@ func (q *intake) put(it item) (start bool, err error) {
 	return start, nil
 }
 
-// take gives the oldest item, false if none waits.
-func (q *intake) take() (item, bool) {
+// next gives the oldest item, false if none waits.
+func (q *intake) next() (item, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.items) == 0 {

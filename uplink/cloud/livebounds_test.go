@@ -14,29 +14,29 @@ type countingPubSub struct {
 	begun, ended int
 }
 
-func (b *countingPubSub) On(string, func(string, []byte) []byte) (func(), error) {
+func (b *countingPubSub) Subscribe(string, func(string, []byte) []byte) (func(), error) {
 	b.begun++
 	return func() { b.ended++ }, nil
 }
 
 // A hub listens while somebody listens to it, and again for the next one.
 func TestHubListensWhileItIsListenedTo(t *testing.T) {
-	bus := &countingPubSub{}
-	h := newFeedHub(bus, slog.Default())
+	pubsub := &countingPubSub{}
+	h := newFeedHub(pubsub, slog.Default())
 	for n := 1; n <= 3; n++ {
 		c, err := h.subscribe(liveFilter{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		h.sweep(time.Now())
-		if bus.begun != n || bus.ended != n-1 {
-			t.Fatalf("with client %d: listened %d times, ended %d", n, bus.begun, bus.ended)
+		if pubsub.begun != n || pubsub.ended != n-1 {
+			t.Fatalf("with client %d: listened %d times, ended %d", n, pubsub.begun, pubsub.ended)
 		}
 		h.unsubscribe(c)
 		h.sweep(time.Now())
 		h.sweep(time.Now())
-		if bus.ended != n {
-			t.Fatalf("after client %d: listened %d times, ended %d", n, bus.begun, bus.ended)
+		if pubsub.ended != n {
+			t.Fatalf("after client %d: listened %d times, ended %d", n, pubsub.begun, pubsub.ended)
 		}
 	}
 }
@@ -48,8 +48,8 @@ func TestTakenIsForgotten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tellValues(t, h, 1, 3)
-	h.tell("g")
+	publishValues(t, h, 1, 3)
+	h.presenceChanged("g")
 	texts, _, news, _ := h.take(c, nil)
 	if len(texts) != 3 || len(news) != 1 {
 		t.Fatalf("%d readings and news of %q", len(texts), news)

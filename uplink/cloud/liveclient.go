@@ -75,8 +75,8 @@ func (c *liveClient) signal() {
 	}
 }
 
-// tell makes every client that listens to a gateway look at its presence.
-func (h *feedHub) tell(id string) {
+// presenceChanged makes every client that listens to a gateway look at its presence.
+func (h *feedHub) presenceChanged(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for c := range h.clients {

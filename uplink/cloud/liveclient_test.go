@@ -38,8 +38,8 @@ func (s *Server) RunParts() (stop func()) {
 	}
 }
 
-// tellValues hands a hub an update of n channels, all with the value v.
-func tellValues(t *testing.T, h *feedHub, seq uint64, n int) {
+// publishValues hands a hub an update of n channels, all with the value v.
+func publishValues(t *testing.T, h *feedHub, seq uint64, n int) {
 	t.Helper()
 	hist := cloudtest.NewHistory()
 	e := gateway.EpochID{1}
@@ -71,7 +71,7 @@ func TestSlowLiveClient(t *testing.T) {
 		h.begin(c)
 		seq := uint64(1)
 		for range 100 {
-			tellValues(t, h, seq, 10)
+			publishValues(t, h, seq, 10)
 			seq += 10
 		}
 		texts, lost, _, err := h.take(c, nil)
@@ -92,12 +92,12 @@ func TestSlowLiveClient(t *testing.T) {
 			if _, _, _, err := h.take(c, nil); err != nil {
 				t.Fatal(err)
 			}
-			tellValues(t, h, seq, 10)
+			publishValues(t, h, seq, 10)
 			seq += 10
 		}
 		before := h.lost.Load()
 		for range 27 {
-			tellValues(t, h, seq, 10)
+			publishValues(t, h, seq, 10)
 			seq += 10
 		}
 		if lost := h.lost.Load() - before; c.queue.Slow() || lost == 0 {
@@ -105,7 +105,7 @@ func TestSlowLiveClient(t *testing.T) {
 		}
 		for end := time.Now().Add(livePatience + 2*time.Second); time.Now().Before(end); time.Sleep(time.Second) {
 			for range 27 {
-				tellValues(t, h, seq, 10)
+				publishValues(t, h, seq, 10)
 				seq += 10
 			}
 		}
@@ -125,9 +125,9 @@ func TestQuietSeriesStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tellValues(t, h, 1, 3) // q2 is not told again
+	publishValues(t, h, 1, 3) // q2 is not told again
 	for i := range uint64(2 * liveQueue) {
-		tellValues(t, h, 4+2*i, 2)
+		publishValues(t, h, 4+2*i, 2)
 	}
 	texts, _, _, _ := h.take(c, nil)
 	if !slices.ContainsFunc(texts, func(b []byte) bool { return strings.Contains(string(b), `"quantity":"q2"`) }) {
@@ -136,7 +136,7 @@ func TestQuietSeriesStays(t *testing.T) {
 }
 
 // Of an update that overlaps what was stored before, only the rest is told.
-func TestOverlapIsNotTold(t *testing.T) {
+func TestOverlapIsSentOnce(t *testing.T) {
 	h := newFeedHub(nil, slog.Default())
 	c, err := h.subscribe(liveFilter{})
 	if err != nil {
@@ -153,13 +153,13 @@ func TestOverlapIsNotTold(t *testing.T) {
 	}
 }
 
-// A racingShelf lets somebody else in between Get and what follows.
-type racingShelf struct {
+// A racingKV lets somebody else in between Get and what follows.
+type racingKV struct {
 	cloudtest.KV
 	between func()
 }
 
-func (s *racingShelf) Get(ctx context.Context, key string) (record.Doc, error) {
+func (s *racingKV) Get(ctx context.Context, key string) (record.Doc, error) {
 	d, err := s.KV.Get(ctx, key)
 	if f := s.between; f != nil {
 		s.between = nil
@@ -170,20 +170,20 @@ func (s *racingShelf) Get(ctx context.Context, key string) (record.Doc, error) {
 
 // Two who come with the same ticket at the same time: one gets in.
 func TestTicketIsGoodOnce(t *testing.T) {
-	shelf := &racingShelf{}
-	here, there := &tickets{kv: shelf}, &tickets{kv: shelf}
+	kv := &racingKV{}
+	here, there := &tickets{kv: kv}, &tickets{kv: kv}
 	ticket, err := here.issue(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var second bool
-	shelf.between = func() { second = there.redeem(t.Context(), ticket) }
+	kv.between = func() { second = there.redeem(t.Context(), ticket) }
 	if first := here.redeem(t.Context(), ticket); first || !second {
 		t.Errorf("let in: %v and %v", first, second)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		for _, shelf := range []record.KV{nil, &cloudtest.KV{}} {
-			late := &tickets{kv: shelf, open: map[string]time.Time{}}
+		for _, kv := range []record.KV{nil, &cloudtest.KV{}} {
+			late := &tickets{kv: kv, open: map[string]time.Time{}}
 			ticket, err := late.issue(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -227,7 +227,7 @@ func TestNewerReading(t *testing.T) {
 func TestFeedHubForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newFeedHub(nil, slog.Default())
-		tellValues(t, h, 1, 3)
+		publishValues(t, h, 1, 3)
 		if len(h.warm) != 0 {
 			t.Error("decoded for nobody")
 		}
@@ -235,7 +235,7 @@ func TestFeedHubForgets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tellValues(t, h, 1, 3)
+		publishValues(t, h, 1, 3)
 		time.Sleep(time.Hour)
 		h.sweep(time.Now())
 		if len(h.warm) != 1 {

@@ -37,11 +37,11 @@ type feedHub struct {
 
 	lost atomic.Uint64 // readings that slow clients did not get
 
-	mu      sync.Mutex // guards what follows
-	clients map[*liveClient]struct{}
-	warm    map[string]*warmGateway
-	silence func() // ends the subscription; nil: there is none
-	blocks  *block.Decoder
+	mu             sync.Mutex // guards what follows
+	clients        map[*liveClient]struct{}
+	warm           map[string]*warmGateway
+	unsubscribeAll func() // ends the subscription; nil: there is none
+	blocks         *block.Decoder
 }
 
 // A warmGateway is a gateway whose last values are at hand.
@@ -71,8 +71,8 @@ type liveReading struct {
 	seq     uint64
 }
 
-func newFeedHub(bus record.PubSub, logger *slog.Logger) *feedHub {
-	return &feedHub{pubsub: bus, logger: logger, clients: map[*liveClient]struct{}{}, warm: map[string]*warmGateway{},
+func newFeedHub(pubsub record.PubSub, logger *slog.Logger) *feedHub {
+	return &feedHub{pubsub: pubsub, logger: logger, clients: map[*liveClient]struct{}{}, warm: map[string]*warmGateway{},
 		blocks: block.NewDecoder()}
 }
 
@@ -86,23 +86,23 @@ func (h *feedHub) stored(x *session, r record.Record, _ wire.Message) {
 		return
 	}
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(r.Body)), r.First)
-	if err := h.pubsub.Tell(liveSubject+x.gatewayID, append(b, r.Body...)); err != nil {
+	if err := h.pubsub.Publish(liveSubject+x.gatewayID, append(b, r.Body...)); err != nil {
 		h.logger.Debug("a live update was not passed on", "gateway", x.gatewayID, "error", err)
 	}
 }
 
 // listenLocked begins to hear of live updates, if that is not so yet.
 func (h *feedHub) listenLocked() error {
-	if h.pubsub == nil || h.silence != nil {
+	if h.pubsub == nil || h.unsubscribeAll != nil {
 		return nil
 	}
-	stop, err := h.pubsub.On(liveSubject+"*", func(subject string, data []byte) []byte {
+	stop, err := h.pubsub.Subscribe(liveSubject+"*", func(subject string, data []byte) []byte {
 		if len(data) > 8 {
 			h.hear(subject[strings.LastIndexByte(subject, '.')+1:], binary.BigEndian.Uint64(data), data[8:])
 		}
 		return nil
 	})
-	h.silence = stop
+	h.unsubscribeAll = stop
 	return err
 }
 
@@ -316,9 +316,9 @@ func (h *feedHub) sweep(now time.Time) {
 			delete(h.warm, id)
 		}
 	}
-	if len(h.warm)+len(h.clients) == 0 && h.silence != nil {
-		h.silence()
-		h.silence = nil
+	if len(h.warm)+len(h.clients) == 0 && h.unsubscribeAll != nil {
+		h.unsubscribeAll()
+		h.unsubscribeAll = nil
 	}
 }
 

@@ -87,8 +87,8 @@ func (f *serverMetrics) gauge(name string, value func() float64) {
 	f.set.NewGauge(metricPrefix+name, value)
 }
 
-// taken counts an update or event that was stored, or was there already.
-func (f *serverMetrics) taken(x *session, it item, stored uint64) {
+// countItem counts an update or event that was stored, or was there already.
+func (f *serverMetrics) countItem(x *session, it item, stored uint64) {
 	enc := 0
 	if x.codec.Text {
 		enc = 1

@@ -19,33 +19,33 @@ const notesEvery = 2 * time.Second
 func Note(c keyring.Credentials, e AuditEntry) error {
 	body, err := json.Marshal(e)
 	if err != nil {
-		return fmt.Errorf("note in the audit trail: %w", err)
+		return fmt.Errorf("note in the audit log: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), keyring.Within)
 	defer cancel()
 	if _, err := c.Store().Put(ctx, auditKey(e.At, 0), body, 0, auditAge); err != nil {
-		return fmt.Errorf("note in the audit trail: %w", err)
+		return fmt.Errorf("note in the audit log: %w", err)
 	}
 	return nil
 }
 
-// takeNotes moves what was noted beside the server to the KV. An entry has
+// importNotes moves what was noted beside the server to the KV. An entry has
 // the same key there, so that a crash in between does not make two of it.
-func (t *auditLog) takeNotes(ctx context.Context) {
+func (t *auditLog) importNotes(ctx context.Context) {
 	if t.kv == nil || t.notes.Dir == "" {
 		return
 	}
 	keys, failed := t.notes.Names("audit")
 	for key := range keys {
-		failed = errors.Join(failed, t.takeNote(ctx, key))
+		failed = errors.Join(failed, t.importNote(ctx, key))
 	}
 	if failed != nil && !t.failing && ctx.Err() == nil {
-		t.log.Error("what commands have noted for the audit trail cannot be taken over; trying again", "error", failed)
+		t.log.Error("what commands have noted for the audit log cannot be taken over; trying again", "error", failed)
 	}
 	t.failing = failed != nil
 }
 
-func (t *auditLog) takeNote(ctx context.Context, key string) error {
+func (t *auditLog) importNote(ctx context.Context, key string) error {
 	doc, err := t.notes.Get(ctx, key)
 	if errors.Is(err, record.ErrNoDoc) {
 		return nil // another has taken it

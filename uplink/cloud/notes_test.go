@@ -18,9 +18,9 @@ func TestNotesAreTakenOver(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		creds := keyring.Credentials{Dir: dir}
-		shelf := &cloudtest.KV{}
+		kv := &cloudtest.KV{}
 		var log strings.Builder
-		tr := newAuditLog(shelf, slog.New(slog.NewTextHandler(&log, nil)))
+		tr := newAuditLog(kv, slog.New(slog.NewTextHandler(&log, nil)))
 		tr.notes = keyring.Folder{Dir: dir}
 		note := func(event string) {
 			if err := Note(creds, AuditEntry{At: time.Now(), Event: event}); err != nil {
@@ -28,7 +28,7 @@ func TestNotesAreTakenOver(t *testing.T) {
 			}
 		}
 		held := func() (events string) {
-			for doc, err := range shelf.List(t.Context(), "audit") {
+			for doc, err := range kv.List(t.Context(), "audit") {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -46,7 +46,7 @@ func TestNotesAreTakenOver(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := shelf.Put(t.Context(), key, doc.Body, 0, 0); err != nil {
+			if _, err := kv.Put(t.Context(), key, doc.Body, 0, 0); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -55,10 +55,10 @@ func TestNotesAreTakenOver(t *testing.T) {
 		}
 		note("second")
 		for range 3 {
-			tr.takeNotes(t.Context())
+			tr.importNotes(t.Context())
 		}
 		if text := held(); strings.Count(text, `"first"`) != 1 || strings.Count(text, `"second"`) != 1 {
-			t.Errorf("the trail holds %s", text)
+			t.Errorf("the audit log holds %s", text)
 		}
 		if names, err := tr.notes.Names("audit"); err != nil || len(names) != 1 {
 			t.Errorf("%v is left, %v", names, err)
@@ -70,13 +70,13 @@ func TestNotesAreTakenOver(t *testing.T) {
 }
 
 // On a cluster a note goes straight to the KV that all share.
-func TestNoteOnTheShelf(t *testing.T) {
-	shelf := &cloudtest.KV{}
-	if err := Note(keyring.Credentials{KV: shelf}, AuditEntry{At: time.Now(), Event: "gateway_added"}); err != nil {
+func TestNoteInTheKV(t *testing.T) {
+	kv := &cloudtest.KV{}
+	if err := Note(keyring.Credentials{KV: kv}, AuditEntry{At: time.Now(), Event: "gateway_added"}); err != nil {
 		t.Fatal(err)
 	}
 	n := 0
-	for doc, err := range shelf.List(t.Context(), "audit") {
+	for doc, err := range kv.List(t.Context(), "audit") {
 		if n++; err != nil || !strings.Contains(string(doc.Body), "gateway_added") {
 			t.Errorf("%s, %v", doc.Body, err)
 		}

@@ -25,7 +25,7 @@ type part struct {
 	// must be soon. m is the *wire.Update or *wire.Event that r.Body holds.
 	// Called in the order of the chain, and not for what was there already. A
 	// record of which the server never learned that it was stored (a crash, a
-	// take-over) is in the log and not told of: what must be complete reads the
+	// takeover) is in the log and not told of: what must be complete reads the
 	// log.
 	stored func(x *session, r record.Record, m wire.Message)
 	// heard: a *wire.Status, *wire.Result, *wire.Reported or *wire.Bye came.

@@ -41,7 +41,7 @@ func (d *diary) part() part {
 	}
 }
 
-func TestPartsAreTold(t *testing.T) {
+func TestPartsAreNotified(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &diary{}
 		_, dial := piped(t, Options{Log: &cloudtest.Log{}}, part{}, d.part())

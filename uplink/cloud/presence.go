@@ -45,7 +45,7 @@ type presence struct {
 }
 
 // emptyDoubt is how long a word of a gateway may have been on its way: a
-// session whose line is dead ends earlier.
+// session whose connection is dead ends earlier.
 const emptyDoubt = 2 * time.Minute
 
 // sent gives up to when all that the gateway measured has come, by its own
@@ -76,16 +76,16 @@ type presences struct {
 	ended   func()          // waits until all sessions have ended
 	changed func(id string) // told when somebody comes, goes or says something; must not wait
 
-	mu     sync.Mutex // guards what follows
-	local  map[string]*presence
-	held   map[string]*session
-	dirty  map[string]bool
-	shelfs map[string]shelved
-	wrote  map[string]time.Time
+	mu        sync.Mutex // guards what follows
+	local     map[string]*presence
+	held      map[string]*session
+	dirty     map[string]bool
+	elsewhere map[string]remotePresence
+	wrote     map[string]time.Time
 }
 
-// A shelved is what the KV says of a gateway.
-type shelved struct {
+// A remotePresence is what the KV says of a gateway.
+type remotePresence struct {
 	presence
 	rev uint64
 	at  time.Time // when that was heard
@@ -95,7 +95,7 @@ func newPresences(s *Server) *presences {
 	return &presences{
 		kv: s.opt.KV, logger: s.opt.Logger, level: func() wire.Level { return s.opt.Log.Level() }, server: rand.Text(),
 		ended: s.serving.Wait, changed: func(string) {},
-		local: map[string]*presence{}, held: map[string]*session{}, dirty: map[string]bool{}, shelfs: map[string]shelved{},
+		local: map[string]*presence{}, held: map[string]*session{}, dirty: map[string]bool{}, elsewhere: map[string]remotePresence{},
 		wrote: map[string]time.Time{},
 	}
 }
@@ -237,7 +237,7 @@ func (p *presences) ofLocked(id string) (presence, bool) {
 	if l := p.local[id]; l != nil {
 		best, found = *l, true
 	}
-	if o, ok := p.shelfs[id]; ok && (!found || o.Gen > best.Gen) {
+	if o, ok := p.elsewhere[id]; ok && (!found || o.Gen > best.Gen) {
 		best, found = o.presence, true
 		best.Connected = o.Connected && o.Server != p.server && time.Since(o.at) < presenceTTL
 	}
@@ -248,12 +248,12 @@ func (p *presences) ofLocked(id string) (presence, bool) {
 func (p *presences) all() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	ids := make([]string, 0, len(p.shelfs)+len(p.local))
-	for id := range p.shelfs {
+	ids := make([]string, 0, len(p.elsewhere)+len(p.local))
+	for id := range p.elsewhere {
 		ids = append(ids, id)
 	}
 	for id := range p.local {
-		if _, twice := p.shelfs[id]; !twice {
+		if _, twice := p.elsewhere[id]; !twice {
 			ids = append(ids, id)
 		}
 	}
@@ -289,7 +289,7 @@ func (p *presences) run(ctx context.Context) {
 
 func (p *presences) hear(d record.Doc) {
 	id := strings.TrimPrefix(d.Key, "presence.")
-	o := shelved{rev: d.Rev, at: d.At}
+	o := remotePresence{rev: d.Rev, at: d.At}
 	if now := time.Now(); o.at.After(now) {
 		o.at = now
 	}
@@ -297,9 +297,9 @@ func (p *presences) hear(d record.Doc) {
 		return
 	}
 	p.mu.Lock()
-	before := p.shelfs[id]
-	if p.shelfs[id] = o; d.Body == nil {
-		delete(p.shelfs, id)
+	before := p.elsewhere[id]
+	if p.elsewhere[id] = o; d.Body == nil {
+		delete(p.elsewhere, id)
 	}
 	p.mu.Unlock()
 	if o.Server != p.server && (before.Connected != o.Connected || before.Gen != o.Gen) {
@@ -325,7 +325,7 @@ func (p *presences) write(ctx context.Context) {
 	}
 	for id := range p.dirty {
 		l, _ := p.local[id]
-		o := p.shelfs[id]
+		o := p.elsewhere[id]
 		if o.Gen > l.Gen { // it is another server's now
 			delete(p.dirty, id)
 			continue
@@ -356,8 +356,8 @@ func (p *presences) write(ctx context.Context) {
 		// learns of its document, and the next turn decides whose the gateway is.
 		if err != nil {
 			p.dirty[d.id] = true
-		} else if p.wrote[d.id] = now; rev > p.shelfs[d.id].rev {
-			p.shelfs[d.id] = shelved{d.what, rev, now}
+		} else if p.wrote[d.id] = now; rev > p.elsewhere[d.id].rev {
+			p.elsewhere[d.id] = remotePresence{d.what, rev, now}
 		}
 		p.mu.Unlock()
 		if err != nil && !errors.Is(err, record.ErrRevision) {

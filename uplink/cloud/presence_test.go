@@ -17,51 +17,51 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// A toldShelf is a memShelf that tells watchers.
-type toldShelf struct {
+// A watchedKV is a KV in memory that tells watchers.
+type watchedKV struct {
 	cloudtest.KV
-	watch sync.Mutex
-	tell  []func(record.Doc)
+	watch  sync.Mutex
+	notify []func(record.Doc)
 }
 
-func (s *toldShelf) Put(ctx context.Context, key string, body []byte, rev uint64, ttl time.Duration) (uint64, error) {
+func (s *watchedKV) Put(ctx context.Context, key string, body []byte, rev uint64, ttl time.Duration) (uint64, error) {
 	now, err := s.KV.Put(ctx, key, body, rev, ttl)
 	if err == nil {
 		s.watch.Lock()
 		defer s.watch.Unlock()
-		for _, tell := range s.tell {
-			tell(record.Doc{Key: key, Rev: now, At: time.Now(), Body: body})
+		for _, notify := range s.notify {
+			notify(record.Doc{Key: key, Rev: now, At: time.Now(), Body: body})
 		}
 	}
 	return now, err
 }
 
-func (s *toldShelf) Watch(ctx context.Context, prefix string, tell func(record.Doc)) error {
+func (s *watchedKV) Watch(ctx context.Context, prefix string, notify func(record.Doc)) error {
 	s.watch.Lock()
-	s.tell = append(s.tell, tell)
+	s.notify = append(s.notify, notify)
 	for d := range s.List(ctx, prefix) {
-		tell(d)
+		notify(d)
 	}
 	s.watch.Unlock()
 	<-ctx.Done()
 	return nil
 }
 
-// servers gives the presences of n servers on one shelf, which run until the
+// servers gives the presences of n servers on one KV, which run until the
 // test ends.
-func servers(t *testing.T, n int) (list []*presences, shelf *toldShelf) {
-	shelf = &toldShelf{}
+func servers(t *testing.T, n int) (list []*presences, kv *watchedKV) {
+	kv = &watchedKV{}
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	t.Cleanup(func() { stop(); running.Wait() })
 	for range n {
-		s := New(Options{Log: cloudtest.NewHistory(), KV: shelf, Credentials: keyring.Credentials{Dir: t.TempDir()},
+		s := New(Options{Log: cloudtest.NewHistory(), KV: kv, Credentials: keyring.Credentials{Dir: t.TempDir()},
 			Logger: slog.New(slog.DiscardHandler)})
 		running.Go(func() { s.presences.run(ctx) })
 		list = append(list, s.presences)
 	}
 	synctest.Wait()
-	return list, shelf
+	return list, kv
 }
 
 func aSession(gen uint64) *session {
@@ -74,7 +74,7 @@ func aSession(gen uint64) *session {
 // in order is over when the server has been silent for 90 s.
 func TestServersAgreeOnPresence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		list, shelf := servers(t, 2)
+		list, kv := servers(t, 2)
 		a, b := list[0], list[1]
 		var news atomic.Int32
 		b.changed = func(string) { news.Add(1) }
@@ -101,9 +101,9 @@ func TestServersAgreeOnPresence(t *testing.T) {
 		if is, gen := connected(a); !is || gen != 7 {
 			t.Errorf("moved to b: a says %v, gen %d", is, gen)
 		}
-		before := shelf.Written()
+		before := kv.Written()
 		time.Sleep(time.Hour)
-		if n := shelf.Written() - before; n < 100 || n > 130 {
+		if n := kv.Written() - before; n < 100 || n > 130 {
 			t.Errorf("renewed %d times in an hour", n)
 		}
 		if is, _ := connected(a); !is {
@@ -158,7 +158,7 @@ func TestBacklogGoesDown(t *testing.T) {
 }
 
 // Every alarm is told once when it begins and once when it is over.
-func TestAlarmsAreToldOnce(t *testing.T) {
+func TestAlarmsAreLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		list, _ := servers(t, 1)
 		var log strings.Builder

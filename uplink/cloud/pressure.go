@@ -86,7 +86,7 @@ func (x *session) press(p pressure) error {
 	}
 	// What is stored and not acknowledged yet goes along: the append that follows
 	// may take long.
-	a := x.takePending(&wire.Ack{Win: p.windows()})
+	a := x.ackPending(&wire.Ack{Win: p.windows()})
 	if p != calm {
 		a.Why = whyStorage
 	}

@@ -23,10 +23,10 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// fetch asks a server on this history and shelf for lines of gateway g.
-func fetch(t testing.TB, h *cloudtest.History, shelf record.KV, path string) *httptest.ResponseRecorder {
+// fetch asks a server on this history and kv for lines of gateway g.
+func fetch(t testing.TB, h *cloudtest.History, kv record.KV, path string) *httptest.ResponseRecorder {
 	t.Helper()
-	s := New(Options{Log: h, KV: shelf, Credentials: keyring.Credentials{Dir: t.TempDir()}, OperatorToken: "operator"})
+	s := New(Options{Log: h, KV: kv, Credentials: keyring.Credentials{Dir: t.TempDir()}, OperatorToken: "operator"})
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", path, nil)
 	r.Header.Set("Authorization", "Bearer operator")
@@ -36,9 +36,9 @@ func fetch(t testing.TB, h *cloudtest.History, shelf record.KV, path string) *ht
 
 // seqsOf gives "epoch's first byte: seq" of every reading, and the type of every
 // other line.
-func seqsOf(t testing.TB, h *cloudtest.History, shelf record.KV, query string) []string {
+func seqsOf(t testing.TB, h *cloudtest.History, kv record.KV, query string) []string {
 	t.Helper()
-	w := fetch(t, h, shelf, "/v1/gateways/g/readings"+query)
+	w := fetch(t, h, kv, "/v1/gateways/g/readings"+query)
 	if w.Code != http.StatusOK {
 		t.Fatalf("%s: %d %s", query, w.Code, w.Body)
 	}
@@ -77,7 +77,7 @@ func (b batch) Purge(context.Context, time.Duration) error                  { pa
 // arriving among the other, and one that grows. One record is three readings,
 // one a second. All is entered but the newest records.
 func month(t *testing.T, records int) (*cloudtest.History, *cloudtest.KV) {
-	h, shelf := cloudtest.NewHistory(), &cloudtest.KV{}
+	h, kv := cloudtest.NewHistory(), &cloudtest.KV{}
 	a, b, c := gateway.EpochID{0xa}, gateway.EpochID{0xb}, gateway.EpochID{0xc}
 	h.Open("g", true, a, b, c)
 	for i := range uint64(records) {
@@ -100,16 +100,16 @@ func month(t *testing.T, records int) (*cloudtest.History, *cloudtest.KV) {
 	for i := range uint64(records) {
 		h.Send("g", h.DataAt(c, 3*i+1, 3, int64(3*i)+int64(20*records)))
 	}
-	l := ledger.Ledger{Log: h, KV: shelf, Feed: batch(h.Entries[:len(h.Entries)-40]), Logger: slog.New(slog.DiscardHandler)}
+	l := ledger.Ledger{Log: h, KV: kv, Feed: batch(h.Entries[:len(h.Entries)-40]), Logger: slog.New(slog.DiscardHandler)}
 	l.Run(t.Context())
-	return h, shelf
+	return h, kv
 }
 
 // A range of time gives just what filtering everything by time gives, and does
 // not read much more of the log than that.
 func TestReadingsOfARange(t *testing.T) {
 	const records = 3000
-	h, shelf := month(t, records)
+	h, kv := month(t, records)
 	type stamped struct {
 		Type      string
 		Epoch     gateway.EpochID
@@ -117,7 +117,7 @@ func TestReadingsOfARange(t *testing.T) {
 		Timestamp time.Time
 	}
 	var all []stamped
-	for line := range strings.Lines(fetch(t, h, shelf, "/v1/gateways/g/readings").Body.String()) {
+	for line := range strings.Lines(fetch(t, h, kv, "/v1/gateways/g/readings").Body.String()) {
 		var l stamped
 		if err := json.Unmarshal([]byte(line), &l); err != nil {
 			t.Fatal(err)
@@ -129,7 +129,7 @@ func TestReadingsOfARange(t *testing.T) {
 		from := rnd.IntN(24 * records)
 		to := from + rnd.IntN(900)
 		h.Given = 0
-		got := seqsOf(t, h, shelf, "?from="+cloudtest.At(from).Format(time.RFC3339)+"&to="+cloudtest.At(to).Format(time.RFC3339))
+		got := seqsOf(t, h, kv, "?from="+cloudtest.At(from).Format(time.RFC3339)+"&to="+cloudtest.At(to).Format(time.RFC3339))
 		var want []string
 		for _, l := range all {
 			switch {
@@ -156,39 +156,39 @@ func TestReadingsOfARange(t *testing.T) {
 }
 
 func TestReadingsOfOneEpoch(t *testing.T) {
-	h, shelf := month(t, 300)
+	h, kv := month(t, 300)
 	h.Given = 0
-	got := seqsOf(t, h, shelf, "?epoch=0c000000000000000000000000000000&from_seq=7&to_seq=11")
+	got := seqsOf(t, h, kv, "?epoch=0c000000000000000000000000000000&from_seq=7&to_seq=11")
 	if want := []string{"c:7", "c:8", "c:9", "c:10", "c:11"}; !slices.Equal(got, want) {
 		t.Errorf("got %v", got)
 	}
 	if h.Given > 300+2*40+10 {
 		t.Errorf("%d records read", h.Given)
 	}
-	if all, got := seqsOf(t, h, shelf, ""), seqsOf(t, h, shelf, "?device=boiler&quantity=temperature"); len(got) != len(all)-1 ||
+	if all, got := seqsOf(t, h, kv, ""), seqsOf(t, h, kv, "?device=boiler&quantity=temperature"); len(got) != len(all)-1 ||
 		slices.Contains(got, "event") || !slices.Contains(all, "event") {
 		t.Errorf("%d lines of the one channel, %d in all", len(got), len(all))
 	}
-	if got := seqsOf(t, h, shelf, "?device=none"); !slices.Equal(got, []string{"end"}) {
+	if got := seqsOf(t, h, kv, "?device=none"); !slices.Equal(got, []string{"end"}) {
 		t.Errorf("of a device that is not there: %v", got)
 	}
-	w := fetch(t, h, shelf, "/v1/gateways/g/events?from="+cloudtest.Day0.Format(time.RFC3339))
+	w := fetch(t, h, kv, "/v1/gateways/g/events?from="+cloudtest.Day0.Format(time.RFC3339))
 	if n := strings.Count(w.Body.String(), "\n"); w.Code != 200 || n != 1 || !strings.Contains(w.Body.String(),
 		`"type":"event","gateway_id":"g","kind":"alarm","device_id":"boiler","timestamp":"2026-10-01T00:05:00.000Z","time":"ntp"`) {
 		t.Errorf("events: %d %s", w.Code, w.Body)
 	}
-	if w := fetch(t, h, shelf, "/v1/gateways/g/events?to="+cloudtest.Day0.Format(time.RFC3339)); w.Body.Len() != 0 {
+	if w := fetch(t, h, kv, "/v1/gateways/g/events?to="+cloudtest.Day0.Format(time.RFC3339)); w.Body.Len() != 0 {
 		t.Errorf("events of another time: %s", w.Body)
 	}
 }
 
 func TestBadQueriesForReadings(t *testing.T) {
-	h, shelf := month(t, 30)
+	h, kv := month(t, 30)
 	for query, says := range map[string]string{
 		"?from=5": "from_seq", "?to=x": "to:", "?from_seq=-1": "from_seq", "?to_seq=1.5": "to_seq", "?epoch=1": "32 hex", "?format=xml": "ndjson",
 		"?from=-1s&to=-2s": "before from",
 	} {
-		if w := fetch(t, h, shelf, "/v1/gateways/g/readings"+query); w.Code != 400 || !strings.Contains(w.Body.String(), says) {
+		if w := fetch(t, h, kv, "/v1/gateways/g/readings"+query); w.Code != 400 || !strings.Contains(w.Body.String(), says) {
 			t.Errorf("%s: %d %s", query, w.Code, w.Body)
 		}
 	}

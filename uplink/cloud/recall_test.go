@@ -17,14 +17,14 @@ import (
 )
 
 // settledIn writes into the ledger that an epoch ended and is proved.
-func settledIn(t *testing.T, shelf *cloudtest.KV, e record.EpochState) {
+func settledIn(t *testing.T, kv *cloudtest.KV, e record.EpochState) {
 	t.Helper()
 	a := map[string]any{"epoch": e.ID, "upto": e.Upto, "end": e.End, "settled": true}
 	body, err := json.Marshal(a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := shelf.Put(t.Context(), "ledger.g."+e.ID.String(), body, record.AnyRev, 0); err != nil {
+	if _, err := kv.Put(t.Context(), "ledger.g."+e.ID.String(), body, record.AnyRev, 0); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -33,12 +33,12 @@ func settledIn(t *testing.T, shelf *cloudtest.KV, e record.EpochState) {
 // the same, when hello names it and when only an update does.
 func TestLedgerAnswersForTheState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shelf, l := &cloudtest.KV{}, &cloudtest.Log{}
+		kv, l := &cloudtest.KV{}, &cloudtest.Log{}
 		old := record.EpochState{ID: gateway.NewEpochID(), Upto: 40, End: record.EndClosed}
 		older := record.EpochState{ID: gateway.NewEpochID(), Upto: 7, End: record.EndClosed}
-		settledIn(t, shelf, old)
-		settledIn(t, shelf, older)
-		_, dial := piped(t, Options{Log: l, KV: shelf})
+		settledIn(t, kv, old)
+		settledIn(t, kv, older)
+		_, dial := piped(t, Options{Log: l, KV: kv})
 		conn := dial()
 		say(t, conn, &wire.Hello{GatewayID: "g", Epochs: []wire.HelloEpoch{{Epoch: old.ID, Oldest: 1, Last: 40},
 			{Epoch: gateway.NewEpochID(), Oldest: 1}}})
@@ -84,8 +84,8 @@ func TestLedgerThatDoesNotAnswer(t *testing.T) {
 // TestStateForgetsWhatTheLedgerHas: what ended and is in the ledger for good
 // leaves the state, unless hello names it; the rest stays.
 func TestStateForgetsWhatTheLedgerHas(t *testing.T) {
-	shelf := &cloudtest.KV{}
-	s := New(Options{KV: shelf})
+	kv := &cloudtest.KV{}
+	s := New(Options{KV: kv})
 	t.Cleanup(s.Close)
 	c := &chain{gatewayID: "g", recall: ledger.Settled(s.opt.Log, s.opt.KV)}
 	var held record.State
@@ -93,11 +93,11 @@ func TestStateForgetsWhatTheLedgerHas(t *testing.T) {
 		e := record.EpochState{ID: gateway.NewEpochID(), Upto: uint64(i), End: record.EndClosed}
 		held = held.With(e)
 		if i%2 == 0 {
-			settledIn(t, shelf, e)
+			settledIn(t, kv, e)
 		}
 	}
 	behind := record.EpochState{ID: gateway.NewEpochID(), Upto: 5, End: record.EndOpen}
-	settledIn(t, shelf, record.EpochState{ID: behind.ID, Upto: 4, End: record.EndOpen})
+	settledIn(t, kv, record.EpochState{ID: behind.ID, Upto: 4, End: record.EndOpen})
 	growing := record.EpochState{ID: gateway.NewEpochID(), Upto: 5, End: record.EndNone}
 	held = held.With(behind).With(growing)
 	named := held.Epochs[0].ID

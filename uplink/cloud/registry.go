@@ -7,9 +7,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A line is what a server knows of one gateway beside the log.
+// A gatewayEntry is what a server knows of one gateway beside the log.
 // It is guarded by the server's mu.
-type line struct {
+type gatewayEntry struct {
 	upgrades  *rate.Limiter
 	session   *session // nil when it is not connected
 	takeovers []takeover
@@ -46,10 +46,10 @@ func (s *Server) end() {
 	s.serving.Done()
 }
 
-func (s *Server) lineLocked(id string) *line {
+func (s *Server) entryLocked(id string) *gatewayEntry {
 	l := s.gateways[id]
 	if l == nil {
-		l = &line{
+		l = &gatewayEntry{
 			upgrades: limiter(s.gate.admission.PerGateway, time.Minute),
 			remarks:  rate.NewLimiter(rate.Every(remarkEvery), remarksAtOnce),
 		}
@@ -60,19 +60,19 @@ func (s *Server) lineLocked(id string) *line {
 
 // register makes x its gateway's session and ends the one before it. It fails
 // if that one is newer: it opened later and was registered first; if the log's
-// connection broke since x began to open; or if two boards fight for the line:
-// then both must go.
+// connection broke since x began to open; or if two boards take over from each
+// other: then both must go.
 func (s *Server) register(x *session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.lineLocked(x.gatewayID)
+	l := s.entryLocked(x.gatewayID)
 	older := l.session
 	switch {
 	case x.logGen != s.logGen:
 		return errInterrupted
 	case older != nil && older.gen > x.gen:
 		return errSuperseded
-	case older != nil && l.takenOver(takeover{time.Now(), older.board(), x.board()}):
+	case older != nil && l.noteTakeover(takeover{time.Now(), older.board(), x.board()}):
 		s.conflicted(x, older.board(), older.remote)
 		older.stop(errConflict)
 		return errConflict

@@ -18,7 +18,7 @@ const (
 func (x *session) remark(level slog.Level, sentence string, args ...any) {
 	s := x.server
 	s.mu.Lock()
-	l := s.lineLocked(x.gatewayID)
+	l := s.entryLocked(x.gatewayID)
 	said, unsaid := l.remarks.Allow(), l.unsaid
 	if l.unsaid++; said {
 		l.unsaid = 0

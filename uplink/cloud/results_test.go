@@ -35,8 +35,8 @@ func TestResultsAreFoundInTheLog(t *testing.T) {
 	s := newSite(t, nil)
 	s.server.Close()
 	s.http.Close()
-	shelf := &deafKV{KV: s.log}
-	s.server = cloud.New(cloud.Options{Log: s.log, KV: shelf, PubSub: s.log, Credentials: s.creds,
+	kv := &deafKV{KV: s.log}
+	s.server = cloud.New(cloud.Options{Log: s.log, KV: kv, PubSub: s.log, Credentials: s.creds,
 		OperatorToken: operatorToken, Logger: quiet(t)})
 	s.http = httptest.NewTLSServer(s.server)
 	const doc = "version = 1\n"
@@ -49,7 +49,7 @@ func TestResultsAreFoundInTheLog(t *testing.T) {
 		t.Fatalf("%d %+v", status, c)
 	}
 	recv[*wire.Command](p)
-	shelf.deaf.Store(true)
+	kv.deaf.Store(true)
 	e := gateway.NewEpochID()
 	for i, event := range []struct {
 		kind gateway.EventKind
@@ -84,7 +84,7 @@ func TestResultsAreFoundInTheLog(t *testing.T) {
 }
 
 // commandNow asks how far a command is, without waiting.
-func (s *site) commandNow(id string) Told {
+func (s *site) commandNow(id string) commandView {
 	s.t.Helper()
 	_, text := ask(s, s.http, "GET", "/v1/gateways/"+s.id+"/commands/"+id, "")
 	return commandIn(s.t, text)

@@ -53,7 +53,7 @@ func asBlocks(u *wire.Update) (*wire.Update, *flaw) {
 }
 
 // unreadable gives what is wrong with rows of which one has a stamp that is no
-// time: the sender finds out which, and the line goes on.
+// time: the sender finds out which, and the session goes on.
 func unreadable(u *wire.Update) *flaw {
 	for i := range u.Readings {
 		if !u.Readings[i].Timestamp.Readable() {

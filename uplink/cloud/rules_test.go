@@ -384,7 +384,7 @@ func TestRandomUpdatesAgainstModel(t *testing.T) {
 	})
 }
 
-func (m *model) compare(rt *rapid.T, ls []line) {
+func (m *model) compare(rt *rapid.T, ls []gatewayEntry) {
 	if len(ls) != len(m.lines) {
 		rt.Fatalf("the log holds %d lines, want %d", len(ls), len(m.lines))
 	}

@@ -84,12 +84,12 @@ type Server struct {
 	auditLog    *auditLog
 	configDrift *command.Drift // nil: no configuration is desired of anybody
 
-	mu        sync.Mutex       // guards what follows
-	gateways  map[string]*line // by gateway_id; every gateway that connected
-	listening int              // clients of /v1/live
-	stopping  bool             // no more sessions are counted in
-	open      int              // sessions, those that open included
-	logGen    uint64           // of the log's connection; see Interrupted
+	mu        sync.Mutex               // guards what follows
+	gateways  map[string]*gatewayEntry // by gateway_id; every gateway that connected
+	listening int                      // clients of /v1/live
+	stopping  bool                     // no more sessions are counted in
+	open      int                      // sessions, those that open included
+	logGen    uint64                   // of the log's connection; see Interrupted
 
 	keys atomic.Pointer[Keys]
 
@@ -104,7 +104,7 @@ func New(opt Options) *Server {
 	if opt.Heartbeat.PingS == 0 {
 		opt.Heartbeat = wire.Heartbeat{PingS: defaultPingS, Miss: defaultMissPings}
 	}
-	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*line), storage: storage{log: opt.Logger},
+	s := &Server{opt: opt, mux: http.NewServeMux(), gateways: make(map[string]*gatewayEntry), storage: storage{log: opt.Logger},
 		gate: newGate(opt.Admission.orDefaults()), metrics: newServerMetrics()}
 	s.keys.Store(&Keys{GatewayCA: opt.GatewayCA, OperatorToken: opt.OperatorToken})
 	s.auditLog = newAuditLog(opt.KV, opt.Logger)

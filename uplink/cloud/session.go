@@ -21,12 +21,12 @@ import (
 )
 
 const (
-	helloWithin = 10 * time.Second
-	openWithin  = 10 * time.Second // the log may be in trouble
-	writeWithin = 10 * time.Second // a slower reader is not served
-	closeWithin = time.Second
-	strikes     = 3 // undecodable messages …
-	strikeSpan  = time.Minute
+	helloWithin   = 10 * time.Second
+	openWithin    = 10 * time.Second // the log may be in trouble
+	writeWithin   = 10 * time.Second // a slower reader is not served
+	closeWithin   = time.Second
+	strikes       = 3 // undecodable messages …
+	strikesWithin = time.Minute
 )
 
 // A closing is why a session ends: the close code and reason that the gateway
@@ -356,7 +356,7 @@ func (x *session) strike(err error) error {
 	x.struck = append(x.struck, now)
 	x.struck = x.struck[max(0, len(x.struck)-strikes):]
 	x.remark(slog.LevelWarn, "message refused", "error", err)
-	if len(x.struck) == strikes && now.Sub(x.struck[0]) < strikeSpan {
+	if len(x.struck) == strikes && now.Sub(x.struck[0]) < strikesWithin {
 		return &closing{wire.CloseUndecodable, "too many undecodable messages"}
 	}
 	return x.send(&wire.Error{Code: "malformed", Message: fmt.Sprintf("%.200s", err)})

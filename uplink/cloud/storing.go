@@ -19,13 +19,13 @@ var errManyEpochs = &closing{websocket.CloseTryAgainLater, `{"after":5}`}
 // under way and drops the rest, which is not acknowledged.
 func (x *session) storeQueued() {
 	for {
-		it, ok := x.intake.take()
+		it, ok := x.intake.next()
 		switch {
 		// It has no ack, so the gateway sends it again in its next session.
 		case ok && x.ctx.Err() != nil:
 			continue
 		case ok:
-			x.must(x.take(it))
+			x.must(x.storeItem(it))
 			if x.pending.due() {
 				x.must(x.flushAcks())
 			}
@@ -47,20 +47,20 @@ func (x *session) must(err error) {
 	}
 }
 
-// take stores one update or event, or says why not.
-func (x *session) take(it item) error {
+// storeItem stores one update or event, or says why not.
+func (x *session) storeItem(it item) error {
 	switch m := it.m.(type) {
 	case *wire.Update:
-		return x.takeUpdate(it, m)
+		return x.storeUpdate(it, m)
 	case *wire.Event:
-		return x.takeEvent(it, m)
+		return x.storeEvent(it, m)
 	case *wire.Bare:
-		return x.takeBare(it, m)
+		return x.storeBare(it, m)
 	}
 	return nil // nothing else is queued
 }
 
-func (x *session) takeUpdate(it item, u *wire.Update) error {
+func (x *session) storeUpdate(it item, u *wire.Update) error {
 	if len(x.state.Epochs) >= record.MaxSessionEpochs && !x.state.Knows(u.Epoch) {
 		x.remark(slog.LevelWarn, "the gateway names more epochs than one session takes; it is asked to connect anew", "epochs",
 			len(x.state.Epochs))
@@ -117,7 +117,7 @@ func (x *session) counted(it item, u *wire.Update, what record.Verdict, n uint64
 	case u.Thinned != nil:
 		n = 0
 	}
-	f.taken(x, it, n)
+	f.countItem(x, it, n)
 }
 
 // checked gives the envelope of an update as the log holds it, in CBOR and
@@ -156,9 +156,9 @@ func kindOf(u *wire.Update) record.Kind {
 	return record.KindUpdate
 }
 
-// takeEvent stores an event once. The ack names it: so the gateway, which
+// storeEvent stores an event once. The ack names it: so the gateway, which
 // knows in which order it sent them, knows what is held.
-func (x *session) takeEvent(it item, e *wire.Event) error {
+func (x *session) storeEvent(it item, e *wire.Event) error {
 	if !x.state.HoldsEvent(e.Epoch, e.Seq) {
 		body, err := x.envelope(&it, e)
 		if err != nil {
@@ -173,7 +173,7 @@ func (x *session) takeEvent(it item, e *wire.Event) error {
 		}
 		x.state = after
 	}
-	x.server.metrics.taken(x, it, 0)
+	x.server.metrics.countItem(x, it, 0)
 	x.pending.add(it)
 	x.pending.event = &wire.EventAck{Epoch: e.Epoch, Upto: e.Seq}
 	return nil

@@ -32,11 +32,11 @@ func TestStrikesAreForgotten(t *testing.T) {
 			if e := hear[*wire.Error](t, conn); e.Code != "malformed" {
 				t.Errorf("%+v", e)
 			}
-			time.Sleep(strikeSpan / 2)
+			time.Sleep(strikesWithin / 2)
 			say(t, conn, &wire.Ping{})
 			hear[*wire.Pong](t, conn)
 		}
-		time.Sleep(strikeSpan / 4)
+		time.Sleep(strikesWithin / 4)
 		nonsense()
 		hear[*wire.Error](t, conn)
 		nonsense()

@@ -17,7 +17,7 @@ import (
 const takeoverSubject = "kick.default." // and the gateway's id
 
 // A takeoverNotice says that a session with this number has opened, or, with Conflict,
-// that it must go because two boards take the line from each other.
+// that it must go because two boards take over from each other.
 type takeoverNotice struct {
 	Gen      uint64         `json:"gen"`
 	Install  [16]byte       `json:"install"`
@@ -36,7 +36,7 @@ func (s *Server) announceTakeover(gatewayID string, k takeoverNotice) {
 	}
 	data, err := json.Marshal(k)
 	if err == nil {
-		err = s.opt.PubSub.Tell(takeoverSubject+gatewayID, data)
+		err = s.opt.PubSub.Publish(takeoverSubject+gatewayID, data)
 	}
 	if err != nil {
 		s.opt.Logger.Debug("the other servers were not told of a session", "gateway", gatewayID, "error", err)
@@ -45,10 +45,10 @@ func (s *Server) announceTakeover(gatewayID string, k takeoverNotice) {
 
 // hearTakeovers ends sessions of gateways that have moved to another server.
 func (s *Server) hearTakeovers(ctx context.Context) {
-	off, err := s.opt.PubSub.On(takeoverSubject+"*", func(subject string, data []byte) []byte {
+	off, err := s.opt.PubSub.Subscribe(takeoverSubject+"*", func(subject string, data []byte) []byte {
 		var k takeoverNotice
 		if json.Unmarshal(data, &k) == nil {
-			s.takenOverElsewhere(strings.TrimPrefix(subject, takeoverSubject), k)
+			s.supersede(strings.TrimPrefix(subject, takeoverSubject), k)
 		}
 		return nil
 	})
@@ -60,9 +60,9 @@ func (s *Server) hearTakeovers(ctx context.Context) {
 	<-ctx.Done()
 }
 
-// takenOverElsewhere ends the session of a gateway if a newer one is elsewhere. The server
-// that lost it counts the take-over: the other does not know of it.
-func (s *Server) takenOverElsewhere(gatewayID string, k takeoverNotice) {
+// supersede ends the session of a gateway if a newer one is on another server. The
+// server that lost it counts the takeover: the other does not know of it.
+func (s *Server) supersede(gatewayID string, k takeoverNotice) {
 	if s.loseTo(gatewayID, k) {
 		k.Conflict = true
 		s.announceTakeover(gatewayID, k)
@@ -82,7 +82,7 @@ func (s *Server) loseTo(gatewayID string, k takeoverNotice) (conflict bool) {
 	case k.Conflict && x.gen == k.Gen:
 		x.stop(errConflict)
 	case k.Conflict, x.gen >= k.Gen:
-	case l.takenOver(takeover{time.Now(), x.board(), newer}):
+	case l.noteTakeover(takeover{time.Now(), x.board(), newer}):
 		s.conflicted(x, newer, "at another server")
 		x.stop(errConflict)
 		return true

@@ -17,10 +17,10 @@ import (
 // one of them.
 func twoServers(t *testing.T) (connect func(server int, boot byte) *websocket.Conn) {
 	t.Helper()
-	l, bus := &cloudtest.Log{}, &cloudtest.PubSub{}
+	l, pubsub := &cloudtest.Log{}, &cloudtest.PubSub{}
 	var dials []func() *websocket.Conn
 	for range 2 {
-		s, dial := piped(t, Options{Log: l, PubSub: bus})
+		s, dial := piped(t, Options{Log: l, PubSub: pubsub})
 		var running sync.WaitGroup
 		running.Go(func() { s.hearTakeovers(s.ctx) })
 		t.Cleanup(func() { s.Close(); running.Wait() })
@@ -60,7 +60,7 @@ func TestTwoBoardsAtTwoServers(t *testing.T) {
 		hear[*wire.Welcome](t, last)
 		for i := 1; ; i++ {
 			if i > 2*maxTakeovers+2 {
-				t.Fatalf("after %d take-overs nobody has noticed", i)
+				t.Fatalf("after %d takeovers nobody has noticed", i)
 			}
 			next := connect(i%2, byte(1+i%2))
 			hear[*wire.Welcome](t, next)
@@ -72,7 +72,7 @@ func TestTwoBoardsAtTwoServers(t *testing.T) {
 				return
 			}
 			if code != wire.CloseSuperseded {
-				t.Errorf("take-over %d: the older was closed with %d", i, code)
+				t.Errorf("takeover %d: the older was closed with %d", i, code)
 			}
 			last = next
 			time.Sleep(40 * time.Second)
@@ -90,12 +90,12 @@ func TestConflictElsewhereEndsOnlyItsOwn(t *testing.T) {
 		say(t, conn, &wire.Hello{GatewayID: "g"})
 		w := hear[*wire.Welcome](t, conn)
 		for _, gen := range []uint64{w.Gen - 1, w.Gen + 1} {
-			s.takenOverElsewhere("g", takeoverNotice{Gen: gen, Conflict: true})
+			s.supersede("g", takeoverNotice{Gen: gen, Conflict: true})
 		}
-		s.takenOverElsewhere("h", takeoverNotice{Gen: w.Gen, Conflict: true})
+		s.supersede("h", takeoverNotice{Gen: w.Gen, Conflict: true})
 		say(t, conn, &wire.Ping{})
 		hear[*wire.Pong](t, conn)
-		s.takenOverElsewhere("g", takeoverNotice{Gen: w.Gen, Conflict: true})
+		s.supersede("g", takeoverNotice{Gen: w.Gen, Conflict: true})
 		if code, _ := closeCode(t, conn); code != wire.CloseConflict {
 			t.Errorf("closed with %d", code)
 		}

@@ -261,16 +261,16 @@ func mustPut(t *testing.T, kv record.KV, key, body string, rev uint64) uint64 {
 
 // TestPubSub is the suite of a record.PubSub.
 func TestPubSub(t *testing.T, fresh func(t *testing.T) record.PubSub) {
-	t.Run("tell", func(t *testing.T) { tells(t, fresh(t)) })
-	t.Run("ask", func(t *testing.T) { asks(t, fresh(t)) })
+	t.Run("publish", func(t *testing.T) { publishes(t, fresh(t)) })
+	t.Run("request", func(t *testing.T) { requests(t, fresh(t)) })
 	t.Run("subjects", func(t *testing.T) { subjects(t, fresh(t)) })
 }
 
-func tells(t *testing.T, p record.PubSub) {
+func publishes(t *testing.T, p record.PubSub) {
 	heard := make(chan string, 10)
 	listen := func(subject string) func() {
 		t.Helper()
-		stop, err := p.On(subject, func(s string, data []byte) []byte {
+		stop, err := p.Subscribe(subject, func(s string, data []byte) []byte {
 			heard <- s + ":" + string(data)
 			return nil
 		})
@@ -280,73 +280,73 @@ func tells(t *testing.T, p record.PubSub) {
 		return stop
 	}
 	stopOne, stopAll := listen("live.*.temperature"), listen("live.>")
-	tell := func(subject string) {
+	publish := func(subject string) {
 		t.Helper()
-		if err := p.Tell(subject, []byte("x")); err != nil {
+		if err := p.Publish(subject, []byte("x")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	tell("live.boiler.temperature")
+	publish("live.boiler.temperature")
 	for range 2 {
 		if got := <-heard; got != "live.boiler.temperature:x" {
 			t.Errorf("heard %s", got)
 		}
 	}
 	stopOne()
-	tell("live.boiler.temperature")
-	tell("other.boiler")
-	tell("live.end")
+	publish("live.boiler.temperature")
+	publish("other.boiler")
+	publish("live.end")
 	for _, want := range []string{"live.boiler.temperature:x", "live.end:x"} {
 		if got := <-heard; got != want {
 			t.Errorf("heard %s, want %s", got, want)
 		}
 	}
 	stopAll()
-	tell("live.end")
+	publish("live.end")
 	if len(heard) != 0 {
 		t.Errorf("heard %s after the end", <-heard)
 	}
 }
 
-func asks(t *testing.T, p record.PubSub) {
-	if _, err := p.Ask(t.Context(), "cmd.g", nil); !errors.Is(err, record.ErrNobody) {
+func requests(t *testing.T, p record.PubSub) {
+	if _, err := p.Request(t.Context(), "cmd.g", nil); !errors.Is(err, record.ErrNobody) {
 		t.Errorf("nobody there: %v", err)
 	}
-	stop, err := p.On("cmd.g", func(_ string, data []byte) []byte { return append([]byte("re: "), data...) })
+	stop, err := p.Subscribe("cmd.g", func(_ string, data []byte) []byte { return append([]byte("re: "), data...) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := p.Ask(t.Context(), "cmd.g", []byte("hello")); err != nil || string(got) != "re: hello" {
+	if got, err := p.Request(t.Context(), "cmd.g", []byte("hello")); err != nil || string(got) != "re: hello" {
 		t.Errorf("got %q, %v", got, err)
 	}
 	stop()
-	if _, err := p.Ask(t.Context(), "cmd.g", nil); !errors.Is(err, record.ErrNobody) {
+	if _, err := p.Request(t.Context(), "cmd.g", nil); !errors.Is(err, record.ErrNobody) {
 		t.Errorf("nobody there any more: %v", err)
 	}
-	stop, err = p.On("cmd.g", func(string, []byte) []byte { return nil })
+	stop, err = p.Subscribe("cmd.g", func(string, []byte) []byte { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := p.Ask(ctx, "cmd.g", nil); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := p.Request(ctx, "cmd.g", nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("no answer: %v", err)
 	}
 }
 
 func subjects(t *testing.T, p record.PubSub) {
 	for _, s := range []string{"", "a.*", "a.>", "a b", "a..b", ">", "*"} {
-		if err := p.Tell(s, nil); err == nil {
-			t.Errorf("tell %q is accepted", s)
+		if err := p.Publish(s, nil); err == nil {
+			t.Errorf("publish %q is accepted", s)
 		}
-		if _, err := p.Ask(t.Context(), s, nil); err == nil || errors.Is(err, record.ErrNobody) {
-			t.Errorf("ask %q: %v", s, err)
+		if _, err := p.Request(t.Context(), s, nil); err == nil || errors.Is(err, record.ErrNobody) {
+			t.Errorf("request %q: %v", s, err)
 		}
 	}
 	for _, s := range []string{"", ">", "*", "a.>.b", "a.b*"} {
-		if _, err := p.On(s, nil); err == nil {
-			t.Errorf("on %q is accepted", s)
+		if _, err := p.Subscribe(s, nil); err == nil {
+			t.Errorf("subscribe to %q is accepted", s)
 		}
 	}
 }

@@ -97,7 +97,7 @@ func (s *KV) putLocked(key string, body []byte, ttl time.Duration) uint64 {
 		}
 		s.ends[key] = end
 	}
-	s.tellLocked(d)
+	s.notifyLocked(d)
 	return s.rev
 }
 
@@ -121,7 +121,7 @@ func (s *KV) expireLocked() {
 func (s *KV) deleteLocked(key string) {
 	if _, there := s.Docs[key]; there {
 		delete(s.Docs, key)
-		s.tellLocked(record.Doc{Key: key})
+		s.notifyLocked(record.Doc{Key: key})
 	}
 	delete(s.ends, key)
 }
@@ -172,7 +172,7 @@ func under(key, prefix string) bool {
 }
 
 // Watch implements record.KV.
-func (s *KV) Watch(ctx context.Context, prefix string, tell func(record.Doc)) error {
+func (s *KV) Watch(ctx context.Context, prefix string, notify func(record.Doc)) error {
 	if prefix != "" && !validWords(prefix) {
 		return fmt.Errorf("%q is no key", prefix)
 	}
@@ -196,7 +196,7 @@ func (s *KV) Watch(ctx context.Context, prefix string, tell func(record.Doc)) er
 		s.Mu.Unlock()
 		for _, d := range docs {
 			if ctx.Err() == nil {
-				tell(d)
+				notify(d)
 			}
 		}
 		select {
@@ -207,8 +207,8 @@ func (s *KV) Watch(ctx context.Context, prefix string, tell func(record.Doc)) er
 	return nil
 }
 
-// tellLocked has watchers told of a change.
-func (s *KV) tellLocked(d record.Doc) {
+// notifyLocked tells watchers of a change.
+func (s *KV) notifyLocked(d record.Doc) {
 	for w := range s.watchers {
 		if !under(d.Key, w.prefix) {
 			continue

@@ -16,8 +16,8 @@ type PubSub struct {
 	listeners []*listener
 }
 
-// A listener hears one message at a time, in the order in which they came. Who
-// tells does not wait: hear may tell something itself.
+// A listener hears one message at a time, in the order in which they came. Whoever
+// publishes does not wait: hear may publish something itself.
 type listener struct {
 	pattern []string
 	hear    func(subject string, data []byte) []byte
@@ -34,19 +34,19 @@ type message struct {
 	answer  chan []byte // nil: none is wanted
 }
 
-// Tell implements record.PubSub.
-func (b *PubSub) Tell(subject string, data []byte) error {
+// Publish implements record.PubSub.
+func (b *PubSub) Publish(subject string, data []byte) error {
 	if !validWords(subject) {
 		return fmt.Errorf("%q is no subject", subject)
 	}
 	for _, l := range b.of(subject) {
-		l.take(message{subject, slices.Clone(data), nil})
+		l.enqueue(message{subject, slices.Clone(data), nil})
 	}
 	return nil
 }
 
-// Ask implements record.PubSub.
-func (b *PubSub) Ask(ctx context.Context, subject string, data []byte) ([]byte, error) {
+// Request implements record.PubSub.
+func (b *PubSub) Request(ctx context.Context, subject string, data []byte) ([]byte, error) {
 	if !validWords(subject) {
 		return nil, fmt.Errorf("%q is no subject", subject)
 	}
@@ -56,7 +56,7 @@ func (b *PubSub) Ask(ctx context.Context, subject string, data []byte) ([]byte, 
 	}
 	answer := make(chan []byte, len(listeners))
 	for _, l := range listeners {
-		l.take(message{subject, slices.Clone(data), answer})
+		l.enqueue(message{subject, slices.Clone(data), answer})
 	}
 	select {
 	case first := <-answer:
@@ -66,8 +66,8 @@ func (b *PubSub) Ask(ctx context.Context, subject string, data []byte) ([]byte, 
 	}
 }
 
-// On implements record.PubSub.
-func (b *PubSub) On(subject string, hear func(string, []byte) []byte) (stop func(), err error) {
+// Subscribe implements record.PubSub.
+func (b *PubSub) Subscribe(subject string, hear func(string, []byte) []byte) (stop func(), err error) {
 	if !validPattern(subject) {
 		return nil, fmt.Errorf("%q is no subject to listen to", subject)
 	}
@@ -123,7 +123,7 @@ func (l *listener) wants(words []string) bool {
 	return len(words) == len(l.pattern)
 }
 
-func (l *listener) take(m message) {
+func (l *listener) enqueue(m message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waiting = append(l.waiting, m)

@@ -71,9 +71,9 @@ func rank(s gateway.CommandState) int {
 // Final tells whether the state is the last one.
 func (d *Command) Final() bool { return rank(d.State) == 4 }
 
-// take moves the command to what its gateway says of it. The first final
+// apply moves the command to what its gateway says of it. The first final
 // state stays.
-func (d *Command) take(r *wire.Result) (changed bool) {
+func (d *Command) apply(r *wire.Result) (changed bool) {
 	if rank(r.State) <= rank(d.State) {
 		return false
 	}

@@ -97,7 +97,7 @@ func (c *Dispatcher) Configure(ctx context.Context, gatewayID string, next Desir
 		return d, err
 	}
 	if data, err := json.Marshal(wake{Config: true}); err == nil {
-		_ = c.pubsub.Tell(subject(gatewayID), data) // a gateway that is away gets it when it comes
+		_ = c.pubsub.Publish(subject(gatewayID), data) // a gateway that is away gets it when it comes
 	}
 	return d, nil
 }
@@ -134,7 +134,7 @@ func (c *Dispatcher) ConfigState(ctx context.Context, x Session) *wire.ConfigSta
 
 // sendConfig sends a gateway what it is to run by, if that is another than it
 // said in hello or reported since, and it has not refused this version.
-func (c *Dispatcher) sendConfig(ctx context.Context, l *line) {
+func (c *Dispatcher) sendConfig(ctx context.Context, l *sessionState) {
 	if !slices.Contains(l.Hello().Caps, capConfig) {
 		return
 	}

@@ -35,13 +35,13 @@ type Dispatcher struct {
 	pubsub record.PubSub
 	log    *slog.Logger
 
-	mu    sync.Mutex
-	lines map[Session]*line
-	late  map[string]lateResult // by key of the document
+	mu       sync.Mutex
+	sessions map[Session]*sessionState
+	late     map[string]lateResult // by key of the document
 }
 
-// A line is the way of commands to one session.
-type line struct {
+// A sessionState is what a dispatcher knows of one session.
+type sessionState struct {
 	Session
 	stop  func()
 	ended sync.WaitGroup // the listening for commands has begun, and those that waited are sent
@@ -68,7 +68,7 @@ type wake struct {
 func NewDispatcher(kv record.KV, pubsub record.PubSub, log *slog.Logger, moved func(Command)) *Dispatcher {
 	return &Dispatcher{
 		Store: Store{KV: kv, moved: moved}, pubsub: pubsub, log: log,
-		lines: map[Session]*line{}, late: map[string]lateResult{},
+		sessions: map[Session]*sessionState{}, late: map[string]lateResult{},
 	}
 }
 
@@ -78,12 +78,12 @@ func subject(gatewayID string) string { return "cmd.default." + gatewayID }
 // posted meanwhile is found one way or the other.
 func (c *Dispatcher) Opened(ctx context.Context, x Session) {
 	ctx, cancel := context.WithCancel(ctx)
-	l := &line{Session: x, unanswered: map[string]bool{}, stop: cancel}
+	l := &sessionState{Session: x, unanswered: map[string]bool{}, stop: cancel}
 	c.mu.Lock()
-	c.lines[x] = l
+	c.sessions[x] = l
 	c.mu.Unlock()
 	l.ended.Go(func() {
-		off, err := c.pubsub.On(subject(x.GatewayID()), func(_ string, data []byte) []byte { return c.woken(ctx, l, data) })
+		off, err := c.pubsub.Subscribe(subject(x.GatewayID()), func(_ string, data []byte) []byte { return c.woken(ctx, l, data) })
 		if err != nil {
 			x.Log().Error("no command can reach this session", "error", err)
 			return
@@ -94,12 +94,12 @@ func (c *Dispatcher) Opened(ctx context.Context, x Session) {
 	})
 }
 
-// Closed ends the line. What was sent on it and not answered may have been
+// Closed forgets the session. What was sent in it and not answered may have been
 // lost: if the gateway has another session by now, that one takes over.
 func (c *Dispatcher) Closed(x Session) {
 	c.mu.Lock()
-	l := c.lines[x]
-	delete(c.lines, x)
+	l := c.sessions[x]
+	delete(c.sessions, x)
 	c.mu.Unlock()
 	// First nothing more is sent on it, then nothing more is heard for it: a wake-up
 	// that comes in between finds a session that has ended, and sends nothing.
@@ -113,13 +113,13 @@ func (c *Dispatcher) Closed(x Session) {
 	c.mu.Unlock()
 	for _, id := range ids {
 		if data, err := json.Marshal(wake{ID: id}); err == nil {
-			_ = c.pubsub.Tell(subject(x.GatewayID()), data) // the next session asks anyway
+			_ = c.pubsub.Publish(subject(x.GatewayID()), data) // the next session asks anyway
 		}
 	}
 }
 
 // sendPending sends what waits for this gateway, in order.
-func (c *Dispatcher) sendPending(ctx context.Context, l *line) {
+func (c *Dispatcher) sendPending(ctx context.Context, l *sessionState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all, err := c.Store.Commands(ctx, l.GatewayID(), true)
@@ -137,7 +137,7 @@ func (c *Dispatcher) sendPending(ctx context.Context, l *line) {
 }
 
 // woken sends one command, and answers with its state.
-func (c *Dispatcher) woken(ctx context.Context, l *line, data []byte) []byte {
+func (c *Dispatcher) woken(ctx context.Context, l *sessionState, data []byte) []byte {
 	var w wake
 	if json.Unmarshal(data, &w) != nil {
 		return nil
@@ -164,7 +164,7 @@ func (c *Dispatcher) woken(ctx context.Context, l *line, data []byte) []byte {
 // deliverLocked sends a command, or asks what became of it. That it is sent
 // is on the KV before: if the server dies in between, one that may be sent
 // once only is lost, and its result will be unknown.
-func (c *Dispatcher) deliverLocked(ctx context.Context, l *line, id string) (Command, error) {
+func (c *Dispatcher) deliverLocked(ctx context.Context, l *sessionState, id string) (Command, error) {
 	var m *wire.Command
 	d, err := c.Store.change(ctx, l.GatewayID(), id, func(d *Command) (changed bool) {
 		if d.State == Queued && !slices.Contains(l.Hello().Caps, capCommands) {
@@ -221,7 +221,7 @@ func (c *Dispatcher) result(x Session, r *wire.Result) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if l := c.lines[x]; l != nil && r.State.Final() {
+	if l := c.sessions[x]; l != nil && r.State.Final() {
 		delete(l.unanswered, r.ID)
 	}
 	of := key(x.GatewayID(), r.ID)
@@ -245,7 +245,7 @@ func (c *Dispatcher) note(gatewayID string, r *wire.Result) error {
 	// The state only moves forward, whatever order results come in, and however
 	// often: a result that says nothing new writes nothing. If power dies here, the
 	// ledger finds the same result in the log.
-	_, err := c.Store.change(ctx, gatewayID, r.ID, func(d *Command) bool { return d.take(r) })
+	_, err := c.Store.change(ctx, gatewayID, r.ID, func(d *Command) bool { return d.apply(r) })
 	if errors.Is(err, record.ErrNoDoc) {
 		return nil
 	}

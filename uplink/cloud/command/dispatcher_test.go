@@ -27,11 +27,11 @@ func (x quietSession) Send(wire.Message) error           { return nil }
 
 // A KV that does not answer costs no result: it is kept later, and the
 // final one wins over what came before.
-func TestResultsThatTheShelfDoesNotTake(t *testing.T) {
+func TestResultsThatTheKVDoesNotTake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.NewTextHandler(t.Output(), nil))
-		shelf := &cloudtest.KV{}
-		c := NewDispatcher(shelf, nil, log, nil)
+		kv := &cloudtest.KV{}
+		c := NewDispatcher(kv, nil, log, nil)
 		doc := Command{ID: "c-1", Gateway: "g", State: Sent, Expires: time.Now().Add(time.Minute)}
 		if err := c.Store.put(t.Context(), doc, 0); err != nil {
 			t.Fatal(err)
@@ -41,9 +41,9 @@ func TestResultsThatTheShelfDoesNotTake(t *testing.T) {
 		go c.Run(ctx)
 		x := quietSession{log}
 		answers := func(fault func() (bool, error)) {
-			shelf.Mu.Lock()
-			defer shelf.Mu.Unlock()
-			shelf.Fault = fault
+			kv.Mu.Lock()
+			defer kv.Mu.Unlock()
+			kv.Fault = fault
 		}
 		late := func() int {
 			c.mu.Lock()
@@ -86,7 +86,7 @@ func TestCommandDocMovesForward(t *testing.T) {
 			now = now.Add(time.Duration(random.IntN(6)) * time.Second)
 			before := rank(d.State)
 			if random.IntN(2) == 0 && d.State != Queued {
-				d.take(&wire.Result{State: states[random.IntN(len(states))]})
+				d.apply(&wire.Result{State: states[random.IntN(len(states))]})
 			} else if m, _ := d.next(now); m != nil && m.TTLMS > 0 {
 				if acts++; m.Again != (acts > 1) || d.Once && acts > 1 || !now.Before(d.Expires) || before > 1 {
 					t.Fatalf("sent to act for the %dth time, from rank %d: %+v %+v", acts, before, m, d)

@@ -46,7 +46,7 @@ func (c *Dispatcher) FromLog(ctx context.Context, gatewayID string, ev *wire.Eve
 	said, err := saidBy(ev)
 	switch said := said.(type) {
 	case *wire.Result:
-		_, err = c.Store.change(ctx, gatewayID, said.ID, func(d *Command) bool { return d.take(said) })
+		_, err = c.Store.change(ctx, gatewayID, said.ID, func(d *Command) bool { return d.apply(said) })
 	case *wire.Reported:
 		// Only what nobody has heard of yet: the session's word is newer.
 		var before *Reported

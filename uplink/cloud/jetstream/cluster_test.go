@@ -74,7 +74,7 @@ func TestCluster(t *testing.T) {
 // ask asks from one server to the other.
 func ask(t *testing.T, from, to *jetstream.Log) {
 	t.Helper()
-	stop, err := to.On("cmd.g", func(string, []byte) []byte { return []byte("sent") })
+	stop, err := to.Subscribe("cmd.g", func(string, []byte) []byte { return []byte("sent") })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func ask(t *testing.T, from, to *jetstream.Log) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	for ctx.Err() == nil { // interest takes its time to spread
-		if got, err := from.Ask(ctx, "cmd.g", nil); err == nil && string(got) == "sent" {
+		if got, err := from.Request(ctx, "cmd.g", nil); err == nil && string(got) == "sent" {
 			return
 		}
 	}

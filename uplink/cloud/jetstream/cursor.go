@@ -44,8 +44,8 @@ func (c *cursor) seq() uint64 {
 	return c.at.Seq
 }
 
-// take makes this server the one that consumes; it waits while another does.
-func (c *cursor) take(ctx context.Context) error {
+// acquire makes this server the one that consumes; it waits while another does.
+func (c *cursor) acquire(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var since time.Time // when this revision was first seen

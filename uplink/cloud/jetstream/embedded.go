@@ -125,12 +125,12 @@ func (l *Log) openStreams(ctx context.Context, space int64) (err error) {
 	if err != nil {
 		return err
 	}
-	shelf, err := l.openStream(ctx, docConfig(docs, 1))
+	kv, err := l.openStream(ctx, docConfig(docs, 1))
 	if err != nil {
 		return err
 	}
 	if l.stream == nil { // else they are in use, and their limits have changed
-		l.stream, l.docs = stream, shelf
+		l.stream, l.docs = stream, kv
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func (l *Log) Scan(ctx context.Context, from uint64) iter.Seq2[record.Entry, err
 	}
 }
 
-// Consume implements record.Feed. How far take has come is kept on the shelf,
+// Consume implements record.Feed. How far take has come is kept in the KV,
 // as cursor.<name>: a durable consumer of JetStream's would write that lazily,
 // and after a crash give the newest batch again behind newer ones. The cursor
 // also says who consumes; on a cluster another server takes over when that one
@@ -85,7 +85,7 @@ func (l *Log) Consume(ctx context.Context, name string, batch int, take func(con
 
 // consume does so until something fails; begun if at least one batch was taken.
 func (l *Log) consume(ctx context.Context, c *cursor, batch int, take func(context.Context, []record.Entry) error) (begun bool, err error) {
-	if err := c.take(ctx); err != nil {
+	if err := c.acquire(ctx); err != nil {
 		return false, err
 	}
 	ctx, lost := context.WithCancelCause(ctx)

@@ -3,7 +3,7 @@
 // listener, or a cluster elsewhere. It is the only room that knows NATS.
 //
 // There are two streams. FG_RAW is the log: one record per message, one
-// subject per gateway. FG_DOC is the shelf: one document per subject, of which
+// subject per gateway. FG_DOC is the KV: one document per subject, of which
 // the newest is kept. Nothing else is made for a gateway.
 package jetstream
 
@@ -36,7 +36,7 @@ type Options struct {
 	// Dir is the directory of the server inside this process, made with mode
 	// 0700 if missing.
 	Dir      string
-	MaxBytes int64 // the log takes no more; 0: nine tenths of what is free or its own, less the shelf's part
+	MaxBytes int64 // the log takes no more; 0: nine tenths of what is free or its own, less the KV's part
 
 	// URL names one or more servers of a cluster, separated by commas:
 	// nats://, tls:// or ws://, user and password in it if need be.
@@ -64,10 +64,10 @@ type Log struct {
 	level  wire.Level
 	turns  chan struct{} // one for each append under way
 
-	stop     context.CancelFunc
-	watching sync.WaitGroup
-	ears     ears
-	ended    atomic.Pointer[ending] // what became of the cluster meanwhile
+	stop        context.CancelFunc
+	watching    sync.WaitGroup
+	subscribers subscribers
+	ended       atomic.Pointer[ending] // what became of the cluster meanwhile
 }
 
 // An ending says why a cluster cannot be used until the log is opened anew.
@@ -103,7 +103,7 @@ func (l *Log) Close() {
 	if l.conn != nil {
 		l.conn.Close()
 	}
-	l.ears.close()
+	l.subscribers.close()
 	if l.server != nil {
 		l.server.Shutdown()
 		l.server.WaitForShutdown()

@@ -83,7 +83,7 @@ func (l *Log) Put(ctx context.Context, key string, body []byte, rev uint64, ttl 
 	if !validWords(key) {
 		return 0, keyError(key)
 	}
-	if err := l.fullBelow(docRoomPart); err != nil {
+	if err := l.fullBelow(docDiskFreePart); err != nil {
 		return 0, fmt.Errorf("put %s: %w", key, err)
 	}
 	var opts []jetstream.PublishOpt
@@ -177,7 +177,7 @@ func (l *Log) List(ctx context.Context, prefix string) iter.Seq2[record.Doc, err
 }
 
 // Watch implements record.KV. It returns nil when ctx is done.
-func (l *Log) Watch(ctx context.Context, prefix string, tell func(record.Doc)) error {
+func (l *Log) Watch(ctx context.Context, prefix string, notify func(record.Doc)) error {
 	r, err := l.docReader(prefix)
 	if err != nil {
 		return err
@@ -190,7 +190,7 @@ func (l *Log) Watch(ctx context.Context, prefix string, tell func(record.Doc)) e
 			return nil
 		case err == nil:
 			pause = readPause
-			tell(docOf(m))
+			notify(docOf(m))
 			continue
 		}
 		l.opt.Logger.Warn("cannot watch documents; trying again", "prefix", prefix, "error", err)

@@ -33,7 +33,7 @@ func list(t *testing.T, l *jetstream.Log, prefix string) string {
 	return strings.Join(docs, " ")
 }
 
-func TestShelf(t *testing.T) {
+func TestKV(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, jetstream.Options{Dir: dir})
 	ctx := t.Context()

@@ -22,7 +22,7 @@ const (
 )
 
 // subjectOf gives NATS' name of a subject. What the streams keep is no
-// message of the bus.
+// message of PubSub.
 func subjectOf(subject string, pattern bool) (string, error) {
 	words := strings.Split(subject, ".")
 	if first := words[0]; first == "raw" || first == "doc" {
@@ -37,60 +37,60 @@ func subjectOf(subject string, pattern bool) (string, error) {
 		}
 	}
 	if !validWords(strings.Join(words, ".")) {
-		return "", fmt.Errorf("subject %.80q is not one of the bus", subject)
+		return "", fmt.Errorf("subject %.80q is not one of PubSub", subject)
 	}
 	return pubsubPrefix + subject, nil
 }
 
-// Tell implements record.PubSub.
-func (l *Log) Tell(subject string, data []byte) error {
+// Publish implements record.PubSub.
+func (l *Log) Publish(subject string, data []byte) error {
 	s, err := subjectOf(subject, false)
 	if err == nil {
 		err = l.conn.Publish(s, data)
 	}
 	if err != nil {
-		return fmt.Errorf("tell %s: %w", subject, err)
+		return fmt.Errorf("publish to %s: %w", subject, err)
 	}
 	return nil
 }
 
-// Ask implements record.PubSub. It waits no longer than Options.Timeout.
-func (l *Log) Ask(ctx context.Context, subject string, data []byte) ([]byte, error) {
+// Request implements record.PubSub. It waits no longer than Options.Timeout.
+func (l *Log) Request(ctx context.Context, subject string, data []byte) ([]byte, error) {
 	s, err := subjectOf(subject, false)
 	if err != nil {
-		return nil, fmt.Errorf("ask: %w", err)
+		return nil, fmt.Errorf("request: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.opt.Timeout)
 	defer cancel()
 	m, err := l.conn.RequestWithContext(ctx, s, data)
 	if errors.Is(err, nats.ErrNoResponders) {
-		return nil, fmt.Errorf("ask %s: %w", subject, record.ErrNobody)
+		return nil, fmt.Errorf("request %s: %w", subject, record.ErrNobody)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", subject, err)
+		return nil, fmt.Errorf("request %s: %w", subject, err)
 	}
 	return m.Data, nil
 }
 
-// On implements record.PubSub. A call of hear that is under way when stop is
+// Subscribe implements record.PubSub. A call of hear that is under way when stop is
 // called is not waited for.
-func (l *Log) On(subject string, hear func(subject string, data []byte) []byte) (stop func(), err error) {
+func (l *Log) Subscribe(subject string, hear func(subject string, data []byte) []byte) (stop func(), err error) {
 	s, err := subjectOf(subject, true)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, fmt.Errorf("subscribe: %w", err)
 	}
-	sub, err := l.ears.add(l.conn, s, &listener{hear: hear})
+	sub, err := l.subscribers.add(l.conn, s, &listener{hear: hear})
 	if err != nil {
-		return nil, fmt.Errorf("listen to %s: %w", subject, err)
+		return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
 	}
 	stop = func() {
-		l.ears.remove(sub)
+		l.subscribers.remove(sub)
 		_ = sub.Unsubscribe()
 	}
-	// From here on nothing that others tell is missed.
+	// From here on nothing that others publish is missed.
 	if err := l.conn.FlushTimeout(l.opt.Timeout); err != nil {
 		stop()
-		return nil, fmt.Errorf("listen to %s: %w", subject, err)
+		return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
 	}
 	return stop, nil
 }

@@ -113,7 +113,7 @@ func (r *reader) there(ctx context.Context) (message, bool) {
 	if r.from == nil {
 		return message{}, false
 	}
-	m, err := r.take(jetstream.NextMaxWait(thereWithin))
+	m, err := r.receive(jetstream.NextMaxWait(thereWithin))
 	if errors.Is(err, errMissed) {
 		r.close(ctx) // the next read begins anew behind what was read
 	}
@@ -142,10 +142,10 @@ func (r *reader) readOnce(ctx context.Context) (message, error) {
 			return message{}, err
 		}
 	}
-	return r.take(jetstream.NextContext(ctx))
+	return r.receive(jetstream.NextContext(ctx))
 }
 
-func (r *reader) take(how jetstream.NextOpt) (message, error) {
+func (r *reader) receive(how jetstream.NextOpt) (message, error) {
 	m, err := r.from.Next(how)
 	if err != nil {
 		return message{}, fmt.Errorf("read: %w", err)

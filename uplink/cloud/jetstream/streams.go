@@ -36,7 +36,7 @@ func rawConfig(limit int64, replicas int) jetstream.StreamConfig {
 	}
 }
 
-// docConfig is the shelf. The server leaves a trace of what it deletes at the
+// docConfig is the KV. The server leaves a trace of what it deletes at the
 // end of its ttl, so that watchers learn of it.
 func docConfig(limit int64, replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{

@@ -67,7 +67,7 @@ func TestAppendsTakeTurns(t *testing.T) {
 	newWriter(t, l).add("g", "g", "g")
 }
 
-// TestFullLogHasRoomForDocuments: the shelf has a limit of its own.
+// TestFullLogHasRoomForDocuments: the KV has a limit of its own.
 func TestFullLogHasRoomForDocuments(t *testing.T) {
 	l := open(t, jetstream.Options{Dir: t.TempDir(), MaxBytes: 2 << 10})
 	if _, err := l.Append(t.Context(), "g", 0,

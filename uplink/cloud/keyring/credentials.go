@@ -33,7 +33,7 @@ const (
 
 // Credentials are who may connect: one document per gateway, in a folder that
 // is read at every use (so that a gateway can be added and removed while a
-// server runs), or on the shelf that the servers of one cloud share.
+// server runs), or in the KV that the servers of one cloud share.
 type Credentials struct {
 	Dir string
 	KV  record.KV // nil: Dir

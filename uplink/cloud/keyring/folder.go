@@ -25,10 +25,10 @@ import (
 // folderLook is how often Watch looks at a folder.
 const folderLook = time.Second
 
-// documentMost is the most that a file of a folder has, in bytes.
-const documentMost = 1 << 20
+// maxDocument is the most that a file of a folder has, in bytes.
+const maxDocument = 1 << 20
 
-// A Folder is a Shelf of files for credentials and one-time tokens:
+// A Folder is a KV of files for credentials and one-time tokens:
 // "cred.plant-7" is plant-7.json, "token.9f…" is tokens/9f….json. Other
 // programs may change the files meanwhile. What it was told to delete by
 // itself after a time it does not: who reads must judge the age.
@@ -51,10 +51,10 @@ func (f Folder) of(kind string) string {
 	return filepath.Join(f.Dir, kind+"s")
 }
 
-// Get implements Shelf.
+// Get implements record.KV.
 func (f Folder) Get(_ context.Context, key string) (record.Doc, error) {
 	path := f.path(key)
-	body, err := files.Read(path, documentMost)
+	body, err := files.Read(path, maxDocument)
 	if path == "" || errors.Is(err, fs.ErrNotExist) {
 		return record.Doc{}, fmt.Errorf("%w: %s", record.ErrNoDoc, key)
 	}
@@ -74,7 +74,7 @@ func revOf(body []byte) uint64 {
 	return binary.BigEndian.Uint64(sum[:])>>2 + 1
 }
 
-// Put implements Shelf.
+// Put implements record.KV.
 func (f Folder) Put(ctx context.Context, key string, body []byte, rev uint64, _ time.Duration) (uint64, error) {
 	path := f.path(key)
 	if path == "" {
@@ -119,7 +119,7 @@ func (f Folder) lock() (release func(), err error) {
 	return func() { _ = l.Close() }, nil
 }
 
-// Delete implements Shelf.
+// Delete implements record.KV.
 func (f Folder) Delete(_ context.Context, key string) error {
 	path := f.path(key)
 	err := os.Remove(path)
@@ -132,7 +132,7 @@ func (f Folder) Delete(_ context.Context, key string) error {
 	return durable.SyncDir(filepath.Dir(path))
 }
 
-// List implements Shelf.
+// List implements record.KV.
 func (f Folder) List(ctx context.Context, prefix string) iter.Seq2[record.Doc, error] {
 	return func(yield func(record.Doc, error) bool) {
 		names, err := f.Names(prefix)
@@ -170,9 +170,9 @@ func (f Folder) Names(prefix string) (map[string]time.Time, error) {
 	return names, nil
 }
 
-// Watch implements Shelf, by looking once a second whether the folder has
+// Watch implements record.KV, by looking once a second whether the folder has
 // changed: every change to it is a rename or a removal.
-func (f Folder) Watch(ctx context.Context, prefix string, tell func(record.Doc)) error {
+func (f Folder) Watch(ctx context.Context, prefix string, notify func(record.Doc)) error {
 	kind, _, _ := strings.Cut(prefix, ".")
 	known := map[string]time.Time{}
 	var stamp time.Time
@@ -184,7 +184,7 @@ func (f Folder) Watch(ctx context.Context, prefix string, tell func(record.Doc))
 		// look, is seen because the stamp must be a while old to count.
 		if err == nil && (!info.ModTime().Equal(stamp) || time.Since(stamp) < 2*folderLook) {
 			stamp = info.ModTime()
-			if err := f.changes(ctx, prefix, known, tell); err != nil {
+			if err := f.changes(ctx, prefix, known, notify); err != nil {
 				return err
 			}
 		}
@@ -196,7 +196,7 @@ func (f Folder) Watch(ctx context.Context, prefix string, tell func(record.Doc))
 	}
 }
 
-func (f Folder) changes(ctx context.Context, prefix string, known map[string]time.Time, tell func(record.Doc)) error {
+func (f Folder) changes(ctx context.Context, prefix string, known map[string]time.Time, notify func(record.Doc)) error {
 	names, err := f.Names(prefix)
 	if err != nil {
 		return err
@@ -207,13 +207,13 @@ func (f Folder) changes(ctx context.Context, prefix string, known map[string]tim
 		}
 		known[key] = at
 		if doc, err := f.Get(ctx, key); err == nil {
-			tell(doc)
+			notify(doc)
 		}
 	}
 	for key := range known {
 		if _, there := names[key]; !there {
 			delete(known, key)
-			tell(record.Doc{Key: key})
+			notify(record.Doc{Key: key})
 		}
 	}
 	return nil

@@ -16,14 +16,14 @@ var errPower = errors.New("power failed")
 func TestRedeemIsFinishedByTheNextRequest(t *testing.T) {
 	for step := range 2 {
 		for _, done := range []bool{false, true} {
-			shelf := &cloudtest.KV{}
-			c := Credentials{KV: shelf}
+			kv := &cloudtest.KV{}
+			c := Credentials{KV: kv}
 			token, err := c.AddOnce("g", time.Hour)
 			if err != nil {
 				t.Fatal(err)
 			}
 			puts := 0
-			shelf.Fault = func() (bool, error) {
+			kv.Fault = func() (bool, error) {
 				if puts++; puts == step+1 {
 					return done, errPower
 				}

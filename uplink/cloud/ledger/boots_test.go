@@ -53,16 +53,16 @@ func TestOpenEndsOfTwoBootsKeepTheirTimes(t *testing.T) {
 func TestIndexStoredBeforeTheBootIsKnown(t *testing.T) {
 	const gaps = 2*segmentSize + 10
 	id := gateway.EpochID{7}
-	h, shelf := cloudtest.NewHistory(), &cloudtest.KV{}
+	h, kv := cloudtest.NewHistory(), &cloudtest.KV{}
 	h.Open("g", true, id)
 	for i := range uint64(gaps) {
 		u := cloudtest.Gap(id, 1+i, 1, gateway.WhyDropped)
 		u.Gap.Anchor.Boot, u.Gap.Anchor.Offset = gateway.BootID{8}, cloudtest.At(-100_000).UnixMicro()
 		h.Send("g", u)
 	}
-	enterAll(t, h, shelf, h.Entries) // stores two full segments
+	enterAll(t, h, kv, h.Entries) // stores two full segments
 	h.Send("g", h.Data(id, gaps+1, 3))
-	b := enterAll(t, h, shelf, h.Entries[len(h.Entries)-1:])
+	b := enterAll(t, h, kv, h.Entries[len(h.Entries)-1:])
 	span := func(from, to int) TimeRange { return TimeRange{From: cloudtest.At(from), To: cloudtest.At(to)} }
 	if n := recordsOf(t, b, id, span(-100_000, -100_000+segmentSize)); n < segmentSize {
 		t.Errorf("%d records in the time of the first gaps, want at least %d", n, segmentSize)

@@ -104,7 +104,7 @@ func (f *faulty) draw() (way int, after time.Duration) {
 	return fine, 0
 }
 
-// Append implements cloud.Log.
+// Append implements record.Log.
 func (f *faulty) Append(ctx context.Context, id string, after uint64, r record.Record) (uint64, error) {
 	way, pause := f.draw()
 	switch way {
@@ -186,7 +186,7 @@ func (f *faulty) append(ctx context.Context, id string, after uint64, r record.R
 	return seq, err
 }
 
-// Last implements cloud.Log.
+// Last implements record.Log.
 func (f *faulty) Last(ctx context.Context, id string) (record.Record, error) {
 	to := f.end()
 	if to == nil {
@@ -206,7 +206,7 @@ func (f *faulty) told(r record.Record) record.Record {
 	return f.blind.newest(r)
 }
 
-// Read implements cloud.Log.
+// Read implements record.Log.
 func (f *faulty) Read(ctx context.Context, id string, from uint64) iter.Seq2[record.Record, error] {
 	to := f.end()
 	if to == nil {
@@ -221,7 +221,7 @@ func (f *faulty) Read(ctx context.Context, id string, from uint64) iter.Seq2[rec
 	}
 }
 
-// Level implements cloud.Log.
+// Level implements record.Log.
 func (f *faulty) Level() wire.Level { return wire.LevelFsynced }
 
 // A gate is one server's way to the log, shut when that server is killed.

@@ -143,7 +143,7 @@ func (w *world) clone() bool {
 	w.pass(uptime)
 	w.ledger.after(im, func(p *page) { p.copied = true })
 	w.boards = append(w.boards, w.newBoard(dir))
-	if w.r.IntN(2) == 0 { // time to take the line from each other until the cloud has enough of it
+	if w.r.IntN(2) == 0 { // time to take over from each other until the cloud has enough of it
 		w.mendLine()
 		w.pass(10 * time.Minute)
 	}

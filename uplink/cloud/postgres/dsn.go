@@ -54,8 +54,8 @@ func readDSN(path string) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-// placeName names the database for people.
-func placeName(cfg *pgx.ConnConfig) string {
+// displayName names the database for people.
+func displayName(cfg *pgx.ConnConfig) string {
 	return fmt.Sprintf("database %q on %s", cfg.Database, cfg.Host)
 }
 
@@ -79,5 +79,5 @@ func (s *Sink) renew() *pgx.ConnConfig {
 func (s *Sink) where() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return placeName(s.cfg)
+	return displayName(s.cfg)
 }

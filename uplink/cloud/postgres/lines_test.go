@@ -51,7 +51,7 @@ const (
 func TestCutInTheMiddleOfCopy(t *testing.T) {
 	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
-	s, book := runTelling(t, feed, pg.DSN())
+	s, book := runLogged(t, feed, pg.DSN())
 	b := newBoard(t, feed, "g0")
 	b.send(epochID(1), 1, 10, good(1))
 	feed.await(t)
@@ -82,7 +82,7 @@ func TestCutInTheMiddleOfCopy(t *testing.T) {
 func TestDeadlock(t *testing.T) {
 	pg := e2e.NewPostgres(t, "deadlock_timeout = 100ms")
 	feed := newMemFeed()
-	s, book := runTelling(t, feed, pg.DSN())
+	s, book := runLogged(t, feed, pg.DSN())
 	b := newBoard(t, feed, "g0")
 	b.send(epochID(1), 1, 10, good(1))
 	feed.await(t)
@@ -128,7 +128,7 @@ func TestRightsTakenAway(t *testing.T) {
 	pg.Query(t, `create role sink login; grant create on database postgres to sink`)
 	dsn := strings.Replace(pg.DSN(), "user=plant ", "user=sink ", 1)
 	feed := newMemFeed()
-	s, book := runTelling(t, feed, dsn)
+	s, book := runLogged(t, feed, dsn)
 	b := newBoard(t, feed, "g0")
 	b.send(epochID(1), 1, 10, good(1))
 	feed.await(t)
@@ -152,7 +152,7 @@ func TestEncodingThatIsNotUTF8(t *testing.T) {
 	do(`create database ascii encoding 'SQL_ASCII' template template0`)
 	feed := newMemFeed()
 	newBoard(t, feed, "g0").send(epochID(1), 1, 10, good(1))
-	s, book := runTelling(t, feed, strings.Replace(pg.DSN(), "dbname=postgres", "dbname=ascii", 1))
+	s, book := runLogged(t, feed, strings.Replace(pg.DSN(), "dbname=postgres", "dbname=ascii", 1))
 	awaitErr(t, s, postgres.ErrEncoding)
 	if !strings.Contains(book.String(), "create the database with encoding UTF8") {
 		t.Errorf("told:\n%s", book)
@@ -164,7 +164,7 @@ func TestEncodingThatIsNotUTF8(t *testing.T) {
 func TestPartComesAgain(t *testing.T) {
 	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
-	s, book := runTelling(t, feed, pg.DSN())
+	s, book := runLogged(t, feed, pg.DSN())
 	b := newBoard(t, feed, "g0")
 	for i := range uint64(20) {
 		b.send(epochID(1), 1+10*i, 10, good(1))
@@ -184,7 +184,7 @@ func TestPartComesAgain(t *testing.T) {
 func TestRulesOfOthers(t *testing.T) {
 	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
-	s, book := runTelling(t, feed, pg.DSN())
+	s, book := runLogged(t, feed, pg.DSN())
 	b := newBoard(t, feed, "g0")
 	b.send(epochID(1), 1, 10, good(1))
 	feed.await(t)

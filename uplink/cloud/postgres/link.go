@@ -24,8 +24,8 @@ type link struct {
 	conn    *pgx.Conn
 	careful bool // see writer
 	names   *names
-	at      place // the newest record that is in the database
-	joined  bool  // the log goes on behind it
+	at      position // the newest record that is in the database
+	joined  bool     // the log goes on behind it
 	blocks  *block.Decoder
 	copied  copyBuffer
 }
@@ -102,7 +102,7 @@ type outcome struct {
 	anchors bool // that may correct readings
 }
 
-// write takes entries in one transaction, as many as make rowsMost readings.
+// write takes entries in one transaction, as many as make maxRows readings.
 // After an error that is not poison nor duplicate the link is of no more use.
 func (l *link) write(ctx context.Context, entries []record.Entry) (done outcome, err error) {
 	ctx, cancel := context.WithTimeout(ctx, writeWithin)
@@ -127,13 +127,13 @@ func (l *link) write(ctx context.Context, entries []record.Entry) (done outcome,
 	w := &writer{tx: tx, careful: l.careful, names: l.names, blocks: l.blocks, copied: &l.copied, newest: l.at.seq,
 		moved: map[*gatewayRow]bool{}, boots: map[int32]int64{}}
 	n := 0
-	for n < len(entries) && w.took.Readings < rowsMost {
+	for n < len(entries) && w.took.Readings < maxRows {
 		if err := w.add(ctx, entries[n]); err != nil {
 			return done, err
 		}
 		n++
 	}
-	to := placeOf(entries[n-1])
+	to := positionOf(entries[n-1])
 	// How far the sink has come is part of the transaction. If power dies before the
 	// commit, the tables are as before and the log gives the batch again; if it dies
 	// behind it, add meets sequences that it knows, and goes back.
@@ -172,7 +172,7 @@ func (l *link) refuse(ctx context.Context, e record.Entry, why error) error {
 		return w.finish(ctx)
 	})
 	if err == nil {
-		l.at = placeOf(e)
+		l.at = positionOf(e)
 	}
 	return err
 }

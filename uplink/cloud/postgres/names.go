@@ -14,9 +14,9 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// namesMost bounds each table of names kept in memory: beyond it, they are
+// maxNames bounds each table of names kept in memory: beyond it, they are
 // asked for again.
-const namesMost = 100_000
+const maxNames = 100_000
 
 // names are the rows of the small tables, so that a reading needs none. They
 // hold what the transaction under way has made too: after one that failed
@@ -84,7 +84,7 @@ func newNames() *names {
 
 // trim forgets what would grow without end.
 func (n *names) trim() {
-	if len(n.gateways)+len(n.boots)+len(n.epochs)+len(n.anchors)+len(n.lines)+len(n.channels) > namesMost {
+	if len(n.gateways)+len(n.boots)+len(n.epochs)+len(n.anchors)+len(n.lines)+len(n.channels) > maxNames {
 		*n = *newNames()
 	}
 }

@@ -19,28 +19,28 @@ import (
 const (
 	wherePosition = `select record, record_seq from position`
 	setPosition   = `update position set record = $1, record_seq = $2`
-	// oldPlaces is in how many places of gateways the log is asked for a record
+	// maxOldPositions is at how many positions of gateways the log is asked for a record
 	// that it and the database have in common.
-	oldPlaces = 1000
+	maxOldPositions = 1000
 )
 
 // errMoved: the tables are not those that this connection wrote last.
 var errMoved = errors.New("the tables were replaced by others while the connection was open")
 
-// A place is a record of the log, by its sequence and its id. The id is drawn
+// A position is a record of the log, by its sequence and its id. The id is drawn
 // at random: two logs have no record in common.
-type place struct {
+type position struct {
 	record string
 	seq    uint64
 }
 
-func placeOf(e record.Entry) place { return place{e.ID, e.Seq} }
+func positionOf(e record.Entry) position { return position{e.ID, e.Seq} }
 
 // stands tells whether the tables are still where this connection left them,
 // and keeps them from being replaced until the transaction ends. What it keeps
 // in memory, ids of rows among them, is true of no others.
 func (l *link) stands(ctx context.Context, tx pgx.Tx) error {
-	var at place
+	var at position
 	err := tx.QueryRow(ctx, wherePosition+` for update`).Scan(&at.record, &at.seq)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && at != l.at {
 		return errMoved
@@ -81,7 +81,7 @@ func (s *Sink) join(ctx context.Context, first record.Entry) error {
 // the log still has: then everything comes again, and what is there already is
 // not written twice.
 func (s *Sink) common(ctx context.Context) (record.BehindError, error) {
-	places, err := s.link.places(ctx)
+	places, err := s.link.positions(ctx)
 	if err != nil {
 		return record.BehindError{}, err
 	}
@@ -90,7 +90,7 @@ func (s *Sink) common(ctx context.Context) (record.BehindError, error) {
 			if err != nil && ctx.Err() != nil {
 				return record.BehindError{}, ctx.Err()
 			}
-			if err == nil && placeOf(e) == p {
+			if err == nil && positionOf(e) == p {
 				return record.BehindError{Seq: e.Seq, At: e.At}, nil
 			}
 			break
@@ -100,16 +100,16 @@ func (s *Sink) common(ctx context.Context) (record.BehindError, error) {
 }
 
 // places gives the newest records that the database has, newest first.
-func (l *link) places(ctx context.Context) (all []place, err error) {
+func (l *link) positions(ctx context.Context) (all []position, err error) {
 	if l.at.seq > 0 {
 		all = append(all, l.at)
 	}
 	rows, err := l.conn.Query(ctx,
-		`select record, record_seq from gateways where record <> '' and record_seq <= $1 order by record_seq desc limit $2`, l.at.seq, oldPlaces)
+		`select record, record_seq from gateways where record <> '' and record_seq <= $1 order by record_seq desc limit $2`, l.at.seq, maxOldPositions)
 	if err != nil {
 		return nil, fmt.Errorf("look where the tables stand: %w", err)
 	}
-	var p place
+	var p position
 	_, err = pgx.ForEachRow(rows, []any{&p.record, &p.seq}, func() error {
 		all = append(all, p)
 		return nil

@@ -113,10 +113,10 @@ func TestOlderThanTheLog(t *testing.T) {
 	wantRows(t, pg.Ask(t, `select count(*), min(seq) from fieldgate.readings_v`), "60|11")
 }
 
-// TestEndThatTheBoardCannotTell: a board that lost its power knows neither until
+// TestEndThatTheBoardDoesNotKnow: a board that lost its power knows neither until
 // when an epoch went on nor how much of it is missing. Then the views say
 // nothing, and no time before the first one and no number that looks real.
-func TestEndThatTheBoardCannotTell(t *testing.T) {
+func TestEndThatTheBoardDoesNotKnow(t *testing.T) {
 	pg, feed := e2e.NewPostgres(t), newMemFeed()
 	b := newBoard(t, feed, "plant-7")
 	a := good(1)

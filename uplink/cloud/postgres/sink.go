@@ -18,8 +18,8 @@ import (
 const (
 	// Consumer is the name under which the log knows how far the sink is.
 	Consumer = "postgres"
-	// batchMost is how many records are asked for at once.
-	batchMost    = 256
+	// maxBatch is how many records are asked for at once.
+	maxBatch     = 256
 	retryAtFirst = time.Second
 	retryAtMost  = 30 * time.Second
 )
@@ -120,8 +120,8 @@ func (s *Sink) runOnce(ctx context.Context) {
 	defer s.unlink()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	err := s.opt.Feed.Consume(ctx, Consumer, batchMost, func(ctx context.Context, entries []record.Entry) error {
-		err := s.take(ctx, entries)
+	err := s.opt.Feed.Consume(ctx, Consumer, maxBatch, func(ctx context.Context, entries []record.Entry) error {
+		err := s.consume(ctx, entries)
 		if errors.Is(err, ErrTaken) {
 			stop()
 		}
@@ -166,7 +166,7 @@ func (s *Sink) unlink() {
 
 // take writes a batch. On nil all of it is committed; the only errors are
 // ErrTaken, *record.BehindError and that of ctx.
-func (s *Sink) take(ctx context.Context, entries []record.Entry) error {
+func (s *Sink) consume(ctx context.Context, entries []record.Entry) error {
 	for len(entries) > 0 {
 		n, err := s.step(ctx, entries)
 		if ctx.Err() != nil && n == 0 {

@@ -21,7 +21,7 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// A logbook is what a sink told.
+// A logbook is what a sink logged.
 type logbook struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -39,8 +39,8 @@ func (l *logbook) String() string {
 	return l.text.String()
 }
 
-// runTelling is run with a logbook.
-func runTelling(t *testing.T, feed record.Feed, dsn string) (*postgres.Sink, *logbook) {
+// runLogged is run with a logbook.
+func runLogged(t *testing.T, feed record.Feed, dsn string) (*postgres.Sink, *logbook) {
 	t.Helper()
 	book := &logbook{}
 	s, err := postgres.New(postgres.Options{Feed: feed, DSN: dsn, Logger: slog.New(slog.NewTextHandler(book, nil))})
@@ -78,7 +78,7 @@ func TestDatabaseDown(t *testing.T) {
 	feed := newMemFeed()
 	b := newBoard(t, feed, "g0")
 	b.send(epochID(1), 1, 10, good(1))
-	s, book := runTelling(t, feed, pg.DSN())
+	s, book := runLogged(t, feed, pg.DSN())
 	awaitErr(t, s, nil)
 	pg.Start(t)
 	feed.await(t)
@@ -108,7 +108,7 @@ func TestNewerSchema(t *testing.T) {
 	end()
 	pg.Query(t, `insert into schema_version (version) values (99)`)
 	newBoard(t, feed, "g1").send(epochID(1), 1, 10, good(1))
-	s, book := runTelling(t, feed, pg.DSN())
+	s, book := runLogged(t, feed, pg.DSN())
 	awaitErr(t, s, postgres.ErrNewer)
 	if n := pg.Number(t, `select count(*) from readings`); n != 10 || !strings.Contains(book.String(), "database of its own") {
 		t.Errorf("%d readings; told:\n%s", n, book)
@@ -161,7 +161,7 @@ func TestRecordThatCannotBeWritten(t *testing.T) {
 	b.update(1, &wire.Update{Lane: wire.LaneLive, Epoch: epochID(2), First: 1, N: 1, Blocks: [][]byte{b.blockOf(epochID(2), 1, good(1), odd)}})
 	b.last = b.put(record.Record{Kind: record.KindUpdate, Epoch: epochID(2), First: 2, N: 1, Body: []byte("rubbish")}, b.last)
 	b.send(epochID(1), 11, 10, good(1))
-	s, book := runTelling(t, feed, pg.DSN())
+	s, book := runLogged(t, feed, pg.DSN())
 	feed.await(t)
 	wantOnce(t, pg, map[string]uint64{"g0": 20})
 	if f := s.State().Figures; f.Refused != 2 || f.Void != 0 {
@@ -191,7 +191,7 @@ func TestDiskFull(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	pg := e2e.NewPostgres(t, "max_wal_size = 32MB")
 	feed := newMemFeed()
-	s, book := runTelling(t, feed, pg.DSN())
+	s, book := runLogged(t, feed, pg.DSN())
 	b := newBoard(t, feed, "g0")
 	upto := map[string]uint64{}
 	more := func(n int) {
@@ -220,7 +220,7 @@ func TestDiskFull(t *testing.T) {
 }
 
 // No password is told, whatever is wrong.
-func TestPasswordIsNotTold(t *testing.T) {
+func TestPasswordIsNotLogged(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "dsn")
 	write := func(text string, mode os.FileMode) string {
@@ -251,7 +251,7 @@ func TestPasswordIsNotTold(t *testing.T) {
 	if err != nil || cfg.Host != "elsewhere" || cfg.Database != "plants" || cfg.Password != secret {
 		t.Errorf("got %v, %v", cfg, err)
 	}
-	s, book := runTelling(t, newMemFeed(), "host=127.0.0.1 port=1 user=u password="+secret)
+	s, book := runLogged(t, newMemFeed(), "host=127.0.0.1 port=1 user=u password="+secret)
 	awaitErr(t, s, nil)
 	if strings.Contains(book.String(), secret) || !strings.Contains(book.String(), "127.0.0.1") {
 		t.Errorf("told:\n%s", book)

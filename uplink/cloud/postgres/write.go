@@ -15,8 +15,8 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// rowsMost is how many readings go to the database at once.
-const rowsMost = 100_000
+// maxRows is how many readings go to the database at once.
+const maxRows = 100_000
 
 // endClosed is how an epoch ended that ended orderly.
 const endClosed = "closed"
@@ -294,7 +294,7 @@ type row struct {
 
 // reading takes one reading.
 func (w *writer) reading(ctx context.Context, r *row) error {
-	if w.copied.rows >= rowsMost {
+	if w.copied.rows >= maxRows {
 		if err := w.flush(ctx); err != nil {
 			return err
 		}

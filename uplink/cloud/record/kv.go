@@ -38,9 +38,9 @@ type KV interface {
 	// List gives the documents whose keys begin with these whole words. One
 	// that changes meanwhile may come twice, the newer one last.
 	List(ctx context.Context, prefix string) iter.Seq2[Doc, error]
-	// Watch tells of every change to a document whose key begins with these
+	// Watch notifies of every change to a document whose key begins with these
 	// words, after those that are there, until ctx is done.
-	Watch(ctx context.Context, prefix string, tell func(Doc)) error
+	Watch(ctx context.Context, prefix string, notify func(Doc)) error
 }
 
 // AnyRev lets Put replace whatever there is.

@@ -13,8 +13,8 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
-// Place keeps a command and brings it on its way.
-func (c *Dispatcher) Place(ctx context.Context, d Command) (Command, error) {
+// Submit keeps a command and brings it on its way.
+func (c *Dispatcher) Submit(ctx context.Context, d Command) (Command, error) {
 	pending, err := c.Store.Commands(ctx, d.Gateway, true)
 	if err != nil {
 		return d, err
@@ -58,7 +58,7 @@ func (c *Dispatcher) route(ctx context.Context, d Command) (Command, error) {
 	}
 	asking, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	_, asked := c.pubsub.Ask(asking, subject(d.Gateway), data)
+	_, asked := c.pubsub.Request(asking, subject(d.Gateway), data)
 	if asked != nil && !d.Queue {
 		d, err = c.Store.change(ctx, d.Gateway, d.ID, func(d *Command) bool {
 			withdrawn := d.State == Queued

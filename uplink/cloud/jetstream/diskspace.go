@@ -15,13 +15,13 @@ import (
 // it is opened anew. So it is not let near a full disk: what would be written
 // is refused before, while some room is left, and reading goes on.
 const (
-	roomKept    = 64 << 20 // bytes of the disk that records leave free, or …
-	roomPart    = 16       // … one part in so many, if that is less
-	docRoomPart = 4        // documents leave one part in so many of these
+	minDiskFree     = 64 << 20 // bytes of the disk that records leave free, or …
+	diskFreePart    = 16       // … one part in so many, if that is less
+	docDiskFreePart = 4        // documents leave one part in so many of these
 )
 
 // Full says why the log takes no records for want of room on its disk, or nil.
-// The error is cloud.ErrFull. On a cluster it is nil: its servers tell.
+// The error is record.ErrFull. On a cluster it is nil: its servers tell.
 func (l *Log) Full() error { return l.fullBelow(1) }
 
 // fullBelow tells likewise, with one part in so many of the room.
@@ -33,7 +33,7 @@ func (l *Log) fullBelow(part int64) error {
 	if err != nil {
 		return fmt.Errorf("%w: look at the disk: %w", record.ErrUnavailable, err)
 	}
-	if kept := min(roomKept, all/roomPart) / part; free < kept {
+	if kept := min(minDiskFree, all/diskFreePart) / part; free < kept {
 		return fmt.Errorf("%w: the disk of %s has %d KiB left, and %d KiB are kept free: make room there; "+
 			"what is stored can be read meanwhile, and the gateways keep the rest",
 			record.ErrFull, l.opt.Dir, free>>10, kept>>10)

@@ -20,29 +20,29 @@ func (h *hearer) on(to *jetstream.Log) {
 	if to == nil {
 		return
 	}
-	if stop, err := to.On(h.subject, h.hear); err == nil {
+	if stop, err := to.Subscribe(h.subject, h.hear); err == nil {
 		h.stop = stop
 	}
 }
 
-// Tell implements cloud.Bus.
-func (f *faulty) Tell(subject string, data []byte) error {
+// Publish implements record.PubSub.
+func (f *faulty) Publish(subject string, data []byte) error {
 	if to := f.end(); to != nil {
-		return to.Tell(subject, data)
+		return to.Publish(subject, data)
 	}
 	return record.ErrUnavailable
 }
 
-// Ask implements cloud.Bus.
-func (f *faulty) Ask(ctx context.Context, subject string, data []byte) ([]byte, error) {
+// Request implements record.PubSub.
+func (f *faulty) Request(ctx context.Context, subject string, data []byte) ([]byte, error) {
 	if to := f.end(); to != nil {
-		return to.Ask(ctx, subject, data)
+		return to.Request(ctx, subject, data)
 	}
 	return nil, record.ErrUnavailable
 }
 
-// On implements cloud.Bus.
-func (f *faulty) On(subject string, hear func(string, []byte) []byte) (stop func(), err error) {
+// Subscribe implements record.PubSub.
+func (f *faulty) Subscribe(subject string, hear func(string, []byte) []byte) (stop func(), err error) {
 	h := &hearer{subject: subject, hear: hear}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -31,16 +31,16 @@ func TestCommandsThatExpiredMakeRoom(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		_, err := c.Place(t.Context(), doc("more"))
+		_, err := c.Submit(t.Context(), doc("more"))
 		var r *Refusal
 		if !errors.As(err, &r) || r.Status != http.StatusTooManyRequests {
 			t.Errorf("one more: %v", err)
 		}
-		if d, err := c.Place(t.Context(), doc("c7")); err != nil || d.State != Queued {
+		if d, err := c.Submit(t.Context(), doc("c7")); err != nil || d.State != Queued {
 			t.Errorf("one of them again: %v, %v", d.State, err)
 		}
 		time.Sleep(defaultTTL + time.Second)
-		if d, err := c.Place(t.Context(), doc("more")); err != nil || d.State != Queued {
+		if d, err := c.Submit(t.Context(), doc("more")); err != nil || d.State != Queued {
 			t.Errorf("when they have expired: %v, %v", d.State, err)
 		}
 		if d := doc("c7").Shown(time.Now().Add(time.Hour)); d.State != gateway.CommandExpired {

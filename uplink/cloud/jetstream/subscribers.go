@@ -7,11 +7,11 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// ears are the listeners of a bus. Every gateway that is connected has one, and
+// subscribers are the listeners of PubSub. Every gateway that is connected has one, and
 // nearly all of them hear nothing for hours: so they share one channel and the
 // goroutine that empties it, where the client library would give each a
 // goroutine of its own. A listener has one while it has something to hear.
-type ears struct {
+type subscribers struct {
 	mu    sync.Mutex // guards what follows
 	came  chan *nats.Msg
 	heard map[*nats.Subscription]*listener
@@ -31,25 +31,25 @@ type listener struct {
 }
 
 // add subscribes a listener.
-func (e *ears) add(conn *nats.Conn, subject string, l *listener) (*nats.Subscription, error) {
-	e.mu.Lock() // until it is in the map: what comes at once is not lost
-	defer e.mu.Unlock()
-	if e.came == nil {
-		e.came, e.heard, e.ended = make(chan *nats.Msg, waitingMsgs), map[*nats.Subscription]*listener{}, make(chan struct{})
-		e.sort.Go(e.run)
+func (s *subscribers) add(conn *nats.Conn, subject string, l *listener) (*nats.Subscription, error) {
+	s.mu.Lock() // until it is in the map: what comes at once is not lost
+	defer s.mu.Unlock()
+	if s.came == nil {
+		s.came, s.heard, s.ended = make(chan *nats.Msg, waitingMsgs), map[*nats.Subscription]*listener{}, make(chan struct{})
+		s.sort.Go(s.run)
 	}
-	sub, err := conn.ChanSubscribe(subject, e.came)
+	sub, err := conn.ChanSubscribe(subject, s.came)
 	if err == nil {
-		e.heard[sub] = l
+		s.heard[sub] = l
 	}
 	return sub, err
 }
 
-func (e *ears) remove(sub *nats.Subscription) {
-	e.mu.Lock()
-	l := e.heard[sub]
-	delete(e.heard, sub)
-	e.mu.Unlock()
+func (s *subscribers) remove(sub *nats.Subscription) {
+	s.mu.Lock()
+	l := s.heard[sub]
+	delete(s.heard, sub)
+	s.mu.Unlock()
 	if l == nil {
 		return
 	}
@@ -59,15 +59,15 @@ func (e *ears) remove(sub *nats.Subscription) {
 }
 
 // run gives messages to their listeners. It waits for none of them.
-func (e *ears) run() {
+func (s *subscribers) run() {
 	for {
 		select {
-		case <-e.ended:
+		case <-s.ended:
 			return
-		case m := <-e.came:
-			e.mu.Lock()
-			l := e.heard[m.Sub]
-			e.mu.Unlock()
+		case m := <-s.came:
+			s.mu.Lock()
+			l := s.heard[m.Sub]
+			s.mu.Unlock()
 			if l != nil && l.put(m) {
 				go l.listen() // ends when nothing waits any more
 			}
@@ -75,14 +75,14 @@ func (e *ears) run() {
 	}
 }
 
-// close ends the ears. Listeners that hear something now are not waited for.
-func (e *ears) close() {
-	e.mu.Lock()
-	if e.came != nil {
-		close(e.ended)
+// close ends all subscriptions. Listeners that hear something now are not waited for.
+func (s *subscribers) close() {
+	s.mu.Lock()
+	if s.came != nil {
+		close(s.ended)
 	}
-	e.mu.Unlock()
-	e.sort.Wait()
+	s.mu.Unlock()
+	s.sort.Wait()
 }
 
 // put lets a message wait, and tells whether listen is to be started.
