@@ -1,6 +1,3 @@
-// Package drivers says what a driver is: a Sensor behind a bus, and the table
-// entry that describes it. It knows periph's bus interfaces and nothing of
-// gateways, stores or networks.
 package drivers
 
 import (
@@ -10,6 +7,8 @@ import (
 
 	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/i2c"
+	"periph.io/x/conn/v3/physic"
+	"periph.io/x/conn/v3/spi"
 )
 
 // ErrAbsent is a device that does not answer at its address (the bus itself
@@ -24,6 +23,10 @@ var ErrBus = errors.New("bus unusable")
 type Value struct {
 	Quantity string  // as in the driver's table, e.g. "temperature"
 	Value    float64 // in the unit of the table
+	// Doubt says why the value may be wrong: "input clipped". Such a value is
+	// stored as suspect, never as good. "": nothing speaks against it. Use
+	// constants: a visit allocates nothing.
+	Doubt string
 }
 
 // A Sensor is one open device.
@@ -37,12 +40,35 @@ type Sensor interface {
 	Halt() error
 }
 
+// A Starter is a Sensor whose chip takes a while to measure. A visit is then
+// two steps, and others on the bus are visited in between.
+type Starter interface {
+	Sensor
+	// Start begins a measurement and says how long it takes. Read is called
+	// no sooner than that after it, once. Where Start fails, Read is not
+	// called.
+	Start(ctx context.Context) (time.Duration, error)
+}
+
+// An Actuator is one open output: a relay, a valve, a PWM channel. One
+// goroutine at a time; all calls return soon after ctx is done.
+type Actuator interface {
+	// Set drives the output to v, in the unit of the table. The output has
+	// changed when it returns nil; after an error it may have.
+	Set(ctx context.Context, v float64) error
+	// State reads back what the output is. It must not disturb the output.
+	State(ctx context.Context) (float64, error)
+	// Halt drives the safe level. May be called twice.
+	Halt() error
+}
+
 // A BusKind is what a driver needs to be joined to.
 type BusKind string
 
 // The kinds of bus. BusNone is for the board itself.
 const (
 	BusI2C  BusKind = "i2c"
+	BusSPI  BusKind = "spi"
 	BusGPIO BusKind = "gpio"
 	BusNone BusKind = ""
 )
@@ -51,25 +77,51 @@ const (
 type Quantity struct {
 	Name string // [A-Za-z0-9_-]{1,64}
 	Unit string // IANA SenML units registry
+	// Typical is a usual value, for simulated chips. 0: what is usual for the
+	// unit.
+	Typical float64
 }
 
 // An Option is a driver's own key in [[device]].
 type Option struct {
-	Name    string
-	Default any   // bool, int64 or string: the type that the key must have
-	OneOf   []any // of that type; nil: any value
-	Doc     string
+	Name     string
+	Default  any    // bool, int64, float64 or string: the type that the key must have
+	OneOf    []any  // of that type; nil: any value
+	Required string // what to write if the key is missing; "": Default holds
+	Example  any    // of that type, where Required is set
+	Doc      string
 }
 
 // A Target is where a driver finds its device, and how it shall use it.
-// Only the field of the driver's BusKind is set.
+// Only the fields of the driver's BusKind are set.
 type Target struct {
 	I2C       i2c.Bus
 	Address   uint16
+	SPI       spi.Conn // connected as the row's SPI says
 	Pin       gpio.PinIO
 	ActiveLow bool
 	SysRoot   string         // "/" in life; a folder with sys/ and proc/ in tests
 	Options   map[string]any // every option of the table, defaults filled in
+}
+
+// An SPI says how a chip on SPI is spoken to.
+type SPI struct {
+	Mode  spi.Mode
+	Speed physic.Frequency // the highest
+}
+
+// A Lie is something that a chip says when it should say nothing: 85 °C of a
+// DS18B20 that was just powered. A driver gives no good value for it.
+type Lie struct {
+	Name string // [a-z0-9-]+
+	Doc  string // what the chip says and when, with the page of the datasheet
+	// Tell makes a simulated chip, one that Simulate made, tell the lie from
+	// now on. The suite visits such a chip, when it is opened and later. It
+	// accepts an error, no value, a value in doubt, or the true value.
+	Tell func(c Chip)
+	// Test names the test in the driver's package that proves it, where Tell
+	// cannot show it. One of both is set.
+	Test string
 }
 
 // A Driver is one row of the table of drivers.
@@ -84,10 +136,30 @@ type Driver struct {
 	Quantities     []Quantity    // nil: only known after Open, by Quantities() of the Sensor
 	MostQuantities int           // when Quantities is nil: how many there can be at most
 	Options        []Option
+	SPI            SPI
+	Lies           []Lie
+	// Blind lists the faults that no driver can see in the chip's bytes, by
+	// the names of the suite's checks: "MISOStuckLow". A chip without a
+	// checksum does not show a flipped bit: "FlippedBit".
+	Blind []string
 	// Open checks that the device is there and prepares it. It is called
 	// again after the device was lost: a sensor that lost power forgot its
 	// settings. It returns soon after ctx is done.
 	Open func(ctx context.Context, t Target) (Sensor, error)
+	// OpenOutput does the same for a device that acts. A driver has Open or
+	// OpenOutput.
+	OpenOutput func(ctx context.Context, t Target) (Actuator, error)
+
+	// How the device is simulated: one of these, as Bus has it.
+
+	// Simulate makes a chip on I2C or SPI, just powered up.
+	Simulate func(Simulation) Chip
+	// SimulateLine gives the level of a GPIO line whenever it is called.
+	SimulateLine func(Simulation) gpio.Level
+	// SimulateTree writes the files of the kernel that the driver reads into
+	// root, which then holds sys/ or proc/. Written again, they show the
+	// values of that moment. nil: the driver reads those of this machine.
+	SimulateTree func(s Simulation, root string) error
 }
 
 // A Lister is a Sensor that knows its quantities only once it is open: the

@@ -11,7 +11,6 @@ import (
 
 	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/drivers/builtin"
-	"github.com/fieldgate/fieldgate/drivers/sim"
 	"github.com/fieldgate/fieldgate/gateway/clock"
 	"github.com/fieldgate/fieldgate/gateway/command"
 	"github.com/fieldgate/fieldgate/gateway/config"
@@ -124,7 +123,7 @@ func (d *daemon) openStore() (*store.Store, error) {
 }
 
 func (d *daemon) newSampler() *sample.Sampler {
-	devices := &rack{devices: d.cfg.Devices, clock: sim.SinceStart()}
+	devices := newRack(d.cfg.Devices)
 	return sample.New(sample.Options{Devices: devices.plan(), OpenBus: devices.openBus, Sink: d.pipe,
 		Stamp: d.clock.Stamp, Health: d.health})
 }

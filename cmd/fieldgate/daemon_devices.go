@@ -4,10 +4,10 @@ import (
 	"context"
 	"io"
 	"strings"
-	"time"
 
 	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/i2c"
+	"periph.io/x/conn/v3/spi"
 
 	"github.com/fieldgate/fieldgate/drivers"
 	"github.com/fieldgate/fieldgate/drivers/builtin"
@@ -20,26 +20,31 @@ import (
 )
 
 // simChip is the GPIO chip whose lines are simulated; simulated I2C buses are
-// sim-0, sim-1, …
+// sim-0, sim-1, …, simulated SPI ports sim-spi-0.0, …
 const simChip = "sim"
 
 // A rack joins the configured devices to the buses of this board, or to
 // simulated ones.
 type rack struct {
 	devices []config.Device
-	clock   sim.Clock
+	clock   drivers.Clock
+	table   map[string]drivers.Driver // by name
+}
+
+func newRack(devices []config.Device) *rack {
+	r := &rack{devices: devices, clock: sim.SinceStart(), table: map[string]drivers.Driver{}}
+	for _, d := range builtin.Drivers() {
+		r.table[d.Name] = d
+	}
+	return r
 }
 
 // plan gives the sampler its devices. cfg has been checked against the same
 // table of drivers.
 func (r *rack) plan() []sample.Device {
-	table := map[string]drivers.Driver{}
-	for _, d := range builtin.Drivers() {
-		table[d.Name] = d
-	}
 	var all []sample.Device
 	for _, c := range r.devices {
-		all = append(all, r.device(c, table[c.Driver]))
+		all = append(all, r.device(c, r.table[c.Driver]))
 	}
 	return all
 }
@@ -58,8 +63,10 @@ func (r *rack) device(c config.Device, drv drivers.Driver) sample.Device {
 		switch drv.Bus {
 		case drivers.BusI2C:
 			target.I2C = bus.(i2c.Bus) // openBus gave it
+		case drivers.BusSPI:
+			target.SPI, err = bus.(spi.Port).Connect(drv.SPI.Speed, drv.SPI.Mode, 8)
 		case drivers.BusGPIO:
-			target.Pin, err = r.openPin(c)
+			target.Pin, err = r.openPin(c, drv)
 		}
 		if err != nil {
 			return nil, err
@@ -81,38 +88,40 @@ func busName(c config.Device, drv drivers.Driver) string {
 	return strings.TrimSuffix("gpio-"+c.Chip, "-")
 }
 
-// openBus opens an I2C bus by name. A GPIO chip needs no opening: each line
-// is taken by itself.
+// openBus opens an I2C bus or an SPI port by name. A GPIO chip needs no
+// opening: each line is taken by itself.
 func (r *rack) openBus(name string) (io.Closer, error) {
 	switch {
 	case strings.HasPrefix(name, "gpio"), name == "sim-gpio":
 		return io.NopCloser(nil), nil
+	case strings.HasPrefix(name, "sim-spi-"):
+		return sim.NewSPI(r.simBus(name)), nil
 	case strings.HasPrefix(name, "sim-"):
 		return r.simBus(name), nil
+	case strings.HasPrefix(name, "spi-"):
+		return linux.OpenSPI(name)
 	}
 	return linux.OpenI2C(name)
 }
 
-func (r *rack) openPin(c config.Device) (gpio.PinIO, error) {
+func (r *rack) openPin(c config.Device, drv drivers.Driver) (gpio.PinIO, error) {
 	if c.Chip != simChip {
 		return linux.OpenPin(c.Chip, c.Line)
 	}
-	// A door: open for 20 s in every two minutes.
-	return sim.NewPin(c.Line, func() gpio.Level { return gpio.Level(r.clock()%(2*time.Minute) < 20*time.Second) }), nil
+	world := r.simulation(c, drv)
+	return sim.NewPin(c.Line, func() gpio.Level { return drv.SimulateLine(world) }), nil
 }
 
-// simBus gives a simulated bus with a chip for every device that is
-// configured on it.
+// simBus gives simulated wires with a chip for every device that is configured
+// on them.
 func (r *rack) simBus(name string) *sim.Bus {
 	bus := sim.NewBus(name)
 	for _, c := range r.devices {
 		if c.Bus != name {
 			continue
 		}
-		// Each address has a temperature of its own: 0x48 a hot one, then ever colder.
-		mean := 61 - 17*float64(c.Address&7)
-		kind, _ := c.Options["model"].(string)
-		bus.Attach(uint16(c.Address), sim.NewLM75(kind, r.clock, sim.Wander(mean, 4, 10*time.Minute)).Settled())
+		drv := r.table[c.Driver]
+		bus.Attach(uint16(c.Address), drv.Simulate(r.simulation(c, drv)))
 	}
 	return bus
 }

@@ -48,6 +48,7 @@ var allowed = map[string][]string{
 	"gateway/local":           {"gateway", "gateway/health", "gateway/live", "gateway/local/dashboard", "uplink/rfc6455"},
 	"gateway/local/dashboard": {},
 	"gateway/netwatch":        {},
+	"gateway/output":          {"drivers", "gateway", "gateway/health"},
 	"gateway/pipeline":        {"gateway", "gateway/health"},
 	"gateway/remoteconfig":    {"gateway", "gateway/durable", "gateway/files"},
 	"gateway/sample":          {"drivers", "gateway", "gateway/health"},

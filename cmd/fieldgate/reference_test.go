@@ -141,6 +141,8 @@ func driverText(d drivers.Driver) string {
 	switch d.Bus {
 	case drivers.BusI2C:
 		fmt.Fprintf(&b, "- needs `bus`; `address` is %s; `%#02x` unless set\n", addresses(d.Addresses), d.Address)
+	case drivers.BusSPI:
+		b.WriteString("- needs `bus`\n")
 	case drivers.BusGPIO:
 		b.WriteString("- needs `line`; may have `chip` and `active_low`\n")
 	}
@@ -152,7 +154,11 @@ func driverText(d drivers.Driver) string {
 		fmt.Fprintf(&b, "- quantities: %s\n", strings.Join(quantities, ", "))
 	}
 	for _, o := range d.Options {
-		fmt.Fprintf(&b, "- `%s`: %s Default: `%v`.", o.Name, o.Doc, o.Default)
+		if fmt.Fprintf(&b, "- `%s`: %s", o.Name, o.Doc); o.Required != "" {
+			fmt.Fprintf(&b, " Must be set. Example: `%v`.", o.Example)
+		} else {
+			fmt.Fprintf(&b, " Default: `%v`.", o.Default)
+		}
 		if o.OneOf != nil {
 			fmt.Fprintf(&b, " One of %s.", choices(o.OneOf))
 		}

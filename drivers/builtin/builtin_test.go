@@ -1,30 +1,19 @@
 package builtin_test
 
 import (
+	"os"
+	"path"
+	"path/filepath"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
-	"periph.io/x/conn/v3/gpio"
-
 	"github.com/fieldgate/fieldgate/drivers"
 	"github.com/fieldgate/fieldgate/drivers/builtin"
 	"github.com/fieldgate/fieldgate/drivers/drivertest"
-	"github.com/fieldgate/fieldgate/drivers/sim"
 )
-
-// chips has a chip for every driver on I2C.
-var chips = map[string]func(sim.Clock) sim.Chip{
-	"lm75": func(now sim.Clock) sim.Chip { return sim.NewLM75("lm75", now, sim.Steady(21.5)) },
-}
-
-// targets has one for every kind of bus that the suite does not make itself.
-var targets = map[drivers.BusKind]func() drivers.Target{
-	drivers.BusNone: func() drivers.Target { return drivers.Target{SysRoot: "/"} },
-	drivers.BusGPIO: func() drivers.Target {
-		return drivers.Target{Pin: sim.NewPin("GPIO17", func() gpio.Level { return gpio.High })}
-	},
-}
 
 // shown has files of the kernel for every driver that reads them, and the
 // options that find its device there.
@@ -37,7 +26,7 @@ var shown = map[string]struct{ files, options map[string]string }{
 
 // caseOf makes the case that a driver is tried on.
 func caseOf(t *testing.T, d drivers.Driver) drivertest.Case {
-	c := drivertest.Case{Driver: d, Chip: chips[d.Name], Target: targets[d.Bus]}
+	c := drivertest.Case{Driver: d}
 	if s, ok := shown[d.Name]; ok {
 		c.Options = map[string]any{}
 		for key, value := range s.options {
@@ -51,13 +40,58 @@ func caseOf(t *testing.T, d drivers.Driver) drivertest.Case {
 // Every driver passes the suite, its table among it, with its defaults.
 func TestEveryDriver(t *testing.T) {
 	for _, d := range builtin.Drivers() {
-		if d.Bus == drivers.BusI2C && chips[d.Name] == nil {
-			t.Errorf("%s has no chip here to be tried on", d.Name)
-			continue
+		if d.Open != nil {
+			t.Run(d.Name, func(t *testing.T) { drivertest.Run(t, caseOf(t, d)) })
 		}
-		t.Run(d.Name, func(t *testing.T) {
-			drivertest.Run(t, caseOf(t, d))
-		})
+	}
+}
+
+// A lie that the suite cannot tell by itself has a test in the driver's
+// package.
+func TestEveryLieHasATest(t *testing.T) {
+	for _, d := range builtin.Drivers() {
+		for _, l := range d.Lies {
+			if l.Test != "" && !hasTest(t, folder(d), l.Test) {
+				t.Errorf("%s: lie %q has no test %s in %s", d.Name, l.Name, l.Test, folder(d))
+			}
+		}
+	}
+}
+
+// folder gives the folder of a driver's package.
+func folder(d drivers.Driver) string {
+	open := reflect.ValueOf(d.Open).Pointer()
+	if d.Open == nil {
+		open = reflect.ValueOf(d.OpenOutput).Pointer()
+	}
+	pkg := path.Base(runtime.FuncForPC(open).Name()) // "lm75.open"
+	pkg, _, _ = strings.Cut(pkg, ".")
+	return filepath.Join("..", pkg)
+}
+
+func hasTest(t *testing.T, folder, name string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("tests in %s: %v, %v", folder, files, err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\nfunc "+name+"(t *testing.T)") {
+			return true
+		}
+	}
+	return false
+}
+
+func TestLiesAreLookedFor(t *testing.T) {
+	for _, d := range builtin.Drivers() {
+		if d.Name == "lm75" && (!hasTest(t, folder(d), "TestSuite") || hasTest(t, folder(d), "TestThatIsNotThere")) {
+			t.Error("tests of a package are not found, or found where there are none")
+		}
 	}
 }
 

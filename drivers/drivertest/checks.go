@@ -88,6 +88,11 @@ func checkContextDone(c Case) error {
 	done, cancel := context.WithCancel(context.Background())
 	cancel()
 	before := b.transfers()
+	if two, ok := s.(drivers.Starter); ok {
+		if _, err := two.Start(done); !errors.Is(err, context.Canceled) {
+			return fmt.Errorf("start with a context that is done: %v", err)
+		}
+	}
 	if vs, err := s.Read(done); !errors.Is(err, context.Canceled) || len(vs) > 0 {
 		return fmt.Errorf("read with a context that is done gave %v, %v", vs, err)
 	}
@@ -120,17 +125,21 @@ func checkAbsentAtOpen(c Case) error {
 		return fmt.Errorf("open without a bus: %v, want ErrBus", err)
 	}
 	b.bus.SetGone(false)
-	b.bus.Attach(c.Driver.Address, c.Chip(sim.SinceStart()))
+	b.bus.Attach(c.Driver.Address, b.chip)
 	_, err := b.openWarm()
 	return err
 }
 
 // checkFaultAtEachTransfer: each transfer of opening and of a visit fails in
-// turn, in each way.
+// turn, in each way: as if it never was, or after the chip took it.
 func checkFaultAtEachTransfer(c Case) error {
-	for _, fault := range []sim.Fault{
-		{Err: sim.ErrNACK}, {Err: sim.ErrGone}, {Err: sim.ErrTimeout}, {Short: true},
-	} {
+	faults := []sim.Fault{
+		{Err: sim.ErrGone}, {Err: sim.ErrTimeout}, {Err: sim.ErrTimeout, Applied: true}, {Short: true},
+	}
+	if c.Driver.Bus == drivers.BusI2C {
+		faults = append(faults, sim.Fault{Err: sim.ErrNACK})
+	}
+	for _, fault := range faults {
 		if err := failEachTransfer(c, fault); err != nil {
 			return err
 		}

@@ -31,15 +31,33 @@ func checkTable(c Case) error {
 		return fmt.Errorf("name %q is not [A-Za-z0-9_-]{1,64}", d.Name)
 	case d.Doc == "":
 		return fmt.Errorf("says nothing about itself")
-	case d.Interval <= 0 || d.Timeout <= 0 || d.Open == nil:
-		return fmt.Errorf("lacks an interval, a timeout or Open")
+	case d.Interval <= 0 || d.Timeout <= 0:
+		return fmt.Errorf("lacks an interval or a timeout")
+	case (d.Open == nil) == (d.OpenOutput == nil):
+		return fmt.Errorf("wants Open or OpenOutput, one of them")
 	case d.Bus == drivers.BusI2C && !slices.Contains(d.Addresses, d.Address):
 		return fmt.Errorf("its own address %#x is not among its addresses", d.Address)
+	case d.Bus == drivers.BusSPI && d.SPI.Speed <= 0:
+		return fmt.Errorf("is on SPI but says no speed")
+	case slices.Contains(wired, d.Bus) && d.Simulate == nil:
+		return fmt.Errorf("has no simulated chip: Simulate")
+	case d.Bus == drivers.BusGPIO && d.SimulateLine == nil:
+		return fmt.Errorf("has no simulated line: SimulateLine")
 	case d.Quantities == nil && d.MostQuantities <= 0:
 		return fmt.Errorf("says neither its quantities nor how many there can be")
 	}
 	if err := validQuantities(d.Quantities); d.Quantities != nil && err != nil {
 		return err
+	}
+	for _, name := range d.Blind {
+		if !slices.Contains(optional, name) {
+			return fmt.Errorf("is blind for %q, which is none of %v", name, optional)
+		}
+	}
+	for _, l := range d.Lies {
+		if err := validLie(l); err != nil {
+			return fmt.Errorf("lie %q: %w", l.Name, err)
+		}
 	}
 	for i, o := range d.Options {
 		if err := validTableOption(o); err != nil {
@@ -52,13 +70,29 @@ func checkTable(c Case) error {
 	return nil
 }
 
+var validLieName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+
+func validLie(l drivers.Lie) error {
+	switch {
+	case !validLieName.MatchString(l.Name) || l.Doc == "":
+		return fmt.Errorf("its name is not like \"not-yet-measured\", or it has no explanation")
+	case (l.Tell == nil) == (l.Test == ""):
+		return fmt.Errorf("wants Tell or Test, one of them")
+	}
+	return nil
+}
+
 func validTableOption(o drivers.Option) error {
 	if !validOption.MatchString(o.Name) || o.Doc == "" {
 		return fmt.Errorf("not a name for a configuration key, or without explanation")
 	}
-	for _, v := range append([]any{o.Default}, o.OneOf...) {
+	all := append([]any{o.Default}, o.OneOf...)
+	if o.Required != "" {
+		all = append(all, o.Example)
+	}
+	for _, v := range all {
 		switch v.(type) {
-		case bool, int64, string:
+		case bool, int64, float64, string:
 		default:
 			return fmt.Errorf("%v is a %T, which no key can be", v, v)
 		}

@@ -46,6 +46,7 @@ func (t Transfer) String() string {
 type Recorder struct {
 	i2c.Bus
 	Transfers []Transfer
+	off       bool // nothing is remembered
 }
 
 // Record puts a recorder before a bus.
@@ -54,6 +55,9 @@ func Record(b i2c.Bus) *Recorder { return &Recorder{Bus: b} }
 // Tx passes the transfer on.
 func (r *Recorder) Tx(addr uint16, w, rd []byte) error {
 	err := r.Bus.Tx(addr, w, rd)
+	if r.off {
+		return err
+	}
 	t := Transfer{Addr: addr, W: slices.Clone(w), Err: err}
 	if err == nil {
 		t.R = slices.Clone(rd)

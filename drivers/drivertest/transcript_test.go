@@ -10,6 +10,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/drivers"
 	"github.com/fieldgate/fieldgate/drivers/drivertest"
+	"github.com/fieldgate/fieldgate/drivers/lm75"
 	"github.com/fieldgate/fieldgate/drivers/sim"
 )
 
@@ -33,7 +34,10 @@ func perform(tx func(addr uint16, w, r []byte) error) (errs []error) {
 
 func TestRecord(t *testing.T) {
 	bus := sim.NewBus("sim-1")
-	bus.Attach(0x48, sim.NewLM75("tmp105", func() time.Duration { return time.Hour }, sim.Steady(21.25)))
+	bus.Attach(0x48, lm75.Driver().Simulate(drivers.Simulation{
+		Clock: func() time.Duration { return 0 }, Curves: map[string]drivers.Curve{"temperature": sim.Steady(21.25)},
+		Options: map[string]any{"model": "tmp105"},
+	}))
 	tape := drivertest.Record(bus)
 	n := 0
 	perform(func(addr uint16, w, r []byte) error {

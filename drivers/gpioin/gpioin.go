@@ -28,7 +28,8 @@ func Driver() drivers.Driver {
 			Name: "pull", Default: "none", OneOf: []any{"none", "up", "down"},
 			Doc: "The board's own resistor on the line: none for what drives it both ways, up for a contact to ground, down for one to 3.3 V.",
 		}},
-		Open: open,
+		Open:         open,
+		SimulateLine: func(s drivers.Simulation) gpio.Level { return s.Now("level") >= 0.5 },
 	}
 }
 

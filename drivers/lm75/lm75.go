@@ -33,6 +33,7 @@ type variant struct {
 	check      uint16 // the bits of both that can be read back
 	mask       uint16 // the bits of the temperature; the others are always 0
 	zeroes     bool   // … and documented to be, so that one set is a garbled answer
+	forgets    bool   // the resolution that was set is lost with the power
 }
 
 const (
@@ -49,7 +50,8 @@ var variants = map[string]variant{
 	// R1 and R0 are read-only and say 12 bits (SBOS397 table 8).
 	"tmp102": {configLen: 2, clear: oneShot | shutdown | extended, check: twelve | shutdown | extended,
 		set: twelve, mask: 0xfff0, zeroes: true},
-	"tmp105": {configLen: 1, clear: oneShot | shutdown, check: twelve | shutdown, set: twelve, mask: 0xfff0, zeroes: true},
+	"tmp105": {configLen: 1, clear: oneShot | shutdown, check: twelve | shutdown, set: twelve, mask: 0xfff0, zeroes: true,
+		forgets: true},
 }
 
 // Driver is the row for the table.
@@ -67,7 +69,12 @@ func Driver() drivers.Driver {
 			Name: "model", Default: "lm75", OneOf: []any{"lm75", "tmp102", "tmp105"},
 			Doc: "Which chip it is: lm75 gives steps of 0.5 Cel and suits them all, tmp102 and tmp105 give steps of 0.0625.",
 		}},
-		Open: open,
+		Lies: []drivers.Lie{{
+			Name: "zero", Doc: "0 °C until the first conversion after power-up is done (SBOS648 \"Temperature Register\").",
+			Tell: func(c drivers.Chip) { c.Reset() },
+		}},
+		Open:     open,
+		Simulate: simulate,
 	}
 }
 
@@ -75,14 +82,17 @@ type sensor struct {
 	variant
 	dev   i2c.Dev
 	fresh bool // not read since Open: may never have measured
+	last  uint16
 	value [1]drivers.Value
+	reg   [1]byte // what is written and read in a visit, kept so that it allocates nothing
+	raw   [2]byte
 }
 
 func open(ctx context.Context, t drivers.Target) (drivers.Sensor, error) {
 	chip := t.Options["model"].(string)
 	s := &sensor{variant: variants[chip], dev: i2c.Dev{Bus: t.I2C, Addr: t.Address}, fresh: true}
 	err := drivers.Sequence(t.I2C, func(held i2c.Bus) error {
-		return s.configure(ctx, i2c.Dev{Bus: held, Addr: t.Address})
+		return s.configure(ctx, &i2c.Dev{Bus: held, Addr: t.Address})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("configure %s: %w", chip, err)
@@ -93,7 +103,7 @@ func open(ctx context.Context, t drivers.Target) (drivers.Sensor, error) {
 // configure sets resolution and continuous conversion, and leaves everything
 // else (the alert output) as somebody may have set it. A chip that is right
 // already is not written to.
-func (s *sensor) configure(ctx context.Context, dev i2c.Dev) error {
+func (s *sensor) configure(ctx context.Context, dev *i2c.Dev) error {
 	config, err := s.readConfig(ctx, dev)
 	if err != nil {
 		return err
@@ -116,10 +126,10 @@ func (s *sensor) configure(ctx context.Context, dev i2c.Dev) error {
 	return nil
 }
 
-func (s *sensor) readConfig(ctx context.Context, dev i2c.Dev) (uint16, error) {
-	var r [2]byte
-	err := drivers.Transfer(ctx, dev, []byte{regConfig}, r[:s.configLen])
-	return binary.BigEndian.Uint16(r[:]), err
+func (s *sensor) readConfig(ctx context.Context, dev *i2c.Dev) (uint16, error) {
+	s.reg[0], s.raw = regConfig, [2]byte{}
+	err := drivers.Transfer(ctx, dev, s.reg[:], s.raw[:s.configLen])
+	return binary.BigEndian.Uint16(s.raw[:]), err
 }
 
 // Read gives the temperature of the last conversion.
@@ -128,36 +138,49 @@ func (s *sensor) Read(ctx context.Context) ([]drivers.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.fresh && raw == 0 {
-		if raw, err = s.readFirst(ctx); err != nil {
+	if raw == 0 && (s.fresh || !s.nearZero()) {
+		// The power may have come a moment ago: read again when even then the
+		// chip has measured.
+		if err := drivers.Pause(ctx, firstConversion); err != nil {
+			return nil, err
+		}
+		if raw, err = s.readTemp(ctx); err != nil {
 			return nil, err
 		}
 	}
-	s.fresh = false
+	if err := s.remembers(ctx); err != nil {
+		return nil, err
+	}
+	s.fresh, s.last = false, raw
 	s.value[0] = drivers.Value{Quantity: "temperature", Value: float64(int16(raw)) / 256}
 	return s.value[:], nil
 }
 
-// readFirst reads again when even a chip that came up together with Open has
-// measured: 0 may mean that it had not.
-func (s *sensor) readFirst(ctx context.Context) (uint16, error) {
-	wait := time.NewTimer(firstConversion)
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-	case <-ctx.Done():
-		return 0, fmt.Errorf("wait for the first conversion: %w", ctx.Err())
+// remembers fails if the chip lost its settings: its power failed since Open.
+func (s *sensor) remembers(ctx context.Context) error {
+	if !s.forgets {
+		return nil
 	}
-	return s.readTemp(ctx)
+	config, err := s.readConfig(ctx, &s.dev)
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	if config&s.check != s.set {
+		return fmt.Errorf("configuration is %04x: the power of the chip failed", config)
+	}
+	return nil
 }
+
+// nearZero says whether the last temperature was within 1 Cel of 0.
+func (s *sensor) nearZero() bool { return int16(s.last) >= -256 && int16(s.last) <= 256 }
 
 // readTemp gives the temperature in 1/256 Cel, two's complement.
 func (s *sensor) readTemp(ctx context.Context) (uint16, error) {
-	var r [2]byte
-	if err := drivers.Transfer(ctx, s.dev, []byte{regTemp}, r[:]); err != nil {
+	s.reg[0] = regTemp
+	if err := drivers.Transfer(ctx, &s.dev, s.reg[:], s.raw[:]); err != nil {
 		return 0, fmt.Errorf("read temperature: %w", err)
 	}
-	raw := binary.BigEndian.Uint16(r[:])
+	raw := binary.BigEndian.Uint16(s.raw[:])
 	if s.zeroes && raw&^s.mask != 0 {
 		return 0, fmt.Errorf("temperature register is %04x, where the low bits are always 0: garbled, or another chip (option \"model\")", raw)
 	}

@@ -37,10 +37,18 @@ func TestSuite(t *testing.T) {
 				Driver:  lm75.Driver(),
 				Options: map[string]any{"model": c.chip},
 				Want:    map[string]float64{"temperature": c.want},
-				Chip:    func(now sim.Clock) sim.Chip { return sim.NewLM75(c.chip, now, sim.Steady(c.temp)) },
+				Values:  map[string]float64{"temperature": c.temp},
 			})
 		})
 	}
+}
+
+// chip makes a simulated one.
+func chip(model string, clock drivers.Clock, temp drivers.Curve) drivers.Chip {
+	return lm75.Driver().Simulate(drivers.Simulation{
+		Clock: clock, Powered: clock(), Curves: map[string]drivers.Curve{"temperature": temp},
+		Options: map[string]any{"model": model},
+	})
 }
 
 func open(bus i2c.Bus, chip string) (drivers.Sensor, error) {
@@ -49,7 +57,7 @@ func open(bus i2c.Bus, chip string) (drivers.Sensor, error) {
 	})
 }
 
-// The emulated Pi's TMP105, recorded: at reset, and set already.
+// As the emulated Pi's TMP105 answers: at reset, and set already.
 func TestTranscripts(t *testing.T) {
 	for file, want := range map[string]float64{"tmp105-reset": 23.4375, "tmp105-set": -5.25, "lm75-alert": 21.5} {
 		t.Run(file, func(t *testing.T) {
@@ -68,21 +76,21 @@ func TestTranscripts(t *testing.T) {
 
 // Nobody may take the 0 of a chip that never measured for a temperature.
 func TestFirstValueAfterPowerUp(t *testing.T) {
-	for _, chip := range []string{"lm75", "tmp102", "tmp105"} {
+	for _, model := range []string{"lm75", "tmp102", "tmp105"} {
 		synctest.Test(t, func(t *testing.T) {
 			bus := sim.NewBus("sim-1")
-			bus.Attach(0x48, sim.NewLM75(chip, sim.SinceStart(), sim.Steady(21.5)))
-			s, err := open(bus, chip)
+			bus.Attach(0x48, chip(model, sim.SinceStart(), sim.Steady(21.5)))
+			s, err := open(bus, model)
 			if err != nil {
 				t.Fatal(err)
 			}
 			hasty, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 			defer cancel()
 			if vs, err := s.Read(hasty); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("%s: read %v, %v before the first conversion", chip, vs, err)
+				t.Errorf("%s: read %v, %v before the first conversion", model, vs, err)
 			}
 			if vs, err := s.Read(t.Context()); err != nil || vs[0].Value != 21.5 {
-				t.Errorf("%s: first value %v, %v", chip, vs, err)
+				t.Errorf("%s: first value %v, %v", model, vs, err)
 			}
 		})
 	}
@@ -96,7 +104,7 @@ func TestWrongChip(t *testing.T) {
 		{"lm75", "tmp102", `option "model"`},
 	} {
 		bus := sim.NewBus("sim-1")
-		bus.Attach(0x48, sim.NewLM75(c.is, late, sim.Steady(20)))
+		bus.Attach(0x48, chip(c.is, late, sim.Steady(20)))
 		if _, err := open(bus, c.told); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s told to be %s: %v", c.is, c.told, err)
 		}
@@ -118,7 +126,7 @@ func TestShutdownIsEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		temp := 20.0
 		bus := sim.NewBus("sim-1")
-		bus.Attach(0x48, sim.NewLM75("lm75", sim.SinceStart(), func(time.Duration) float64 { return temp }))
+		bus.Attach(0x48, chip("lm75", sim.SinceStart(), func(time.Duration) float64 { return temp }))
 		time.Sleep(time.Second)
 		if err := bus.Tx(0x48, []byte{1, 0x01}, nil); err != nil {
 			t.Fatal(err)

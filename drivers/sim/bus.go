@@ -1,7 +1,7 @@
-// Package sim is hardware without hardware: chips at register level on a
-// simulated I2C bus, an input line, and the faults that real ones have. The
-// drivers above cannot tell; `fieldgate demo` and the tests of drivers run on
-// it.
+// Package sim is hardware without hardware: a simulated I2C bus, SPI port and
+// input line, and the faults that real ones have. Which chips are on them, the
+// table of drivers says. The drivers cannot tell; `fieldgate demo` and the
+// tests of drivers run on it.
 package sim
 
 import (
@@ -24,24 +24,14 @@ var (
 	ErrTimeout = errors.New("simulated transfer timed out")
 )
 
-// A Chip is a chip at register level: what it answers depends on what was
-// written to it since its last reset, and on its clock. The bus calls it from
-// one goroutine at a time.
-type Chip interface {
-	// Tx is one transfer from start to stop condition: w, then a repeated
-	// start, then r. An error is a byte that the chip did not acknowledge.
-	Tx(w, r []byte) error
-	// Reset is a power cycle: every register goes to its reset state.
-	Reset()
-}
-
 // A Fault is what befalls transfers with one address.
 type Fault struct {
-	After int           // so many transfers pass first
-	Times int           // then so many are struck; 0 means until Mend
-	Delay time.Duration // the bus is busy for so long before anything else happens
-	Short bool          // only half of the answer arrives, with an error
-	Err   error         // instead of an answer: ErrNACK, ErrTimeout, …; nil with Delay is a late answer
+	After   int           // so many transfers pass first
+	Times   int           // then so many are struck; 0 means until Mend
+	Delay   time.Duration // the bus is busy for so long before anything else happens
+	Short   bool          // only half of the answer arrives, with an error
+	Applied bool          // the chip takes the transfer, and only then it fails with Err
+	Err     error         // instead of an answer: ErrNACK, ErrTimeout, …; nil with Delay is a late answer
 }
 
 // A Bus is a simulated I2C bus. It may be used by several goroutines; a
@@ -51,7 +41,7 @@ type Bus struct {
 	turn chan struct{} // holds one token; who has it has the wires
 
 	mu     sync.Mutex // guards what follows
-	chips  map[uint16]Chip
+	chips  map[uint16]drivers.Chip
 	faults map[uint16]*Fault
 	gone   bool
 }
@@ -61,7 +51,7 @@ func NewBus(name string) *Bus {
 	b := &Bus{
 		name:   name,
 		turn:   make(chan struct{}, 1),
-		chips:  make(map[uint16]Chip),
+		chips:  make(map[uint16]drivers.Chip),
 		faults: make(map[uint16]*Fault),
 	}
 	b.turn <- struct{}{}
@@ -69,7 +59,7 @@ func NewBus(name string) *Bus {
 }
 
 // Attach joins a chip to the bus, in the place of any that was at addr.
-func (b *Bus) Attach(addr uint16, c Chip) {
+func (b *Bus) Attach(addr uint16, c drivers.Chip) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.chips[addr] = c
@@ -149,6 +139,9 @@ func (h held) Tx(addr uint16, w, r []byte) error {
 	case gone:
 		return ErrGone
 	case fault.Err != nil:
+		if fault.Applied && chip != nil {
+			_ = chip.Tx(w, make([]byte, len(r)))
+		}
 		return fault.Err
 	case chip == nil:
 		return ErrNACK
@@ -162,7 +155,7 @@ func (h held) Tx(addr uint16, w, r []byte) error {
 	return fmt.Errorf("%d of %d bytes: %w", len(half), len(r), io.ErrUnexpectedEOF)
 }
 
-func (b *Bus) at(addr uint16) (c Chip, gone bool) {
+func (b *Bus) at(addr uint16) (c drivers.Chip, gone bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.chips[addr], b.gone

@@ -218,7 +218,8 @@ func TestProblems(t *testing.T) {
 		"reserved address": {"[[device]]\nid=\"c\"\ndriver=\"anywhere\"\nbus=\"sim-1\"\naddress=3", []string{
 			"6:9: device[c].address: 3 is no address of anywhere, which can have 0x08-0x77"}},
 		"bus": {"[[device]]\nid=\"a\"\ndriver=\"lm75\"\nbus=\"i2c1\"", []string{
-			`5:5: device[a].bus: there is no bus "i2c1": write i2c-N for /dev/i2c-N, or sim-N for a simulated one`}},
+			`5:5: device[a].bus: there is no bus "i2c1": write i2c-N for /dev/i2c-N, spi-N.C for /dev/spidevN.C, ` +
+				`or sim-N or sim-spi-N.C for a simulated one`}},
 		"driver options": {lm75 + "variant = \"tmp103\"\nsamples = \"4\"\nextended = true\nsample = 4", []string{
 			`6:11: device[a].variant: tmp103 is not one of lm75, tmp102`,
 			`7:11: device[a].samples: this must be a whole number, not a string`,

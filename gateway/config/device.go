@@ -118,6 +118,9 @@ func (r *deviceReader) options(n *node, path string, drv *drivers.Driver, d *Dev
 		names = append(names, o.Name)
 		d.Options[o.Name] = o.Default
 		value := n.table[o.Name]
+		if value == nil && o.Required != "" {
+			r.needs(n, path, o.Name, o.Required)
+		}
 		if value == nil {
 			continue
 		}
@@ -143,20 +146,26 @@ func (r *deviceReader) options(n *node, path string, drv *drivers.Driver, d *Dev
 
 // busKeys are the keys that place a device, and whose they are.
 var busKeys = []struct {
-	key  string
-	kind drivers.BusKind
-}{{"bus", drivers.BusI2C}, {"address", drivers.BusI2C}, {"line", drivers.BusGPIO}, {"chip", drivers.BusGPIO},
-	{"active_low", drivers.BusGPIO}}
+	key   string
+	kinds []drivers.BusKind
+}{
+	{"bus", []drivers.BusKind{drivers.BusI2C, drivers.BusSPI}},
+	{"address", []drivers.BusKind{drivers.BusI2C}},
+	{"line", []drivers.BusKind{drivers.BusGPIO}},
+	{"chip", []drivers.BusKind{drivers.BusGPIO}},
+	{"active_low", []drivers.BusKind{drivers.BusGPIO}},
+}
 
 // place checks where the device is: on which bus, and that it is alone there.
 func (r *deviceReader) place(n *node, path string, drv *drivers.Driver, d *Device) {
 	words := map[drivers.BusKind]string{
 		drivers.BusI2C:  "is on I2C, which has bus and address",
+		drivers.BusSPI:  "is on SPI, which has bus",
 		drivers.BusGPIO: "is on GPIO, which has line, chip and active_low",
 		drivers.BusNone: "reads the board itself and needs no place",
 	}[drv.Bus]
 	for _, k := range busKeys {
-		if v := n.table[k.key]; v != nil && k.kind != drv.Bus {
+		if v := n.table[k.key]; v != nil && !slices.Contains(k.kinds, drv.Bus) {
 			r.col.add(v.keyAt, join(path, k.key), "this key is not for the driver %s: it %s", drv.Name, words)
 		}
 	}
@@ -164,8 +173,15 @@ func (r *deviceReader) place(n *node, path string, drv *drivers.Driver, d *Devic
 	case drivers.BusI2C:
 		r.needs(n, path, "bus", `which bus it is on, such as "i2c-1"`)
 		r.address(n, path, drv, d)
+		r.kindOfBus(n, path, drv, d)
 		if d.Bus != "" && d.Address != 0 {
 			r.alone(n, path, d, fmt.Sprintf("address %#02x on %s", d.Address, d.Bus))
+		}
+	case drivers.BusSPI:
+		r.needs(n, path, "bus", `which SPI port it is on, such as "spi-0.0"`)
+		r.kindOfBus(n, path, drv, d)
+		if d.Bus != "" {
+			r.alone(n, path, d, d.Bus)
 		}
 	case drivers.BusGPIO:
 		r.needs(n, path, "line", `the name of its GPIO line, such as "GPIO17"`)
@@ -176,6 +192,20 @@ func (r *deviceReader) place(n *node, path string, drv *drivers.Driver, d *Devic
 			r.alone(n, path, d, strings.TrimSpace("line "+d.Line+" "+d.Chip))
 		}
 	}
+}
+
+// kindOfBus tells if the bus is an SPI port and the driver on I2C, or the other
+// way round.
+func (r *deviceReader) kindOfBus(n *node, path string, drv *drivers.Driver, d *Device) {
+	if d.Bus == "" || isSPI(d.Bus) == (drv.Bus == drivers.BusSPI) {
+		return
+	}
+	want := `i2c-N`
+	if drv.Bus == drivers.BusSPI {
+		want = `spi-N.C`
+	}
+	r.col.add(n.table["bus"].at, path+".bus", "%s is no bus for the driver %s, which wants %s", d.Bus, drv.Name, want)
+	d.Bus = ""
 }
 
 func (r *deviceReader) needs(n *node, path, key, words string) {

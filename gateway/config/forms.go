@@ -77,11 +77,17 @@ func checkHost(s string) error {
 	return nil
 }
 
-var busName = regexp.MustCompile(`^(i2c|sim)-(0|[1-9][0-9]{0,2})$`)
+var (
+	busName = regexp.MustCompile(`^(i2c|sim)-(0|[1-9][0-9]{0,2})$`)
+	spiName = regexp.MustCompile(`^(sim-)?spi-(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]?)$`)
+)
+
+// isSPI says whether the bus of that name is an SPI port.
+func isSPI(bus string) bool { return spiName.MatchString(bus) }
 
 func checkBus(s string) error {
-	if !busName.MatchString(s) {
-		return fmt.Errorf("there is no bus %q: write i2c-N for /dev/i2c-N, or sim-N for a simulated one", s)
+	if !busName.MatchString(s) && !isSPI(s) {
+		return fmt.Errorf("there is no bus %q: write i2c-N for /dev/i2c-N, spi-N.C for /dev/spidevN.C, or sim-N or sim-spi-N.C for a simulated one", s)
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func (d *device) give(values []drivers.Value) error {
 		case math.IsNaN(v.Value) || math.IsInf(v.Value, 0):
 			return fmt.Errorf("the driver gave no number for %s", v.Quantity)
 		}
-		d.readings = append(d.readings, gateway.Reading{Channel: c, Value: v.Value, At: at, Quality: d.Quality})
+		d.readings = append(d.readings, gateway.Reading{Channel: c, Value: v.Value, At: at, Quality: d.quality(v)})
 	}
 	if len(d.readings) > 0 {
 		d.s.opts.Sink.Take(d.readings)
@@ -103,6 +103,15 @@ func (d *device) lacks() {
 				"Device %s does not give all of its quantities: %s. The others are read.", d.where(), missing))
 		}
 	}
+}
+
+// quality is that of the device, but for a value that its driver doubts.
+// Simulated values stay simulated.
+func (d *device) quality(v drivers.Value) gateway.Quality {
+	if v.Doubt != "" && d.Quality == gateway.Good {
+		return gateway.Suspect
+	}
+	return d.Quality
 }
 
 // succeeded ends whatever was wrong, and plans the next visit.

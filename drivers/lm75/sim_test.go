@@ -1,20 +1,16 @@
-package sim_test
+package lm75
 
 import (
-	"bytes"
-	"math"
 	"testing"
 	"time"
 
-	"periph.io/x/conn/v3/gpio"
-
-	"github.com/fieldgate/fieldgate/drivers/sim"
+	"github.com/fieldgate/fieldgate/drivers"
 )
 
 // step is a transfer and what shall be read.
 type step struct{ w, r string }
 
-func play(t *testing.T, c sim.Chip, steps []step) {
+func play(t *testing.T, c drivers.Chip, steps []step) {
 	t.Helper()
 	for _, s := range steps {
 		r := make([]byte, len(s.r))
@@ -22,6 +18,15 @@ func play(t *testing.T, c sim.Chip, steps []step) {
 			t.Errorf("after % x: read % x, %v, want % x", s.w, r, err, s.r)
 		}
 	}
+}
+
+func simulated(model string, now *time.Duration, temp *float64) drivers.Chip {
+	return simulate(drivers.Simulation{
+		Clock:   func() time.Duration { return *now },
+		Powered: *now,
+		Curves:  map[string]drivers.Curve{"temperature": func(time.Duration) float64 { return *temp }},
+		Options: map[string]any{"model": model},
+	})
 }
 
 func TestLM75Registers(t *testing.T) {
@@ -49,7 +54,7 @@ func TestLM75Registers(t *testing.T) {
 		{"tmp105", -1000, []step{{"\x00", "\x80\x00"}}},
 	} {
 		now := time.Duration(0)
-		chip := sim.NewLM75(c.kind, func() time.Duration { return now }, sim.Steady(c.temp))
+		chip := simulated(c.kind, &now, &c.temp)
 		play(t, chip, []step{{"\x00", "\x00\x00"}}) // before the first conversion
 		now = time.Second
 		play(t, chip, c.steps)
@@ -60,53 +65,9 @@ func TestLM75Registers(t *testing.T) {
 
 func TestLM75ShutdownKeepsTheLastTemperature(t *testing.T) {
 	now, temp := time.Second, 20.0
-	chip := sim.NewLM75("tmp105", func() time.Duration { return now }, func(time.Duration) float64 { return temp })
+	chip := simulated("tmp105", &now, &temp)
 	now = 2 * time.Second
 	play(t, chip, []step{{"\x00", "\x14\x00"}, {"\x01\x01", ""}})
 	temp = 30
 	play(t, chip, []step{{"\x00", "\x14\x00"}, {"\x01\x00", ""}, {"\x00", "\x1e\x00"}})
-}
-
-func TestWanderIsBelievable(t *testing.T) {
-	room := sim.Wander(21, 2, 10*time.Minute)
-	lo, hi := math.Inf(1), math.Inf(-1)
-	for at := time.Duration(0); at < time.Hour; at += time.Second {
-		v := room(at)
-		lo, hi = min(lo, v), max(hi, v)
-		if step := math.Abs(room(at+time.Second) - v); step > 0.2 {
-			t.Fatalf("jumps by %v within a second at %v", step, at)
-		}
-		if v != room(at) {
-			t.Fatalf("not the same at %v", at)
-		}
-	}
-	if lo < 21-2.6 || hi > 21+2.6 || hi-lo < 3 {
-		t.Errorf("moves between %v and %v", lo, hi)
-	}
-}
-
-func TestPin(t *testing.T) {
-	now := time.Duration(0)
-	p := sim.NewPin("door", func() gpio.Level { return now >= time.Minute })
-	if _, err := p.ReadLevel(); err == nil {
-		t.Error("read before In")
-	}
-	if err := p.In(gpio.PullUp, gpio.BothEdges); err == nil {
-		t.Error("edges accepted")
-	}
-	if err := p.In(gpio.PullUp, gpio.NoEdge); err != nil || p.Pull() != gpio.PullUp || p.Read() != gpio.Low {
-		t.Errorf("In: %v, pull %v, level %v", err, p.Pull(), p.Read())
-	}
-	now = time.Hour
-	if p.Read() != gpio.High {
-		t.Error("the level does not follow the function")
-	}
-	p.Set(gpio.Low)
-	if p.Read() != gpio.Low {
-		t.Error("the level does not follow Set")
-	}
-	p.Fail(bytes.ErrTooLarge)
-	if _, err := p.ReadLevel(); err != bytes.ErrTooLarge {
-		t.Errorf("error = %v", err)
-	}
 }

@@ -3,14 +3,20 @@ package drivers
 import (
 	"context"
 	"fmt"
+	"time"
 
+	"periph.io/x/conn/v3"
 	"periph.io/x/conn/v3/i2c"
 )
 
 // Transfer does one transfer with a chip: w is written, then r is filled. It
 // does not begin once ctx is done, and an answer that came after ctx was done
 // is an error: nobody can cut a transfer short, so it may have waited long.
-func Transfer(ctx context.Context, dev i2c.Dev, w, r []byte) error {
+//
+// On I2C, dev is an *i2c.Dev. On SPI, dev is Target.SPI, and w and r pass at the
+// same time: they have one length. A visit that allocates nothing keeps dev, w
+// and r in the sensor.
+func Transfer(ctx context.Context, dev conn.Conn, w, r []byte) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("transfer with %s: %w", where(dev), err)
 	}
@@ -23,7 +29,24 @@ func Transfer(ctx context.Context, dev i2c.Dev, w, r []byte) error {
 	return nil
 }
 
-func where(dev i2c.Dev) string { return fmt.Sprintf("0x%02x on %s", dev.Addr, dev.Bus) }
+func where(dev conn.Conn) string {
+	if d, ok := dev.(*i2c.Dev); ok {
+		return fmt.Sprintf("0x%02x on %s", d.Addr, d.Bus)
+	}
+	return dev.String()
+}
+
+// Pause waits for a chip. It ends early, with an error, when ctx is done.
+func Pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the chip: %w", ctx.Err())
+	}
+}
 
 // A Sequencer is a bus that can be held over several transfers.
 type Sequencer interface {
@@ -54,12 +77,15 @@ func (d Driver) Names() []string {
 // Most is how many quantities a visit can give.
 func (d Driver) Most() int { return max(d.MostQuantities, len(d.Quantities)) }
 
-// Defaults gives every option of the table with its default, as Open wants
-// them in Target.Options when nobody set any.
+// Defaults gives every option of the table with its default, or its example
+// where it must be set, as Open wants them in Target.Options.
 func (d Driver) Defaults() map[string]any {
 	all := make(map[string]any, len(d.Options))
 	for _, o := range d.Options {
 		all[o.Name] = o.Default
+		if o.Required != "" {
+			all[o.Name] = o.Example
+		}
 	}
 	return all
 }

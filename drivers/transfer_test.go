@@ -34,7 +34,7 @@ func (p *plain) Tx(_ uint16, w, r []byte) error {
 func TestTransfer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &plain{took: time.Second}
-		dev := i2c.Dev{Bus: b, Addr: 0x48}
+		dev := &i2c.Dev{Bus: b, Addr: 0x48}
 		r := []byte{0}
 		if err := drivers.Transfer(t.Context(), dev, []byte{7}, r); err != nil || r[0] != 7 {
 			t.Errorf("read %v, %v", r, err)
