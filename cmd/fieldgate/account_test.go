@@ -52,12 +52,21 @@ func (s *testGateway) setChips(t *testing.T, n int, interval time.Duration) {
 
 func (s *testGateway) start(t *testing.T) {
 	t.Helper()
+	s.startAt(t, "")
+}
+
+// startAt starts it with a socket for the command line tools; "": none.
+func (s *testGateway) startAt(t *testing.T, socket string) {
+	t.Helper()
 	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
 	s.cmd = s.program(t, "run", "--config", s.config)
+	if socket != "" {
+		s.cmd.Args = append(s.cmd.Args, "--control", socket)
+	}
 	s.cmd.Stderr = log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

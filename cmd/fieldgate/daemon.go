@@ -14,6 +14,7 @@ import (
 	"github.com/fieldgate/fieldgate/gateway/clock"
 	"github.com/fieldgate/fieldgate/gateway/command"
 	"github.com/fieldgate/fieldgate/gateway/config"
+	"github.com/fieldgate/fieldgate/gateway/control"
 	"github.com/fieldgate/fieldgate/gateway/health"
 	"github.com/fieldgate/fieldgate/gateway/live"
 	"github.com/fieldgate/fieldgate/gateway/local"
@@ -46,6 +47,8 @@ type daemon struct {
 	hangUps <-chan os.Signal // SIGHUPs; nil: none come
 	lost    func() uint64    // lines of the log that nobody read; nil: not known
 
+	controlAt string // path of the socket for the command line tools; "": none
+
 	began    time.Time
 	id       string
 	health   *health.Table
@@ -57,6 +60,7 @@ type daemon struct {
 	sampler  *sample.Sampler
 	uplink   *uplink.Uplink
 	local    *local.Server
+	control  *control.Server
 
 	ca, proxyCA func() (trust, error) // the newest that can be used
 	credential  *identity.Store
@@ -94,8 +98,9 @@ func (d *daemon) start() (err error) {
 	if d.uplink, err = d.newUplink(outgoing); err != nil {
 		return err
 	}
-	// The page shows all the others, so it comes last. It listens when run begins.
+	// The page and the command line tools show all the others, so they come last.
 	d.local = d.newLocal()
+	d.control = control.New(control.Options{Path: d.controlAt, Routes: d.routes(), Conditions: d.health, Log: d.log})
 	return nil
 }
 
@@ -163,7 +168,7 @@ func (d *daemon) newLocal() *local.Server {
 // run does the gateway's work until ctx is done or a part fails. Stopping
 // follows the reading: what makes readings ends first, the store last.
 func (d *daemon) run(ctx context.Context) error {
-	failed := make(chan error, 8)
+	failed := make(chan error, 10)
 	keeping := launch("store", d.store.Run, failed)
 	timing := launch("clock", d.keepTime, failed)
 	acting := launch("commands", d.commands.Run, failed)
@@ -171,6 +176,7 @@ func (d *daemon) run(ctx context.Context) error {
 	sending := launch("uplink", d.uplink.Run, failed)
 	waking := launch("network watch", d.watchLinks, failed)
 	serving := launch("local API", d.local.Run, failed)
+	controlling := launch("control socket", d.control.Run, failed)
 	configuring := launch("configuration", d.keepConfig, failed)
 	certifying := launch("certificates", d.watchCertificates, failed)
 	d.log.Info("gateway is running", "id", d.id, "version", cli.Version(), "devices", len(d.cfg.Devices),
@@ -187,7 +193,7 @@ func (d *daemon) run(ctx context.Context) error {
 	// makes readings and results ends, so that nothing new comes below.
 	deadline, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
-	for _, p := range []*part{certifying, configuring, sampling, acting} {
+	for _, p := range []*part{certifying, configuring, controlling, sampling, acting} {
 		err = errors.Join(err, p.stop(deadline))
 	}
 	d.settle(deadline) // before the line ends: it may be the only way out of memory

@@ -61,7 +61,7 @@ func (k demoCommand) Run(ctx context.Context, c cli.Console) error {
 		}
 	}
 	line := &breaker{}
-	d := &daemon{cfg: cfg, dial: line.dial, log: log, lost: show.err.Lost, hangUps: hangUps}
+	d := &daemon{cfg: cfg, dial: line.dial, log: log, lost: show.err.Lost, hangUps: hangUps, controlAt: filepath.Join(dir, "control.sock")}
 	if err := d.start(); err != nil {
 		return err
 	}
@@ -166,9 +166,10 @@ func (k demoCommand) greet(c cli.Console, d *daemon, cloud *demoCloud) {
   dashboard   http://%s/
   cloud       https://%s/   what it holds of this gateway, one line per reading:
               curl --cacert %s -H "Authorization: Bearer $(cat %s)" https://%s/v1/gateways/%s/readings
+  terminal    %s status --control %s
 
   u           cuts the uplink, and restores it: watch the buffer grow and drain   (or: kill -USR1 %d)
   Ctrl-C      ends the demo
 
-`, d.local.Addr(), k.CloudListen, cloud.ca(), filepath.Join(cloud.state, "operator.token"), k.CloudListen, demoID, os.Getpid())
+`, d.local.Addr(), k.CloudListen, cloud.ca(), filepath.Join(cloud.state, "operator.token"), k.CloudListen, demoID, os.Args[0], d.controlAt, os.Getpid())
 }

@@ -18,7 +18,8 @@ const module = "github.com/fieldgate/fieldgate"
 var allowed = map[string][]string{
 	"cmd/cli": {"systemd"},
 	"cmd/fieldgate": {"cmd/cli", "drivers", "drivers/builtin", "drivers/linux", "drivers/sim",
-		"gateway", "gateway/clock", "gateway/command", "gateway/config", "gateway/files", "gateway/health", "gateway/live",
+		"gateway", "gateway/clock", "gateway/command", "gateway/config", "gateway/control", "gateway/files",
+		"gateway/health", "gateway/live",
 		"gateway/local", "gateway/local/dashboard", "gateway/netwatch", "gateway/pipeline", "gateway/remoteconfig", "gateway/sample",
 		"packaging/bench/plant", "store", "systemd", "uplink", "uplink/identity", "uplink/proxy", "uplink/wire"},
 	"packaging/e2e":         {},
@@ -43,6 +44,7 @@ var allowed = map[string][]string{
 	"gateway/files":           {},
 	"gateway/conflate":        {},
 	"gateway/config":          {"drivers", "gateway", "gateway/files"},
+	"gateway/control":         {"gateway/health"},
 	"gateway/health":          {},
 	"gateway/live":            {"gateway", "gateway/conflate"},
 	"gateway/local":           {"gateway", "gateway/health", "gateway/live", "gateway/local/dashboard", "uplink/rfc6455"},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/fieldgate/fieldgate/cmd/cli"
@@ -17,7 +18,18 @@ import (
 )
 
 type runCommand struct {
-	Config string `default:"/etc/fieldgate/fieldgate.toml" help:"Configuration file; conf.d/*.toml beside it is read too."`
+	Config  string `default:"/etc/fieldgate/fieldgate.toml" help:"Configuration file; conf.d/*.toml beside it is read too."`
+	Control string `placeholder:"PATH" help:"Socket for fieldgate status, read and scan. Without it: control.sock in the folder that systemd made for the service (RuntimeDirectory=), else none."`
+}
+
+// controlPath is where the tools find the daemon; "": nowhere. The state folder
+// is no place for it: a card that hangs would keep the daemon from starting.
+func (k runCommand) controlPath() string {
+	dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":") // systemd.exec(5)
+	if k.Control != "" || dir == "" {
+		return k.Control
+	}
+	return filepath.Join(dir, "control.sock")
 }
 
 // Run runs the gateway until ctx is done.
@@ -31,7 +43,7 @@ func (k runCommand) Run(ctx context.Context, c cli.Console) error {
 	stream := c.Stream()
 	log := slog.New(systemd.NewHandler(stream))
 	tellNotes(cfg, log)
-	return supervise(ctx, &daemon{base: cfg, log: log, lost: stream.Lost, hangUps: hangUps})
+	return supervise(ctx, &daemon{base: cfg, log: log, lost: stream.Lost, hangUps: hangUps, controlAt: k.controlPath()})
 }
 
 // tellNotes tells what a configuration says that is not meant.

@@ -6,6 +6,7 @@ package live
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +34,7 @@ type Hub struct {
 	mu    sync.Mutex
 	index map[*gateway.Channel]int // place of each channel in last
 	last  []Update                 // in the order in which the channels first came
+	good  []Update                 // the last of each that was good, at the same places; without a channel: none
 	subs  map[*Subscription]struct{}
 }
 
@@ -66,10 +68,21 @@ func (h *Hub) keepLocked(u Update) int {
 	if !known {
 		n = len(h.last)
 		h.index[u.Channel] = n
-		h.last = append(h.last, Update{})
+		h.last, h.good = append(h.last, Update{}), append(h.good, Update{})
 	}
 	h.last[n] = u
+	if u.Quality == gateway.Good || u.Quality == gateway.Simulated {
+		h.good[n] = u
+	}
 	return n
+}
+
+// LastGood gives the last reading of every channel whose quality was good, or
+// simulated. A channel that had none is left out.
+func (h *Hub) LastGood() []Update {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(h.good), func(u Update) bool { return u.Channel == nil })
 }
 
 // Last gives the last reading of every channel that had one, in the order in

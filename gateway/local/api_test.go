@@ -69,6 +69,23 @@ func TestChannelsOverHTTP(t *testing.T) {
 	}
 }
 
+// A channel whose last reading is not good keeps the last one that was.
+func TestChannelsKeepTheLastGoodValue(t *testing.T) {
+	o, _ := options()
+	s, _ := start(t, o)
+	for i, q := range []gateway.Quality{gateway.OutOfRange, gateway.Good, gateway.Suspect} {
+		at := testStamp.Add(time.Duration(i-3) * time.Second)
+		o.Hub.Publish(gateway.Name{Seq: uint64(i + 1)}, []gateway.Reading{{Channel: boiler, Value: float64(i), At: at, Quality: q}})
+		good := s.Report().Channels[1].LastGood
+		switch {
+		case i < 2 && good != nil:
+			t.Errorf("after %d readings the last good one is %+v", i+1, good)
+		case i == 2 && (good == nil || *good != GoodValue{Value: 1, Age: 2, Timestamp: "2026-11-23T05:59:58.123Z"}):
+			t.Errorf("the last good one is %+v", good)
+		}
+	}
+}
+
 func TestStatusThatJSONCannotHoldIsAnErrorNotACrash(t *testing.T) {
 	o, _ := options()
 	o.Status = func() Status { return Status{Uptime: nan()} }

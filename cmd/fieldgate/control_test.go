@@ -1,0 +1,205 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fieldgate/fieldgate/cmd/cli"
+	"github.com/fieldgate/fieldgate/gateway/control"
+	"github.com/fieldgate/fieldgate/gateway/local"
+)
+
+// A controlled is a gateway of its own process without a cloud, and its socket.
+type controlled struct {
+	*testGateway
+	socket string
+}
+
+// devices of the gateways of these tests: one that answers, one that does not,
+// one that is calibrated, a line, the board.
+const controlledDevices = `[[device]]
+id = "boiler"
+driver = "lm75"
+model = "tmp105"
+bus = "sim-1"
+address = 0x48
+interval = "50ms"
+[[device]]
+id = "tank"
+driver = "lm75"
+model = "tmp105"
+bus = "sim-2"
+address = 0x49
+interval = "50ms"
+[[device.channel]]
+quantity = "temperature"
+offset = 1000
+range = [0, 100]
+[[device]]
+id = "attic"
+driver = "lm75"
+bus = "i2c-999"
+interval = "1s"
+[[device]]
+id = "door"
+driver = "gpio-in"
+chip = "sim"
+line = "GPIO17"
+interval = "50ms"
+`
+
+func newControlled(t *testing.T, socket string) controlled {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fieldgate-control-") // short: the socket may be in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if socket == "" {
+		socket = filepath.Join(dir, "control.sock")
+	}
+	text := fmt.Sprintf("version = 1\n[gateway]\nid = \"plant-7\"\n[store]\ndir = %q\nmin_free = \"1MiB\"\n"+
+		"[local]\nlisten = \"127.0.0.1:0\"\nview = \"open\"\n%s", filepath.Join(dir, "state"), controlledDevices)
+	g := &testGateway{config: write(t, filepath.Join(dir, "fieldgate.toml"), text), log: filepath.Join(dir, "log"), program: program}
+	return controlled{g, socket}
+}
+
+// begin starts it and waits until status satisfies done.
+func (g controlled) begin(t *testing.T, done func(local.Report) bool) local.Report {
+	t.Helper()
+	g.startAt(t, g.socket)
+	return g.await(t, done)
+}
+
+func (g controlled) await(t *testing.T, done func(local.Report) bool) (r local.Report) {
+	t.Helper()
+	var err error
+	for range 200 {
+		r, err = control.Ask[local.Report](t.Context(), control.Client{Path: g.socket}, askStatus, nil)
+		if err == nil && done(r) {
+			return r
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("the status is not as awaited: %+v, %v", r, err)
+	return r
+}
+
+// awaitLog waits until the log of the gateway has text in it.
+func (g controlled) awaitLog(t *testing.T, text string) {
+	t.Helper()
+	for range 200 {
+		if log, err := os.ReadFile(g.log); err == nil && strings.Contains(string(log), text) {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("the log does not say %q", text)
+}
+
+// visited holds when every device was visited.
+func visited(r local.Report) bool {
+	for _, d := range r.Devices {
+		if d.State == local.DeviceStarting {
+			return false
+		}
+	}
+	return len(r.Devices) == 4 && len(r.Health) > 0
+}
+
+func TestStatus(t *testing.T) {
+	g := newControlled(t, "")
+	g.begin(t, visited)
+	code, out, errs := outcome(t, "status", "--control", g.socket)
+	for _, want := range []string{
+		"plant-7 has been running for ", "WRONG    Bus i2c-999 cannot be used", "(bus_gone, for ",
+		"DEVICES  3 of 4 answer", "boiler", " Cel", "simulated", "attic   ABSENT for ", "no value since the start", "level",
+		"CLOUD    none is configured", "A power cut costs at most the last 5.0 s.", "CLOCK    ",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the status does not say %q", want)
+		}
+	}
+	if code != cli.ExitOK || errs != "" || t.Failed() {
+		t.Errorf("exit %d, %s\n%s", code, errs, out)
+	}
+	for line := range strings.Lines(out) {
+		if len([]rune(line)) > statusWidth+1 {
+			t.Errorf("a line is too long for a terminal: %s", line)
+		}
+	}
+	code, out, errs = outcome(t, "status", "--json", "--control", g.socket)
+	var r local.Report
+	if err := json.Unmarshal([]byte(out), &r); code != cli.ExitOK || err != nil || r.GatewayID != "plant-7" || len(r.Channels) != 4 {
+		t.Errorf("exit %d, %v, %s\n%s", code, err, errs, out)
+	}
+	g.end(t, syscall.SIGTERM)
+	code, _, errs = outcome(t, "status", "--control", g.socket)
+	if code != cli.ExitFailed || !strings.Contains(errs, "no gateway runs here") || !strings.Contains(errs, "journalctl -u fieldgate") {
+		t.Errorf("of a gateway that has stopped: exit %d\n%s", code, errs)
+	}
+	if code, _, _ := outcome(t, "status", "--jason"); code != cli.ExitUsage {
+		t.Errorf("wrong use: exit %d", code)
+	}
+}
+
+// The socket of a gateway that was killed does not keep the next one away, that
+// of one that lives does. Both gateways sample.
+func TestControlSocketOfTwoGateways(t *testing.T) {
+	first := newControlled(t, "")
+	first.begin(t, visited)
+	first.end(t, syscall.SIGKILL)
+	if code, _, errs := outcome(t, "status", "--control", first.socket); code != cli.ExitFailed || !strings.Contains(errs, "no gateway runs here") {
+		t.Errorf("of a gateway that was killed: exit %d, %s", code, errs)
+	}
+	first.begin(t, visited)
+	second := newControlled(t, first.socket)
+	second.startAt(t, second.socket)
+	second.awaitLog(t, "condition=control_down")
+	second.awaitLog(t, "gateway is running")
+	r := first.await(t, visited)
+	if r.GatewayID != "plant-7" || r.Store.Openings != 2 {
+		t.Errorf("another gateway answers: %+v", r.Status)
+	}
+	second.end(t, syscall.SIGTERM)
+	first.await(t, visited)
+}
+
+// systemd names the folder for the socket in the environment.
+func TestControlSocketOfAService(t *testing.T) {
+	g := newControlled(t, "")
+	dir := filepath.Dir(g.socket)
+	t.Setenv("RUNTIME_DIRECTORY", dir+":"+filepath.Join(dir, "other"))
+	g.start(t)
+	g.await(t, visited)
+	g.end(t, syscall.SIGTERM)
+}
+
+// Callers that say nothing, half of it, or take nothing, do not hold up a stop.
+func TestStopWithOpenControlConnections(t *testing.T) {
+	g := newControlled(t, "")
+	g.begin(t, visited)
+	for _, text := range []string{"", "GET /v1/st", "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n"} {
+		c, err := net.Dial("unix", g.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	g.end(t, syscall.SIGTERM)
+	if d := time.Since(began); d > 3*time.Second {
+		t.Errorf("the stop took %v", d)
+	}
+}
