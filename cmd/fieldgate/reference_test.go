@@ -281,7 +281,8 @@ func comment(text string) string {
 	return b.String() + line + "\n"
 }
 
-var exampleIDs = map[string]string{"lm75": "boiler", "gpio-in": "door", "hostsys": "board", "hwmon": "cabinet"}
+var exampleIDs = map[string]string{"lm75": "boiler", "gpio-in": "door", "hostsys": "board", "hwmon": "cabinet",
+	"w1": "tank", "thermal": "processor"}
 
 // exampleOf is a device of a driver: the board itself counts, others are in
 // comments.

@@ -7,6 +7,8 @@ import (
 	"github.com/fieldgate/fieldgate/drivers/hostsys"
 	"github.com/fieldgate/fieldgate/drivers/hwmon"
 	"github.com/fieldgate/fieldgate/drivers/lm75"
+	"github.com/fieldgate/fieldgate/drivers/thermal"
+	"github.com/fieldgate/fieldgate/drivers/w1"
 )
 
 // Drivers gives the table, by name.
@@ -16,5 +18,7 @@ func Drivers() []drivers.Driver {
 		hostsys.Driver(),
 		hwmon.Driver(),
 		lm75.Driver(),
+		thermal.Driver(),
+		w1.Driver(),
 	}
 }

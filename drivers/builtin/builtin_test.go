@@ -22,6 +22,14 @@ var shown = map[string]struct{ files, options map[string]string }{
 		files:   map[string]string{"sys/class/hwmon/hwmon0/name": "tmp421\n", "sys/class/hwmon/hwmon0/temp1_input": "23438\n"},
 		options: map[string]string{"sensor": "tmp421"},
 	},
+	"thermal": {
+		files: map[string]string{"sys/class/thermal/thermal_zone0/type": "cpu-thermal\n", "sys/class/thermal/thermal_zone0/temp": "25178\n"},
+	},
+	"w1": {
+		files: map[string]string{"sys/bus/w1/devices/28-0123456789ab/w1_slave": "72 01 4b 46 7f ff 0e 10 57 : crc=57 YES\n" +
+			"72 01 4b 46 7f ff 0e 10 57 t=23125\n"},
+		options: map[string]string{"sensor": "28-0123456789ab"},
+	},
 }
 
 // caseOf makes the case that a driver is tried on.

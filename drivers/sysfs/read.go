@@ -16,10 +16,10 @@ import (
 // maxInterrupted bounds how often a read that a signal ended is begun again.
 const maxInterrupted = 10
 
-var (
-	errEmpty = errors.New("the file is empty")
-	errLong  = errors.New("the file is longer than it should be")
-)
+// ErrEmpty is a file without anything in it.
+var ErrEmpty = errors.New("the file is empty")
+
+var errLong = errors.New("the file is longer than it should be")
 
 // Read reads a whole file into buf, and gives it without the white space at
 // its ends. A file that does not fit into buf, or holds nothing, is an error.
@@ -33,7 +33,7 @@ func (h *Hand) Read(file string, buf []byte) ([]byte, error) {
 	}
 	text := bytes.TrimSpace(buf[:n])
 	if len(text) == 0 {
-		return nil, fmt.Errorf("read %s: %w", file, errEmpty)
+		return nil, fmt.Errorf("read %s: %w", file, ErrEmpty)
 	}
 	return text, nil
 }
@@ -94,7 +94,7 @@ func (h *Hand) Text(file string) (string, error) {
 // Optional reads a file that holds a name; "" if there is no such file.
 func (h *Hand) Optional(file string) (string, error) {
 	text, err := h.Text(file)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errEmpty) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrEmpty) {
 		return "", nil
 	}
 	return text, err

@@ -24,7 +24,7 @@ type Channel struct {
 type Look struct {
 	Channels []Channel
 	// Same tells, before each visit, that the device is still the one that was
-	// found.
+	// found; nil: its files say so by their names.
 	Same func() error
 }
 
@@ -118,8 +118,10 @@ func (s *Sensor) Halt() error { return nil }
 // visitAll runs in the Hand's goroutine.
 func (s *Sensor) visitAll() error {
 	s.values, s.missing = s.values[:0], nil
-	if err := s.look.Same(); err != nil {
-		return classify(err)
+	if s.look.Same != nil {
+		if err := s.look.Same(); err != nil {
+			return classify(err)
+		}
 	}
 	var first error
 	failed := 0

@@ -1,0 +1,207 @@
+// Package w1 reads thermometers on 1-Wire, which the kernel shows in
+// /sys/bus/w1: DS18S20 (family 10), DS1822 (22), DS18B20 (28), DS1825 and
+// MAX31850 (3b), DS28EA00 (42). The kernel drives the line, whatever master it
+// is on: a GPIO line, or a bridge such as the DS2482.
+package w1
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fieldgate/fieldgate/drivers"
+	"github.com/fieldgate/fieldgate/drivers/sysfs"
+)
+
+// Driver is the row for the table. A conversion takes 0.75 s, and sensors that
+// are powered by the line wait for each other.
+func Driver() drivers.Driver {
+	opener, past := &sysfs.Opener{}, &memory{last: map[string]float64{}}
+	return drivers.Driver{
+		Name:       "w1",
+		Doc:        "thermometers on 1-Wire: DS18B20, DS18S20, DS1822, DS1825, DS28EA00, MAX31850",
+		Bus:        drivers.BusNone,
+		Interval:   10 * time.Second,
+		Timeout:    8 * time.Second,
+		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel"}},
+		Options: []drivers.Option{{
+			Name: "sensor", Default: "",
+			Doc: "Serial number of the thermometer as the kernel writes it: 28-0123456789ab. " +
+				"ls /sys/bus/w1/devices shows those that are there; the message of a wrong one lists them too.",
+		}},
+		Open: func(ctx context.Context, t drivers.Target) (drivers.Sensor, error) {
+			return opener.Open(ctx, t, func(h *sysfs.Hand, root, want string) (sysfs.Look, error) { return look(h, past, root, want) })
+		},
+	}
+}
+
+// serial is the name of a thermometer: family and number.
+var serial = regexp.MustCompile(`^(10|22|28|3b|42)-[0-9a-f]{12}$`)
+
+// A thermometer is one that was found.
+type thermometer struct {
+	hand   *sysfs.Hand
+	past   *memory
+	key    string // in past
+	family string
+	file   string // w1_slave, else temperature
+}
+
+func look(h *sysfs.Hand, past *memory, root, want string) (sysfs.Look, error) {
+	dirs, err := filepath.Glob(filepath.Join(root, "sys/bus/w1/devices/*"))
+	if err != nil {
+		return sysfs.Look{}, fmt.Errorf("list thermometers: %w", err)
+	}
+	var there []string
+	for _, dir := range dirs {
+		name := filepath.Base(dir)
+		if !serial.MatchString(name) {
+			continue
+		}
+		if name == want {
+			th := &thermometer{hand: h, past: past, key: root + "\x00" + want, family: want[:2]}
+			return th.look(dir)
+		}
+		there = append(there, name)
+	}
+	others := "the kernel shows no thermometer at all"
+	if len(there) > 0 {
+		others = "the kernel shows " + strings.Join(there, ", ")
+	}
+	if !serial.MatchString(want) {
+		return sysfs.Look{}, fmt.Errorf("this is not the serial number of a thermometer, such as 28-0123456789ab; %s", others)
+	}
+	return sysfs.Look{}, fmt.Errorf("%w: it is on no line; %s", drivers.ErrAbsent, others)
+}
+
+// look prefers the file that shows the bytes of the chip: the other one hides
+// what the chip says wrongly.
+func (th *thermometer) look(dir string) (sysfs.Look, error) {
+	read := th.bytes
+	th.file = filepath.Join(dir, "w1_slave")
+	if ok, err := th.exists(); err != nil {
+		return sysfs.Look{}, err
+	} else if !ok {
+		th.file, read = filepath.Join(dir, "temperature"), th.number
+	}
+	return sysfs.Look{Channels: []sysfs.Channel{{Quantity: drivers.Quantity{Name: "temperature", Unit: "Cel"}, Read: read}}}, nil
+}
+
+// exists does not read the file: that would take a conversion.
+func (th *thermometer) exists() (bool, error) {
+	names, err := filepath.Glob(th.file)
+	if err != nil {
+		return false, fmt.Errorf("look for %s: %w", th.file, err)
+	}
+	return len(names) > 0, nil
+}
+
+// bytes reads w1_slave. The kernel leaves it empty when a signal came between
+// it and the chip, so it is read a second time then.
+func (th *thermometer) bytes() (float64, error) {
+	var buf [256]byte
+	text, err := th.hand.Read(th.file, buf[:])
+	if errors.Is(err, sysfs.ErrEmpty) {
+		text, err = th.hand.Read(th.file, buf[:])
+	}
+	if err != nil {
+		return 0, err
+	}
+	pad, milli, err := parse(text)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", th.file, err)
+	}
+	v := milli / 1000
+	if err := th.judge(pad, v); err != nil {
+		return 0, err
+	}
+	th.past.keep(th.key, v)
+	return v, nil
+}
+
+var (
+	errPowerOn = errors.New("85 Cel is what such a chip says when it was just powered and has not measured")
+	errZeros   = errors.New("every byte of the chip is 0, which its checksum does not show: it did not answer")
+	errOnes    = errors.New("every byte of the chip is ff: nothing drives the line")
+	errFault   = errors.New("the chip says that its thermocouple is open or shorted")
+)
+
+// powerOn, in Cel, is in the chip's register until it has measured.
+const powerOn = 85
+
+// remain is what byte 6 of a chip holds after power-up. A real measurement
+// whose last digit is 4/16 leaves the same there, so it says nothing alone.
+const remain = 0x0c
+
+// near, in Cel: a chip does not lose its power, and the place its temperature.
+const near = 5
+
+// judge refuses what a chip says when it has nothing to say.
+func (th *thermometer) judge(pad [9]byte, v float64) error {
+	least, greatest := -55.0, 125.0
+	couple := th.family == "3b" && pad[4]&0x80 != 0 // MAX31850, a thermocouple
+	if couple {
+		least, greatest = -270, 1800
+	}
+	switch {
+	case pad == [9]byte{}:
+		return errZeros
+	case pad == [9]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}:
+		return errOnes
+	case couple && pad[0]&1 != 0:
+		return errFault
+	case v < least || v > greatest:
+		return fmt.Errorf("%v Cel is beyond what the chip measures, %v to %v", v, least, greatest)
+	case v != powerOn || couple:
+		return nil
+	}
+	// Exactly 85: only believed after a value near it, from a chip that shows
+	// that it has measured.
+	if last, known := th.past.of(th.key); known && math.Abs(last-v) <= near && pad[6] != remain {
+		return nil
+	}
+	return errPowerOn
+}
+
+// number reads the file temperature, which has no bytes to judge by.
+func (th *thermometer) number() (float64, error) {
+	milli, err := th.hand.Number(th.file)
+	if err != nil {
+		return 0, err
+	}
+	v := milli / 1000
+	switch {
+	case v == powerOn:
+		return 0, errPowerOn
+	case v == 0:
+		return 0, fmt.Errorf("0 Cel cannot be told from a chip that did not answer: %s shows no bytes", th.file)
+	case v < -55 || v > 125:
+		return 0, fmt.Errorf("%v Cel is beyond what the chip measures", v)
+	}
+	return v, nil
+}
+
+// A memory has the last good value of each thermometer, over its losses too.
+type memory struct {
+	mu   sync.Mutex
+	last map[string]float64
+}
+
+func (m *memory) of(key string) (v float64, known bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v, known = m.last[key]
+	return v, known
+}
+
+func (m *memory) keep(key string, v float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last[key] = v
+}
