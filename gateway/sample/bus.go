@@ -75,6 +75,8 @@ func (b *bus) serve(ctx context.Context, d *device) {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		// Told to stop in the middle of it.
+	case err == nil && d.measuring:
+		b.found() // it measures; others are visited until d.next
 	case b.name != "" && errors.Is(err, drivers.ErrBus):
 		b.lost(err)
 	case err != nil:
@@ -107,6 +109,10 @@ func (b *bus) attempt(d *device) error {
 		}
 		d.opened(sensor)
 	}
+	if two, ok := d.sensor.(drivers.Starter); ok && !d.measuring {
+		return b.start(d, two)
+	}
+	d.measuring = false
 	b.visit.begin(d.Timeout, d.hang)
 	values, err := d.sensor.Read(b.visit)
 	b.visit.end()
@@ -114,6 +120,19 @@ func (b *bus) attempt(d *device) error {
 		return d.explain("read", err)
 	}
 	return d.give(values)
+}
+
+// start begins the measurement of a chip that takes a while, and plans when to
+// read it.
+func (b *bus) start(d *device, two drivers.Starter) error {
+	b.visit.begin(d.Timeout, d.hang)
+	wait, err := two.Start(b.visit)
+	b.visit.end()
+	if err != nil {
+		return d.explain("start", err)
+	}
+	d.measuring, d.due, d.next = true, d.next, time.Now().Add(wait)
+	return nil
 }
 
 // lost closes the bus and leaves all its devices to be opened anew, later. The

@@ -19,14 +19,19 @@ type device struct {
 	s *Sampler
 
 	plan     plan
-	next     time.Time      // of the next visit
+	next     time.Time      // of the next visit, or of its second step
 	sensor   drivers.Sensor // nil: to be opened
 	channels []*gateway.Channel
 	readings []gateway.Reading // reused from visit to visit
 	backoff  time.Duration     // before the next try; 0: it is well
 	code     string            // of the condition that was raised for it; "": none
 	hang     func()            // onHang, made once
-	lacked   int               // visits without a break in which quantities were missing
+	// measuring says that the visit that was due at due is half done: a
+	// drivers.Starter was started, and is read at next.
+	measuring bool
+	due       time.Time
+	doubted   doubt
+	lacked    int // visits without a break in which quantities were missing
 
 	shown DeviceState // guarded by s.mu
 }
@@ -83,6 +88,7 @@ func (d *device) give(values []drivers.Value) error {
 	if len(d.readings) > 0 {
 		d.s.opts.Sink.Take(d.readings)
 	}
+	d.doubts(values)
 	return nil
 }
 
@@ -105,22 +111,17 @@ func (d *device) lacks() {
 	}
 }
 
-// quality is that of the device, but for a value that its driver doubts.
-// Simulated values stay simulated.
-func (d *device) quality(v drivers.Value) gateway.Quality {
-	if v.Doubt != "" && d.Quality == gateway.Good {
-		return gateway.Suspect
-	}
-	return d.Quality
-}
-
 // succeeded ends whatever was wrong, and plans the next visit.
 func (d *device) succeeded() {
 	sick := d.backoff > 0
 	d.backoff = 0
 	d.lacks()
 	now := time.Now()
-	next, skipped := d.plan.after(d.next, now)
+	due := d.next
+	if !d.due.IsZero() {
+		due, d.due = d.due, time.Time{}
+	}
+	next, skipped := d.plan.after(due, now)
 	d.next = next
 	if skipped > 0 && !sick {
 		d.s.mu.Lock()
@@ -201,6 +202,7 @@ func (d *device) show(state State, text string) {
 
 // halt leaves the device inert, as far as it can be reached.
 func (d *device) halt() {
+	d.measuring, d.due = false, time.Time{}
 	if d.sensor == nil {
 		return
 	}
