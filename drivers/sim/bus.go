@@ -148,11 +148,12 @@ func (h held) Tx(addr uint16, w, r []byte) error {
 	case !fault.Short:
 		return chip.Tx(w, r)
 	}
-	half := r[:len(r)/2]
-	if err := chip.Tx(w, half); err != nil {
+	whole := make([]byte, len(r))
+	if err := chip.Tx(w, whole); err != nil {
 		return err
 	}
-	return fmt.Errorf("%d of %d bytes: %w", len(half), len(r), io.ErrUnexpectedEOF)
+	half := copy(r[:len(r)/2], whole)
+	return fmt.Errorf("%d of %d bytes: %w", half, len(r), io.ErrUnexpectedEOF)
 }
 
 func (b *Bus) at(addr uint16) (c drivers.Chip, gone bool) {

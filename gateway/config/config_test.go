@@ -28,6 +28,10 @@ var table = []drivers.Driver{
 		}},
 	{Name: "anywhere", Bus: drivers.BusI2C, Interval: time.Second, Timeout: time.Second,
 		Quantities: []drivers.Quantity{{Name: "a"}, {Name: "b"}}},
+	{Name: "adc", Bus: drivers.BusSPI, Interval: time.Second, Timeout: time.Second, Quantities: []drivers.Quantity{{Name: "voltage"}},
+		Options: []drivers.Option{
+			{Name: "reference", Default: 0.0, Required: `the voltage at VREF, such as "3.3"`, Example: 3.3},
+		}},
 	{Name: "gpio-in", Bus: drivers.BusGPIO, Interval: time.Second, Timeout: time.Second, Quantities: []drivers.Quantity{{Name: "level"}}},
 	{Name: "hostsys", Interval: 10 * time.Second, Timeout: time.Second, MostQuantities: 64},
 }
@@ -220,12 +224,23 @@ func TestProblems(t *testing.T) {
 		"bus": {"[[device]]\nid=\"a\"\ndriver=\"lm75\"\nbus=\"i2c1\"", []string{
 			`5:5: device[a].bus: there is no bus "i2c1": write i2c-N for /dev/i2c-N, spi-N.C for /dev/spidevN.C, ` +
 				`or sim-N or sim-spi-N.C for a simulated one`}},
+		"SPI port": {"[[device]]\nid=\"a\"\ndriver=\"adc\"\nbus=\"i2c-1\"\naddress=0x48\n[[device]]\nid=\"b\"\ndriver=\"lm75\"\nbus=\"spi-0.0\"" +
+			"\n[[device]]\nid=\"c\"\ndriver=\"adc\"\nreference=true\n", []string{
+			`2:3: device[a].reference: this key is missing: the voltage at VREF, such as "3.3"`,
+			`5:5: device[a].bus: i2c-1 is no bus for the driver adc, which wants spi-N.C`,
+			`6:1: device[a].address: this key is not for the driver adc: it is on SPI, which has bus`,
+			`10:5: device[b].bus: spi-0.0 is no bus for the driver lm75, which wants i2c-N`,
+			`11:3: device[c].bus: this key is missing: which SPI port it is on, such as "spi-0.0"`,
+			`14:11: device[c].reference: this must be a number, not true or false`}},
+		"same SPI port": {"[[device]]\nid=\"a\"\ndriver=\"adc\"\nbus=\"spi-0.1\"\nreference=3.3\n" +
+			"[[device]]\nid=\"b\"\ndriver=\"adc\"\nbus=\"spi-0.1\"\nreference=2", []string{
+			`10:5: device[b]: device "b" and device "a" (f.toml:5) are both at spi-0.1`}},
 		"driver options": {lm75 + "variant = \"tmp103\"\nsamples = \"4\"\nextended = true\nsample = 4", []string{
 			`6:11: device[a].variant: tmp103 is not one of lm75, tmp102`,
 			`7:11: device[a].samples: this must be a whole number, not a string`,
 			`9:1: device[a].sample: no such key; did you mean "samples"?`}},
 		"options of an unknown driver": {"[[device]]\nid=\"a\"\ndriver=\"x\"\nvariant=1\nzzzzzz=1", []string{
-			`4:8: device[a].driver: there is no driver "x"; there are anywhere, gpio-in, hostsys, lm75`,
+			`4:8: device[a].driver: there is no driver "x"; there are adc, anywhere, gpio-in, hostsys, lm75`,
 			`6:1: device[a].zzzzzz: no such key`}},
 		"channels": {lm75 + "[[device.channel]]\nquantity=\"temperature\"\nscale=0\nrange=[3,1]\n" +
 			"[[device.channel]]\nquantity=\"temperature\"\nrange=[1]\ndeadband=-1.0\noffset=inf\n[[device.channel]]\n", []string{
