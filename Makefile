@@ -19,7 +19,7 @@ ARCHS := amd64 arm64
 # It ends a test that hangs; a busy machine takes several times as long as a quiet one.
 TEST_TIMEOUT := 60m
 
-.PHONY: build run test test-pi deb test-deb bench campaign fuzz soak reference dashboard clean
+.PHONY: build run test test-pi deb test-deb bench campaign fuzz soak reference proofs dashboard clean
 
 build:
 	$(GO_BUILD) -o bin/ ./cmd/fieldgate ./cmd/fieldgate-cloud
@@ -34,6 +34,8 @@ test: build
 	go test -race -count=1 -run 'TestHistories' ./uplink/cloud/model -histories 3
 	go test -count=1 ./uplink/cloud/model
 	go test -count=1 -v -run 'TestCrashImages|TestFlippedBits' ./store
+	go vet -C packaging/judges ./...
+	go test -C packaging/judges -count=1 ./...
 	go vet -C packaging/e2e/page ./...
 	go test -C packaging/e2e/page -race -count=1 -timeout $(TEST_TIMEOUT) ./...
 
@@ -96,6 +98,10 @@ soak: build
 # What is made of the tags of the configuration and the table of drivers: packaging/doc/configuration.md, packaging/fieldgate.toml.
 reference:
 	go test -count=1 -run TestREADMEReference ./cmd/fieldgate -update
+
+# Every judge of a driver is tried, and the table in packaging/doc/sensors.md written.
+proofs:
+	go test -C packaging/judges -count=1 . -update
 
 dashboard:
 	go run -C packaging/tools ./dashboard

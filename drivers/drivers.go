@@ -126,8 +126,9 @@ type Lie struct {
 
 // A Driver is one row of the table of drivers.
 type Driver struct {
-	Name           string // as in the configuration
-	Doc            string // one sentence: which chips or what for
+	Name           string   // as in the configuration
+	Doc            string   // one sentence: which chips or what for
+	Chips          []string // "TMP102": what proofs are counted by; nil: it is no chip that the driver reads
 	Bus            BusKind
 	Addresses      []uint16 // I2C addresses that the chip can have; nil: any
 	Address        uint16   // the one it has unless told otherwise; 0: it must be told

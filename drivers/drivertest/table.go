@@ -39,6 +39,8 @@ func checkTable(c Case) error {
 		return fmt.Errorf("its own address %#x is not among its addresses", d.Address)
 	case d.Bus == drivers.BusSPI && d.SPI.Speed <= 0:
 		return fmt.Errorf("is on SPI but says no speed")
+	case slices.Contains(wired, d.Bus) && len(d.Chips) == 0:
+		return fmt.Errorf("names no chip: Chips")
 	case slices.Contains(wired, d.Bus) && d.Simulate == nil:
 		return fmt.Errorf("has no simulated chip: Simulate")
 	case d.Bus == drivers.BusGPIO && d.SimulateLine == nil:

@@ -59,6 +59,7 @@ func Driver() drivers.Driver {
 	return drivers.Driver{
 		Name:       "lm75",
 		Doc:        "LM75, TMP102, TMP105 temperature sensors",
+		Chips:      []string{"LM75", "TMP102", "TMP105"},
 		Bus:        drivers.BusI2C,
 		Addresses:  []uint16{0x48, 0x49, 0x4a, 0x4b, 0x4c, 0x4d, 0x4e, 0x4f},
 		Address:    0x48,

@@ -1,7 +1,5 @@
 //go:build pi
 
-// Package pi installs fieldgate's Debian package on an emulated Raspberry Pi and drives it: a real kernel, a real
-// I2C controller, systemd as PID 1, and a power switch. `make test-pi` builds what it needs.
 package pi
 
 import (
@@ -45,6 +43,7 @@ func TestPi(t *testing.T) {
 		Addr: e2e.FreeAddr(t), Gateway: gatewayID, Name: "10.0.2.2"}
 	s.token = s.cloud.Enrol(t)
 	s.cloud.Start(t)
+	var steps []string
 	for _, step := range []struct {
 		name string
 		run  func(*testing.T)
@@ -63,6 +62,13 @@ func TestPi(t *testing.T) {
 		if !t.Run(step.name, step.run) {
 			s.tell(t)
 			t.FailNow() // the rest would only repeat it
+		}
+		steps = append(steps, step.name)
+	}
+	// A proof in the documents must be one that a step gives.
+	for _, j := range Judged {
+		if !slices.Contains(steps, j.Step) {
+			t.Errorf("%s of %s is told as proved by the step %q, which there is not", j.Chip, j.Driver, j.Step)
 		}
 	}
 }

@@ -1,0 +1,156 @@
+package judges
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/fieldgate/fieldgate/drivers"
+	"github.com/fieldgate/fieldgate/drivers/builtin"
+	"github.com/fieldgate/fieldgate/packaging/pi"
+)
+
+var update = flag.Bool("update", false, "write the table of proofs into the document")
+
+// A proof is one judge of one chip.
+type proof struct {
+	chip   string // as in the row of its driver: "TMP102"
+	driver string // of this project
+	judge  string // A: a foreign driver; B: a capture of a real chip; E: a published example
+	by     string // who judges: "tinygo", "sigrok: melexis_mlx90614_5s_24deg.sr", "BMP280 datasheet 3.12"
+	// dispute says where the judge is wrong, and what the datasheet says. ""
+	// if it agrees everywhere.
+	dispute string
+	try     func(t *testing.T)
+}
+
+// The versions of the foreign drivers, as go.mod has them.
+const (
+	tinygo = "tinygo drivers v0.37.0"
+	periph = "periph devices v3.7.4"
+	gobot  = "gobot v2.5.0"
+)
+
+// proofs is the list of all, a line for each file of proofs.
+var proofs = slices.Concat(
+	lm75Proofs,
+)
+
+const document = "../doc/sensors.md"
+
+// The part of the document that this test writes.
+const begin, end = "<!-- proofs: made by make proofs -->\n", "<!-- end of proofs -->\n"
+
+// TestProofs tries every judge, and compares the table in the document with
+// what passed.
+func TestProofs(t *testing.T) {
+	var passed []proof
+	for _, p := range proofs {
+		ok := t.Run(strings.ReplaceAll(p.chip+"/"+p.judge+"/"+p.by, " ", "_"), func(t *testing.T) { synctest.Test(t, p.try) })
+		if ok {
+			passed = append(passed, p)
+		}
+	}
+	for _, j := range pi.Judged {
+		passed = append(passed, proof{chip: j.Chip, driver: j.Driver, judge: j.Judge, by: j.By})
+	}
+	if t.Failed() {
+		return // a table of some of them would hide the others
+	}
+	text, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok1 := strings.Cut(string(text), begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		t.Fatalf("%s has no place for the table: %q and %q", document, begin, end)
+	}
+	want := before + begin + table(passed) + end + after
+	if want == string(text) {
+		return
+	}
+	if !*update {
+		t.Fatalf("%s does not show what passed; `make proofs` writes it. It should have:\n%s", document, table(passed))
+	}
+	if err := os.WriteFile(document, []byte(want), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Every proof is of a chip that a driver names.
+func TestProofsNameChips(t *testing.T) {
+	for _, p := range proofs {
+		if !slices.ContainsFunc(chips(), func(c chip) bool { return c.name == p.chip && c.driver.Name == p.driver }) {
+			t.Errorf("no driver %s has a chip %s in its row", p.driver, p.chip)
+		}
+	}
+}
+
+type chip struct {
+	name   string
+	driver drivers.Driver
+}
+
+func chips() []chip {
+	var all []chip
+	for _, d := range builtin.Drivers() {
+		for _, name := range d.Chips {
+			all = append(all, chip{name, d})
+		}
+	}
+	slices.SortFunc(all, func(a, b chip) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+// table gives the table of proofs, chip by chip, and its sum.
+func table(passed []proof) string {
+	var b strings.Builder
+	one, two := 0, 0
+	var rows strings.Builder
+	for _, c := range chips() {
+		var judges []string
+		witnesses := map[string]bool{} // of different origin
+		for _, p := range passed {
+			if p.chip != c.name || p.driver != c.driver.Name {
+				continue
+			}
+			witness := p.judge
+			if p.judge == "A" {
+				witness += p.by
+			}
+			witnesses[witness] = true
+			line := p.judge + ": " + p.by
+			if p.dispute != "" {
+				line += " (" + p.dispute + ")"
+			}
+			judges = append(judges, line)
+		}
+		if len(witnesses) >= 1 {
+			one++
+		}
+		if len(witnesses) >= 2 {
+			two++
+		}
+		shown := strings.Join(judges, "; ")
+		if shown == "" {
+			shown = "**unproved**: no judge has tried it"
+		}
+		fmt.Fprintf(&rows, "| %s | `%s` | %s | %s | %s |\n", c.name, c.driver.Name, bus(c.driver), shown, strings.Join(c.driver.Blind, ", "))
+	}
+	fmt.Fprintf(&b, "%d chips: %d with at least two judges, %d with at least one.\n\n", len(chips()), two, one)
+	b.WriteString("| chip | driver | bus | judges that passed | not detectable |\n|---|---|---|---|---|\n")
+	b.WriteString(rows.String())
+	return b.String()
+}
+
+func bus(d drivers.Driver) string {
+	if d.Bus == drivers.BusNone {
+		return "kernel"
+	}
+	return strings.ToUpper(string(d.Bus))
+}
