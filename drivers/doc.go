@@ -128,6 +128,6 @@
 //
 // On SPI, the row says Bus: BusSPI and SPI: SPI{Mode, Speed}, and Open takes
 // Target.SPI, on which w and r pass at the same time. On GPIO the row has
-// SimulateLine, and for what the kernel shows in files SimulateTree. What the
+// SimulateLine, and a driver that reads files of the kernel has Files. What the
 // bytes of a chip cannot show to any driver, the row lists as Blind.
 package drivers

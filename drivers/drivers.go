@@ -88,7 +88,7 @@ type Option struct {
 	Default  any    // bool, int64, float64 or string: the type that the key must have
 	OneOf    []any  // of that type; nil: any value
 	Required string // what to write if the key is missing; "": Default holds
-	Example  any    // of that type, where Required is set
+	Example  any    // of that type: what the suite and the simulation set; nil: Default
 	Doc      string
 }
 
@@ -157,10 +157,10 @@ type Driver struct {
 	Simulate func(Simulation) Chip
 	// SimulateLine gives the level of a GPIO line whenever it is called.
 	SimulateLine func(Simulation) gpio.Level
-	// SimulateTree writes the files of the kernel that the driver reads into
-	// root, which then holds sys/ or proc/. Written again, they show the
-	// values of that moment. nil: the driver reads those of this machine.
-	SimulateTree func(s Simulation, root string) error
+	// Files are some that the kernel may show for such a device, for drivers
+	// that read them: text by path below the root of the system. A text
+	// "-> X" makes a link to X. nil: the driver reads those of this machine.
+	Files map[string]string
 }
 
 // A Lister is a Sensor that knows its quantities only once it is open: the

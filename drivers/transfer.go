@@ -77,13 +77,13 @@ func (d Driver) Names() []string {
 // Most is how many quantities a visit can give.
 func (d Driver) Most() int { return max(d.MostQuantities, len(d.Quantities)) }
 
-// Defaults gives every option of the table with its default, or its example
-// where it must be set, as Open wants them in Target.Options.
+// Defaults gives every option of the table with its example, or its default
+// where there is none, as Open wants them in Target.Options.
 func (d Driver) Defaults() map[string]any {
 	all := make(map[string]any, len(d.Options))
 	for _, o := range d.Options {
 		all[o.Name] = o.Default
-		if o.Required != "" {
+		if o.Example != nil {
 			all[o.Name] = o.Example
 		}
 	}

@@ -15,41 +15,11 @@ import (
 	"github.com/fieldgate/fieldgate/drivers/drivertest"
 )
 
-// shown has files of the kernel for every driver that reads them, and the
-// options that find its device there.
-var shown = map[string]struct{ files, options map[string]string }{
-	"hwmon": {
-		files:   map[string]string{"sys/class/hwmon/hwmon0/name": "tmp421\n", "sys/class/hwmon/hwmon0/temp1_input": "23438\n"},
-		options: map[string]string{"sensor": "tmp421"},
-	},
-	"thermal": {
-		files: map[string]string{"sys/class/thermal/thermal_zone0/type": "cpu-thermal\n", "sys/class/thermal/thermal_zone0/temp": "25178\n"},
-	},
-	"w1": {
-		files: map[string]string{"sys/bus/w1/devices/28-0123456789ab/w1_slave": "72 01 4b 46 7f ff 0e 10 57 : crc=57 YES\n" +
-			"72 01 4b 46 7f ff 0e 10 57 t=23125\n"},
-		options: map[string]string{"sensor": "28-0123456789ab"},
-	},
-}
-
-// caseOf makes the case that a driver is tried on.
-func caseOf(t *testing.T, d drivers.Driver) drivertest.Case {
-	c := drivertest.Case{Driver: d}
-	if s, ok := shown[d.Name]; ok {
-		c.Options = map[string]any{}
-		for key, value := range s.options {
-			c.Options[key] = value
-		}
-		c.Target = func() drivers.Target { return drivers.Target{SysRoot: drivertest.Tree(t, s.files)} }
-	}
-	return c
-}
-
 // Every driver passes the suite, its table among it, with its defaults.
 func TestEveryDriver(t *testing.T) {
 	for _, d := range builtin.Drivers() {
 		if d.Open != nil {
-			t.Run(d.Name, func(t *testing.T) { drivertest.Run(t, caseOf(t, d)) })
+			t.Run(d.Name, func(t *testing.T) { drivertest.Run(t, drivertest.Case{Driver: d}) })
 		}
 	}
 }

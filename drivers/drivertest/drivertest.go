@@ -3,6 +3,7 @@
 package drivertest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -31,6 +32,8 @@ type Case struct {
 	// Break makes the next visit of the device in that target fail with err;
 	// nil: on I2C and SPI the suite does it, elsewhere it is not tried.
 	Break func(t drivers.Target, err error)
+
+	root string // holds the Files of the row
 }
 
 // A check tries one thing, in a bubble of testing/synctest.
@@ -68,6 +71,9 @@ var optional = []string{"MISOStuckHigh", "MISOStuckLow", "BrownOut", "FlippedBit
 
 // Run tries a driver in every way that it must stand.
 func Run(t *testing.T, c Case) {
+	if c.Driver.Files != nil {
+		c.root = Tree(t, c.Driver.Files)
+	}
 	for _, k := range checks {
 		if k.concerns(c.Driver) {
 			t.Run(k.name, func(t *testing.T) { k.run(t, c) })
@@ -123,8 +129,8 @@ func (c Case) set() *bench {
 		b.wire()
 	case c.Driver.Bus == drivers.BusGPIO:
 		b.target.Pin = sim.NewPin("GPIO17", func() gpio.Level { return c.Driver.SimulateLine(b.truth) })
-	case c.Driver.SimulateTree == nil:
-		b.target.SysRoot = "/"
+	default:
+		b.target.SysRoot = cmp.Or(c.root, "/")
 	}
 	b.target.Options = options
 	return b

@@ -89,7 +89,7 @@ func validTableOption(o drivers.Option) error {
 		return fmt.Errorf("not a name for a configuration key, or without explanation")
 	}
 	all := append([]any{o.Default}, o.OneOf...)
-	if o.Required != "" {
+	if o.Required != "" || o.Example != nil {
 		all = append(all, o.Example)
 	}
 	for _, v := range all {

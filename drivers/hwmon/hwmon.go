@@ -35,11 +35,12 @@ func Driver() drivers.Driver {
 
 		MostQuantities: most,
 		Options: []drivers.Option{{
-			Name: "sensor", Default: "",
+			Name: "sensor", Default: "", Example: "tmp421",
 			Doc: "Which chip, as the kernel calls it (tmp421), or the end of its device path (i2c-1/1-004d). " +
 				"It must fit one chip only: if it fits none or several, the message lists those that there are.",
 		}, sysfs.OptionQuantities},
-		Open: func(ctx context.Context, t drivers.Target) (drivers.Sensor, error) { return opener.Open(ctx, t, look) },
+		Files: map[string]string{"sys/class/hwmon/hwmon0/name": "tmp421\n", "sys/class/hwmon/hwmon0/temp1_input": "23438\n"},
+		Open:  func(ctx context.Context, t drivers.Target) (drivers.Sensor, error) { return opener.Open(ctx, t, look) },
 	}
 }
 

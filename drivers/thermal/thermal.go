@@ -30,6 +30,9 @@ func Driver() drivers.Driver {
 			Name: "sensor", Default: "cpu-thermal",
 			Doc: "The type of the zone, as /sys/class/thermal/thermal_zone*/type shows it.",
 		}},
+		Files: map[string]string{
+			"sys/class/thermal/thermal_zone0/type": "cpu-thermal\n", "sys/class/thermal/thermal_zone0/temp": "25178\n",
+		},
 		Open: func(ctx context.Context, t drivers.Target) (drivers.Sensor, error) { return opener.Open(ctx, t, look) },
 	}
 }

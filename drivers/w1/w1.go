@@ -31,10 +31,12 @@ func Driver() drivers.Driver {
 		Timeout:    8 * time.Second,
 		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel"}},
 		Options: []drivers.Option{{
-			Name: "sensor", Default: "",
+			Name: "sensor", Default: "", Example: "28-0123456789ab",
 			Doc: "Serial number of the thermometer as the kernel writes it: 28-0123456789ab. " +
 				"ls /sys/bus/w1/devices shows those that are there; the message of a wrong one lists them too.",
 		}},
+		Files: map[string]string{"sys/bus/w1/devices/28-0123456789ab/w1_slave": "72 01 4b 46 7f ff 0e 10 57 : crc=57 YES\n" +
+			"72 01 4b 46 7f ff 0e 10 57 t=23125\n"},
 		Open: func(ctx context.Context, t drivers.Target) (drivers.Sensor, error) {
 			return opener.Open(ctx, t, func(h *sysfs.Hand, root, want string) (sysfs.Look, error) { return look(h, past, root, want) })
 		},
