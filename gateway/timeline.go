@@ -24,7 +24,8 @@ const maxAnchors = 128
 //   - Of two anchors of one stamp, the better quality counts, of equals the one
 //     that bounds its error better, then the one that came first.
 //
-// testdata/walltimes.json has cases of it.
+// Who knows more than 128 anchors of a boot may leave some out. timelinetest has
+// the table of cases that every user of the rule passes.
 type Timeline []Anchor
 
 // With gives the timeline with an anchor more, and tells whether that changed

@@ -1,9 +1,7 @@
 package gateway_test
 
 import (
-	"encoding/json"
 	"math"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -11,57 +9,57 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/timelinetest"
 )
 
-// A wallCase is one of testdata/walltimes.json.
-type wallCase struct {
-	Name    string
-	Anchors []struct {
-		From, Offset int64
-		Quality      string
-		ErrUS        int64 `json:"err_us"`
-	}
-	Walls []struct {
-		Stamp, Wall int64
-		Quality     string
+// TestTimelineCases holds the rule for wall time against the table of cases.
+func TestTimelineCases(t *testing.T) {
+	for _, c := range timelinetest.Cases(t) {
+		t.Run(c.Name, func(t *testing.T) {
+			lines := gateway.Timelines{}
+			for _, a := range c.Anchors {
+				lines.Learn(a)
+			}
+			for _, w := range c.Walls {
+				clock := lines.Clock(c.First(w.Boot))
+				got, q := clock.Wall(w.Stamp)
+				if got.UnixMicro() != w.Wall || q != w.Quality || clock.Micros(w.Stamp) != w.Wall {
+					t.Errorf("stamp %d is %d (%s), want %d (%s)", w.Stamp, got.UnixMicro(), q, w.Wall, w.Quality)
+				}
+				if _, until := clock.At(w.Stamp); until <= w.Stamp && w.Stamp != math.MaxInt64 {
+					t.Errorf("the anchor of stamp %d holds until %d", w.Stamp, until)
+				}
+			}
+		})
 	}
 }
 
-func wallCases(t testing.TB) []wallCase {
-	t.Helper()
-	text, err := os.ReadFile("testdata/walltimes.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all struct{ Cases []wallCase }
-	if err := json.Unmarshal(text, &all); err != nil || len(all.Cases) == 0 {
-		t.Fatal(err)
-	}
-	return all.Cases
-}
-
-func clockNamed(name string) gateway.ClockQuality {
-	names := []string{"none", "rtc", "session", "ntp"}
-	return gateway.ClockQuality(slices.Index(names, name))
-}
-
-// TestTimeline holds the rule for wall time against the table of cases.
-func TestTimeline(t *testing.T) {
-	for _, c := range wallCases(t) {
-		var line gateway.Timeline
+// TestWallClock: what a clock remembers of one stamp is not taken for another,
+// in whichever order they are asked for.
+func TestWallClock(t *testing.T) {
+	for _, c := range timelinetest.Cases(t) {
+		lines := gateway.Timelines{}
 		for _, a := range c.Anchors {
-			line, _ = line.With(gateway.Anchor{From: gateway.Stamp(a.From), Offset: a.Offset, Quality: clockNamed(a.Quality),
-				Error: gateway.Micros(a.ErrUS)})
+			lines.Learn(a)
 		}
-		for _, w := range c.Walls {
-			got, q := line.Wall(gateway.Stamp(w.Stamp))
-			if got.UnixMicro() != w.Wall || q.String() != w.Quality {
-				t.Errorf("%s: stamp %d is %d (%s), want %d (%s)", c.Name, w.Stamp, got.UnixMicro(), q, w.Wall, w.Quality)
-			}
-			if _, until := line.At(gateway.Stamp(w.Stamp)); until <= gateway.Stamp(w.Stamp) {
-				t.Errorf("%s: the anchor of stamp %d holds until %d", c.Name, w.Stamp, until)
+		for _, boot := range c.Boots() {
+			clock := lines.Clock(c.First(boot))
+			for _, w := range slices.Concat(c.Walls, c.Walls[:len(c.Walls)-1]) { // from the end to the beginning, too
+				if w.Boot == boot && clock.Micros(w.Stamp) != w.Wall {
+					t.Errorf("%s: stamp %d is %d, want %d", c.Name, w.Stamp, clock.Micros(w.Stamp), w.Wall)
+				}
 			}
 		}
+	}
+}
+
+// TestAnchorsOfNoBoot: an anchor whose boot is all zeros counts for what it came
+// with alone.
+func TestAnchorsOfNoBoot(t *testing.T) {
+	lines := gateway.Timelines{}
+	lines.Learn(gateway.Anchor{Offset: 1000, Quality: gateway.ClockNTP})
+	if got := lines.Clock(gateway.Anchor{Offset: 7}).Micros(1); got != 8 || len(lines) != 0 {
+		t.Errorf("stamp 1 is %d, want 8; %d boots are known", got, len(lines))
 	}
 }
 

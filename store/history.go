@@ -34,7 +34,7 @@ func (s *Store) History(ctx context.Context, q gateway.HistoryQuery) (gateway.Hi
 		s.mu.Unlock()
 		return gateway.History{}, ErrClosed
 	}
-	h.anchors = s.anchorsLocked()
+	h.anchors = s.timelinesLocked()
 	volumes := s.viewsLocked()
 	pieces := slices.Clone(s.journal.pieces)
 	heads := s.headsLocked()
@@ -125,54 +125,6 @@ func (s *Store) headsLocked() (heads []waitingRun) {
 	return heads
 }
 
-// anchorsLocked gives the anchors of every boot, as far as they are known
-// without a look into blocks.
-func (s *Store) anchorsLocked() timelines {
-	lines := timelines{}
-	for _, e := range s.order {
-		for _, a := range e.Earlier {
-			lines.learn(a)
-		}
-		lines.learn(e.Anchor)
-	}
-	for _, v := range s.volumes {
-		lines.learn(v.oldest.Anchor)
-		lines.learn(v.newest.Anchor)
-	}
-	for i := range s.journal.pieces {
-		lines.learn(s.journal.pieces[i].Anchor)
-	}
-	lines.learn(s.o.Clock.Anchor())
-	return lines
-}
-
-// timelines are the anchors of boots.
-type timelines map[gateway.BootID]gateway.Timeline
-
-func (l timelines) learn(a gateway.Anchor) { l[a.Boot], _ = l[a.Boot].With(a) }
-
-// wall gives what turns the stamps of a boot into µs since 1970, one of whose
-// anchors is a.
-func (l timelines) wall(a gateway.Anchor) *wallClock {
-	l.learn(a)
-	return &wallClock{line: l[a.Boot], since: 1} // no stamp lies between 1 and 0
-}
-
-// A wallClock remembers the piece of a timeline that it used last.
-type wallClock struct {
-	line         gateway.Timeline
-	a            gateway.Anchor
-	since, until gateway.Stamp
-}
-
-func (c *wallClock) micros(s gateway.Stamp) int64 {
-	if s < c.since || s >= c.until {
-		c.a, c.until = c.line.At(s)
-		c.since = s
-	}
-	return c.a.Micros(s)
-}
-
 // openEndsLocked notes what is known to be lost at the ends of epochs.
 func (s *Store) openEndsLocked(h *historian) {
 	for _, e := range s.order {
@@ -190,7 +142,7 @@ type historian struct {
 	query   gateway.HistoryQuery
 	from    int64 // µs since 1970
 	width   int64 // µs
-	anchors timelines
+	anchors gateway.Timelines
 	index   map[[2]string]int
 	buckets [][]bucket
 	units   []string
@@ -227,15 +179,14 @@ func (h *historian) wants(first, last gateway.BlockHeader) bool {
 	if first.Anchor.Boot != last.Anchor.Boot {
 		return true
 	}
-	h.anchors.learn(first.Anchor)
-	h.anchors.learn(last.Anchor)
-	w0, w1, _ := h.anchors[first.Anchor.Boot].Bounds(min(first.T0, last.T0), max(first.T1, last.T1))
+	h.anchors.Learn(last.Anchor)
+	w0, w1, _ := h.anchors.Clock(first.Anchor).Bounds(min(first.T0, last.T0), max(first.T1, last.T1))
 	return w1.UnixMicro() >= h.from && w0.UnixMicro() < h.from+h.width
 }
 
 func (h *historian) hole(r gateway.BlockHeader, why gateway.Why) {
-	clock := h.anchors.wall(r.Anchor)
-	from, to := clock.micros(r.T0), clock.micros(r.T1)
+	clock := h.anchors.Clock(r.Anchor)
+	from, to := clock.Micros(r.T0), clock.Micros(r.T1)
 	if to >= h.from && from < h.from+h.width {
 		h.holes = append(h.holes, gateway.Hole{From: time.UnixMicro(from).UTC(), To: time.UnixMicro(to).UTC(), Why: why, AtMost: r.N})
 	}
@@ -246,7 +197,7 @@ func (h *historian) block(header gateway.BlockHeader, b []byte) {
 	if !h.wants(header, header) {
 		return
 	}
-	clock := h.anchors.wall(header.Anchor)
+	clock := h.anchors.Clock(header.Anchor)
 	if header.Thinned {
 		h.summaries(b, clock)
 		return
@@ -260,7 +211,7 @@ func (h *historian) block(header gateway.BlockHeader, b []byte) {
 		h.units[i] = c.Channel.Unit
 		c.Qualities(func(q gateway.Quality, from, to int) {
 			for k := from; k < to; k++ {
-				h.add(i, clock.micros(c.At[k]), c.Values[k], q)
+				h.add(i, clock.Micros(c.At[k]), c.Values[k], q)
 			}
 		})
 	})
@@ -268,7 +219,7 @@ func (h *historian) block(header gateway.BlockHeader, b []byte) {
 
 // summaries takes in downsampled readings; each envelope stands in the middle of
 // its interval.
-func (h *historian) summaries(b []byte, clock *wallClock) {
+func (h *historian) summaries(b []byte, clock *gateway.WallClock) {
 	_, sums, _ := h.dec.Summaries(b)
 	for i := range sums {
 		sum := &sums[i]
@@ -277,7 +228,7 @@ func (h *historian) summaries(b []byte, clock *wallClock) {
 			continue
 		}
 		h.units[channel] = sum.Channel.Unit
-		middle := clock.micros(sum.From.Add(sum.Interval / 2))
+		middle := clock.Micros(sum.From.Add(sum.Interval / 2))
 		if b := h.bucketOf(channel, middle); b != nil {
 			b.addSummary(sum, middle)
 		}
@@ -299,12 +250,12 @@ func (b *bucket) addSummary(sum *gateway.Summary, at int64) {
 
 // readings takes in what is in a head.
 func (h *historian) readings(rs []gateway.Reading, anchor gateway.Anchor) {
-	clock := h.anchors.wall(anchor)
+	clock := h.anchors.Clock(anchor)
 	for k := range rs {
 		r := &rs[k]
 		if i, wanted := h.index[[2]string{r.Channel.Device, r.Channel.Quantity}]; wanted {
 			h.units[i] = r.Channel.Unit
-			h.add(i, clock.micros(r.At), r.Value, r.Quality)
+			h.add(i, clock.Micros(r.At), r.Value, r.Quality)
 		}
 	}
 }

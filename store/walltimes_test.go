@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"os"
-	"slices"
 	"testing"
 	"time"
 
@@ -14,6 +12,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/gateway/health"
+	"github.com/fieldgate/fieldgate/gateway/timelinetest"
 	"github.com/fieldgate/fieldgate/store"
 )
 
@@ -37,79 +36,73 @@ func openAt(t testing.TB, dir string, c store.Clock) *store.Store {
 	return s
 }
 
-// A wallCase is one of the table that gateway.Timeline is held against.
-type wallCase struct {
-	Name    string
-	Anchors []struct {
-		From, Offset int64
-		Quality      string
-		ErrUS        int64 `json:"err_us"`
-	}
-	Walls []struct{ Stamp, Wall int64 }
-}
-
 // TestWallTimesOnSite: the history on site tells the time of a reading by the
 // same rule as the cloud and its database, whether the reading came before the
-// anchors or behind them, before the store is opened again and after it.
+// anchors or behind them, before the store is opened again and after it. So do
+// the timelines that an export of the store is written with.
 func TestWallTimesOnSite(t *testing.T) {
-	text, err := os.ReadFile("../gateway/testdata/walltimes.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all struct{ Cases []wallCase }
-	if err := json.Unmarshal(text, &all); err != nil || len(all.Cases) == 0 {
-		t.Fatal(err)
-	}
-	names := []string{"none", "rtc", "session", "ntp"}
-	for n, c := range all.Cases {
+	for n, c := range timelinetest.Cases(t) {
 		t.Run(c.Name, func(t *testing.T) {
-			clock, dir := &setClock{}, t.TempDir()
-			set := func(i int) {
-				a := c.Anchors[i]
-				clock.anchor = gateway.Anchor{Boot: gateway.BootID{1}, From: gateway.Stamp(a.From), Offset: a.Offset,
-					Quality: gateway.ClockQuality(slices.Index(names, a.Quality)), Error: gateway.Micros(a.ErrUS)}
-				clock.stamp = max(clock.stamp, clock.anchor.From)
-			}
-			set(0)
-			s := openAt(t, dir, clock)
-			want := map[string]int64{}
-			readings := func(device string) {
-				var rs []gateway.Reading
-				for i, w := range c.Walls {
-					ch := &gateway.Channel{Device: fmt.Sprintf("%s%d", device, i), Quantity: "q"}
-					rs, want[ch.Device] = append(rs, gateway.Reading{Channel: ch, At: gateway.Stamp(w.Stamp)}), w.Wall
-				}
-				if _, err := s.Append(rs); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if n%2 == 0 {
-				readings("before")
-			}
-			for i := range c.Anchors {
-				set(i)
-				if _, err := s.AddEvent(gateway.Event{Kind: gateway.EventAnchor}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			readings("behind")
-			wantWalls(t, s, want)
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
-			}
-			s = openAt(t, dir, clock)
-			wantWalls(t, s, want)
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
+			dir, want := t.TempDir(), map[string]timelinetest.Wall{}
+			for _, boot := range c.Boots() {
+				onSite(t, dir, c, boot, n%2 == 0, want)
 			}
 		})
 	}
 }
 
+// onSite plays one boot of a case: a run of the store, and another one that
+// reads it. Readings come also before the anchors if early is true. want gets
+// the devices.
+func onSite(t *testing.T, dir string, c timelinetest.Case, boot gateway.BootID, early bool, want map[string]timelinetest.Wall) {
+	clock := &setClock{}
+	set := func(a gateway.Anchor) {
+		clock.anchor, clock.stamp = a, max(clock.stamp, a.From)
+	}
+	set(c.First(boot))
+	s := openAt(t, dir, clock)
+	readings := func(device string) {
+		var rs []gateway.Reading
+		for i, w := range c.Walls {
+			if w.Boot == boot {
+				ch := &gateway.Channel{Device: fmt.Sprintf("%s%d", device, i), Quantity: "q"}
+				rs, want[ch.Device] = append(rs, gateway.Reading{Channel: ch, At: w.Stamp}), w
+			}
+		}
+		if _, err := s.Append(rs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if early {
+		readings("before")
+	}
+	for _, a := range c.Anchors {
+		if a.Boot != boot {
+			continue
+		}
+		set(a)
+		if _, err := s.AddEvent(gateway.Event{Kind: gateway.EventAnchor}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	readings("behind")
+	wantWalls(t, s, want)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openAt(t, dir, clock)
+	wantWalls(t, s, want)
+	wantWalked(t, s, want)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // wantWalls wants one reading of each device, at this µs.
-func wantWalls(t *testing.T, s *store.Store, want map[string]int64) {
+func wantWalls(t *testing.T, s *store.Store, want map[string]timelinetest.Wall) {
 	t.Helper()
-	for device, wall := range want {
+	for device, w := range want {
+		wall := w.Wall
 		for _, from := range []time.Time{time.UnixMicro(wall), time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)} {
 			h, err := s.History(t.Context(), gateway.HistoryQuery{Channels: []gateway.Channel{{Device: device, Quantity: "q"}}, From: from,
 				To: time.UnixMicro(wall + 1), Buckets: 1})
@@ -120,6 +113,32 @@ func wantWalls(t *testing.T, s *store.Store, want map[string]int64) {
 				t.Errorf("%s: buckets %+v, want one reading at %d", device, b, wall)
 			}
 		}
+	}
+}
+
+// wantWalked wants the same of a walk through the store, with the quality of
+// the clock.
+func wantWalked(t *testing.T, s *store.Store, want map[string]timelinetest.Wall) {
+	t.Helper()
+	times, found := s.Timelines(), 0
+	for _, e := range s.Epochs() {
+		err := s.Walk(t.Context(), e.ID, func(b store.Stretch) error {
+			clock := times.Clock(b.Header.Anchor)
+			for _, r := range b.Readings {
+				w := want[r.Channel.Device]
+				if wall, q := clock.Wall(r.At); wall.UnixMicro() != w.Wall || q != w.Quality {
+					t.Errorf("%s: a walk has %v (%s), want %d (%s)", r.Channel.Device, wall, q, w.Wall, w.Quality)
+				}
+				found++
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found != len(want) {
+		t.Errorf("a walk has %d readings, want %d", found, len(want))
 	}
 }
 

@@ -44,9 +44,9 @@ func (k bufferExport) Run(ctx context.Context, c cli.Console) error {
 		to, done = f, f.Close
 	}
 	w := bufio.NewWriter(to)
-	put := k.putter(w)
+	put, times := k.putter(w), s.Timelines()
 	for _, e := range s.Epochs() {
-		err = errors.Join(err, s.Walk(ctx, e.ID, k.writer(put, e.Acked)))
+		err = errors.Join(err, s.Walk(ctx, e.ID, k.writer(put, times, e.Acked)))
 		if _, failed := w.Write(nil); failed != nil { // nobody takes what other epochs have
 			err = nil // Flush says it
 			break
@@ -113,7 +113,7 @@ func (k bufferExport) gap(put func(exported) error, b store.Stretch, acked uint6
 
 // writer writes an epoch, of which the cloud acknowledged the readings up to
 // acked.
-func (k bufferExport) writer(put func(exported) error, acked uint64) func(store.Stretch) error {
+func (k bufferExport) writer(put func(exported) error, times gateway.Timelines, acked uint64) func(store.Stretch) error {
 	return func(b store.Stretch) error {
 		if b.Unread != nil && b.N > 0 && k.Format == "ndjson" {
 			return put(exported{Epoch: b.Epoch, Seq: b.First, Unread: b.N})
@@ -121,22 +121,23 @@ func (k bufferExport) writer(put func(exported) error, acked uint64) func(store.
 		if b.Gap != nil && k.Format == "ndjson" {
 			return k.gap(put, b, acked)
 		}
-		if err := k.readings(put, b); err != nil {
+		clock := times.Clock(b.Header.Anchor)
+		if err := k.readings(put, clock, b); err != nil {
 			return err
 		}
-		return k.summaries(put, b)
+		return k.summaries(put, clock, b)
 	}
 }
 
 // readings writes the readings of a stretch.
-func (k bufferExport) readings(put func(exported) error, b store.Stretch) error {
+func (k bufferExport) readings(put func(exported) error, clock *gateway.WallClock, b store.Stretch) error {
 	for i := range b.Readings {
 		r := &b.Readings[i]
-		x, wanted := k.row(b, r.Channel, r.At, r.Quality)
+		x, wanted := k.row(b.Epoch, r.Channel, clock, r.At)
 		if !wanted {
 			continue
 		}
-		x.Seq, x.Value = b.First+uint64(i), number(r.Value)
+		x.Seq, x.Value, x.Quality = b.First+uint64(i), number(r.Value), r.Quality.String()
 		if err := put(x); err != nil {
 			return err
 		}
@@ -145,14 +146,14 @@ func (k bufferExport) readings(put func(exported) error, b store.Stretch) error 
 }
 
 // summaries writes what is left of downsampled readings.
-func (k bufferExport) summaries(put func(exported) error, b store.Stretch) error {
+func (k bufferExport) summaries(put func(exported) error, clock *gateway.WallClock, b store.Stretch) error {
 	for i := range b.Summaries {
 		sum := &b.Summaries[i]
-		x, wanted := k.row(b, sum.Channel, sum.From, sum.Worst)
+		x, wanted := k.row(b.Epoch, sum.Channel, clock, sum.From)
 		if !wanted {
 			continue
 		}
-		x.Seq, x.N, x.Interval = b.First, sum.N, sum.Interval.Seconds()
+		x.Seq, x.N, x.Interval, x.Quality = b.First, sum.N, sum.Interval.Seconds(), sum.Worst.String()
 		x.Value, x.Min, x.Max = number(sum.Mean), number(sum.Min), number(sum.Max)
 		if err := put(x); err != nil {
 			return err
@@ -162,12 +163,9 @@ func (k bufferExport) summaries(put func(exported) error, b store.Stretch) error
 }
 
 // row fills what readings and summaries share.
-func (k bufferExport) row(b store.Stretch, ch *gateway.Channel, stamp gateway.Stamp, q gateway.Quality) (x exported, wanted bool) {
-	at := b.Header.Anchor.Wall(stamp)
-	return exported{
-		Epoch: b.Epoch, Device: ch.Device, Quantity: ch.Quantity, Unit: ch.Unit,
-		Time: &at, Clock: b.Header.Anchor.Quality.String(), Quality: q.String(),
-	}, k.wants(ch, at)
+func (k bufferExport) row(e gateway.EpochID, ch *gateway.Channel, clock *gateway.WallClock, s gateway.Stamp) (x exported, wanted bool) {
+	at, q := clock.Wall(s)
+	return exported{Epoch: e, Device: ch.Device, Quantity: ch.Quantity, Unit: ch.Unit, Time: &at, Clock: q.String()}, k.wants(ch, at)
 }
 
 // number gives nil for what JSON has no number for.

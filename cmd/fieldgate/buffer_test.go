@@ -192,3 +192,54 @@ func TestReadingsWithTheCloudAreNotMissing(t *testing.T) {
 		t.Errorf("export: %d %.300s%s", code, stdout[max(0, len(stdout)-300):], stderr)
 	}
 }
+
+// A setClock shows what a test sets.
+type setClock struct {
+	stamp  gateway.Stamp
+	anchor gateway.Anchor
+}
+
+func (c *setClock) Stamp() gateway.Stamp   { return c.stamp }
+func (c *setClock) Anchor() gateway.Anchor { return c.anchor }
+
+// A board that learns the time late has the right time in its export for what
+// it read before: that of the history on site and of the cloud.
+func TestExportOfATimeLearnedLate(t *testing.T) {
+	dir, board := t.TempDir(), &setClock{stamp: 1e6, anchor: gateway.Anchor{Boot: gateway.BootID{1}}}
+	run := func(do func(*store.Store) error) {
+		quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+		s, err := store.Open(store.Options{
+			Dir: dir, FlushInterval: time.Second, HistoryFlush: time.Minute, Rate: 1e6, Burst: 100,
+			Clock: board, Conditions: health.New(quiet), Log: quiet,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := do(s); err != nil {
+			t.Fatal(err)
+		}
+		closed(t, s)
+	}
+	run(func(s *store.Store) error { // its block says that the clock was never set
+		ch := &gateway.Channel{Device: "boiler", Quantity: "temperature", Unit: "Cel"}
+		_, err := s.Append([]gateway.Reading{{Channel: ch, Value: 20.5, At: 1e6}})
+		return err
+	})
+	board.stamp, board.anchor = 60e6, gateway.Anchor{
+		Boot: gateway.BootID{1}, From: 60e6, Offset: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC).UnixMicro(), Quality: gateway.ClockNTP,
+	}
+	run(func(s *store.Store) error {
+		_, err := s.AddEvent(gateway.Event{Kind: gateway.EventAnchor})
+		return err
+	})
+	code, stdout, stderr := outcome(t, "buffer", "export", "--dir", dir, "--format", "ndjson")
+	first, _, _ := strings.Cut(stdout, "\n")
+	var line struct {
+		Timestamp time.Time
+		Time      string
+	}
+	if err := json.Unmarshal([]byte(first), &line); code != cli.ExitOK || err != nil ||
+		!line.Timestamp.Equal(time.Date(2026, 11, 23, 12, 0, 1, 0, time.UTC)) || line.Time != "ntp" {
+		t.Errorf("exported %s: %d %v %s", first, code, err, stderr)
+	}
+}

@@ -57,6 +57,7 @@ var allowed = map[string][]string{
 	"gateway/pipeline":        {"gateway", "gateway/health"},
 	"gateway/remoteconfig":    {"gateway", "gateway/durable", "gateway/files"},
 	"gateway/sample":          {"drivers", "gateway", "gateway/health"},
+	"gateway/timelinetest":    {"gateway"},
 	"packaging/cloud":         {},
 	"packaging/pi":            {},
 	"store":                   {"gateway", "gateway/durable", "gateway/files", "gateway/health", "store/block"},

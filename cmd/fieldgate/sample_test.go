@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/packaging/e2e"
 )
 
@@ -58,38 +59,78 @@ func readLines(t *testing.T, path string) (all []e2e.Reading) {
 	return all
 }
 
-// Of a store that an earlier version left after a kill, `buffer export` writes
-// the same readings to the byte, and `buffer stats` the same figures.
+// Of a store that an earlier version left after a kill, `buffer stats` tells the
+// same figures, and `buffer export` writes the same readings.
 func TestSampleOfAnEarlierVersionIsToldAsItWas(t *testing.T) {
 	dir := unpackSample(t, "../../store/testdata/ea0f42d.zip")
-	for args, file := range map[string]string{"export --format ndjson": "export.ndjson", "stats --json": "stats.json"} {
+	told := func(args, file string) (now, before string) {
 		was, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil {
 			t.Fatal(err)
 		}
 		code, now, errs := outcome(t, append([]string{"buffer"}, strings.Fields(args+" --dir "+filepath.Join(dir, "store"))...)...)
-		before := string(was)
-		if file == "stats.json" {
-			now, before = withoutAge(t, now), withoutAge(t, before)
-		} else {
-			now, before = valuesAlone(now), valuesAlone(before)
+		if code != 0 {
+			t.Fatalf("buffer %s: exit %d\n%s", args, code, errs)
 		}
-		if code != 0 || now != before || before == "" {
-			t.Errorf("buffer %s: exit %d, %d bytes, were %d\n%s%s", args, code, len(now), len(before), now[:min(len(now), 500)], errs)
+		return now, string(was)
+	}
+	if now, before := told("stats --json", "stats.json"); withoutAge(t, now) != withoutAge(t, before) {
+		t.Errorf("buffer stats: %s, were %s", now, before)
+	}
+	now, before := told("export --format ndjson", "export.ndjson")
+	exported, were := exportedReadings(t, now), exportedReadings(t, before)
+	if len(exported) != len(were) || len(were) == 0 {
+		t.Errorf("%d readings were exported, were %d", len(exported), len(were))
+	}
+	for name, r := range exported {
+		was := were[name]
+		if was.Time == "none" {
+			was.Time = "session" // it took the anchor of each block alone; the session told the time later
+		}
+		if late := r.Timestamp.Sub(was.Timestamp).Abs(); late > 5*time.Millisecond { // the anchors' own bound is 4 ms
+			t.Fatalf("%s: at %v, was %v", name, r.Timestamp, was.Timestamp)
+		}
+		r.Timestamp, was.Timestamp = time.Time{}, time.Time{}
+		if r != was {
+			t.Fatalf("%s: %+v, was %+v", name, r, was)
 		}
 	}
 }
 
-// valuesAlone leaves out the lines of what is missing: what is with the cloud
-// has a key of its own today.
-func valuesAlone(export string) string {
-	var kept strings.Builder
+// An exportedReading is a line of a reading in an export, its name left out.
+type exportedReading struct {
+	Device    string    `json:"device_id"`
+	Quantity  string    `json:"quantity"`
+	Value     float64   `json:"value"`
+	Unit      string    `json:"unit"`
+	Timestamp time.Time `json:"timestamp"`
+	Time      string    `json:"time"`
+	Quality   string    `json:"quality"`
+}
+
+// exportedReadings gives the readings of an export by epoch and seq. Lines of
+// what is missing are left out.
+func exportedReadings(t *testing.T, export string) map[string]exportedReading {
+	t.Helper()
+	all := map[string]exportedReading{}
 	for line := range strings.Lines(export) {
-		if strings.Contains(line, `"value":`) {
-			kept.WriteString(line)
+		var r struct {
+			exportedReading
+			Epoch gateway.EpochID `json:"epoch"`
+			Seq   uint64          `json:"seq"`
+		}
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		name := fmt.Sprintf("%s %d", r.Epoch, r.Seq)
+		if _, twice := all[name]; twice {
+			t.Errorf("%s was exported twice", name)
+		}
+		if r.Device != "" {
+			all[name] = r.exportedReading
 		}
 	}
-	return kept.String()
+	return all
 }
 
 // withoutAge takes out what depends on the time of the question and on the

@@ -158,18 +158,14 @@ func (p *Answer) block(ctx context.Context, b *record.Block) error {
 	}
 	l := &p.line
 	l.epoch = b.Epoch
-	var a gateway.Anchor
-	since, until := gateway.Stamp(1), gateway.Stamp(0) // no stamp lies in between
+	clock := gateway.NewWallClock(c.Timeline)
 	for i := range rs {
 		r := &rs[i]
 		l.seq = b.From + uint64(i)
 		if l.seq < p.From || p.To != 0 && l.seq > p.To || !p.chosen(r.Channel) {
 			continue
 		}
-		if r.At < since || r.At >= until {
-			a, until = c.At(r.At)
-			since = r.At
-		}
+		a := clock.Decides(r.At)
 		l.wall, l.time = a.Micros(r.At), a.Quality.String()
 		if a.Quality > gateway.ClockNone && p.Span.Bounded() && !p.Span.Holds(time.UnixMicro(l.wall)) {
 			continue
