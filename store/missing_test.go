@@ -76,6 +76,30 @@ func TestVolumeDeletedByTheStoreIsNoError(t *testing.T) {
 	})
 }
 
+// A volume whose readings a rewrite has put into a later one, when power failed
+// before that was noted, is no error either, although the cloud has nothing of it.
+func TestVolumeMergedByTheStoreIsNoError(t *testing.T) {
+	inStore(t, nil, func(b *bench) {
+		b.append(5000)
+		b.sleep(6 * time.Second)
+		id := b.s.Epochs()[0].ID
+		b.close()
+		if err := os.Rename(b.volume("000001"), b.volume("000002")); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if told := b.restart(); len(told) > 0 {
+				t.Errorf("people are told %q", told)
+			}
+			if r := b.next(id, 1, 0); r.First != 1 || r.Gap != nil {
+				t.Errorf("of the readings there is %+v", r)
+			}
+			b.close()
+		}
+		b.open()
+	})
+}
+
 // The advice of a full store names what makes room: max_size only if that is
 // the limit.
 func TestAdviceOfAFullStore(t *testing.T) {

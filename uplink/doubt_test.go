@@ -1,6 +1,7 @@
 package uplink_test
 
 import (
+	"math"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -142,6 +143,28 @@ func TestNackWithRetry(t *testing.T) {
 			t.Error("waiting costs no session")
 		}
 	})
+}
+
+// "Later" may be any number of milliseconds; more than an hour is an hour.
+func TestNackWithRetryAfterYears(t *testing.T) {
+	for _, after := range []int64{2 * time.Hour.Milliseconds(), math.MaxInt64/1_000_000 + 1, math.MaxInt64} {
+		var tries []time.Time
+		inTestbed(t, func(w *testbed, o *uplink.Options) {
+			w.store.Append(10)
+			w.cloud.OnUpdate = func(p *uplinktest.Peer, m *wire.Update) bool {
+				tries = append(tries, time.Now())
+				if len(tries) == 1 {
+					p.Send(&wire.Nack{Epoch: m.Epoch, First: m.First, N: m.N, Code: "storage", Retry: true, AfterMS: after})
+				}
+				return len(tries) == 1
+			}
+		}, func(w *testbed) {
+			w.complete(2 * time.Hour)
+			if pause := tries[1].Sub(tries[0]); pause < time.Hour || pause > time.Hour+time.Minute {
+				t.Errorf("after_ms %d: sent again after %v", after, pause)
+			}
+		})
+	}
 }
 
 // A cloud that cannot store now, and does not say how long, is asked less and
