@@ -14,7 +14,7 @@
 //	// Driver is the row for the table.
 //	func Driver() drivers.Driver {
 //		return drivers.Driver{
-//			Name: "hygro", Doc: "HYGRO humidity sensor", Bus: drivers.BusI2C,
+//			Name: "hygro", Doc: "HYGRO humidity sensor", Chips: []string{"HYGRO"}, Bus: drivers.BusI2C,
 //			Addresses: []uint16{0x40}, Address: 0x40,
 //			Interval: 10 * time.Second, Timeout: time.Second,
 //			Quantities: []drivers.Quantity{{Name: "humidity", Unit: "%RH"}},

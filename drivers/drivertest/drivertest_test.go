@@ -116,7 +116,7 @@ func toyCase(defect string) Case {
 	d := &toy{defect: defect, told: new(bool)}
 	return Case{
 		Driver: drivers.Driver{
-			Name: "toy", Doc: "Toy.", Bus: drivers.BusI2C, Addresses: []uint16{0x48}, Address: 0x48,
+			Name: "toy", Doc: "Toy.", Chips: []string{"TOY"}, Bus: drivers.BusI2C, Addresses: []uint16{0x48}, Address: 0x48,
 			Interval: time.Second, Timeout: time.Second,
 			Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel"}},
 			Options:    []drivers.Option{{Name: "n", Default: int64(1), Doc: "Number."}},

@@ -7,7 +7,6 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -24,16 +23,6 @@ var (
 	ErrTimeout = errors.New("simulated transfer timed out")
 )
 
-// A Fault is what befalls transfers with one address.
-type Fault struct {
-	After   int           // so many transfers pass first
-	Times   int           // then so many are struck; 0 means until Mend
-	Delay   time.Duration // the bus is busy for so long before anything else happens
-	Short   bool          // only half of the answer arrives, with an error
-	Applied bool          // the chip takes the transfer, and only then it fails with Err
-	Err     error         // instead of an answer: ErrNACK, ErrTimeout, …; nil with Delay is a late answer
-}
-
 // A Bus is a simulated I2C bus. It may be used by several goroutines; a
 // transfer that is delayed holds up all others, as on a real one.
 type Bus struct {
@@ -43,7 +32,10 @@ type Bus struct {
 	mu     sync.Mutex // guards what follows
 	chips  map[uint16]drivers.Chip
 	faults map[uint16]*Fault
+	script []Event
+	clock  drivers.Clock // of the script
 	gone   bool
+	hung   bool
 }
 
 // NewBus gives a bus without chips. The name is what String says, "sim-1".
@@ -81,27 +73,24 @@ func (b *Bus) PowerCycle(addr uint16) {
 	}
 }
 
-// Inject makes transfers with addr fail as f says, instead of what an earlier
-// Inject said.
-func (b *Bus) Inject(addr uint16, f Fault) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.faults[addr] = &f
-}
-
-// Mend ends what Inject began.
-func (b *Bus) Mend(addr uint16) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.faults, addr)
-}
-
 // SetGone takes the whole bus away, or gives it back.
 func (b *Bus) SetGone(gone bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.gone = gone
 }
+
+// SetHung holds a wire down, or lets it go: every transfer takes hangs, and then
+// times out.
+func (b *Bus) SetHung(hung bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hung = hung
+}
+
+// hangs is how long the kernel waits for a bus that hangs, as drivers/linux
+// sets it.
+const hangs = 200 * time.Millisecond
 
 // String gives the name of the bus.
 func (b *Bus) String() string { return b.name }
@@ -133,50 +122,31 @@ func (h held) Sequence(f func(held i2c.Bus) error) error { return f(h) }
 // Tx does one transfer without asking for the turn.
 func (h held) Tx(addr uint16, w, r []byte) error {
 	fault := h.strike(addr)
-	time.Sleep(fault.Delay)
+	if fault.Delay > 0 {
+		time.Sleep(fault.Delay)
+	}
 	chip, gone := h.at(addr) // now, not before: it may have been unplugged meanwhile
 	switch {
 	case gone:
 		return ErrGone
-	case fault.Err != nil:
-		if fault.Applied && chip != nil {
-			_ = chip.Tx(w, make([]byte, len(r)))
-		}
+	case fault.Err != nil && !fault.Applied:
+		return fault.Err
+	case chip == nil && fault.Err != nil:
 		return fault.Err
 	case chip == nil:
 		return ErrNACK
-	case !fault.Short:
+	}
+	if fault.PowerLoss {
+		chip.Reset()
+	}
+	if fault.harmless() {
 		return chip.Tx(w, r)
 	}
-	whole := make([]byte, len(r))
-	if err := chip.Tx(w, whole); err != nil {
-		return err
-	}
-	half := copy(r[:len(r)/2], whole)
-	return fmt.Errorf("%d of %d bytes: %w", half, len(r), io.ErrUnexpectedEOF)
+	return fault.spoil(chip, w, r)
 }
 
 func (b *Bus) at(addr uint16) (c drivers.Chip, gone bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.chips[addr], b.gone
-}
-
-// strike gives the fault that befalls this transfer, if any. Each call counts
-// as one transfer.
-func (b *Bus) strike(addr uint16) Fault {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	f := b.faults[addr]
-	if f == nil {
-		return Fault{}
-	}
-	if f.After > 0 {
-		f.After--
-		return Fault{}
-	}
-	if f.Times--; f.Times == 0 {
-		delete(b.faults, addr)
-	}
-	return *f
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math"
+	"math/rand/v2"
 	"time"
 
 	"github.com/fieldgate/fieldgate/drivers"
@@ -34,4 +35,23 @@ func Wander(mean, swing float64, period time.Duration) drivers.Curve {
 		turn := 2 * math.Pi * at.Seconds() / period.Seconds()
 		return mean + swing*(math.Sin(turn)+0.2*math.Sin(5.3*turn)+0.1*math.Sin(41*turn))
 	}
+}
+
+// Drift is a curve that creeps away, by so much in an hour.
+func Drift(c drivers.Curve, perHour float64) drivers.Curve {
+	return func(at time.Duration) float64 { return c(at) + perHour*at.Hours() }
+}
+
+// Noise is a curve that jitters by up to amplitude up and down, ten times a
+// second. It is the same whenever it is asked for the same time.
+func Noise(c drivers.Curve, amplitude float64) drivers.Curve {
+	return func(at time.Duration) float64 {
+		random := rand.New(rand.NewPCG(uint64(at/(100*time.Millisecond)), 1))
+		return c(at) + amplitude*(2*random.Float64()-1)
+	}
+}
+
+// Stuck is a curve that stays where it is from a moment on.
+func Stuck(c drivers.Curve, from time.Duration) drivers.Curve {
+	return func(at time.Duration) float64 { return c(min(at, from)) }
 }
