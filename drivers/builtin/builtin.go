@@ -3,6 +3,7 @@ package builtin
 
 import (
 	"github.com/fieldgate/fieldgate/drivers"
+	"github.com/fieldgate/fieldgate/drivers/bmx280"
 	"github.com/fieldgate/fieldgate/drivers/gpioin"
 	"github.com/fieldgate/fieldgate/drivers/hostsys"
 	"github.com/fieldgate/fieldgate/drivers/hwmon"
@@ -14,6 +15,8 @@ import (
 // Drivers gives the table, by name.
 func Drivers() []drivers.Driver {
 	return []drivers.Driver{
+		bmx280.BME280(),
+		bmx280.BMP280(),
 		gpioin.Driver(),
 		hostsys.Driver(),
 		hwmon.Driver(),

@@ -37,6 +37,7 @@ const (
 
 // proofs is the list of all, a line for each file of proofs.
 var proofs = slices.Concat(
+	bmx280Proofs,
 	lm75Proofs,
 )
 
