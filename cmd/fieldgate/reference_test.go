@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -82,22 +83,36 @@ Changes count after ` + "`systemctl restart fieldgate`" + `.
 	return b.String()
 }
 
-// Every line of the shipped file that is in a comment is good when it is not,
-// of the two ways to a proxy one at a time.
+// Every line of the shipped file that is in a comment is good when it is not:
+// of the two ways to a proxy one at a time, and one example of a device at a
+// time, because two of them may want one place.
 func TestREADMEReferenceInComments(t *testing.T) {
-	text, seen := shipped(), 0
-	text = regexp.MustCompile(`(?m)^# (([a-z_]+) = .*|\[\[device\]\])$`).ReplaceAllStringFunc(text[:strings.Index(text, keysOfDevices)],
-		func(line string) string {
-			if strings.HasPrefix(line, "# proxy = ") {
-				return line
-			}
-			seen++
-			return line[2:]
-		})
-	file := write(t, filepath.Join(t.TempDir(), "all.toml"), text)
-	if code, _, errs := outcome(t, "check", file); code != cli.ExitOK || seen < 25 {
-		t.Errorf("with %d lines more: exit %d\n%s\n%s", seen, code, errs, text)
+	text := shipped()
+	examples := strings.Split(text[:strings.Index(text, keysOfDevices)], "\n# [[device]]\n")
+	keys, seen := inEffect(examples[0])
+	for _, example := range examples[1:] {
+		device, n := inEffect(example)
+		seen += n
+		file := write(t, filepath.Join(t.TempDir(), "all.toml"), keys+"\n[[device]]\n"+device)
+		if code, _, errs := outcome(t, "check", file); code != cli.ExitOK {
+			t.Errorf("exit %d\n%s\n%s", code, errs, device)
+		}
 	}
+	if seen < 25 {
+		t.Errorf("only %d lines were tried", seen)
+	}
+}
+
+// inEffect takes the "# " from every key, and counts them.
+func inEffect(text string) (string, int) {
+	seen := 0
+	return regexp.MustCompile(`(?m)^# [a-z_]+ = .*$`).ReplaceAllStringFunc(text, func(line string) string {
+		if strings.HasPrefix(line, "# proxy = ") {
+			return line
+		}
+		seen++
+		return line[2:]
+	}), seen
 }
 
 // keyOf gives the name of a key, and whether it is in the table.
@@ -281,17 +296,21 @@ func comment(text string) string {
 	return b.String() + line + "\n"
 }
 
+// exampleIDs are names for devices of some drivers; others are called like
+// their driver.
 var exampleIDs = map[string]string{"lm75": "boiler", "gpio-in": "door", "hostsys": "board", "hwmon": "cabinet",
 	"w1": "tank", "thermal": "processor"}
 
 // exampleOf is a device of a driver: the board itself counts, others are in
 // comments.
 func exampleOf(d drivers.Driver) string {
-	lines := []string{"[[device]]", fmt.Sprintf("id = %q", exampleIDs[d.Name]),
+	lines := []string{"[[device]]", fmt.Sprintf("id = %q", cmp.Or(exampleIDs[d.Name], d.Name)),
 		fmt.Sprintf("driver = %q", d.Name)}
 	switch d.Bus {
 	case drivers.BusI2C:
 		lines = append(lines, `bus = "i2c-1"`, fmt.Sprintf("address = %#02x", d.Address))
+	case drivers.BusSPI:
+		lines = append(lines, `bus = "spi-0.0"`)
 	case drivers.BusGPIO:
 		lines = append(lines, `line = "GPIO17"`)
 	}
