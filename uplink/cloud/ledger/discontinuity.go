@@ -10,6 +10,9 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
+// maxDiscontinuities is how many discontinuities the ledger of a gateway remembers.
+const maxDiscontinuities = 32
+
 // A Discontinuity is where the log no longer had what the ledger had entered, and went
 // on: what lies between may be lost.
 type Discontinuity struct {

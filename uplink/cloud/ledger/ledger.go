@@ -105,19 +105,9 @@ func (l *Ledger) take(ctx context.Context, batch []record.Entry) error {
 
 func (l *Ledger) enter(ctx context.Context, batch []record.Entry, touched map[string]*Gateway) error {
 	for _, e := range batch {
-		b := l.gateways[e.GatewayID]
-		if b == nil {
-			b = newGateway(e.GatewayID, l.Log, l.KV)
-			b.onDiscontinuity = func(j Discontinuity) { l.logDiscontinuity(e.GatewayID, j) }
-			b.happened = func(ev *wire.Event) {
-				if ev.Kind == gateway.EventResult || ev.Kind == gateway.EventConfig {
-					l.events = append(l.events, event{e.GatewayID, ev})
-				}
-			}
-			if err := b.load(ctx); err != nil {
-				return err
-			}
-			l.gateways[e.GatewayID] = b
+		b, err := l.gateway(ctx, e.GatewayID)
+		if err != nil {
+			return err
 		}
 		touched[e.GatewayID] = b
 		if err := b.enter(ctx, e.Record); err != nil {
@@ -125,6 +115,25 @@ func (l *Ledger) enter(ctx context.Context, batch []record.Entry, touched map[st
 		}
 	}
 	return nil
+}
+
+// gateway gives the ledger of a gateway, from the KV if it is not at hand.
+func (l *Ledger) gateway(ctx context.Context, id string) (*Gateway, error) {
+	if b := l.gateways[id]; b != nil {
+		return b, nil
+	}
+	b := newGateway(id, l.Log, l.KV)
+	b.onDiscontinuity = func(j Discontinuity) { l.logDiscontinuity(id, j) }
+	b.happened = func(ev *wire.Event) {
+		if ev.Kind == gateway.EventResult || ev.Kind == gateway.EventConfig {
+			l.events = append(l.events, event{id, ev})
+		}
+	}
+	if err := b.load(ctx); err != nil {
+		return nil, err
+	}
+	l.gateways[id] = b
+	return b, nil
 }
 
 func (l *Ledger) logDiscontinuity(gatewayID string, j Discontinuity) {

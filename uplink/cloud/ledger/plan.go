@@ -25,6 +25,48 @@ type Question struct {
 	Events     bool
 }
 
+// Parse reads the question from a query. Events come among readings only if
+// nothing is asked for that they do not have.
+func (q *Question) Parse(v url.Values, now time.Time) (err error) {
+	if q.Span, err = ParseRange(v, now); err != nil {
+		if _, e := strconv.ParseUint(v.Get("from"), 10, 64); e == nil {
+			err = fmt.Errorf("%w; for a seq use from_seq", err)
+		}
+		return err
+	}
+	if q.Epoch, err = ParseEpoch(v); err != nil {
+		return err
+	}
+	for name, seq := range map[string]*uint64{"from_seq": &q.From, "to_seq": &q.To} {
+		if text := v.Get(name); text != "" {
+			if *seq, err = strconv.ParseUint(text, 10, 64); err != nil {
+				return fmt.Errorf("%s %.40q is not a seq", name, text)
+			}
+		}
+	}
+	if q.To > 0 && q.From > q.To {
+		return fmt.Errorf("from_seq %d lies behind to_seq %d", q.From, q.To)
+	}
+	for _, word := range slices.Concat(v["device"], v["quantity"]) {
+		if !gateway.ValidID(word) {
+			return fmt.Errorf("%.80q can be no device or quantity: 1 to 64 of A-Z a-z 0-9 _ -", word)
+		}
+	}
+	q.Devices, q.Quantities = setOf(v["device"]), setOf(v["quantity"])
+	if q.Readings {
+		q.Events = q.Epoch == nil && q.From == 0 && q.To == 0 && len(q.Devices)+len(q.Quantities) == 0
+	}
+	return nil
+}
+
+func setOf(list []string) map[string]bool {
+	set := make(map[string]bool, len(list))
+	for _, v := range list {
+		set[v] = true
+	}
+	return set
+}
+
 // A Stretch is a run of sequences of the log, both ends included.
 type Stretch struct{ first, last uint64 }
 
@@ -107,79 +149,115 @@ func union(list []Stretch) []Stretch {
 	return out
 }
 
+// maxEventPlaces is how many places of events a checkpoint holds; older ones lie in
+// documents of so many each.
+const maxEventPlaces = 64
+
+// An eventPlace is where in the log an event lies, and when it happened.
+type eventPlace struct {
+	Seq   uint64    `json:"s"`
+	At    time.Time `json:"t"`
+	Known bool      `json:"k"` // the clock had been set
+}
+
+// eventPlaces gives those of all events that the log can still have.
+func (b *Gateway) eventPlaces(ctx context.Context) ([]eventPlace, error) {
+	var all []eventPlace
+	for n := range b.checkpoint.EventDocs {
+		var some []eventPlace
+		if _, err := b.read(ctx, b.eventsKey(n), &some); err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return append(all, b.checkpoint.Events...), nil
+}
+
 // Records gives the valid records of these stretches.
 func (b *Gateway) Records(ctx context.Context, stretches []Stretch) iter.Seq2[record.Record, error] {
 	return func(yield func(record.Record, error) bool) {
 		for _, s := range stretches {
-			for r, err := range until(record.Valid(b.log.Read(ctx, b.ID, s.first)), s.last) {
-				if !yield(r, err) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// until ends with the record that has the sequence last, without a look at
-// what comes behind it.
-func until(records iter.Seq2[record.Record, error], last uint64) iter.Seq2[record.Record, error] {
-	return func(yield func(record.Record, error) bool) {
-		for r, err := range records {
-			if err == nil && r.Seq > last || !yield(r, err) || r.Seq == last {
+			if !b.stretch(ctx, s, yield) {
 				return
 			}
 		}
 	}
 }
 
-// Parse reads the question from a query. Events come among readings only if
-// nothing is asked for that they do not have.
-func (q *Question) Parse(v url.Values, now time.Time) (err error) {
-	if q.Span, err = ParseRange(v, now); err != nil {
-		if _, e := strconv.ParseUint(v.Get("from"), 10, 64); e == nil {
-			err = fmt.Errorf("%w; for a seq use from_seq", err)
+// stretch gives the valid records of one stretch, without a look at what comes
+// behind it. It tells whether yield wants more.
+func (b *Gateway) stretch(ctx context.Context, s Stretch, yield func(record.Record, error) bool) bool {
+	for r, err := range record.Valid(b.log.Read(ctx, b.ID, s.first)) {
+		if err == nil && r.Seq > s.last {
+			break
 		}
-		return err
-	}
-	if q.Epoch, err = ParseEpoch(v); err != nil {
-		return err
-	}
-	for name, seq := range map[string]*uint64{"from_seq": &q.From, "to_seq": &q.To} {
-		if text := v.Get(name); text != "" {
-			if *seq, err = strconv.ParseUint(text, 10, 64); err != nil {
-				return fmt.Errorf("%s %.40q is not a seq", name, text)
-			}
+		if !yield(r, err) {
+			return false
+		}
+		if r.Seq == s.last {
+			break
 		}
 	}
-	if q.To > 0 && q.From > q.To {
-		return fmt.Errorf("from_seq %d lies behind to_seq %d", q.From, q.To)
-	}
-	for _, word := range slices.Concat(v["device"], v["quantity"]) {
-		if !gateway.ValidID(word) {
-			return fmt.Errorf("%.80q can be no device or quantity: 1 to 64 of A-Z a-z 0-9 _ -", word)
-		}
-	}
-	q.Devices, q.Quantities = setOf(v["device"]), setOf(v["quantity"])
-	if q.Readings {
-		q.Events = q.Epoch == nil && q.From == 0 && q.To == 0 && len(q.Devices)+len(q.Quantities) == 0
-	}
-	return nil
+	return true
 }
 
-func setOf(list []string) map[string]bool {
-	set := make(map[string]bool, len(list))
-	for _, v := range list {
-		set[v] = true
+const (
+	lastRecords = 256 // of the newest records of a gateway, at least as many are looked at for last values
+	lastEpochs  = 8
+)
+
+// Newest gives the newest valid records of the gateway, those of its last epochs,
+// the oldest first.
+func (b *Gateway) Newest(ctx context.Context) (iter.Seq2[record.Record, error], error) {
+	from, err := b.recent(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return set
+	return b.Records(ctx, []Stretch{{from, b.checkpoint.Seq}}), nil
 }
 
-// ParseEpoch reads ?epoch=; nil if it is not there.
-func ParseEpoch(q url.Values) (*gateway.EpochID, error) {
-	v := q.Get("epoch")
-	if v == "" {
-		return nil, nil
+// recent gives where in the log the newest records of a gateway begin: that of
+// a valid one.
+func (b *Gateway) recent(ctx context.Context) (uint64, error) {
+	var accounts []*account
+	for _, a := range b.sorted() {
+		if a.From > 0 && a.Line == b.checkpoint.Line {
+			accounts = append(accounts, a)
+		}
 	}
-	e := new(gateway.EpochID)
-	return e, e.UnmarshalText([]byte(v))
+	slices.SortFunc(accounts, func(x, y *account) int { return cmp.Compare(y.Seq, x.Seq) })
+	from, n := b.checkpoint.Seq, uint64(0)
+	for i, a := range accounts {
+		if n >= lastRecords || i == lastEpochs {
+			break
+		}
+		first, some, err := b.tail(ctx, a)
+		if err != nil {
+			return 0, err
+		}
+		from, n = min(from, first), n+some
+	}
+	return from, nil
+}
+
+// tail gives where the newest records of an epoch begin, and how many they are.
+func (b *Gateway) tail(ctx context.Context, a *account) (first, n uint64, err error) {
+	if a.Records <= lastRecords {
+		return a.From, a.Records, nil
+	}
+	full := a.full
+	if len(full) == 0 {
+		var ix index
+		if _, err := b.read(ctx, b.indexKey(a.Epoch), &ix); err != nil {
+			return 0, 0, err
+		}
+		if ix.Line == a.indexLine() {
+			full = ix.Segments
+		}
+	}
+	if len(full) == 0 {
+		return a.From, a.Records, nil
+	}
+	s := full[len(full)-1]
+	return s.First, s.N + a.Tail.N, nil
 }

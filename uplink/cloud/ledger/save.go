@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
-	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
@@ -70,7 +68,7 @@ func save(ctx context.Context, kv record.KV, ledgers []*Gateway) error {
 func (b *Gateway) prepare(ctx context.Context) ([]document, error) {
 	var docs []document
 	for p := &b.checkpoint; len(p.Events) > maxEventPlaces; p.EventDocs++ {
-		docs = append(docs, document{b.placesKey(p.EventDocs), p.Events[:maxEventPlaces:maxEventPlaces]})
+		docs = append(docs, document{b.eventsKey(p.EventDocs), p.Events[:maxEventPlaces:maxEventPlaces]})
 		p.Events = p.Events[maxEventPlaces:]
 	}
 	for _, a := range b.accounts {
@@ -155,48 +153,6 @@ func (b *Gateway) unsplit(ctx context.Context, a *account) error {
 		a.Spans, a.Parts = spans, 0
 	}
 	return err
-}
-
-// spans gives all spans of an account.
-func (b *Gateway) spans(ctx context.Context, a *account) ([]span, error) {
-	var all []span
-	for n := range a.Parts {
-		var part []span
-		found, err := b.read(ctx, b.partKey(a.Epoch, n), &part)
-		if err != nil {
-			return nil, err
-		}
-		if !found {
-			return nil, fmt.Errorf("the ledger has lost %s", b.partKey(a.Epoch, n))
-		}
-		all = append(all, part...)
-	}
-	return append(all, a.Spans...), nil
-}
-
-// loadAll brings every account of the gateway to hand.
-func (b *Gateway) loadAll(ctx context.Context) error {
-	if b.kv == nil {
-		return nil
-	}
-	for doc, err := range b.kv.List(ctx, "ledger."+b.ID) {
-		if err != nil {
-			return fmt.Errorf("read the ledger of %s: %w", b.ID, err)
-		}
-		var e gateway.EpochID
-		if e.UnmarshalText([]byte(doc.Key[strings.LastIndexByte(doc.Key, '.')+1:])) != nil {
-			continue // the checkpoint
-		}
-		if b.accounts[e] != nil {
-			continue
-		}
-		a := &account{}
-		if err := json.Unmarshal(doc.Body, a); err != nil {
-			return fmt.Errorf("read %s: %w", doc.Key, err)
-		}
-		b.accounts[e] = a
-	}
-	return nil
 }
 
 // putAll makes documents durable, several at once, and gives the first error.
