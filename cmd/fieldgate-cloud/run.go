@@ -78,7 +78,7 @@ func (c runCmd) Run(ctx context.Context, con cli.Console) error {
 		return err
 	}
 	// The log is there: the server is made on it, and says where it listens.
-	opt.Log, opt.Feed, opt.KV, opt.PubSub, opt.Health = records, records, records, records, records.Health
+	opt.Log, opt.Feed, opt.Gauge, opt.KV, opt.PubSub, opt.Health = records, records, records, records, records, records.Health
 	opt.Credentials, opt.GatewayCA, opt.OperatorToken = c.keyringOn(records), present.GatewayCA, present.OperatorToken
 	opt.Metrics = func(w io.Writer) { carry.metrics(w); writeLogFigures(con.Err, w); writeStateFigures(w, keeping) }
 	srv := cloud.New(opt)

@@ -44,7 +44,7 @@ func guarded(t *testing.T, a Admission, n int) (s *Server, tokens []string) {
 		}
 		tokens = append(tokens, token)
 	}
-	s = New(Options{Log: &cloudtest.Log{}, Credentials: creds, Admission: a})
+	s = inMemory(Options{Log: &cloudtest.Log{}, Credentials: creds, Admission: a})
 	t.Cleanup(s.Close)
 	return s, tokens
 }

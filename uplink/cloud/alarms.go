@@ -38,8 +38,8 @@ var alarmCodes = []string{"backlog_age", "consumer_lag", "epochs_per_day", "cert
 // ledger at the time.
 type alarms struct {
 	presences   *presences
-	consumers   func(context.Context) ([]record.ConsumerState, error) // nil: not known
-	ends        func() map[string]time.Time                           // of certificates, by where they are from; nil: none
+	consumers   func(context.Context) ([]record.ConsumerState, error)
+	ends        func() map[string]time.Time // of certificates, by where they are from
 	logger      *slog.Logger
 	backlogAge  time.Duration
 	consumerAge time.Duration
@@ -133,9 +133,6 @@ const certificateNotice = 14 * day
 
 // endingNow adds the alarms of certificates that end soon, or have ended.
 func (a *alarms) endingNow(now map[string]alarm) {
-	if a.ends == nil {
-		return
-	}
 	for of, end := range a.ends() {
 		if time.Until(end) < certificateNotice {
 			now["certificate_ends "+of] = alarm{"certificate_ends", of, fmt.Sprintf(
@@ -190,12 +187,9 @@ func (a *alarms) look(ctx context.Context) {
 	}
 	a.restlessNow(now)
 	a.endingNow(now)
-	var states []record.ConsumerState
-	if a.consumers != nil {
-		var err error
-		if states, err = a.consumers(ctx); err != nil {
-			a.logger.Debug("how far the consumers of the log are is not known", "error", err)
-		}
+	states, err := a.consumers(ctx)
+	if err != nil {
+		a.logger.Debug("how far the consumers of the log are is not known", "error", err)
 	}
 	for _, c := range states {
 		if !c.Oldest.IsZero() && time.Since(c.Oldest) > a.consumerAge {

@@ -18,7 +18,7 @@ import (
 func TestAuditLogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kv := &cloudtest.KV{}
-		s := New(Options{KV: kv, Log: &cloudtest.Log{}})
+		s := inMemory(Options{KV: kv, Log: &cloudtest.Log{}})
 		for i := range 1000 {
 			s.audit("auth_failed", "", "refused", "remote", fmt.Sprintf("192.0.2.1:%d", i))
 		}
@@ -53,7 +53,7 @@ func TestAuditLogIsBounded(t *testing.T) {
 func TestFoldedIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kv := &cloudtest.KV{}
-		s := New(Options{KV: kv, Log: &cloudtest.Log{}, Logger: slog.New(slog.DiscardHandler)})
+		s := inMemory(Options{KV: kv, Log: &cloudtest.Log{}, Logger: slog.New(slog.DiscardHandler)})
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { s.auditLog.run(ctx) })

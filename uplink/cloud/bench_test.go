@@ -116,7 +116,7 @@ func BenchmarkLedger(b *testing.B) {
 				b.Fatal(err)
 			}
 			ctx, stop := context.WithCancel(b.Context())
-			reader := cloud.New(cloud.Options{Log: s.log, Feed: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds,
+			reader := cloud.New(cloud.Options{Log: s.log, Feed: s.log, Gauge: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds,
 				OperatorToken: operatorToken, Health: s.log.Health, Logger: quiet(b)})
 			var serving sync.WaitGroup
 			b.ResetTimer()

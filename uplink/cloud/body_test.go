@@ -23,7 +23,7 @@ func pipedRaw(t *testing.T, opt Options) func() net.Conn {
 	if _, err := opt.Credentials.Add("g"); err != nil {
 		t.Fatal(err)
 	}
-	s := New(opt)
+	s := inMemory(opt)
 	ln := make(pipes)
 	hs := &http.Server{Handler: s}
 	go func() { _ = hs.Serve(ln) }()

@@ -35,9 +35,9 @@ type chain struct {
 	end       record.Place                        // newest record of all: the next goes behind it, and only there
 	tries     []string                            // ids of the record under way, one for each try
 	took      time.Duration                       // by the newest append, without what came before when it had to be tried again
-	tried     func(took time.Duration, err error) // may be nil; told of every try
-	recall    recall                              // may be nil
-	trouble   func(error)                         // may be nil; told when appending begins to fail, and (nil) when it works again
+	tried     func(took time.Duration, err error) // told of every try
+	recall    recall                              // what the ledger knows
+	trouble   func(error)                         // told when appending begins to fail, and (nil) when it works again
 }
 
 // openChain appends the record that opens a session. From then on no older
@@ -139,7 +139,7 @@ func (c *chain) append(ctx context.Context, r record.Record) (record.Record, err
 		if errors.Is(err, errSuperseded) {
 			return r, err
 		}
-		if failing != (err != nil) && c.trouble != nil {
+		if failing != (err != nil) {
 			c.trouble(err)
 		}
 		if failing = err != nil; !failing {
@@ -165,9 +165,7 @@ func (c *chain) try(ctx context.Context, r record.Record) error {
 	// the session does not cut it short, because a record that was stored is to be
 	// acknowledged.
 	seq, err := c.log.Append(context.WithoutCancel(ctx), c.gatewayID, c.end.Seq, r)
-	if c.tried != nil {
-		c.tried(time.Since(began), err)
-	}
+	c.tried(time.Since(began), err)
 	stored := record.Place{Seq: seq, ID: r.ID}
 	if err != nil {
 		stored, err = c.resolve(ctx, err)

@@ -17,7 +17,7 @@ import (
 
 func openOn(t testing.TB, l record.Log) *chain {
 	t.Helper()
-	c := &chain{log: l, gatewayID: "g"}
+	c := newChain(l)
 	if _, err := openChain(t.Context(), c, &wire.Hello{}); err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestLogThatLostItsTail(t *testing.T) {
 	if _, err := l.Append(t.Context(), "g", ghost.end.Seq, void); err != nil {
 		t.Fatal(err)
 	}
-	c := &chain{log: l, gatewayID: "g"}
+	c := newChain(l)
 	st, err := openChain(t.Context(), c, &wire.Hello{})
 	if err != nil || st.Get(e).Upto != 0 {
 		t.Fatalf("opened with %v, %v: the void record's state was believed", st, err)
@@ -183,7 +183,7 @@ func TestTailIsWhereReadersSeeIt(t *testing.T) {
 					l.Records = append(l.Records, r)
 				}
 			}
-			ch := &chain{log: l, gatewayID: "g"}
+			ch := newChain(l)
 			tail, err := ch.findTail(t.Context())
 			if err != nil || tail.ID != c.tail || ch.known != tail.Place() || ch.end.Seq != uint64(len(c.records)) {
 				t.Errorf("the chain ends with %q, goes on behind %+v (%v), want %q", tail.ID, ch.end, err, c.tail)

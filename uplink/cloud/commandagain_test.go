@@ -28,7 +28,8 @@ func TestCommandThatWasNotKeptHasAnID(t *testing.T) {
 	if _, err := creds.Add("g"); err != nil {
 		t.Fatal(err)
 	}
-	s := New(Options{Log: &cloudtest.Log{}, KV: &fullKV{}, PubSub: &cloudtest.PubSub{}, Credentials: creds, OperatorToken: "operator",
+	s := inMemory(Options{Log: &cloudtest.Log{}, KV: &fullKV{}, PubSub: &cloudtest.PubSub{},
+		Credentials: creds, OperatorToken: "operator",
 		Logger: slog.New(slog.DiscardHandler)})
 	for body, want := range map[string]string{
 		`{"device_id":"valve","action":"set"}`:             `the id [A-Z2-7]{26},`,

@@ -32,12 +32,8 @@ func commandPart(d *command.Dispatcher) part {
 	}
 }
 
-// useCommands adds the part for commands and configurations, where there is a KV
-// to keep them and a PubSub to bring them.
+// useCommands adds the part for commands and configurations.
 func (s *Server) useCommands() {
-	if s.opt.KV == nil || s.opt.PubSub == nil {
-		return
-	}
 	s.dispatcher = command.NewDispatcher(s.opt.KV, s.opt.PubSub, s.opt.Logger, s.metrics.commandMoved)
 	s.parts = append(s.parts, commandPart(s.dispatcher))
 	s.useDrift()

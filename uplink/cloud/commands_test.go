@@ -313,7 +313,8 @@ func TestSameIDIsOneCommand(t *testing.T) {
 func TestCommandsAcrossTwoServers(t *testing.T) {
 	s := newSite(t, nil)
 	other := cloud.New(cloud.Options{
-		Log: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Health: s.log.Health, Logger: quiet(t),
+		Log: s.log, Feed: s.log, Gauge: s.log, KV: s.log, PubSub: s.log,
+		Credentials: s.creds, OperatorToken: operatorToken, Health: s.log.Health, Logger: quiet(t),
 	})
 	there := httptest.NewTLSServer(other)
 	t.Cleanup(func() { other.Close(); there.Close() })

@@ -14,7 +14,7 @@ import (
 // whether it is used; its alarm, what to do about one that is not.
 func TestConsumerFigures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := New(Options{Log: nil, Logger: slog.New(slog.DiscardHandler)})
+		s := inMemory(Options{Log: nil, Logger: slog.New(slog.DiscardHandler)})
 		defer s.Close()
 		old := record.ConsumerState{Name: "postgres", Behind: 7, Oldest: time.Now()}
 		s.alarms.lagging = []record.ConsumerState{{Name: "ledger", Used: true}, old}

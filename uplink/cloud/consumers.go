@@ -6,36 +6,27 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
-	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // useConsumers adds the parts that serve those who read: the ledger.
 func (s *Server) useConsumers() {
-	var l *ledger.Ledger
-	if s.opt.Feed != nil && s.opt.KV != nil {
-		l = &ledger.Ledger{Log: s.opt.Log, Feed: s.opt.Feed, KV: s.opt.KV, Logger: s.opt.Logger, Pause: ledger.Pause}
-		s.parts = append(s.parts, part{run: l.Run})
-	}
 	s.presences = newPresences(s)
 	s.hub = newFeedHub(s.opt.PubSub, s.opt.Logger)
 	s.hub.load, s.presences.changed = s.newest, s.hub.presenceChanged
 	s.alarms = &alarms{
-		ends:      func() map[string]time.Time { return s.keys.Load().Ends },
+		ends: func() map[string]time.Time { return s.keys.Load().Ends }, consumers: s.opt.Gauge.Consumers,
 		presences: s.presences, logger: s.opt.Logger, raised: map[string]alarm{},
 		restless: map[string][]time.Time{}, epochs: cmp.Or(s.opt.EpochsAlarm, defaultEpochs),
 		backlogAge: cmp.Or(s.opt.BacklogAlarm, defaultBacklogAge), consumerAge: cmp.Or(s.opt.ConsumerAlarm, defaultConsumerAge),
 	}
-	if g, ok := s.opt.Feed.(record.Gauge); ok {
-		s.alarms.consumers = g.Consumers
+	s.ledger = &ledger.Ledger{
+		Log: s.opt.Log, Feed: s.opt.Feed, KV: s.opt.KV, Logger: s.opt.Logger, Pause: ledger.Pause, Births: s.alarms.births,
+		Note: func(ctx context.Context, id string, e *wire.Event) error { return s.dispatcher.FromLog(ctx, id, e) },
 	}
-	if s.ledger = l; l != nil {
-		l.Births = s.alarms.births
-		l.Note = func(ctx context.Context, id string, e *wire.Event) error { return s.dispatcher.FromLog(ctx, id, e) }
-	}
-	s.useConsumerMetrics(l)
-	s.tickets = &tickets{kv: s.opt.KV, open: map[string]time.Time{}}
-	s.parts = append(s.parts,
+	s.useConsumerMetrics()
+	s.tickets = &tickets{kv: s.opt.KV}
+	s.parts = append(s.parts, part{run: s.ledger.Run},
 		part{opened: s.presences.opened, closed: s.presences.closed, heard: s.presences.heard, stored: s.presences.stored, run: s.presences.run},
 		part{stored: s.hub.stored, run: s.hub.run}, part{run: s.alarms.run})
 }

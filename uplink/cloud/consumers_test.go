@@ -21,7 +21,7 @@ func (s *site) withLedger() {
 	s.server.Close()
 	s.http.Close()
 	s.server = cloud.New(cloud.Options{
-		Log: s.log, Feed: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken,
+		Log: s.log, Feed: s.log, Gauge: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken,
 		Health: s.log.Health, Logger: quiet(s.t),
 	})
 	s.http = httptest.NewTLSServer(s.server)

@@ -42,7 +42,8 @@ func (s *site) ask(method, path string, h http.Header) (status int, code string,
 func TestEveryRouteRefusesParametersItDoesNotKnow(t *testing.T) {
 	s := newSite(t, nil)
 	server := cloud.New(cloud.Options{
-		Log: s.log, Feed: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t),
+		Log: s.log, Feed: s.log, Gauge: s.log, KV: s.log, PubSub: s.log,
+		Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t),
 	})
 	for _, pattern := range routes(t) {
 		if public[pattern] {
@@ -123,7 +124,7 @@ func TestQuestionsThatCannotBeMeant(t *testing.T) {
 // address with how often, and in the figures; who shows none only there.
 func TestWrongOperatorTokensLeaveATrace(t *testing.T) {
 	s := newSite(t, nil)
-	server := cloud.New(cloud.Options{Log: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds,
+	server := cloud.New(cloud.Options{Log: s.log, Feed: s.log, Gauge: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds,
 		OperatorToken: operatorToken, Logger: quiet(t)})
 	try := func(from string, h http.Header) {
 		r := httptest.NewRequest("GET", "/v1/gateways", nil)
@@ -178,7 +179,8 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 	s := newSite(t, nil)
 	const ours = "https://ops.example.com"
 	server := cloud.New(cloud.Options{
-		Log: s.log, Feed: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t),
+		Log: s.log, Feed: s.log, Gauge: s.log, KV: s.log, PubSub: s.log,
+		Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t),
 		Origins: []string{ours, "http://localhost:3000"},
 	})
 	ask := func(method, path, origin, wants string) *httptest.ResponseRecorder {

@@ -75,7 +75,8 @@ func (g *gatehouse) serve(certLife time.Duration) {
 		g.Fatal(err)
 	}
 	server := cloud.New(cloud.Options{
-		Log: g.log, KV: g.log, Credentials: g.creds, OperatorToken: operatorToken, GatewayCA: &g.ca, CertLife: certLife, Logger: quiet(g),
+		Log: g.log, Feed: g.log, Gauge: g.log, KV: g.log, PubSub: g.log,
+		Credentials: g.creds, OperatorToken: operatorToken, GatewayCA: &g.ca, CertLife: certLife, Logger: quiet(g),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)

@@ -50,7 +50,7 @@ func serveFleet(dir, listen string) error {
 		return err
 	}
 	s := cloud.New(cloud.Options{
-		Log: records, Feed: records, KV: records, PubSub: records,
+		Log: records, Feed: records, Gauge: records, KV: records, PubSub: records,
 		Credentials: keyring.Credentials{Dir: dir + "/gateways"}, OperatorToken: operatorToken, Health: records.Health, Logger: log,
 		Admission: cloud.Admission{PerAddress: -1}, // all of the fleet comes from one
 	})

@@ -123,7 +123,8 @@ func (s *site) serveTLS(t *testing.T) (addr string, trusted *tls.Config) {
 	}
 	s.log = openLog(t, filepath.Join(s.dir, "log"), 0)
 	s.server = cloud.New(cloud.Options{
-		Log: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t),
+		Log: s.log, Feed: s.log, Gauge: s.log, KV: s.log, PubSub: s.log,
+		Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t),
 		Admission: cloud.Admission{PerSecond: -1, PerAddress: -1, PerGateway: -1},
 	})
 	ctx, stop := context.WithCancel(context.Background())

@@ -44,7 +44,9 @@ func TestRequestsEndWithTheirClients(t *testing.T) {
 	for _, path := range []string{"readings", "readings?format=csv", "completeness", "events"} {
 		t.Run(path, func(t *testing.T) {
 			log := &lastingLog{&cloudtest.Log{}, t.Context().Done(), make(chan struct{}, 1), make(chan struct{}, 1)}
-			server := cloud.New(cloud.Options{Log: log, KV: &cloudtest.KV{}, Credentials: creds, OperatorToken: operatorToken, Logger: quiet(t)})
+			server := cloud.New(cloud.Options{Log: log, Feed: cloudtest.Feed{}, Gauge: cloudtest.Feed{}, KV: &cloudtest.KV{},
+				PubSub:      &cloudtest.PubSub{},
+				Credentials: creds, OperatorToken: operatorToken, Logger: quiet(t)})
 			hs := httptest.NewServer(server)
 			t.Cleanup(func() { server.Close(); hs.Close() })
 			ctx, leave := context.WithCancel(t.Context())

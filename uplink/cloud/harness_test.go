@@ -86,7 +86,8 @@ func (s *site) serve(wrap func(record.Log) record.Log) {
 		log = wrap(log)
 	}
 	s.server = cloud.New(cloud.Options{
-		Log: log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Health: s.log.Health, Logger: quiet(s.t),
+		Log: log, Feed: s.log, Gauge: s.log, KV: s.log, PubSub: s.log,
+		Credentials: s.creds, OperatorToken: operatorToken, Health: s.log.Health, Logger: quiet(s.t),
 	})
 	s.http = httptest.NewTLSServer(s.server)
 }

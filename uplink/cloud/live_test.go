@@ -196,7 +196,8 @@ func TestLiveAcrossServers(t *testing.T) {
 	s := newSite(t, nil)
 	other := &site{t: t, creds: s.creds, id: s.id, token: s.token, log: s.log}
 	other.server = cloud.New(cloud.Options{
-		Log: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t),
+		Log: s.log, Feed: s.log, Gauge: s.log, KV: s.log, PubSub: s.log,
+		Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t),
 	})
 	other.http = httptest.NewTLSServer(other.server)
 	t.Cleanup(func() { other.server.Close(); other.http.Close() })

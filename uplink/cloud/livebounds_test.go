@@ -43,7 +43,7 @@ func TestHubListensWhileItIsListenedTo(t *testing.T) {
 
 // What a client has taken is not counted for it any more.
 func TestTakenIsForgotten(t *testing.T) {
-	h := newFeedHub(nil, slog.Default())
+	h := newFeedHub(&cloudtest.PubSub{}, slog.Default())
 	c, err := h.subscribe(liveFilter{})
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +62,7 @@ func TestTakenIsForgotten(t *testing.T) {
 // As many clients as there may be, and one more for each that goes; none once
 // the server stops.
 func TestLiveClientsAreCounted(t *testing.T) {
-	s := New(Options{Log: &cloudtest.Log{}})
+	s := inMemory(Options{Log: &cloudtest.Log{}})
 	for n := range maxLiveClients + 2 {
 		if got := s.admitLive(); got != (n < maxLiveClients) {
 			t.Fatalf("client %d: %v", n+1, got)
@@ -78,26 +78,6 @@ func TestLiveClientsAreCounted(t *testing.T) {
 	s.Close()
 	if s.admitLive() {
 		t.Error("let in by a server that stops")
-	}
-}
-
-// Without a KV tickets lie in memory: each is good once, and they are few.
-func TestTicketsInMemory(t *testing.T) {
-	s := &tickets{open: map[string]time.Time{}}
-	ticket, err := s.issue(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !s.redeem(t.Context(), ticket) || s.redeem(t.Context(), ticket) {
-		t.Error("a ticket is not good exactly once")
-	}
-	for range 2 * maxTickets {
-		if _, err := s.issue(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if len(s.open) > maxTickets {
-		t.Errorf("%d tickets are kept", len(s.open))
 	}
 }
 

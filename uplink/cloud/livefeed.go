@@ -31,7 +31,7 @@ const (
 // stored them. It decodes only what somebody listens to, or has asked for
 // lately.
 type feedHub struct {
-	pubsub record.PubSub // nil: this is the only server
+	pubsub record.PubSub
 	logger *slog.Logger
 	load   func(ctx context.Context, id string) ([]liveReading, error) // the newest readings that the log holds of a gateway
 
@@ -81,10 +81,6 @@ func (h *feedHub) stored(x *session, r record.Record, _ wire.Message) {
 	if r.Kind != record.KindUpdate || r.Lane != wire.LaneLive || r.N == 0 {
 		return
 	}
-	if h.pubsub == nil {
-		h.hear(x.gatewayID, r.First, r.Body)
-		return
-	}
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(r.Body)), r.First)
 	if err := h.pubsub.Publish(liveSubject+x.gatewayID, append(b, r.Body...)); err != nil {
 		h.logger.Debug("a live update was not passed on", "gateway", x.gatewayID, "error", err)
@@ -93,7 +89,7 @@ func (h *feedHub) stored(x *session, r record.Record, _ wire.Message) {
 
 // listenLocked begins to hear of live updates, if that is not so yet.
 func (h *feedHub) listenLocked() error {
-	if h.pubsub == nil || h.unsubscribeAll != nil {
+	if h.unsubscribeAll != nil {
 		return nil
 	}
 	stop, err := h.pubsub.Subscribe(liveSubject+"*", func(subject string, data []byte) []byte {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud/command"
-	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	_ "github.com/fieldgate/fieldgate/uplink/cloud/quiet" // before metrics, which would log while it is initialised
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -192,7 +191,7 @@ func (s *Server) writeMetrics(w io.Writer) {
 }
 
 // useConsumerMetrics shows what the parts for those who read count.
-func (s *Server) useConsumerMetrics(l *ledger.Ledger) {
+func (s *Server) useConsumerMetrics() {
 	s.metrics.gauge("live_clients", func() float64 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -202,10 +201,8 @@ func (s *Server) useConsumerMetrics(l *ledger.Ledger) {
 	for _, code := range alarmCodes {
 		s.metrics.gauge(fmt.Sprintf("alarms{code=%q}", code), func() float64 { return float64(s.alarms.count(code)) })
 	}
-	if l != nil {
-		s.metrics.gauge("ledger_records_total", func() float64 { return float64(l.Entered.Load()) })
-		s.metrics.gauge("ledger_behind_seconds", func() float64 { return float64(l.Behind.Load()) / 1000 })
-	}
+	s.metrics.gauge("ledger_records_total", func() float64 { return float64(s.ledger.Entered.Load()) })
+	s.metrics.gauge("ledger_behind_seconds", func() float64 { return float64(s.ledger.Behind.Load()) / 1000 })
 }
 
 // writeConsumerMetrics shows how far the consumers of the log are behind: they

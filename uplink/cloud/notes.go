@@ -32,7 +32,7 @@ func Note(c keyring.Credentials, e AuditEntry) error {
 // importNotes moves what was noted beside the server to the KV. An entry has
 // the same key there, so that a crash in between does not make two of it.
 func (t *auditLog) importNotes(ctx context.Context) {
-	if t.kv == nil || t.notes.Dir == "" {
+	if t.notes.Dir == "" {
 		return
 	}
 	keys, failed := t.notes.Names("audit")

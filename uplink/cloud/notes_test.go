@@ -89,7 +89,7 @@ func TestNoteInTheKV(t *testing.T) {
 // What an operator does twice in a minute is two entries.
 func TestActsAreNotFolded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := New(Options{KV: &cloudtest.KV{}, Log: &cloudtest.Log{}, Logger: slog.New(slog.DiscardHandler)})
+		s := inMemory(Options{KV: &cloudtest.KV{}, Log: &cloudtest.Log{}, Logger: slog.New(slog.DiscardHandler)})
 		for _, name := range []string{"postgres", "archive"} {
 			s.auditAct("consumer_forgotten", "the log no longer waits for a consumer", "consumer", name, "remote", "192.0.2.1:1")
 		}

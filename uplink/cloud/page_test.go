@@ -43,7 +43,8 @@ func TestPageOfAnotherOriginInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := cloud.New(cloud.Options{
-		Log: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t), Origins: []string{origin},
+		Log: s.log, Feed: s.log, Gauge: s.log, KV: s.log, PubSub: s.log,
+		Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t), Origins: []string{origin},
 	})
 	site := httptest.NewTLSServer(server)
 	t.Cleanup(func() { server.Close(); site.Close() })

@@ -69,7 +69,7 @@ func (p *presence) waiting() *ledger.Waiting {
 // presences is the part that knows who is connected, here and to the other
 // servers.
 type presences struct {
-	kv      record.KV // nil: there are no others
+	kv      record.KV
 	logger  *slog.Logger
 	level   func() wire.Level
 	server  string
@@ -262,9 +262,6 @@ func (p *presences) all() []string {
 
 // run keeps the KV and the other servers' sessions in step with this one's.
 func (p *presences) run(ctx context.Context) {
-	if p.kv == nil {
-		return
-	}
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		if err := p.kv.Watch(ctx, "presence", p.hear); err != nil && ctx.Err() == nil {

@@ -55,7 +55,7 @@ func servers(t *testing.T, n int) (list []*presences, kv *watchedKV) {
 	var running sync.WaitGroup
 	t.Cleanup(func() { stop(); running.Wait() })
 	for range n {
-		s := New(Options{Log: cloudtest.NewHistory(), KV: kv, Credentials: keyring.Credentials{Dir: t.TempDir()},
+		s := inMemory(Options{Log: cloudtest.NewHistory(), KV: kv, Credentials: keyring.Credentials{Dir: t.TempDir()},
 			Logger: slog.New(slog.DiscardHandler)})
 		running.Go(func() { s.presences.run(ctx) })
 		list = append(list, s.presences)
@@ -165,7 +165,7 @@ func TestAlarmsAreLoggedOnce(t *testing.T) {
 		lag := []record.ConsumerState{{Name: "ledger"}, {Name: "postgres"}}
 		a := &alarms{
 			presences: list[0], logger: slog.New(slog.NewTextHandler(&log, nil)), raised: map[string]alarm{},
-			backlogAge: time.Hour, consumerAge: 5 * time.Minute,
+			backlogAge: time.Hour, consumerAge: 5 * time.Minute, ends: func() map[string]time.Time { return nil },
 			consumers: func(context.Context) ([]record.ConsumerState, error) { return lag, nil },
 		}
 		x := aSession(1)
@@ -226,6 +226,7 @@ func TestTooManyEpochs(t *testing.T) {
 		a := &alarms{
 			presences: list[0], logger: slog.New(slog.NewTextHandler(&log, nil)), raised: map[string]alarm{}, restless: map[string][]time.Time{},
 			backlogAge: time.Hour, consumerAge: time.Hour, epochs: 3,
+			ends: func() map[string]time.Time { return nil }, consumers: cloudtest.Feed{}.Consumers,
 		}
 		var born []time.Time
 		for range 4 {

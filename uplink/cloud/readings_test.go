@@ -26,7 +26,7 @@ import (
 // fetch asks a server on this history and kv for lines of gateway g.
 func fetch(t testing.TB, h *cloudtest.History, kv record.KV, path string) *httptest.ResponseRecorder {
 	t.Helper()
-	s := New(Options{Log: h, KV: kv, Credentials: keyring.Credentials{Dir: t.TempDir()}, OperatorToken: "operator"})
+	s := inMemory(Options{Log: h, KV: kv, Credentials: keyring.Credentials{Dir: t.TempDir()}, OperatorToken: "operator"})
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", path, nil)
 	r.Header.Set("Authorization", "Bearer operator")

@@ -31,9 +31,6 @@ type recall func(ctx context.Context, gatewayID string, e gateway.EpochID) (reco
 // recalled is the state with what the ledger knows of epochs that hello names,
 // and without those that only the ledger needs to know.
 func (c *chain) recalled(ctx context.Context, s record.State, h *wire.Hello) (record.State, error) {
-	if c.recall == nil {
-		return s, nil
-	}
 	named := make(map[gateway.EpochID]bool, len(h.Epochs))
 	for _, he := range h.Epochs {
 		named[he.Epoch] = true
@@ -87,7 +84,7 @@ func (c *chain) forget(ctx context.Context, s record.State, named map[gateway.Ep
 // meet takes an epoch into the state that an update names and the state does
 // not know. It is false if the ledger does not answer.
 func (x *session) meet(e gateway.EpochID) bool {
-	if x.chain.recall == nil || x.state.Knows(e) {
+	if x.state.Knows(e) {
 		return true
 	}
 	// On the storing goroutine: what comes behind it waits, up to this bound.

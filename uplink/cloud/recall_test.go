@@ -65,7 +65,7 @@ func (deafKV) Get(context.Context, string) (record.Doc, error) {
 func TestLedgerThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &cloudtest.Log{}
-		_, dial := piped(t, Options{Log: l, KV: deafKV{}})
+		_, dial := piped(t, Options{Log: l, KV: deafKV{&cloudtest.KV{}}})
 		conn := dial()
 		say(t, conn, &wire.Hello{GatewayID: "g"}) // names nothing: nothing to ask
 		hear[*wire.Welcome](t, conn)
@@ -85,7 +85,7 @@ func TestLedgerThatDoesNotAnswer(t *testing.T) {
 // leaves the state, unless hello names it; the rest stays.
 func TestStateForgetsWhatTheLedgerHas(t *testing.T) {
 	kv := &cloudtest.KV{}
-	s := New(Options{KV: kv})
+	s := inMemory(Options{KV: kv})
 	t.Cleanup(s.Close)
 	c := &chain{gatewayID: "g", recall: ledger.Settled(s.opt.Log, s.opt.KV)}
 	var held record.State
@@ -122,7 +122,7 @@ func TestStateForgetsWhatTheLedgerHas(t *testing.T) {
 // it says of an end must be that end.
 func TestStateForgetsNoMoreThanItMust(t *testing.T) {
 	var asked int
-	c := &chain{gatewayID: "g"}
+	c := newChain(nil)
 	var held record.State
 	for i := range 3 * forgetAtOnce {
 		held = held.With(record.EpochState{ID: gateway.NewEpochID(), Upto: uint64(i), End: record.EndClosed})

@@ -18,7 +18,7 @@ func sessionOf(s *Server, gen uint64) *session {
 
 // TestRegisteringOutOfOrder opens 1, 2, 3 and registers 2, 1, 3.
 func TestRegisteringOutOfOrder(t *testing.T) {
-	s := New(Options{})
+	s := inMemory(Options{})
 	defer s.Close()
 	one, two, three := sessionOf(s, 1), sessionOf(s, 2), sessionOf(s, 3)
 	if s.register(two) != nil || s.register(one) != errSuperseded || two.ctx.Err() != nil {
@@ -35,7 +35,7 @@ func TestRegisteringOutOfOrder(t *testing.T) {
 }
 
 func TestNoTokenOpensNothing(t *testing.T) {
-	s := New(Options{})
+	s := inMemory(Options{})
 	defer s.Close()
 	for _, header := range []string{"", "Bearer ", "Bearer x"} {
 		r := httptest.NewRequest("GET", "/v1/gateways", nil)

@@ -36,7 +36,7 @@ func TestResultsAreFoundInTheLog(t *testing.T) {
 	s.server.Close()
 	s.http.Close()
 	kv := &deafKV{KV: s.log}
-	s.server = cloud.New(cloud.Options{Log: s.log, KV: kv, PubSub: s.log, Credentials: s.creds,
+	s.server = cloud.New(cloud.Options{Log: s.log, Feed: s.log, Gauge: s.log, KV: kv, PubSub: s.log, Credentials: s.creds,
 		OperatorToken: operatorToken, Logger: quiet(t)})
 	s.http = httptest.NewTLSServer(s.server)
 	const doc = "version = 1\n"

@@ -3,8 +3,6 @@ package cloud
 import (
 	"fmt"
 	"net/http"
-
-	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
 // A route is one address of the server.
@@ -15,10 +13,10 @@ type route struct {
 	takes   []string // parameters; none else (gateway.Query)
 }
 
-// routes are all that this server answers: what it has no part for is not among
-// them.
+// routes are all that this server answers.
 func (s *Server) routes() []route {
-	list := []route{
+	commands := &commandAPI{s.dispatcher, s}
+	return []route{
 		{pattern: "GET /v1/gateway", serve: s.serveGateway, open: true},
 		{pattern: "POST /v1/enroll", serve: s.serveEnroll, open: true},
 		{pattern: "POST /v1/credentials/rotate", serve: s.serveRotate, open: true},
@@ -36,22 +34,15 @@ func (s *Server) routes() []route {
 			takes: []string{"from", "to", "epoch", "from_seq", "to_seq", "device*", "quantity*", "format"}},
 		{pattern: "GET /v1/gateways/{id}/events", serve: s.serveEvents, takes: []string{"from", "to", "epoch", "device*", "format"}},
 		{pattern: "GET /v1/gateways/{id}/completeness", serve: s.serveCompleteness, takes: []string{"from", "to", "epoch"}},
+		{pattern: "GET /v1/consumers", serve: s.listConsumers(s.opt.Gauge)},
+		{pattern: "DELETE /v1/consumers/{name}", serve: s.forgetConsumer(s.opt.Gauge)},
+
+		{pattern: "PUT /v1/gateways/{id}/config", serve: commands.putConfig, takes: []string{"confirm_s", "again"}},
+		{pattern: "GET /v1/gateways/{id}/config", serve: commands.getConfig},
+		{pattern: "POST /v1/gateways/{id}/commands", serve: commands.post, takes: []string{"wait"}},
+		{pattern: "GET /v1/gateways/{id}/commands", serve: commands.list, takes: []string{"all"}},
+		{pattern: "GET /v1/gateways/{id}/commands/{cid}", serve: commands.get, takes: []string{"wait"}},
 	}
-	if g, ok := s.opt.Feed.(record.Gauge); ok {
-		list = append(list,
-			route{pattern: "GET /v1/consumers", serve: s.listConsumers(g)},
-			route{pattern: "DELETE /v1/consumers/{name}", serve: s.forgetConsumer(g)})
-	}
-	if s.dispatcher != nil {
-		api := &commandAPI{s.dispatcher, s}
-		list = append(list,
-			route{pattern: "PUT /v1/gateways/{id}/config", serve: api.putConfig, takes: []string{"confirm_s", "again"}},
-			route{pattern: "GET /v1/gateways/{id}/config", serve: api.getConfig},
-			route{pattern: "POST /v1/gateways/{id}/commands", serve: api.post, takes: []string{"wait"}},
-			route{pattern: "GET /v1/gateways/{id}/commands", serve: api.list, takes: []string{"all"}},
-			route{pattern: "GET /v1/gateways/{id}/commands/{cid}", serve: api.get, takes: []string{"wait"}})
-	}
-	return list
 }
 
 // useRoutes makes the server answer them.

@@ -51,7 +51,8 @@ func routes(t *testing.T) []string {
 func TestEveryRouteWantsItsToken(t *testing.T) {
 	s := newSite(t, nil)
 	server := cloud.New(cloud.Options{
-		Log: s.log, Feed: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t),
+		Log: s.log, Feed: s.log, Gauge: s.log, KV: s.log, PubSub: s.log,
+		Credentials: s.creds, OperatorToken: operatorToken, Logger: quiet(t),
 	})
 	all := routes(t)
 	if len(all) < 20 {
@@ -81,7 +82,8 @@ func TestEveryRouteWantsItsToken(t *testing.T) {
 // A server that was given no token serves no operator, instead of all.
 func TestNoOperatorToken(t *testing.T) {
 	s := newSite(t, nil)
-	server := cloud.New(cloud.Options{Log: s.log, KV: s.log, PubSub: s.log, Credentials: s.creds, Logger: quiet(t)})
+	server := cloud.New(cloud.Options{Log: s.log, Feed: s.log, Gauge: s.log, KV: s.log, PubSub: s.log,
+		Credentials: s.creds, Logger: quiet(t)})
 	for _, path := range []string{"/v1/gateways", "/v1/live"} {
 		r := httptest.NewRequest("GET", path, nil)
 		r.Header = auth("")

@@ -37,13 +37,14 @@ const (
 // subprotocols are those of gateways, the better first.
 var subprotocols = []string{wire.SubprotocolCBOR, wire.SubprotocolJSON}
 
-// Options says what a Server works with. Log, Credentials and OperatorToken
-// are required.
+// Options says what a Server works with. Log, Feed, Gauge, KV, PubSub,
+// Credentials and OperatorToken are required.
 type Options struct {
 	Log           record.Log    // stays the caller's to close, after the server has ended
-	Feed          record.Feed   // of the log, for the ledger; nil: none is kept
-	KV            record.KV     // for the ledger and what servers share; nil: none
-	PubSub        record.PubSub // between the servers of this cloud; nil: there is only this one
+	Feed          record.Feed   // of the log, for the ledger
+	Gauge         record.Gauge  // how far the consumers of the log are
+	KV            record.KV     // for the ledger and what servers share
+	PubSub        record.PubSub // between the servers of this cloud
 	Credentials   keyring.Credentials
 	GatewayCA     *tls.Certificate // signs the certificates of gateways; nil: they have tokens only
 	CertLife      time.Duration    // of these; 0: 60 days
@@ -71,18 +72,18 @@ type Server struct {
 	stop       context.CancelCauseFunc
 	serving    sync.WaitGroup      // sessions
 	parts      []part              // not changed after New
-	dispatcher *command.Dispatcher // of commands and configurations; nil: none
+	dispatcher *command.Dispatcher // of commands and configurations
 	storage    storage
 	gate       *gate
 
-	ledger      *ledger.Ledger // nil: none is kept
+	ledger      *ledger.Ledger
 	presences   *presences
 	hub         *feedHub
 	tickets     *tickets
 	alarms      *alarms
 	metrics     *serverMetrics
 	auditLog    *auditLog
-	configDrift *command.Drift // nil: no configuration is desired of anybody
+	configDrift *command.Drift
 
 	mu        sync.Mutex               // guards what follows
 	gateways  map[string]*gatewayEntry // by gateway_id; every gateway that connected
@@ -127,10 +128,7 @@ func New(opt Options) *Server {
 	s.useConsumers()
 	s.useCommands()
 	s.useRoutes()
-	s.parts = append(s.parts, part{run: s.countFleet})
-	if opt.PubSub != nil {
-		s.parts = append(s.parts, part{run: s.hearTakeovers})
-	}
+	s.parts = append(s.parts, part{run: s.countFleet}, part{run: s.hearTakeovers})
 	return s
 }
 

@@ -145,9 +145,9 @@ func (x *session) open() error {
 	// Noted before the first look at the log: if the log's connection breaks from
 	// here on, register refuses the session.
 	x.logGen = x.server.currentLogGen()
-	x.chain = &chain{log: x.server.opt.Log, gatewayID: x.gatewayID, trouble: x.trouble, tried: x.server.metrics.tried}
-	if x.server.opt.KV != nil {
-		x.chain.recall = ledger.Settled(x.server.opt.Log, x.server.opt.KV)
+	x.chain = &chain{
+		log: x.server.opt.Log, gatewayID: x.gatewayID, trouble: x.trouble, tried: x.server.metrics.tried,
+		recall: ledger.Settled(x.server.opt.Log, x.server.opt.KV),
 	}
 	if x.state, err = openChain(ctx, x.chain, hello); err != nil {
 		x.log.Error("cannot open a session", "error", err)

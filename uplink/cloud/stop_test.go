@@ -43,7 +43,7 @@ func TestQuestionWithoutAnEndDoesNotHoldUpAStop(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		log := &stuckLog{&cloudtest.Log{}, make(chan struct{}), make(chan struct{})}
-		s := New(Options{Log: log, KV: &cloudtest.KV{}, Credentials: creds, OperatorToken: "operator", Logger: slog.New(slog.DiscardHandler)})
+		s := inMemory(Options{Log: log, Credentials: creds, OperatorToken: "operator", Logger: slog.New(slog.DiscardHandler)})
 		ln := make(pipes)
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)

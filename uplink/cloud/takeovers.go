@@ -31,9 +31,6 @@ func (s *Server) announce(x *session) {
 }
 
 func (s *Server) announceTakeover(gatewayID string, k takeoverNotice) {
-	if s.opt.PubSub == nil {
-		return
-	}
 	data, err := json.Marshal(k)
 	if err == nil {
 		err = s.opt.PubSub.Publish(takeoverSubject+gatewayID, data)

@@ -9,24 +9,17 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
-const (
-	ticketTTL  = 30 * time.Second
-	maxTickets = 1024 // that nobody has used yet, on a server without a KV
-)
+const ticketTTL = 30 * time.Second
 
 // tickets let pages open a WebSocket, which cannot send a header: each once,
-// within 30 s. In a KV they are good on every server of the cloud.
+// within 30 s, on whichever server of the cloud.
 type tickets struct {
-	kv record.KV // nil: in memory
-
-	mu   sync.Mutex // guards what follows
-	open map[string]time.Time
+	kv record.KV
 }
 
 func ticketKey(ticket string) string {
@@ -39,34 +32,16 @@ func (t *tickets) issue(ctx context.Context) (string, error) {
 	_, _ = rand.Read(secret)
 	ticket := base64.RawURLEncoding.EncodeToString(secret)
 	until := time.Now().Add(ticketTTL)
-	if t.kv != nil {
-		body, err := until.MarshalText()
-		if err == nil {
-			_, err = t.kv.Put(ctx, ticketKey(ticket), body, 0, 2*ticketTTL)
-		}
-		return ticket, err
+	body, err := until.MarshalText()
+	if err == nil {
+		_, err = t.kv.Put(ctx, ticketKey(ticket), body, 0, 2*ticketTTL)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for key, end := range t.open {
-		if len(t.open) >= maxTickets || time.Now().After(end) {
-			delete(t.open, key)
-		}
-	}
-	t.open[ticketKey(ticket)] = until
-	return ticket, nil
+	return ticket, err
 }
 
 // redeem uses a ticket up. It is false if it is none, old, or used.
 func (t *tickets) redeem(ctx context.Context, ticket string) bool {
 	key := ticketKey(ticket)
-	if t.kv == nil {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		until := t.open[key]
-		delete(t.open, key)
-		return time.Now().Before(until)
-	}
 	doc, err := t.kv.Get(ctx, key)
 	var until time.Time
 	if err != nil || until.UnmarshalText(doc.Body) != nil || time.Now().After(until) {

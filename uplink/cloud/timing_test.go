@@ -40,7 +40,7 @@ func piped(t *testing.T, opt Options, parts ...part) (*Server, func() *websocket
 		t.Fatal(err)
 	}
 	opt.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
-	s := New(opt)
+	s := inMemory(opt)
 	s.parts = append(s.parts, parts...)
 	ln := make(pipes)
 	hs := &http.Server{Handler: s}

@@ -37,7 +37,7 @@ func TestTrickleOfAFrame(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				s, ln := New(opt), make(pipes)
+				s, ln := inMemory(opt), make(pipes)
 				hs := &http.Server{Handler: s}
 				go func() { _ = hs.Serve(ln) }()
 				raw := e2e.Raw{

@@ -129,13 +129,7 @@ func key(gatewayID, id string) string { return "cmd." + gatewayID + "." + id }
 // A Store keeps the documents of commands.
 type Store struct {
 	record.KV
-	moved func(Command) // told of every state that a command has come to; may be nil
-}
-
-func (c Store) reportMoved(d Command) {
-	if c.moved != nil {
-		c.moved(d)
-	}
+	moved func(Command) // told of every state that a command has come to
 }
 
 // Command gives a command and its revision; record.ErrNoDoc: there is none.
@@ -171,7 +165,7 @@ func (c Store) change(ctx context.Context, gatewayID, id string, alter func(*Com
 		}
 		err = c.put(ctx, d, rev)
 		if err == nil && d.State != was {
-			c.reportMoved(d)
+			c.moved(d)
 		}
 		if !errors.Is(err, record.ErrRevision) {
 			return d, err

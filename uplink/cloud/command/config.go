@@ -120,7 +120,7 @@ func (c Store) noteReport(ctx context.Context, gatewayID string, r *wire.Reporte
 // ConfigState is what welcome says of the configuration; nil where the KV
 // does not tell in time: then a later session does.
 func (c *Dispatcher) ConfigState(ctx context.Context, x Session) *wire.ConfigState {
-	if c == nil || !slices.Contains(x.Hello().Caps, capConfig) {
+	if !slices.Contains(x.Hello().Caps, capConfig) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, desireWithin)

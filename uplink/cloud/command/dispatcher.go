@@ -64,7 +64,7 @@ type wake struct {
 }
 
 // NewDispatcher makes one. moved is told of every state that a command has come
-// to; it may be nil.
+// to.
 func NewDispatcher(kv record.KV, pubsub record.PubSub, log *slog.Logger, moved func(Command)) *Dispatcher {
 	return &Dispatcher{
 		Store: Store{KV: kv, moved: moved}, pubsub: pubsub, log: log,

@@ -31,7 +31,7 @@ func TestResultsThatTheKVDoesNotTake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.NewTextHandler(t.Output(), nil))
 		kv := &cloudtest.KV{}
-		c := NewDispatcher(kv, nil, log, nil)
+		c := NewDispatcher(kv, nil, log, func(Command) {})
 		doc := Command{ID: "c-1", Gateway: "g", State: Sent, Expires: time.Now().Add(time.Minute)}
 		if err := c.Store.put(t.Context(), doc, 0); err != nil {
 			t.Fatal(err)

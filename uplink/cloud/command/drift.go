@@ -71,9 +71,6 @@ func (d *Drift) hear(into map[string]configVersion, id string, body []byte) {
 
 // Of gives a gateway's; nil if nothing is desired of it.
 func (d *Drift) Of(id string) *ConfigInfo {
-	if d == nil {
-		return nil
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	want, found := d.desired[id]

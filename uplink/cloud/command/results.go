@@ -40,9 +40,6 @@ func saidBy(ev *wire.Event) (wire.Message, error) {
 // noted now. An error means that the KV does not take it: the event is to
 // come again.
 func (c *Dispatcher) FromLog(ctx context.Context, gatewayID string, ev *wire.Event) error {
-	if c == nil {
-		return nil
-	}
 	said, err := saidBy(ev)
 	switch said := said.(type) {
 	case *wire.Result:

@@ -42,7 +42,7 @@ func (c *Dispatcher) Submit(ctx context.Context, d Command) (Command, error) {
 	} else if err != nil {
 		return d, err
 	} else {
-		c.Store.reportMoved(d)
+		c.Store.moved(d)
 	}
 	return c.route(ctx, d)
 }

@@ -18,7 +18,7 @@ import (
 // needs none.
 func TestCommandsThatExpiredMakeRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := NewDispatcher(&cloudtest.KV{}, &cloudtest.PubSub{}, slog.New(slog.DiscardHandler), nil)
+		c := NewDispatcher(&cloudtest.KV{}, &cloudtest.PubSub{}, slog.New(slog.DiscardHandler), func(Command) {})
 		doc := func(id string) Command {
 			d, err := Parse(fmt.Appendf(nil, `{"id":%q,"device_id":"pump","action":"set","value":1}`, id), "g", time.Now())
 			if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/store/storetest"
 	"github.com/fieldgate/fieldgate/uplink/cloud"
+	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
 	"github.com/fieldgate/fieldgate/uplink/cloud/jetstream"
 	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/uplinktest"
@@ -37,6 +38,7 @@ type world struct {
 	token string
 
 	log     *faulty
+	kv      cloudtest.KV // what no fault of the log touches
 	logDir  string
 	logs    []storetest.Dir // the log's folder as it was before
 	servers [2]*server
@@ -143,8 +145,8 @@ func (w *world) serve(s *server) {
 	secure, err := w.ca.Server(s.at, time.Unix(0, 0), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC))
 	w.must(err)
 	s.gate = &gate{Log: w.log}
-	s.cloud = cloud.New(cloud.Options{Log: s.gate, PubSub: w.log, Credentials: w.creds,
-		OperatorToken: "0123456789abcdef0123456789abcdef", Logger: quiet})
+	s.cloud = cloud.New(cloud.Options{Log: s.gate, Feed: cloudtest.Feed{}, Gauge: cloudtest.Feed{}, KV: &w.kv, PubSub: w.log,
+		Credentials: w.creds, OperatorToken: "0123456789abcdef0123456789abcdef", Logger: quiet})
 	ln := w.net.Listen(s.at + ":443")
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
