@@ -87,6 +87,10 @@
 //     may come are made with Sequence.
 //   - A visit allocates nothing: what is written and read, and the values, stay
 //     in the sensor. drivertest.Run measures it.
+//   - No flipped bit of an answer becomes a good value, as far as the chip's
+//     checksum or fixed bits can show it. A chip without says so in Blind. Some
+//     thousand visits in a storm of faults leave no untrue value, and the
+//     device comes back (STORM=500000 go test -run Storm ./drivers/builtin).
 //   - Registers and formulas bear the page of the datasheet.
 //
 // The simulated chip lives at register level. What there is to measure it asks

@@ -62,6 +62,7 @@ var checks = []check{
 	{"LateAnswer", wired, checkLateAnswer},
 	{"PowerLoss", wired, checkPowerLoss},
 	{"BrownOut", wired, checkBrownOut},
+	{"FlippedBit", wired, checkFlippedBit},
 	{"Lies", wired, checkLies},
 }
 
@@ -111,6 +112,7 @@ type bench struct {
 	port   *sim.SPI
 	tape   *Recorder
 	truth  drivers.Simulation
+	tally  Tally
 }
 
 func (c Case) set() *bench {

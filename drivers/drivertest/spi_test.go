@@ -57,6 +57,7 @@ func adcCase(defect string) Case {
 	return Case{Driver: drivers.Driver{
 		Name: "adc", Doc: "Converter.", Chips: []string{"ADC"}, Bus: drivers.BusSPI, SPI: drivers.SPI{Mode: spi.Mode0, Speed: physic.MegaHertz},
 		Interval: time.Second, Timeout: time.Second, Quantities: []drivers.Quantity{{Name: "voltage", Unit: "V"}},
+		Blind: []string{"FlippedBit"},
 		Open: func(ctx context.Context, t drivers.Target) (drivers.Sensor, error) {
 			s := &adcSensor{defect: defect, conn: t.SPI}
 			_, err := s.Read(ctx)

@@ -74,6 +74,7 @@ func Driver() drivers.Driver {
 			Name: "zero", Doc: "0 °C until the first conversion after power-up is done (SBOS648 \"Temperature Register\").",
 			Tell: func(c drivers.Chip) { c.Reset() },
 		}},
+		Blind:    []string{"FlippedBit"}, // no checksum
 		Open:     open,
 		Simulate: simulate,
 	}
