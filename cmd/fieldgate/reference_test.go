@@ -299,7 +299,7 @@ func comment(text string) string {
 // exampleIDs are names for devices of some drivers; others are called like
 // their driver.
 var exampleIDs = map[string]string{"lm75": "boiler", "gpio-in": "door", "hostsys": "board", "hwmon": "cabinet",
-	"w1": "tank", "thermal": "processor"}
+	"iio": "air", "w1": "tank", "thermal": "processor"}
 
 // exampleOf is a device of a driver: the board itself counts, others are in
 // comments.
@@ -316,11 +316,15 @@ func exampleOf(d drivers.Driver) string {
 	}
 	lines = append(lines, fmt.Sprintf("interval = %q", span(d.Interval)))
 	for _, o := range d.Options {
-		value := fmt.Sprint(o.Default)
-		if _, is := o.Default.(string); is {
+		shown, mark := o.Default, "# "
+		if o.Required != "" {
+			shown, mark = o.Example, ""
+		}
+		value := fmt.Sprint(shown)
+		if _, is := shown.(string); is {
 			value = fmt.Sprintf("%q", value)
 		}
-		lines = append(lines, strings.TrimSuffix(comment(o.Doc), "\n"), fmt.Sprintf("# %s = %s", o.Name, value))
+		lines = append(lines, strings.TrimSuffix(comment(o.Doc), "\n"), fmt.Sprintf("%s%s = %s", mark, o.Name, value))
 	}
 	text := "\n" + comment(strings.ToUpper(d.Doc[:1])+d.Doc[1:]+":")
 	for _, line := range strings.Split(strings.Join(lines, "\n"), "\n") {

@@ -7,6 +7,7 @@ import (
 	"github.com/fieldgate/fieldgate/drivers/gpioin"
 	"github.com/fieldgate/fieldgate/drivers/hostsys"
 	"github.com/fieldgate/fieldgate/drivers/hwmon"
+	"github.com/fieldgate/fieldgate/drivers/iio"
 	"github.com/fieldgate/fieldgate/drivers/lm75"
 	"github.com/fieldgate/fieldgate/drivers/thermal"
 	"github.com/fieldgate/fieldgate/drivers/w1"
@@ -20,6 +21,7 @@ func Drivers() []drivers.Driver {
 		gpioin.Driver(),
 		hostsys.Driver(),
 		hwmon.Driver(),
+		iio.Driver(),
 		lm75.Driver(),
 		thermal.Driver(),
 		w1.Driver(),

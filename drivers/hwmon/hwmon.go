@@ -36,7 +36,8 @@ func Driver() drivers.Driver {
 		MostQuantities: most,
 		Options: []drivers.Option{{
 			Name: "sensor", Default: "", Example: "tmp421",
-			Doc: "Which chip, as the kernel calls it (tmp421), or the end of its device path (i2c-1/1-004d). " +
+			Required: `which chip, such as "tmp421" or "i2c-1/1-004d"`,
+			Doc: "Which chip: its name in /sys/class/hwmon/hwmon*/name, or the end of its device path (i2c-1/1-004d). " +
 				"It must fit one chip only: if it fits none or several, the message lists those that there are.",
 		}, sysfs.OptionQuantities},
 		Files: map[string]string{"sys/class/hwmon/hwmon0/name": "tmp421\n", "sys/class/hwmon/hwmon0/temp1_input": "23438\n"},
@@ -98,7 +99,10 @@ func look(h *sysfs.Hand, root, want string) (sysfs.Look, error) {
 	for i, name := range sysfs.Names(labels) {
 		channels[i] = sysfs.Channel{
 			Quantity: drivers.Quantity{Name: name, Unit: inputs[i].unit},
-			Read:     func() (float64, error) { return inputs[i].read(h) },
+			Read: func() (float64, string, error) {
+				v, err := inputs[i].read(h)
+				return v, "", err
+			},
 		}
 	}
 	return sysfs.Look{Channels: channels, Same: h.Same(filepath.Join(d.Dir, "name"), d.Name)}, nil

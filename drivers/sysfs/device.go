@@ -15,7 +15,8 @@ import (
 
 // A Device is one that the kernel shows in a class of devices.
 type Device struct {
-	Name string // what its driver calls the chip, "tmp421"
+	Name  string // what its driver calls the chip, "tmp421"
+	Label string // what the board's maker calls it; mostly ""
 	// Dir is where its files are. It goes through the parent device, so that
 	// another device that later gets the same number has another Dir.
 	Dir string
@@ -48,14 +49,14 @@ func (h *Hand) Find(c Class, want string) (Device, error) {
 	// By path first: then no other device's name is read, which may be stuck.
 	fit := slices.DeleteFunc(slices.Clone(all), func(d Device) bool { return !d.at(want) })
 	if len(fit) == 1 {
-		fit[0].Name, err = h.Text(filepath.Join(fit[0].Dir, "name"))
+		err := h.name(&fit[0])
 		return fit[0], err
 	}
-	all, trouble := h.name(all)
+	all, trouble := h.names(all)
 	if errors.Is(trouble, errLeft) {
 		return Device{}, trouble
 	}
-	fit = slices.DeleteFunc(slices.Clone(all), func(d Device) bool { return d.Name != want && !d.at(want) })
+	fit = slices.DeleteFunc(slices.Clone(all), func(d Device) bool { return !d.called(want) && !d.at(want) })
 	switch {
 	case len(fit) == 1:
 		return fit[0], nil
@@ -103,20 +104,27 @@ func (c Class) device(dir string) Device {
 	return d
 }
 
-// name reads the names of devices, and leaves out those that have none. An
+// names reads the names of devices, and leaves out those that have none. An
 // error says why one cannot be read.
-func (h *Hand) name(all []Device) (named []Device, trouble error) {
+func (h *Hand) names(all []Device) (named []Device, trouble error) {
 	for _, d := range all {
-		name, err := h.Text(filepath.Join(d.Dir, "name"))
+		err := h.name(&d)
 		switch {
 		case err == nil:
-			d.Name = name
 			named = append(named, d)
 		case !errors.Is(err, fs.ErrNotExist):
 			trouble = err
 		}
 	}
 	return named, trouble
+}
+
+func (h *Hand) name(d *Device) (err error) {
+	if d.Name, err = h.Text(filepath.Join(d.Dir, "name")); err != nil {
+		return err
+	}
+	d.Label, err = h.Optional(filepath.Join(d.Dir, "label"))
+	return err
 }
 
 // below gives path without root and folder; "" if it is not in there.
@@ -136,6 +144,9 @@ func (d Device) at(want string) bool {
 	want = strings.TrimPrefix(want, "/sys/devices/")
 	return ends(d.Path, want) || ends(d.Node, want)
 }
+
+// called tells whether the device has the wanted name.
+func (d Device) called(want string) bool { return want != "" && (d.Name == want || d.Label == want) }
 
 // ends tells whether path ends with the whole parts of end.
 func ends(path, end string) bool {

@@ -14,10 +14,11 @@ import (
 	"github.com/fieldgate/fieldgate/drivers"
 )
 
-// A Channel is one quantity of a device, and how it is read.
+// A Channel is one quantity of a device, and how it is read: a value, and why
+// it is in doubt ("": it is not), or an error.
 type Channel struct {
 	drivers.Quantity
-	Read func() (float64, error)
+	Read func() (v float64, doubt string, err error)
 }
 
 // A Look is what a driver finds when it opens a device.
@@ -126,12 +127,12 @@ func (s *Sensor) visitAll() error {
 	var first error
 	failed := 0
 	for _, c := range s.look.Channels {
-		v, err := c.Read()
+		v, doubt, err := c.Read()
 		switch {
 		case errors.Is(err, errLeft):
 			return err
 		case err == nil:
-			s.values = append(s.values, drivers.Value{Quantity: c.Name, Value: v})
+			s.values = append(s.values, drivers.Value{Quantity: c.Name, Value: v, Doubt: doubt})
 			continue
 		case first == nil:
 			first = fmt.Errorf("%s: %w", c.Name, err)

@@ -69,7 +69,10 @@ func look(h *sysfs.Hand, root, want string) (sysfs.Look, error) {
 		Same: h.Same(fit[0], want),
 		Channels: []sysfs.Channel{{
 			Quantity: drivers.Quantity{Name: "temperature", Unit: "Cel"},
-			Read:     func() (float64, error) { return temperature(h, file) },
+			Read: func() (float64, string, error) {
+				v, err := temperature(h, file)
+				return v, "", err
+			},
 		}},
 	}, nil
 }

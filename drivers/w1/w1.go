@@ -22,7 +22,7 @@ import (
 // Driver is the row for the table. A conversion takes 0.75 s, and sensors that
 // are powered by the line wait for each other.
 func Driver() drivers.Driver {
-	opener, past := &sysfs.Opener{}, &memory{last: map[string]float64{}}
+	line := &line{past: memory{last: map[string]float64{}}}
 	return drivers.Driver{
 		Name:       "w1",
 		Doc:        "thermometers on 1-Wire: DS18B20, DS18S20, DS1822, DS1825, DS28EA00, MAX31850",
@@ -32,15 +32,35 @@ func Driver() drivers.Driver {
 		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel"}},
 		Options: []drivers.Option{{
 			Name: "sensor", Default: "", Example: "28-0123456789ab",
+			Required: `the serial number of the thermometer, such as "28-0123456789ab"`,
 			Doc: "Serial number of the thermometer as the kernel writes it: 28-0123456789ab. " +
 				"ls /sys/bus/w1/devices shows those that are there; the message of a wrong one lists them too.",
 		}},
 		Files: map[string]string{"sys/bus/w1/devices/28-0123456789ab/w1_slave": "72 01 4b 46 7f ff 0e 10 57 : crc=57 YES\n" +
 			"72 01 4b 46 7f ff 0e 10 57 t=23125\n"},
-		Open: func(ctx context.Context, t drivers.Target) (drivers.Sensor, error) {
-			return opener.Open(ctx, t, func(h *sysfs.Hand, root, want string) (sysfs.Look, error) { return look(h, past, root, want) })
-		},
+		Lies: lies,
+		Open: line.open,
 	}
+}
+
+// A line is what the driver knows of all thermometers.
+type line struct {
+	opener sysfs.Opener
+	past   memory
+}
+
+func (l *line) open(ctx context.Context, t drivers.Target) (drivers.Sensor, error) {
+	return l.opener.Open(ctx, t, l.look)
+}
+
+// lies are those of the DS18B20 and its like; TestKnownLies tells each.
+var lies = []drivers.Lie{
+	{Name: "power-on", Doc: "85 Cel, with a right checksum, of a chip that was just powered (DS18B20 datasheet, table 1).", Test: "TestKnownLies"},
+	{Name: "zeros", Doc: "Nine zeros, whose checksum is right, of a line that is held low.", Test: "TestKnownLies"},
+	{Name: "ones", Doc: "Nine bytes ff of a line that nobody drives.", Test: "TestKnownLies"},
+	{Name: "weak-power", Doc: "127.94 Cel of a chip with too little power to measure.", Test: "TestKnownLies"},
+	{Name: "stale", Doc: "The kernel shows the last good answer after a bad one.", Test: "TestKnownLies"},
+	{Name: "open-thermocouple", Doc: "400 Cel and its like of a MAX31850 with its fault bit set.", Test: "TestKnownLies"},
 }
 
 // serial is the name of a thermometer: family and number.
@@ -55,7 +75,7 @@ type thermometer struct {
 	file   string // w1_slave, else temperature
 }
 
-func look(h *sysfs.Hand, past *memory, root, want string) (sysfs.Look, error) {
+func (l *line) look(h *sysfs.Hand, root, want string) (sysfs.Look, error) {
 	dirs, err := filepath.Glob(filepath.Join(root, "sys/bus/w1/devices/*"))
 	if err != nil {
 		return sysfs.Look{}, fmt.Errorf("list thermometers: %w", err)
@@ -67,7 +87,7 @@ func look(h *sysfs.Hand, past *memory, root, want string) (sysfs.Look, error) {
 			continue
 		}
 		if name == want {
-			th := &thermometer{hand: h, past: past, key: root + "\x00" + want, family: want[:2]}
+			th := &thermometer{hand: h, past: &l.past, key: root + "\x00" + want, family: want[:2]}
 			return th.look(dir)
 		}
 		there = append(there, name)
@@ -106,25 +126,25 @@ func (th *thermometer) exists() (bool, error) {
 
 // bytes reads w1_slave. The kernel leaves it empty when a signal came between
 // it and the chip, so it is read a second time then.
-func (th *thermometer) bytes() (float64, error) {
+func (th *thermometer) bytes() (v float64, doubt string, err error) {
 	var buf [256]byte
 	text, err := th.hand.Read(th.file, buf[:])
 	if errors.Is(err, sysfs.ErrEmpty) {
 		text, err = th.hand.Read(th.file, buf[:])
 	}
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	pad, milli, err := parse(text)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", th.file, err)
+		return 0, "", fmt.Errorf("%s: %w", th.file, err)
 	}
-	v := milli / 1000
-	if err := th.judge(pad, v); err != nil {
-		return 0, err
+	v = milli / 1000
+	doubt, err = th.judge(pad, v)
+	if err == nil && doubt == "" {
+		th.past.keep(th.key, v)
 	}
-	th.past.keep(th.key, v)
-	return v, nil
+	return v, doubt, err
 }
 
 var (
@@ -132,6 +152,12 @@ var (
 	errZeros   = errors.New("every byte of the chip is 0, which its checksum does not show: it did not answer")
 	errOnes    = errors.New("every byte of the chip is ff: nothing drives the line")
 	errFault   = errors.New("the chip says that its thermocouple is open or shorted")
+)
+
+// What may be true, and may be not.
+const (
+	maybePowerOn = "exactly 85 Cel is also what such a chip says when it was just powered"
+	maybeNothing = "exactly 0 Cel is also what the kernel shows of a chip that did not answer"
 )
 
 // powerOn, in Cel, is in the chip's register until it has measured.
@@ -144,8 +170,8 @@ const remain = 0x0c
 // near, in Cel: a chip does not lose its power, and the place its temperature.
 const near = 5
 
-// judge refuses what a chip says when it has nothing to say.
-func (th *thermometer) judge(pad [9]byte, v float64) error {
+// judge refuses or doubts what a chip says when it has nothing to say.
+func (th *thermometer) judge(pad [9]byte, v float64) (doubt string, err error) {
 	least, greatest := -55.0, 125.0
 	couple := th.family == "3b" && pad[4]&0x80 != 0 // MAX31850, a thermocouple
 	if couple {
@@ -153,40 +179,45 @@ func (th *thermometer) judge(pad [9]byte, v float64) error {
 	}
 	switch {
 	case pad == [9]byte{}:
-		return errZeros
+		return "", errZeros
 	case pad == [9]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}:
-		return errOnes
+		return "", errOnes
 	case couple && pad[0]&1 != 0:
-		return errFault
+		return "", errFault
 	case v < least || v > greatest:
-		return fmt.Errorf("%v Cel is beyond what the chip measures, %v to %v", v, least, greatest)
+		return "", beyond(v, least, greatest)
 	case v != powerOn || couple:
-		return nil
+		return "", nil
+	case pad[6] == remain:
+		return "", errPowerOn
 	}
-	// Exactly 85: only believed after a value near it, from a chip that shows
-	// that it has measured.
-	if last, known := th.past.of(th.key); known && math.Abs(last-v) <= near && pad[6] != remain {
-		return nil
+	// The chip shows that it has measured. Some that are copies always do.
+	if last, known := th.past.of(th.key); known && math.Abs(last-v) <= near {
+		return "", nil
 	}
-	return errPowerOn
+	return maybePowerOn, nil
+}
+
+func beyond(v, least, greatest float64) error {
+	return fmt.Errorf("%v Cel is beyond what the chip measures, %v to %v", v, least, greatest)
 }
 
 // number reads the file temperature, which has no bytes to judge by.
-func (th *thermometer) number() (float64, error) {
+func (th *thermometer) number() (v float64, doubt string, err error) {
 	milli, err := th.hand.Number(th.file)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
-	v := milli / 1000
+	v = milli / 1000
 	switch {
-	case v == powerOn:
-		return 0, errPowerOn
-	case v == 0:
-		return 0, fmt.Errorf("0 Cel cannot be told from a chip that did not answer: %s shows no bytes", th.file)
 	case v < -55 || v > 125:
-		return 0, fmt.Errorf("%v Cel is beyond what the chip measures", v)
+		return 0, "", beyond(v, -55, 125)
+	case v == powerOn:
+		return v, maybePowerOn, nil
+	case v == 0:
+		return v, maybeNothing, nil
 	}
-	return v, nil
+	return v, "", nil
 }
 
 // A memory has the last good value of each thermometer, over its losses too.
