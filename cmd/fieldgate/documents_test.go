@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -282,5 +283,38 @@ func TestPackagesAreOnTheMap(t *testing.T) {
 		if !on {
 			t.Errorf("house.md does not have the package %s", room)
 		}
+	}
+}
+
+// Every file that a walk through the code names is there, and each walk says
+// how many it names.
+func TestHouseDocumentNamesFiles(t *testing.T) {
+	_, text, _ := strings.Cut(document(t, "../../packaging/doc/house.md"), "\n## Walks\n")
+	step := regexp.MustCompile("(?m)^[0-9]+\\. `([^`]+)`")
+	count := regexp.MustCompile(`\*\*([0-9]+) (?:files|more)`)
+	ledger := regexp.MustCompile(`the ([0-9]+) of the ledger`)
+	walks := strings.Split(text, "\n### ")[1:]
+	for _, walk := range walks {
+		title, _, _ := strings.Cut(walk, "\n")
+		steps, said := step.FindAllStringSubmatch(walk, -1), 0
+		for _, m := range steps {
+			if _, err := os.Stat("../../" + m[1]); err != nil {
+				t.Errorf("%s: %v", title, err)
+			}
+		}
+		for _, m := range count.FindAllStringSubmatch(walk, -1) {
+			n, _ := strconv.Atoi(m[1])
+			said += n
+		}
+		if m := ledger.FindStringSubmatch(walk); m != nil {
+			n, _ := strconv.Atoi(m[1])
+			said -= n
+		}
+		if len(steps) < 3 || said != len(steps) {
+			t.Errorf("%s: it names %d files, and says %d", title, len(steps), said)
+		}
+	}
+	if len(walks) < 6 {
+		t.Errorf("saw only %d walks", len(walks))
 	}
 }

@@ -85,6 +85,7 @@ func (p *Answer) print(ctx context.Context, r record.Record) error {
 
 func (p *Answer) update(ctx context.Context, r record.Record, held record.Content) error {
 	u, from, last := held.Update, max(r.First, p.From), r.First+r.N-1
+	// An update may hold seqs that an earlier record has: those below r.First are not written again.
 	for b, err := range held.Blocks() {
 		if err == nil && p.wants(max(b.From, p.From), b.Last()) {
 			err = p.block(ctx, &b)
@@ -152,6 +153,7 @@ func (p *Answer) block(ctx context.Context, b *record.Block) error {
 	if err != nil || !p.possible(c, b.Epoch, int64(b.T0), int64(b.T1)) {
 		return err
 	}
+	// Only now the columns: most blocks that are not of the range end above.
 	rs, err := b.Readings(p.blocks)
 	if err != nil {
 		return err
@@ -167,6 +169,7 @@ func (p *Answer) block(ctx context.Context, b *record.Block) error {
 		}
 		a := clock.Decides(r.At)
 		l.wall, l.time = a.Micros(r.At), a.Quality.String()
+		// A reading whose time is not known is of any time, and is written.
 		if a.Quality > gateway.ClockNone && p.Span.Bounded() && !p.Span.Holds(time.UnixMicro(l.wall)) {
 			continue
 		}

@@ -29,7 +29,7 @@ type Gateway struct {
 	checked         bool                    // the log still has what the checkpoint says is the newest
 	onDiscontinuity func(Discontinuity)     // may be nil; told of every new one
 	happened        func(*wire.Event)       // may be nil; told of every event that is entered
-	sent            time.Time               // see epochTime
+	sent            time.Time               // see EpochTime
 }
 
 // A checkpoint is what the ledger of a gateway remembers of the chain.
@@ -69,9 +69,13 @@ func newGateway(gatewayID string, log record.Log, kv record.KV) *Gateway {
 // has beyond it. It is for reading: nothing of it is to be saved.
 func Open(ctx context.Context, log record.Log, kv record.KV, gatewayID string) (*Gateway, error) {
 	b := newGateway(gatewayID, log, kv)
+	// The checkpoint first: an account that is ahead of it does no harm, because
+	// it takes no record twice; one that lags behind would miss some.
 	if err := errors.Join(b.load(ctx), b.loadAll(ctx)); err != nil {
 		return nil, err
 	}
+	// A log that has lost what was entered last is read from its beginning, so that
+	// the place is found where it goes on.
 	ok, err := b.intact(ctx)
 	if err != nil {
 		return nil, err

@@ -105,6 +105,7 @@ func (b *Gateway) Plan(ctx context.Context, q *Question, epochs []EpochTime) ([]
 // stretches gives where the records of one epoch lie that may be of this time.
 func (b *Gateway) stretches(ctx context.Context, q *Question, e *EpochTime) ([]Stretch, error) {
 	whole := Stretch{e.From, e.Seq}
+	// Without a range, or without times to compare it with, the index helps nothing.
 	if !q.Span.Bounded() || !e.known || e.mistimed() {
 		if e.known || q.Span.Meets(e.First, e.Last) {
 			return []Stretch{whole}, nil
@@ -115,6 +116,8 @@ func (b *Gateway) stretches(ctx context.Context, q *Question, e *EpochTime) ([]S
 	if _, err := b.read(ctx, b.indexKey(e.Epoch), &ix); err != nil {
 		return nil, err
 	}
+	// The index is behind what is at hand: full segments that are not saved yet, and
+	// the newest one, which is not full. One of another line knows other sequences.
 	segments := slices.Clone(e.full)
 	if e.Tail.N > 0 {
 		segments = append(segments, e.Tail)
@@ -124,6 +127,7 @@ func (b *Gateway) stretches(ctx context.Context, q *Question, e *EpochTime) ([]S
 	}
 	var list []Stretch
 	for _, s := range segments {
+		// Of a segment whose times are not known, any may be of the range.
 		if s.T0 > -unknownBound && s.First > e.Rebased {
 			t0, t1, _ := e.clock.Bounds(s.T0, s.T1)
 			if !q.Span.Meets(t0, t1) {

@@ -142,6 +142,8 @@ func (b *Gateway) Times(ctx context.Context) ([]EpochTime, error) {
 		e.measure()
 		list = append(list, e)
 	}
+	// An epoch without a time lies between those beside it: first forwards, for the
+	// earliest that it can be, then backwards, for the latest.
 	var before time.Time
 	for i := range list {
 		e := &list[i]
