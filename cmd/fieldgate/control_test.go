@@ -151,6 +151,52 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// A device is read by the gateway, and without one by the command.
+func TestRead(t *testing.T) {
+	g := newControlled(t, "")
+	read := func(device string, code int, wants ...string) {
+		t.Helper()
+		got, out, errs := outcome(t, "read", device, "--control", g.socket, "--config", g.config)
+		for _, want := range wants {
+			if !strings.Contains(out+errs, want) {
+				t.Errorf("read %s does not say %q", device, want)
+			}
+		}
+		if got != code || t.Failed() {
+			t.Errorf("read %s: exit %d\n%s%s", device, got, out, errs)
+		}
+	}
+	all := func(more ...string) {
+		t.Helper()
+		read("boiler", cli.ExitOK, append(more, "temperature  ", " Cel  simulated\n", "boiler (lm75 on sim-1), read in ", " ms", "; not stored")...)
+		read("tank", cli.ExitOK, append(more, " Cel  simulated  (the device says ", "temperature  10")...)
+		read("door", cli.ExitOK, append(more, "level")...)
+		read("attic", cli.ExitFailed, append(more, "attic (lm75 on i2c-999) gives no value: open i2c-999: bus unusable", "Check that the bus is switched on")...)
+		read("cellar", cli.ExitFailed, append(more, `there is no device "cellar"; there are boiler, tank, attic, door`)...)
+	}
+	all("No gateway runs here, so the device is read by this command.\n")
+	before := g.begin(t, visited)
+	all()
+	code, out, errs := outcome(t, "read", "tank", "--json", "--control", g.socket)
+	var r visitResult
+	if err := json.Unmarshal([]byte(out), &r); code != cli.ExitOK || err != nil || r.By != "gateway" || len(r.Readings) != 1 ||
+		r.Readings[0].Raw == nil || r.Readings[0].Value != *r.Readings[0].Raw+1000 {
+		t.Errorf("exit %d, %v\n%s%s", code, err, out, errs)
+	}
+	code, out, _ = outcome(t, "read", "attic", "--json", "--control", g.socket)
+	if err := json.Unmarshal([]byte(out), &r); code != cli.ExitFailed || err != nil || r.Error == "" || r.Advice == "" {
+		t.Errorf("exit %d, %v\n%s", code, err, out)
+	}
+	if after := g.await(t, visited); len(after.Health) != len(before.Health) {
+		t.Errorf("reading raised conditions: %+v", after.Health)
+	}
+	g.awaitLog(t, "a device is read on request")
+	g.end(t, syscall.SIGTERM)
+	if code, _, _ := outcome(t, "read"); code != cli.ExitUsage {
+		t.Errorf("without a device: exit %d", code)
+	}
+}
+
 // The socket of a gateway that was killed does not keep the next one away, that
 // of one that lives does. Both gateways sample.
 func TestControlSocketOfTwoGateways(t *testing.T) {

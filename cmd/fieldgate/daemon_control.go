@@ -9,12 +9,14 @@ import (
 // What the command line tools ask the daemon for.
 const (
 	askStatus = "GET /v1/status"
+	askRead   = "POST /v1/read"
 )
 
 // routes is the table of what the control socket serves.
 func (d *daemon) routes() []control.Route {
 	return []control.Route{
 		{Pattern: askStatus, Serve: d.serveStatus},
+		{Pattern: askRead, Serve: d.serveRead},
 	}
 }
 

@@ -89,6 +89,15 @@ func (p *Pipeline) Take(rs []gateway.Reading) {
 	}
 }
 
+// Treat gives a reading as Take would store it: calibrated, and with the quality
+// that this value has. It stores nothing.
+func (p *Pipeline) Treat(r gateway.Reading) gateway.Reading {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.channelLocked(r.Channel).calibrate(&r)
+	return r
+}
+
 // passLocked stores and shows what is in out.
 func (p *Pipeline) passLocked() {
 	last, err := p.opts.Outbox.Append(p.out)

@@ -105,6 +105,21 @@ func TestScaleThenOffsetThenRange(t *testing.T) {
 	}
 }
 
+// What somebody only wants to see is treated like any other reading, and stored
+// nowhere. It does not count for a deadband.
+func TestTreatStoresNothing(t *testing.T) {
+	s := &store{}
+	p, _, _ := newPipeline(s, pipeline.Channel{Device: "boiler", Quantity: "temperature", Scale: 2, Range: &[2]float64{0, 100}, Deadband: 1})
+	for raw, want := range map[float64]gateway.Quality{20: gateway.Good, 60: gateway.OutOfRange} {
+		if r := p.Treat(gateway.Reading{Channel: temperature, Value: raw}); r.Value != 2*raw || r.Quality != want || r.Channel != temperature {
+			t.Errorf("raw %g became %+v", raw, r)
+		}
+	}
+	if p.Take(at(1, 10)); s.values() != "20" {
+		t.Errorf("stored %s", s.values())
+	}
+}
+
 func TestDeadband(t *testing.T) {
 	s := &store{}
 	p, _, _ := newPipeline(s, pipeline.Channel{Device: "boiler", Quantity: "temperature", Deadband: 0.5,

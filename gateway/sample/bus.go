@@ -22,6 +22,9 @@ type bus struct {
 	name    string // "" for the one device that has none
 	devices []*device
 
+	tasks chan func()   // what run shall do between two visits
+	ended chan struct{} // closed when run has ended
+
 	visit   *visit
 	handle  io.Closer     // nil: to be opened
 	gone    bool          // told so
@@ -38,6 +41,7 @@ func (b *bus) label() string {
 
 // run visits the devices when they are due, until ctx is done.
 func (b *bus) run(ctx context.Context) {
+	defer close(b.ended)
 	b.visit = newVisit(ctx)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -51,8 +55,12 @@ func (b *bus) run(ctx context.Context) {
 		timer.Reset(time.Until(d.next))
 		select {
 		case <-ctx.Done():
+		case task := <-b.tasks:
+			task()
 		case <-timer.C:
-			b.serve(ctx, d)
+			if !d.yields() {
+				b.serve(ctx, d)
+			}
 		}
 	}
 	b.halt()
@@ -88,51 +96,79 @@ func (b *bus) serve(ctx context.Context, d *device) {
 	}
 }
 
-// attempt opens what is not open, and reads d.
+// attempt visits d, and gives what it measured to the sink. A chip that takes a
+// while is only started, and read at d.next.
 func (b *bus) attempt(d *device) error {
-	if b.handle == nil && b.name != "" {
-		handle, err := b.s.opts.OpenBus(b.name)
-		switch {
-		case errors.Is(err, drivers.ErrBus):
-			return fmt.Errorf("open %s: %w", b.name, err)
-		case err != nil:
-			return fmt.Errorf("open %s: %w: %w", b.name, drivers.ErrBus, err)
-		}
-		b.handle = handle
-	}
-	if d.sensor == nil {
-		b.visit.begin(d.Timeout, d.hang)
-		sensor, err := d.Open(b.visit, b.handle)
-		b.visit.end()
-		if err != nil {
-			return d.explain("open", err)
-		}
-		d.opened(sensor)
+	if err := b.prepare(d); err != nil {
+		return err
 	}
 	if two, ok := d.sensor.(drivers.Starter); ok && !d.measuring {
-		return b.start(d, two)
+		wait, err := b.start(d, two)
+		if err == nil {
+			d.measuring, d.due, d.next = true, d.next, time.Now().Add(wait)
+		}
+		return err
 	}
 	d.measuring = false
-	b.visit.begin(d.Timeout, d.hang)
-	values, err := d.sensor.Read(b.visit)
-	b.visit.end()
+	values, err := b.read(d)
 	if err != nil {
-		return d.explain("read", err)
+		return err
 	}
 	return d.give(values)
 }
 
-// start begins the measurement of a chip that takes a while, and plans when to
-// read it.
-func (b *bus) start(d *device, two drivers.Starter) error {
+// open opens the bus, if it has to be opened and is not.
+func (b *bus) open() error {
+	if b.handle != nil || b.name == "" {
+		return nil
+	}
+	handle, err := b.s.opts.OpenBus(b.name)
+	switch {
+	case errors.Is(err, drivers.ErrBus):
+		return fmt.Errorf("open %s: %w", b.name, err)
+	case err != nil:
+		return fmt.Errorf("open %s: %w: %w", b.name, drivers.ErrBus, err)
+	}
+	b.handle = handle
+	return nil
+}
+
+// prepare opens what is not open.
+func (b *bus) prepare(d *device) error {
+	if err := b.open(); err != nil || d.sensor != nil {
+		return err
+	}
+	b.visit.begin(d.Timeout, d.hang)
+	sensor, err := d.Open(b.visit, b.handle)
+	b.visit.end()
+	if err != nil {
+		return d.explain("open", err)
+	}
+	d.opened(sensor)
+	return nil
+}
+
+// start begins the measurement of a chip that takes a while, and says when it
+// can be read.
+func (b *bus) start(d *device, two drivers.Starter) (time.Duration, error) {
 	b.visit.begin(d.Timeout, d.hang)
 	wait, err := two.Start(b.visit)
 	b.visit.end()
 	if err != nil {
-		return d.explain("start", err)
+		return 0, d.explain("start", err)
 	}
-	d.measuring, d.due, d.next = true, d.next, time.Now().Add(wait)
-	return nil
+	return wait, nil
+}
+
+// read reads an open device. The values are good until the next visit to it.
+func (b *bus) read(d *device) ([]drivers.Value, error) {
+	b.visit.begin(d.Timeout, d.hang)
+	values, err := d.sensor.Read(b.visit)
+	b.visit.end()
+	if err != nil {
+		return nil, d.explain("read", err)
+	}
+	return values, nil
 }
 
 // lost closes the bus and leaves all its devices to be opened anew, later. The

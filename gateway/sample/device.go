@@ -30,6 +30,7 @@ type device struct {
 	// drivers.Starter was started, and is read at next.
 	measuring bool
 	due       time.Time
+	request   *request // for which it measures, out of turn; nil: for none
 	doubted   doubt
 	lacked    int // visits without a break in which quantities were missing
 
@@ -71,6 +72,19 @@ func (d *device) opened(sensor drivers.Sensor) {
 
 // give hands the values of a visit to the sink, as readings of now.
 func (d *device) give(values []drivers.Value) error {
+	if err := d.note(values); err != nil {
+		return err
+	}
+	if len(d.readings) > 0 {
+		d.s.opts.Sink.Take(d.readings)
+	}
+	d.doubts(values)
+	return nil
+}
+
+// note makes readings of now of the values of a visit. They are in d.readings
+// until the next one.
+func (d *device) note(values []drivers.Value) error {
 	at := d.s.opts.Stamp()
 	d.readings = d.readings[:0]
 	for i, v := range values {
@@ -85,10 +99,6 @@ func (d *device) give(values []drivers.Value) error {
 		}
 		d.readings = append(d.readings, gateway.Reading{Channel: c, Value: v.Value, At: at, Quality: d.quality(v)})
 	}
-	if len(d.readings) > 0 {
-		d.s.opts.Sink.Take(d.readings)
-	}
-	d.doubts(values)
 	return nil
 }
 
@@ -202,7 +212,7 @@ func (d *device) show(state State, text string) {
 
 // halt leaves the device inert, as far as it can be reached.
 func (d *device) halt() {
-	d.measuring, d.due = false, time.Time{}
+	d.measuring, d.due, d.request = false, time.Time{}, nil
 	if d.sensor == nil {
 		return
 	}

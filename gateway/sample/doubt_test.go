@@ -35,7 +35,7 @@ func TestValuesInDoubt(t *testing.T) {
 			!strings.Contains(told, "The voltage of device adc (lm75 on i2c-1) may be wrong: input clipped.") {
 			t.Errorf("the log says %s", told)
 		}
-		for _, x := range r.took {
+		for _, x := range r.all() {
 			want := gateway.Good
 			if x.Channel.Quantity == "voltage" && x.after/time.Second%4 >= 2 {
 				want = gateway.Suspect

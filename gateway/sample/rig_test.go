@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -167,6 +168,13 @@ func startOn(t *testing.T, w *wire, devices ...sample.Device) *rig {
 func wait(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
+}
+
+// all gives every reading that reached the sink and was not forgotten.
+func (r *rig) all() []took {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.took)
 }
 
 // times lists when readings of a device came, and forgets them.

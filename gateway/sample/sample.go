@@ -101,7 +101,7 @@ func New(opts Options) *Sampler {
 		d.list(o.Quantities)
 		b := byName[o.Bus]
 		if b == nil {
-			b = &bus{s: s, name: o.Bus}
+			b = &bus{s: s, name: o.Bus, tasks: make(chan func()), ended: make(chan struct{})}
 			s.buses = append(s.buses, b)
 		}
 		if o.Bus != "" {

@@ -22,6 +22,8 @@ type slowChip struct {
 }
 
 func (c *slowChip) Start(context.Context) (time.Duration, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.starts++
 	c.since = time.Now()
 	return c.takes, c.fails
@@ -52,12 +54,12 @@ func TestSplitVisit(t *testing.T) {
 		if s := r.States(); s[0].Skipped+s[1].Skipped != 0 || c.starts != 4 {
 			t.Errorf("skipped %d and %d, started %d times", s[0].Skipped, s[1].Skipped, c.starts)
 		}
-		c.fails = errors.New("busy")
+		c.set(func(*chip) { c.fails = errors.New("busy") })
 		wait(10 * time.Second)
 		if told := r.lines(); strings.Count(told, "start: busy") != 1 {
 			t.Errorf("the log says %s", told)
 		}
-		c.fails = nil
+		c.set(func(*chip) { c.fails = nil })
 		r.times("slow")
 		wait(12 * time.Second)
 		if n := len(strings.Fields(r.times("slow"))); n < 2 {
