@@ -18,6 +18,9 @@ ARCHS := amd64 arm64
 # A CI run may not skip; elsewhere a tool that cannot be installed is a skip with its reason.
 # It ends a test that hangs; a busy machine takes several times as long as a quiet one.
 TEST_TIMEOUT := 60m
+# Tests that are parallel wait for programs, most of the time: four at once on two cores.
+# Else the race detector waits a second at the end of each of the hundreds of programs that the tests are and start.
+export GORACE ?= atexit_sleep_ms=50
 
 .PHONY: build run test test-pi deb test-deb bench campaign fuzz soak reference proofs dashboard clean
 
@@ -30,7 +33,7 @@ run: build
 test: build
 	packaging/tools/debian.sh gcc libc6-dev chromium python3-websocket python3-websockets npm squid tinyproxy microsocks haproxy nginx libnginx-mod-stream iproute2 postgresql node-ws strace
 	go vet ./...
-	go test -race -count=1 -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -v /uplink/cloud/model)
+	go test -race -count=1 -parallel 4 -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -v /uplink/cloud/model)
 	go test -race -count=1 -run 'TestHistories' ./uplink/cloud/model -histories 3
 	go test -count=1 ./uplink/cloud/model
 	go test -count=1 -v -run 'TestCrashImages|TestFlippedBits' ./store

@@ -37,6 +37,7 @@ func TestAlarmFlags(t *testing.T) {
 
 // The thresholds of the command line are those by which alarms are raised.
 func TestAlarmsByFlags(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	token := add(t, state, "g")
 	p := start(t, state, "--backlog-alarm", "3h", "--epochs-alarm", "2")

@@ -34,6 +34,7 @@ func ackedBy(conn *websocket.Conn, upto uint64) (uint64, error) {
 // under way, and goes on when the other has taken over: nothing of it counts
 // any more, nothing is there twice.
 func TestTwoServersOnOneCluster(t *testing.T) {
+	t.Parallel()
 	_, urls := natstest.Cluster(t, 3)
 	states := [2]string{t.TempDir(), t.TempDir()}
 	token := add(t, states[0], "g", "--nats", urls)
@@ -102,6 +103,7 @@ func TestTwoServersOnOneCluster(t *testing.T) {
 // TestCopyLog takes the log along from one machine to a cluster: stop, copy,
 // start elsewhere. The gateway goes on where it was.
 func TestCopyLog(t *testing.T) {
+	t.Parallel()
 	_, urls := natstest.Cluster(t, 3)
 	state := t.TempDir()
 	token := add(t, state, "g")
@@ -146,6 +148,7 @@ func TestCopyLog(t *testing.T) {
 // session ends, for nothing is known of what was under way, and the next one
 // goes on where the log is.
 func TestClusterLosesTheLeader(t *testing.T) {
+	t.Parallel()
 	nodes, urls := natstest.Cluster(t, 3)
 	state := t.TempDir()
 	token := add(t, state, "g", "--nats", urls)

@@ -18,6 +18,7 @@ import (
 // it has, fetches the rest of each, and breaks off whenever it likes. It gets
 // every reading once.
 func TestConnectorResumes(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	token := add(t, state, "g")
 	p := start(t, state)

@@ -33,6 +33,7 @@ func (p *process) asOperator(path string) string {
 // A database that is no longer wanted holds the log back until the operator
 // has it forgotten.
 func TestForgetDatabase(t *testing.T) {
+	t.Parallel()
 	pg := e2e.NewPostgres(t)
 	dsn := write(t, filepath.Join(t.TempDir(), "dsn"), pg.DSN())
 	state := t.TempDir()

@@ -19,6 +19,7 @@ import (
 // server cannot store it does not acknowledge, and says why; it stays up and is
 // read, also when it is started again, and takes readings when there is room.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Fatal("a small file system can be mounted by root only")
 	}
@@ -110,6 +111,7 @@ func fill(t *testing.T, name string) {
 // TestLogLost takes the whole log away while the gateway has its data: it
 // sends it again, and it is there once.
 func TestLogLost(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	token := add(t, state, "g")
 	e := gateway.NewEpochID()

@@ -77,6 +77,7 @@ func endsInOrder(t *testing.T, p *process) {
 
 // Who reads the log stands still: the server serves, and ends when told to.
 func TestLogReaderStandsStill(t *testing.T) {
+	t.Parallel()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +99,7 @@ func TestLogReaderStandsStill(t *testing.T) {
 
 // Who reads the log is gone: the server lives on.
 func TestLogReaderGone(t *testing.T) {
+	t.Parallel()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -114,6 +116,7 @@ func TestLogReaderGone(t *testing.T) {
 // A reader of a tool's output that has read enough ends the tool without a
 // word.
 func TestOutputReaderGone(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	add(t, state, "plant-7")
 	for _, args := range [][]string{

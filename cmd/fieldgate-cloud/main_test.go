@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 		return
 	}
 	natstest.Main()
+	if os.Getenv("GORACE") == "" { // the race detector waits a second at the end of every program that a test starts
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=50") // without it the tests take longer
+	}
 	os.Exit(m.Run())
 }
 
@@ -154,6 +157,7 @@ func five(t testing.TB, e gateway.EpochID, first uint64) *wire.Update {
 }
 
 func TestLife(t *testing.T) {
+	t.Parallel()
 	state := filepath.Join(t.TempDir(), "state")
 	token := add(t, state, "plant-7")
 	p := start(t, state, "--name", "cloud.example.com", "--name", "10.0.2.2")
@@ -188,6 +192,7 @@ func TestLife(t *testing.T) {
 }
 
 func TestLargeHeader(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	p := start(t, state)
 	if resp := p.get("/healthz", http.Header{"X-Large": {strings.Repeat("x", 16<<10)}}); resp.StatusCode != 431 {
@@ -202,6 +207,7 @@ func TestLargeHeader(t *testing.T) {
 // TestKilledServer kills the server again and again while a gateway sends, and
 // then counts.
 func TestKilledServer(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	token := add(t, state, "g")
 	e := gateway.NewEpochID()
@@ -263,6 +269,7 @@ func (p *process) wantSeqs(upto uint64) {
 }
 
 func TestUse(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	token := add(t, state, "here")
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -326,6 +333,7 @@ func TestUse(t *testing.T) {
 }
 
 func TestSecondServer(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	p := start(t, state)
 	ctx, cancel := context.WithTimeout(t.Context(), answerWithin)
@@ -341,6 +349,7 @@ func TestSecondServer(t *testing.T) {
 // TestDiskThatFails lets the log's files grow to 256 KiB and no further: to
 // the server that is a write error, after which it must start anew.
 func TestDiskThatFails(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	token := add(t, state, "g")
 	e := gateway.NewEpochID()

@@ -17,6 +17,7 @@ import (
 // its token and its trust, goes back to what it still holds, and the database
 // has every reading once.
 func TestFromOneMachineToACluster(t *testing.T) {
+	t.Parallel()
 	pg := e2e.NewPostgres(t)
 	alone := t.TempDir()
 	token := add(t, alone, "g")

@@ -192,6 +192,7 @@ func TestNATSIsSlow(t *testing.T) {
 // than the server waits. What it had received it stores when it goes on, after
 // its session is dead: whether that counts, only reading tells.
 func TestNATSDoesNotAnswer(t *testing.T) {
+	t.Parallel()
 	x := newTroubled(t)
 	x.nats.Signal(syscall.SIGSTOP)
 	x.send()
@@ -217,6 +218,7 @@ func TestNATSDoesNotAnswer(t *testing.T) {
 // TestNATSIsKilled takes nats-server away with records under way, and brings it
 // back.
 func TestNATSIsKilled(t *testing.T) {
+	t.Parallel()
 	x := newTroubled(t)
 	for i := range uint64(6) {
 		say(t, x.conn, five(t, x.epoch, x.acked+1+5*i))
@@ -238,6 +240,7 @@ func TestNATSIsKilled(t *testing.T) {
 // TestNATSIsFull: an operator's limit on the stream closes the windows at once,
 // and raising it opens them, in the same session.
 func TestNATSIsFull(t *testing.T) {
+	t.Parallel()
 	x := newTroubled(t)
 	limit := func(n int64) { x.operate(func(js jetstream.JetStream) error { return limitTo(t.Context(), js, n) }) }
 	limit(4 << 10)
@@ -306,6 +309,7 @@ func limitTo(ctx context.Context, js jetstream.JetStream, n int64) error {
 // acknowledged any more, the server says what happened and ends, and started
 // again it takes everything that the gateway still has.
 func TestStreamIsDeleted(t *testing.T) {
+	t.Parallel()
 	x := newTroubled(t)
 	x.deliver()
 	x.operate(func(js jetstream.JetStream) error { return js.DeleteStream(t.Context(), "FG_RAW") })

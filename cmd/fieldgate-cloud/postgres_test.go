@@ -39,6 +39,7 @@ func awaitReadings(t *testing.T, pg *e2e.Postgres, want uint64) {
 // The server, or the database, or both are killed again and again while a
 // gateway sends. Every reading is in the log once, and in the database once.
 func TestKilledWithDatabase(t *testing.T) {
+	t.Parallel()
 	pg := e2e.NewPostgres(t)
 	dsn := write(t, filepath.Join(t.TempDir(), "dsn"), pg.DSN())
 	state := t.TempDir()
@@ -92,6 +93,7 @@ func TestKilledWithDatabase(t *testing.T) {
 
 // A database that is not there keeps nobody from being served.
 func TestDatabaseMissing(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	p := start(t, state, "--postgres", "host=/nowhere password=s3cret")
 	e := gateway.NewEpochID()

@@ -87,6 +87,7 @@ func asked(t *testing.T, p *process, path, token string) string {
 // Renewed keys are taken while the server runs, and a SIGHUP ends nothing; that
 // a certificate ends is told 14 days before.
 func TestRenewedKeys(t *testing.T) {
+	t.Parallel()
 	dir, state := t.TempDir(), t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	made(t, 1, 30*24*time.Hour, cert, key)

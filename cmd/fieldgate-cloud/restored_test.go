@@ -15,6 +15,7 @@ import (
 // and once more while it is stopped, then gives it an empty database: what the
 // log holds comes again, and every reading stands in the database once.
 func TestDatabaseRestored(t *testing.T) {
+	t.Parallel()
 	pg := e2e.NewPostgres(t)
 	dsn := write(t, filepath.Join(t.TempDir(), "dsn"), pg.DSN())
 	state := t.TempDir()

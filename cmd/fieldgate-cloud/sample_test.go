@@ -86,6 +86,7 @@ func readText(t *testing.T, path ...string) string {
 // where the cloud says, in the epoch that grew and in a new one; over two
 // kills nothing is missing and nothing is held twice.
 func TestSampleOfAnEarlierVersionGoesOn(t *testing.T) {
+	t.Parallel()
 	dir := unpackSample(t, "ea0f42d")
 	state, token, ca := filepath.Join(dir, "state"), readText(t, dir, "token"), readText(t, dir, "state/ca.pem")
 	p := start(t, state)

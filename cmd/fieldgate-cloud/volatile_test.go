@@ -15,6 +15,7 @@ import (
 // A state directory in RAM is told at the start and in /metrics; another one is
 // not.
 func TestStateThatLiesInRAM(t *testing.T) {
+	t.Parallel()
 	shm, err := os.MkdirTemp("/dev/shm", "fieldgate-cloud-")
 	if err != nil {
 		e2e.Skip(t, fmt.Sprintf("no file system in RAM here: %v", err))

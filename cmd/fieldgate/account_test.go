@@ -96,6 +96,7 @@ func (s *testGateway) end(t *testing.T, signal syscall.Signal) {
 // or inside the gap of the epoch that was killed, no older than the loss
 // window.
 func TestEveryReadingIsAccountedFor(t *testing.T) {
+	t.Parallel()
 	cloud := newCloud(t, "plant-7")
 	addr := e2e.FreeAddr(t)
 	st := newTestGateway(t, cloud, addr)

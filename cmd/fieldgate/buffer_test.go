@@ -71,6 +71,7 @@ func content(t *testing.T, dir string) string {
 
 // Looking at a store changes nothing in it.
 func TestLookingAtAStore(t *testing.T) {
+	t.Parallel()
 	dir, s := storeOf(t, 20_000)
 	if code, _, stderr := outcome(t, "buffer", "stats", "--dir", dir); code != cli.ExitFailed ||
 		!strings.Contains(stderr, "systemctl stop fieldgate") {
@@ -107,6 +108,7 @@ func TestLookingAtAStore(t *testing.T) {
 
 // Damage is found, told, and saved from.
 func TestVerifyAndRepair(t *testing.T) {
+	t.Parallel()
 	dir, s := storeOf(t, 40_000)
 	closed(t, s)
 	volume := filepath.Join(dir, "log", "000001.db")

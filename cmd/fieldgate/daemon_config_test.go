@@ -59,6 +59,7 @@ func awaitReport(t *testing.T, cloud *e2e.Cloud, ver uint64) reported {
 // rolled back; and the board's own file is never touched. The daemon is killed
 // in the middle, again and again.
 func TestConfigurationFromTheCloud(t *testing.T) {
+	t.Parallel()
 	cloud := newCloud(t, "plant-7")
 	addr := e2e.FreeAddr(t)
 	st := newTestGateway(t, cloud, addr)
@@ -158,6 +159,7 @@ func everythingHeld(t *testing.T, cloud *e2e.Cloud, screen *e2e.Screen, killed [
 // A command from the cloud's command line goes all the way to the door of a
 // real gateway, which has no outputs, and back.
 func TestCommandToAGatewayWithoutOutputs(t *testing.T) {
+	t.Parallel()
 	cloud := newCloud(t, "plant-7")
 	st := newTestGateway(t, cloud, e2e.FreeAddr(t))
 	cloud.Start(t)

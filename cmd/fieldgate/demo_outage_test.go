@@ -17,6 +17,7 @@ import (
 // `fieldgate demo --outage` fills the store as two hours without uplink
 // would, and then all of it goes to the cloud, once.
 func TestDemoDrainsAnOutage(t *testing.T) {
+	t.Parallel()
 	cloud, err := cloudProgramPath()
 	if err != nil {
 		t.Fatal(err)

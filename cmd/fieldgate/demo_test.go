@@ -19,6 +19,7 @@ import (
 // the dashboard's address, ask the cloud with the printed command, cut the
 // uplink and restore it, end it.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	addr, cloudAddr := e2e.FreeAddr(t), e2e.FreeAddr(t)
 	state := t.TempDir()
 	make := exec.Command("make", "-C", "../..", "run", "DEMO=--listen "+addr+" --cloud-listen "+cloudAddr+" --state "+state)

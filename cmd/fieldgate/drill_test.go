@@ -68,6 +68,7 @@ func shell(t *testing.T, args ...string) {
 // less than was acknowledged, goes back, and sends again what it still has; the
 // ledger tells of the join, the database is not confused.
 func TestDrill(t *testing.T) {
+	t.Parallel()
 	pg := e2e.NewPostgres(t)
 	cloud := newCloud(t, "plant-7")
 	cloud.Flags = []string{"--postgres", pg.DSN()}
@@ -155,6 +156,7 @@ func awaitDatabase(t *testing.T, pg *e2e.Postgres, rs []e2e.Reading) {
 // Then the gateway is taken out of service: its credential goes, its readings
 // stay.
 func TestBoardSwappedThenTakenOut(t *testing.T) {
+	t.Parallel()
 	cloud := newCloud(t, "plant-7")
 	addr := e2e.FreeAddr(t)
 	old := newTestGateway(t, cloud, addr)

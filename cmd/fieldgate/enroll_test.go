@@ -20,6 +20,7 @@ import (
 // or a certificate, and its readings arrive; the one-time token opens nothing
 // more.
 func TestEnroll(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"", "--mtls"} {
 		t.Run("with"+kind, func(t *testing.T) { enrolled(t, kind) })
 	}

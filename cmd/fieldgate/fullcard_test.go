@@ -40,6 +40,7 @@ func fullCard(t *testing.T) string {
 // memory has is sent before the uplink ends. All that was seen on site is in
 // the cloud's log.
 func TestStopWithACardThatTakesNothing(t *testing.T) {
+	t.Parallel()
 	cloud, addr := newCloud(t, "plant-7"), e2e.FreeAddr(t)
 	st := newTestGateway(t, cloud, addr)
 	text, err := os.ReadFile(st.config)

@@ -21,6 +21,7 @@ import (
 // The terminal of a demo is closed: the demo ends in order, and its ports are
 // free again. (That a SIGHUP alone ends nothing is in TestDemo.)
 func TestDemoEndsWithItsTerminal(t *testing.T) {
+	t.Parallel()
 	cloud, err := cloudProgramPath()
 	if err != nil {
 		t.Fatal(err)

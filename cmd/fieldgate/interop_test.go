@@ -15,6 +15,7 @@ import (
 // comes with, is killed and started while the daemon sends to it in JSON. Its
 // file holds every reading seen on site once.
 func TestForeignCloudHoldsEveryReadingOnce(t *testing.T) {
+	t.Parallel()
 	cloud := e2e.NewExample(t, "../../uplink/wire/example_cloud.py")
 	addr := e2e.FreeAddr(t)
 	st := gatewayFor(t, cloud, addr)

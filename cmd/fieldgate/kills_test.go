@@ -177,6 +177,7 @@ func (m *matrix) kill() {
 // log once, or in the gap of the epoch that was killed and no older than the
 // loss window; and the database holds what the log holds.
 func TestKilledAtAnyTime(t *testing.T) {
+	t.Parallel()
 	seed := *killSeed
 	if seed == 0 {
 		seed = rand.Uint64()

@@ -15,6 +15,7 @@ import (
 // After a kill the journal says in one line how the run before ended and what
 // that cost; after a stop in order it says nothing of the kind.
 func TestLastRunIsTold(t *testing.T) {
+	t.Parallel()
 	config, addr, _ := logging(t)
 	told := regexp.MustCompile(
 		`WARN +the last run ended without order, .*; at most \d+ readings are lost, in the gap that begins at reading \d+ of epoch [0-9a-f]{32}$`)

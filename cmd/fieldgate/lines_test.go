@@ -206,6 +206,7 @@ func reset(conns ...*net.TCPConn) {
 // minutes is proved in virtual time (uplink, TestRandomTroubleLosesAndDoublesNothing
 // and uplink/cloud/model).
 func TestOverBadLines(t *testing.T) {
+	t.Parallel()
 	seed := *lineSeed
 	if seed == 0 {
 		seed = rand.Uint64()

@@ -102,6 +102,7 @@ func body(t *testing.T, url string) string {
 // Who reads the log stands still: the gateway samples, tries the cloud,
 // answers, and ends when it is told to.
 func TestLogReaderStandsStill(t *testing.T) {
+	t.Parallel()
 	config, addr, state := logging(t)
 	_, w := fullPipe(t)
 	cmd := program(t, "run", "--config", config)
@@ -124,6 +125,7 @@ func TestLogReaderStandsStill(t *testing.T) {
 
 // Who reads the log is gone: the gateway lives on, and its end is no power cut.
 func TestLogReaderGone(t *testing.T) {
+	t.Parallel()
 	config, addr, state := logging(t)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -153,6 +155,7 @@ func TestLogReaderGone(t *testing.T) {
 // A reader of a tool's output that has read enough ends the tool without a
 // word; an output that cannot be written is told.
 func TestOutputThatNobodyTakes(t *testing.T) {
+	t.Parallel()
 	config, addr, state := logging(t)
 	cmd := program(t, "run", "--config", config)
 	startReady(t, cmd)

@@ -30,6 +30,7 @@ wss.on('connection', ws => {
 // one object; on site it is said that nobody acknowledges them. Without the
 // setting the same server is refused, and everything is kept.
 func TestPlainNodeServer(t *testing.T) {
+	t.Parallel()
 	node, err := exec.LookPath("node")
 	if _, err2 := os.Stat("/usr/share/nodejs/ws"); err != nil || err2 != nil {
 		if os.Getenv("CI") == "true" {

@@ -18,6 +18,7 @@ import (
 // in the metrics, once in the log, and by the cloud; the loss window grows with
 // what the cloud lacks.
 func TestStoreInRAMIsToldEverywhere(t *testing.T) {
+	t.Parallel()
 	cloud := newCloud(t, "plant-7")
 	addr := e2e.FreeAddr(t)
 	st := newTestGateway(t, cloud, addr)

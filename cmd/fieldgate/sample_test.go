@@ -62,6 +62,7 @@ func readLines(t *testing.T, path string) (all []e2e.Reading) {
 // Of a store that an earlier version left after a kill, `buffer stats` tells the
 // same figures, and `buffer export` writes the same readings.
 func TestSampleOfAnEarlierVersionIsToldAsItWas(t *testing.T) {
+	t.Parallel()
 	dir := unpackSample(t, "../../store/testdata/ea0f42d.zip")
 	told := func(args, file string) (now, before string) {
 		was, err := os.ReadFile(filepath.Join(dir, file))
@@ -156,6 +157,7 @@ func withoutAge(t *testing.T, text string) string {
 // The cloud then holds every reading that the earlier version told of, once,
 // and no hole is unexplained.
 func TestSamplesOfAnEarlierVersionGoOnTogether(t *testing.T) {
+	t.Parallel()
 	board, server := unpackSample(t, "../../store/testdata/ea0f42d.zip"), unpackSample(t, "../fieldgate-cloud/testdata/ea0f42d.zip")
 	cloud := newCloud(t, "plant-7")
 	cloud.State = filepath.Join(server, "state")

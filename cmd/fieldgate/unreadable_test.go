@@ -34,6 +34,7 @@ func (s *testGateway) refused(t *testing.T, errno, path string) {
 // what was on the card, and nothing that was read meanwhile, is lost or called
 // damaged, also without a line to the cloud.
 func TestTheKernelRefusesAFile(t *testing.T) {
+	t.Parallel()
 	cloud := newCloud(t, "plant-7")
 	addr := e2e.FreeAddr(t)
 	st := newTestGateway(t, cloud, addr)

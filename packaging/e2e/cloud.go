@@ -9,12 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -187,13 +189,21 @@ func (c *Cloud) AwaitAll(t *testing.T, rs []Reading) (Log, time.Duration) {
 	return c.Await(t, fmt.Sprintf("%d readings", len(rs)), func(h Log) bool { return len(h.Lacks(rs)) == 0 })
 }
 
-// FreeAddr gives a loopback address on which nobody listens now.
+// FreeAddr gives a loopback address on which nobody listens now, another one
+// each time. Its port is none that the kernel gives to connections: a program
+// that was killed finds it free when it starts again.
 func FreeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		if _, known := given.LoadOrStore(addr, true); known {
+			continue
+		}
+		if l, err := net.Listen("tcp", addr); err == nil {
+			_ = l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
+
+var given sync.Map // addresses of FreeAddr in this process
