@@ -39,7 +39,7 @@ func (b *bench) goOnFrom(dir string) {
 
 // An image is restored, and the board is offline until it has more readings
 // than the cloud ever had of it.
-func TestImageRestoredAndKeptOfflinePastTheOldUpto(t *testing.T) {
+func TestRestoredImageBeyondOldAck(t *testing.T) {
 	inStore(t, nil, func(b *bench) {
 		l, r := storetest.NewLedger(), newReceiver(b.T)
 		b.noted(l, 100)

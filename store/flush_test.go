@@ -101,7 +101,7 @@ func (b *bench) wantHead(want uint64) {
 
 // Promise 2: an unacknowledged reading is on the card after flush_interval,
 // also one that came while the ack of earlier ones was outstanding.
-func TestUnacknowledgedReadingsAreFlushedInTime(t *testing.T) {
+func TestFlushWithinInterval(t *testing.T) {
 	inStore(t, nil, func(b *bench) {
 		for range 3 { // nothing is ever acknowledged
 			b.append(1)
@@ -125,7 +125,7 @@ func TestUnacknowledgedReadingsAreFlushedInTime(t *testing.T) {
 
 // Promise 11: while the cloud acks in time at level fsynced, an hour costs the
 // card a handful of commits; at a lower level the acks count for nothing.
-func TestAcknowledgedReadingsCostTheCardAlmostNothing(t *testing.T) {
+func TestBytesWrittenWhenAcknowledgedAtOnce(t *testing.T) {
 	for _, c := range []struct {
 		fsynced bool
 		most    uint64

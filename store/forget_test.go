@@ -24,7 +24,7 @@ func (b *bench) volumes() int {
 // Promise 3: readings are given up only after their ack and a later one, at
 // least retain after it, that did not go back; acks of an earlier opening
 // count for nothing.
-func TestReadingsAreGivenUpOnlyAfterALaterAck(t *testing.T) {
+func TestReadingsAreDroppedOnlyAfterLaterAck(t *testing.T) {
 	inStore(t, func(o *store.Options) { o.History = 0 }, func(b *bench) {
 		n := b.append(100)
 		b.sleep(6 * time.Second)
@@ -153,7 +153,7 @@ func (b *bench) appendNoise(n int) uint64 {
 
 // Where there is no limit, nothing that the cloud has not got goes with what
 // it has.
-func TestNothingUnacknowledgedGoesWithoutALimit(t *testing.T) {
+func TestNothingDroppedWithoutLimit(t *testing.T) {
 	inStore(t, func(o *store.Options) { o.History, o.MaxSize, o.MinFree = 0, 0, 0 }, func(b *bench) {
 		acked := b.append(5000)
 		b.sleep(6 * time.Second)

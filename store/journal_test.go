@@ -136,7 +136,7 @@ func TestJournalGoesIntoAVolumeAfterACrash(t *testing.T) {
 }
 
 // flush_interval = "0s": a reading is on the card when Append returns.
-func TestNoIntervalCommitsBeforeAppendReturns(t *testing.T) {
+func TestCommitWithoutFlushInterval(t *testing.T) {
 	card := &watched{}
 	change := func(o *store.Options) { o.FlushInterval, o.Card = 0, card }
 	inStore(t, change, func(b *bench) {

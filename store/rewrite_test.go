@@ -147,7 +147,7 @@ func TestUptoInsideAThinnedRange(t *testing.T) {
 
 // What the cloud has for certain goes before anything that it lacks, also
 // where that is older: a slow link may leave a backlog while live is sent.
-func TestAcknowledgedGoesBeforeAnOlderBacklog(t *testing.T) {
+func TestAcknowledgedIsDroppedFirst(t *testing.T) {
 	inStore(t, func(o *store.Options) { o.MaxSize, o.Rate, o.Burst = 4<<20, 1e6, 5000 }, func(b *bench) {
 		l := storetest.NewLedger()
 		for range 20 { // the backlog
@@ -236,7 +236,7 @@ func TestSmallVolumesAreMerged(t *testing.T) {
 }
 
 // The dashboard gets the envelope of thinned readings, and is told so.
-func TestHistoryShowsTheEnvelopeOfThinnedReadings(t *testing.T) {
+func TestHistoryOfThinnedReadings(t *testing.T) {
 	change := func(o *store.Options) { o.MaxSize, o.Rate, o.Burst, o.ThinInterval = 4<<20, 1e6, 5000, time.Minute }
 	inStore(t, change, func(b *bench) {
 		l := storetest.NewLedger()

@@ -173,7 +173,7 @@ func walked(t *testing.T, s *store.Store) map[gateway.Name]sampleLine {
 
 // A store that an earlier version left after a kill is looked at without a
 // change of it, and says what that version said.
-func TestSampleOfAnEarlierVersionIsReadAsItWas(t *testing.T) {
+func TestEarlierStoreIsRead(t *testing.T) {
 	s := unpackSample(t, "ea0f42d")
 	o := testOptions(s.dir, clock.NewFake(gateway.BootID{1}))
 	look, err := store.Inspect(o)

@@ -35,7 +35,7 @@ func heard(t *testing.T, conn *net.UnixConn) string {
 	return string(buf[:n])
 }
 
-func TestNotify(t *testing.T) {
+func TestNotifyMessages(t *testing.T) {
 	conn := manager(t)
 	steps := []struct {
 		name string

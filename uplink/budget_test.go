@@ -11,7 +11,7 @@ import (
 
 const mib = 1 << 20
 
-func TestBudget(t *testing.T) {
+func TestBudgetTable(t *testing.T) {
 	// 30 MiB in the 30 days of November: one a day.
 	b := uplink.Budget{Limit: 30 * mib, Floor: time.Minute}
 	day := func(d float64) time.Time {

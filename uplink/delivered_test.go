@@ -12,7 +12,7 @@ import (
 // After a connect the log says once how many readings waited and in what time
 // the cloud had them, however many epochs they are of; where nothing waited it
 // says nothing.
-func TestWhatWaitedIsToldOnceItIsDelivered(t *testing.T) {
+func TestDeliveredBacklogIsLogged(t *testing.T) {
 	told := regexp.MustCompile(`level=INFO msg="(\d+) waiting readings delivered in \d+\.\d s"`)
 	said := func(w *testbed, want ...string) {
 		t.Helper()

@@ -224,7 +224,7 @@ func TestNackWithRetryForHours(t *testing.T) {
 }
 
 // A cloud that asks for the same seq for ever ends the session, not the CPU.
-func TestNackInCircles(t *testing.T) {
+func TestNackSeqInCircles(t *testing.T) {
 	var nacks atomic.Int32
 	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.Append(10)

@@ -29,7 +29,7 @@ var unusable = map[string]func(t *testing.T, p *uplinktest.Peer, m *wire.Update)
 
 // A nack that says where to go on counts, also if that lies in an update that
 // went before and that nobody answered: of the growing epoch and of an old one.
-func TestGoesOnAtExpectedInFrontOfWhatIsUnderWay(t *testing.T) {
+func TestExpectedBeforeFlights(t *testing.T) {
 	for answer, unanswered := range unusable {
 		for _, lane := range []wire.Lane{wire.LaneLive, wire.LaneBacklog} {
 			t.Run(answer, func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestGoesOnAtExpectedInFrontOfWhatIsUnderWay(t *testing.T) {
 
 // The same at the pace of live readings, a second apart: the next update's
 // answer brings back what the one before did not bring.
-func TestGoesOnAtExpectedAtThePaceOfReadings(t *testing.T) {
+func TestExpectedAtPaceOfReadings(t *testing.T) {
 	for answer, unanswered := range unusable {
 		t.Run(answer, func(t *testing.T) {
 			var got func() []wire.Update

@@ -171,7 +171,7 @@ func TestWindows(t *testing.T) {
 
 // A cloud that cannot store says so: nothing is sent, the session stays, and
 // when it can again, new readings do not wait behind those of the pause.
-func TestPause(t *testing.T) {
+func TestClosedWindows(t *testing.T) {
 	var peer *uplinktest.Peer
 	closed := wire.DefaultWindows
 	closed.Ev.Msgs, closed.Live.Msgs, closed.Back.Msgs = 0, 0, 0
@@ -206,7 +206,7 @@ func TestPause(t *testing.T) {
 
 // Events go before readings, each once, also over a lost line and a cloud that
 // has lost some.
-func TestEvents(t *testing.T) {
+func TestEventsGoBeforeReadings(t *testing.T) {
 	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		for i := range 40 {
 			w.store.AddEvent(gateway.EventAlarm, fmt.Sprint(i))
@@ -247,7 +247,7 @@ func TestEvents(t *testing.T) {
 
 // A cloud that drains gets what is under way, nothing more, and is left alone
 // for as long as it asked.
-func TestDrain(t *testing.T) {
+func TestDrainAndBye(t *testing.T) {
 	const reason = "update of the server"
 	for _, word := range []wire.Message{
 		&wire.Drain{AfterMS: 100_000, SpreadMS: 50_000, Reason: reason}, &wire.Bye{NextS: 100, Reason: reason},

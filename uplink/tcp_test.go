@@ -10,7 +10,7 @@ import (
 )
 
 // The kernel holds what tune asked for, and what is no TCP is left alone.
-func TestTune(t *testing.T) {
+func TestTCPOptions(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -71,7 +71,7 @@ func TestSilentServer(t *testing.T) {
 	})
 }
 
-func TestForeignServers(t *testing.T) {
+func TestServersOfOtherProtocols(t *testing.T) {
 	upgrade := func(u websocket.Upgrader, then func(*websocket.Conn)) func(http.ResponseWriter, *http.Request) bool {
 		return func(a http.ResponseWriter, r *http.Request) bool {
 			if ws, err := u.Upgrade(a, r, nil); err == nil {
@@ -137,7 +137,7 @@ func TestImpossibleWelcome(t *testing.T) {
 	}
 }
 
-func TestNetworkTroubles(t *testing.T) {
+func TestNetworkFaults(t *testing.T) {
 	fail := func(err error) func(*testbed, *uplink.Options) {
 		return func(w *testbed, o *uplink.Options) {
 			o.Dial = func(context.Context, string, string) (net.Conn, error) {

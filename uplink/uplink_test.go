@@ -83,7 +83,7 @@ func TestLivePace(t *testing.T) {
 	})
 }
 
-func TestHello(t *testing.T) {
+func TestHelloOfGateway(t *testing.T) {
 	inTestbed(t, func(w *testbed, o *uplink.Options) {
 		w.store.Append(10)
 		w.store.Reopen(false)

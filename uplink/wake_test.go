@@ -9,7 +9,7 @@ import (
 )
 
 // Wake ends a pause at once, and does not reset the back-off.
-func TestWake(t *testing.T) {
+func TestWakeEndsPause(t *testing.T) {
 	inTestbed(t, nil, func(w *testbed) {
 		w.online()
 		w.net.Hang(true)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestKeep(t *testing.T) {
+func TestKeepFlagPurgesEveryHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said strings.Builder
 		log := slog.New(slog.NewTextHandler(&said, nil))

@@ -156,7 +156,7 @@ func five(t testing.TB, e gateway.EpochID, first uint64) *wire.Update {
 	return &wire.Update{Lane: wire.LaneLive, Epoch: e, First: first, N: 5, Blocks: [][]byte{b}}
 }
 
-func TestLife(t *testing.T) {
+func TestServerStartsServesAndStops(t *testing.T) {
 	t.Parallel()
 	state := filepath.Join(t.TempDir(), "state")
 	token := add(t, state, "plant-7")
@@ -268,7 +268,7 @@ func (p *process) wantSeqs(upto uint64) {
 	}
 }
 
-func TestUse(t *testing.T) {
+func TestExitCodesOfCommands(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()
 	token := add(t, state, "here")

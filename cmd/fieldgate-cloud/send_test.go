@@ -13,7 +13,7 @@ import (
 
 // send runs the subcommand beside a gateway that answers each command with
 // what it is told to.
-func TestSend(t *testing.T) {
+func TestSendCommandAndItsAnswers(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()
 	token := add(t, state, "plant-7")

@@ -70,7 +70,7 @@ func content(t *testing.T, dir string) string {
 }
 
 // Looking at a store changes nothing in it.
-func TestLookingAtAStore(t *testing.T) {
+func TestBufferCommandsChangeNothing(t *testing.T) {
 	t.Parallel()
 	dir, s := storeOf(t, 20_000)
 	if code, _, stderr := outcome(t, "buffer", "stats", "--dir", dir); code != cli.ExitFailed ||
@@ -107,7 +107,7 @@ func TestLookingAtAStore(t *testing.T) {
 }
 
 // Damage is found, told, and saved from.
-func TestVerifyAndRepair(t *testing.T) {
+func TestBufferVerifyAndRepair(t *testing.T) {
 	t.Parallel()
 	dir, s := storeOf(t, 40_000)
 	closed(t, s)
@@ -143,7 +143,7 @@ func TestVerifyAndRepair(t *testing.T) {
 }
 
 // Readings that nobody wants any more go, and leave a gap.
-func TestDrop(t *testing.T) {
+func TestBufferDropLeavesGap(t *testing.T) {
 	dir, s := storeOf(t, 40_000)
 	board := clock.NewFake(gateway.BootID{1})
 	half := board.Anchor().Wall(gateway.Stamp(1_000_000 + 1000*1_000_000)) // 1,000 s of 2,000
@@ -163,7 +163,7 @@ func TestDrop(t *testing.T) {
 
 // What the cloud acknowledged and the card never had, as after a kill, is not
 // missing; nor is what was given up after the ack.
-func TestReadingsWithTheCloudAreNotMissing(t *testing.T) {
+func TestVerifyKnowsAcknowledgedReadings(t *testing.T) {
 	dir, s := storeOf(t, 5000)
 	id := s.Epochs()[0].ID
 	image := filepath.Join(t.TempDir(), "killed")

@@ -11,7 +11,7 @@ import (
 
 // A channel whose deadband leaves readings out tells for how long, so that a
 // screen does not call it stale.
-func TestStatusTellsHowLongADeadbandIsSilent(t *testing.T) {
+func TestStatusGivesDeadbandSilence(t *testing.T) {
 	d := &daemon{cfg: &config.Config{Devices: []config.Device{{ID: "boiler", Channels: []config.Channel{
 		{Quantity: "temperature", Scale: 1, Deadband: 0.5, MaxSilence: time.Minute},
 		{Quantity: "humidity", Scale: 1, MaxSilence: time.Minute}, // no deadband: never silent

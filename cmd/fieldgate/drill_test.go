@@ -67,7 +67,7 @@ func shell(t *testing.T, args ...string) {
 // later lost, and restored from the copy. The gateway finds that the log has
 // less than was acknowledged, goes back, and sends again what it still has; the
 // ledger tells of the join, the database is not confused.
-func TestDrill(t *testing.T) {
+func TestCloudRestoredFromBackup(t *testing.T) {
 	t.Parallel()
 	pg := e2e.NewPostgres(t)
 	cloud := newCloud(t, "plant-7")
@@ -155,7 +155,7 @@ func awaitDatabase(t *testing.T, pg *e2e.Postgres, rs []e2e.Reading) {
 // epoch is listed no more, which the ledger says, while what it had sent stays.
 // Then the gateway is taken out of service: its credential goes, its readings
 // stay.
-func TestBoardSwappedThenTakenOut(t *testing.T) {
+func TestGatewayRemovedAfterBoardSwap(t *testing.T) {
 	t.Parallel()
 	cloud := newCloud(t, "plant-7")
 	addr := e2e.FreeAddr(t)

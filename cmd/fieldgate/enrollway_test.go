@@ -40,7 +40,7 @@ func listening(t *testing.T, addr, name string, args ...string) {
 
 // An enrolment goes the way of the uplink: its proxy, whose authority it
 // knows, and its addresses in their order.
-func TestEnrollGoesTheWayOfTheUplink(t *testing.T) {
+func TestEnrollUsesUplinkProxy(t *testing.T) {
 	t.Parallel()
 	cloud := newCloud(t, "plant-7")
 	cloud.Enrol(t)

@@ -39,7 +39,7 @@ func fullCard(t *testing.T) string {
 // An orderly stop with a card that takes nothing and the line up: what only
 // memory has is sent before the uplink ends. All that was seen on site is in
 // the cloud's log.
-func TestStopWithACardThatTakesNothing(t *testing.T) {
+func TestStopOnCardWithoutRoom(t *testing.T) {
 	t.Parallel()
 	cloud, addr := newCloud(t, "plant-7"), e2e.FreeAddr(t)
 	st := newTestGateway(t, cloud, addr)

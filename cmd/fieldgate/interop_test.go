@@ -14,7 +14,7 @@ import (
 // A cloud of sixty lines in Python, the one that the protocol's description
 // comes with, is killed and started while the daemon sends to it in JSON. Its
 // file holds every reading seen on site once.
-func TestForeignCloudHoldsEveryReadingOnce(t *testing.T) {
+func TestPythonCloudHoldsReadingsOnce(t *testing.T) {
 	t.Parallel()
 	cloud := e2e.NewExample(t, "../../uplink/wire/example_cloud.py")
 	addr := e2e.FreeAddr(t)

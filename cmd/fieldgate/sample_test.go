@@ -61,7 +61,7 @@ func readLines(t *testing.T, path string) (all []e2e.Reading) {
 
 // Of a store that an earlier version left after a kill, `buffer stats` tells the
 // same figures, and `buffer export` writes the same readings.
-func TestSampleOfAnEarlierVersionIsToldAsItWas(t *testing.T) {
+func TestEarlierStoreShowsSameReadings(t *testing.T) {
 	t.Parallel()
 	dir := unpackSample(t, "../../store/testdata/ea0f42d.zip")
 	told := func(args, file string) (now, before string) {
@@ -156,7 +156,7 @@ func withoutAge(t *testing.T, text string) string {
 // in the cloud, and delivers what waited and what is new, over one more kill.
 // The cloud then holds every reading that the earlier version told of, once,
 // and no hole is unexplained.
-func TestSamplesOfAnEarlierVersionGoOnTogether(t *testing.T) {
+func TestEarlierStoreAndCloudGoOn(t *testing.T) {
 	t.Parallel()
 	board, server := unpackSample(t, "../../store/testdata/ea0f42d.zip"), unpackSample(t, "../fieldgate-cloud/testdata/ea0f42d.zip")
 	cloud := newCloud(t, "plant-7")

@@ -33,7 +33,7 @@ func (s *testGateway) refused(t *testing.T, errno, path string) {
 // (EBADMSG is one wrong checksum of ext4), the gateway samples; and nothing of
 // what was on the card, and nothing that was read meanwhile, is lost or called
 // damaged, also without a line to the cloud.
-func TestTheKernelRefusesAFile(t *testing.T) {
+func TestOpenErrorsOfStoreFiles(t *testing.T) {
 	t.Parallel()
 	cloud := newCloud(t, "plant-7")
 	addr := e2e.FreeAddr(t)

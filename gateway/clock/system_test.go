@@ -89,7 +89,7 @@ func TestBootIDThatCannotBeRead(t *testing.T) {
 }
 
 // What the kernel, systemd-timesyncd's file and the RTC say decide together.
-func TestTrust(t *testing.T) {
+func TestClockQualityFromSystem(t *testing.T) {
 	const synced = "run/systemd/timesync/synchronized"
 	const rtc = "sys/class/rtc/rtc0/since_epoch"
 	inSync := func(tx *unix.Timex) (int, error) {

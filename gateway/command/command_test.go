@@ -56,7 +56,7 @@ func TestCommandActsOnceAndAnswersRepeats(t *testing.T) {
 
 // Expiry counts from the receipt, by the clock that never jumps: whatever the
 // wall clock shows, and while the card takes its time.
-func TestExpiry(t *testing.T) {
+func TestCommandExpiryByBootClock(t *testing.T) {
 	onBench(t, func(b *bench) {
 		b.clock.Set(time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC), gateway.ClockNone, 0)
 		late := b.clock.Stamp()
@@ -236,7 +236,7 @@ func TestWaitingCommandsOverRestarts(t *testing.T) {
 // A command of an earlier boot whose receipt has no wall time, and whose
 // expires lies far ahead, still does not outlive its TTL: that began, at the
 // latest, with this boot.
-func TestFarExpiresDoesNotLengthenTheTTLOverAReboot(t *testing.T) {
+func TestTTLOverRebootWithFarExpires(t *testing.T) {
 	onBench(t, func(b *bench) {
 		b.clock.Set(time.Now(), gateway.ClockRTC, 0)
 		time.Sleep(2 * time.Second)

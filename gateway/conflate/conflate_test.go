@@ -37,7 +37,7 @@ func TestWhatIsLeftOut(t *testing.T) {
 	}
 }
 
-func TestDelete(t *testing.T) {
+func TestQueueDelete(t *testing.T) {
 	q := &conflate.Queue[string, int]{Max: 3}
 	for i, key := range []string{"a", "b", "a"} {
 		q.Push(key, i)
@@ -55,7 +55,7 @@ func TestDelete(t *testing.T) {
 
 // Who goes on losing is slow after its patience, not before; who takes without
 // a loss begins anew.
-func TestSlow(t *testing.T) {
+func TestQueueSlowAfterPatience(t *testing.T) {
 	synctest.Test(t, func(*testing.T) {
 		q := &conflate.Queue[string, int]{Max: 1}
 		lose := func() { q.Push("a", 1); q.Push("a", 2) }

@@ -107,7 +107,7 @@ func TestTheBoundHoldsWhateverTheSizeSays(t *testing.T) {
 	}
 }
 
-func TestLine(t *testing.T) {
+func TestReadLineAndSecret(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", "\n": "", "fg1": "fg1", "fg1\n": "fg1", "fg1\r\n": "fg1", "fg1\r": "fg1", "  fg1 \t\n": "fg1", "\n\r\n fg1 \r\n\r\n\n": "fg1",
 		"\xef\xbb\xbffg1\r\n": "fg1", "\xef\xbb\xbf": "", "two words\n": "two words",

@@ -119,7 +119,7 @@ func TestChanged(t *testing.T) {
 	}
 }
 
-func TestJSON(t *testing.T) {
+func TestConditionAsJSON(t *testing.T) {
 	b, err := json.Marshal(health.Condition{Code: "a", Severity: health.Warning, Sentence: "s", Since: time.Unix(0, 0).UTC()})
 	if err != nil {
 		t.Fatal(err)

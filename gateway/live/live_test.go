@@ -70,7 +70,7 @@ func TestSnapshotThenStreamWithoutHoleOrRepeat(t *testing.T) {
 	}
 }
 
-func TestConflationKeepsTheNewestOfEveryChannelAndCountsTheRest(t *testing.T) {
+func TestConflationKeepsNewestAndCounts(t *testing.T) {
 	src, chs := newSource(), channels(200)
 	sub, _ := src.hub.Subscribe()
 	defer sub.Close()

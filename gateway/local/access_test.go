@@ -223,7 +223,7 @@ func TestWrongTokensAreTold(t *testing.T) {
 
 // Tokens that can be guessed, or that nobody can send, open nothing, and the
 // reason is told to the one who asks, to the log and as a condition.
-func TestTokensThatCannotBeUsedAreRefusedInWords(t *testing.T) {
+func TestUnusableTokensAreRefused(t *testing.T) {
 	for token, why := range map[string]string{"x": "too short", "0123456789abcde": "at least 16",
 		"two words of a token": "space", "0\x001\x002\x003\x004\x005\x006\x007\x00": "cannot be seen"} {
 		o, log := options()

@@ -86,7 +86,7 @@ func TestChannelsKeepTheLastGoodValue(t *testing.T) {
 	}
 }
 
-func TestStatusThatJSONCannotHoldIsAnErrorNotACrash(t *testing.T) {
+func TestStatusNotEncodable(t *testing.T) {
 	o, _ := options()
 	o.Status = func() Status { return Status{Uptime: nan()} }
 	_, addr := start(t, o)

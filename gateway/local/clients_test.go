@@ -36,7 +36,7 @@ func dialFrom(t *testing.T, from, url string, headers ...string) (*websocket.Con
 }
 
 // One address holds no more WebSockets than its share, and others have room.
-func TestOneAddressCannotHoldAllWebSockets(t *testing.T) {
+func TestWebSocketLimitPerAddress(t *testing.T) {
 	o, _ := options()
 	s, addr := start(t, o)
 	for i := range maxOfProxy {
@@ -58,7 +58,7 @@ func TestOneAddressCannotHoldAllWebSockets(t *testing.T) {
 }
 
 // People behind a proxy on the board are told apart by what it says of them.
-func TestOnePersonBehindAProxyCannotHoldAllWebSockets(t *testing.T) {
+func TestWebSocketLimitBehindProxy(t *testing.T) {
 	o, _ := options()
 	_, addr := start(t, o)
 	for i := range maxOfAddress + 1 {

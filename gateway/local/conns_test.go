@@ -185,7 +185,7 @@ func startPatient(t *testing.T, o Options) (*Server, string) {
 
 // However hosts of the network hold connections open, others get the page,
 // the API and live readings, from another address and from the same.
-func TestHostsThatHoldConnectionsKeepNobodyOut(t *testing.T) {
+func TestConnectionLimitPerAddress(t *testing.T) {
 	for name, say := range map[string]string{
 		"silent":       "",
 		"slow header":  "GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
@@ -222,7 +222,7 @@ func TestHostsThatHoldConnectionsKeepNobodyOut(t *testing.T) {
 
 // The same host, or everybody behind one proxy, is served beside a neighbour
 // who holds connections open and never ends a request, and the reason is told.
-func TestSlowNeighbourAtTheSameAddressKeepsNobodyOut(t *testing.T) {
+func TestSlowClientsShareAddress(t *testing.T) {
 	o, _ := options()
 	o.Conditions = health.New(o.Log)
 	_, addr := startPatient(t, o)

@@ -60,7 +60,7 @@ func manyChannels(n int) string {
 }
 
 // No route with data takes a parameter that it does not know.
-func TestEveryRouteRefusesParametersItDoesNotKnow(t *testing.T) {
+func TestUnknownParametersAreRefused(t *testing.T) {
 	o, _ := options()
 	o.History = &past{}
 	s, addr := start(t, o)

@@ -16,7 +16,7 @@ import (
 	"github.com/fieldgate/fieldgate/gateway"
 )
 
-func TestNewcomerGetsStatusThenLastValuesThenTheStream(t *testing.T) {
+func TestOrderOfFirstMessages(t *testing.T) {
 	for _, path := range []string{"/ws", "/", ""} {
 		t.Run("path "+path, func(t *testing.T) {
 			o, _ := options()
@@ -80,7 +80,7 @@ func TestValuesThatJSONCannotHold(t *testing.T) {
 	}
 }
 
-func TestWhatClientsSayIsAnsweredAndTheSocketStays(t *testing.T) {
+func TestMessagesOfClientsAreAnswered(t *testing.T) {
 	cases := []struct{ say, code, ref string }{
 		{`{"type":`, "malformed", ""},
 		{``, "malformed", ""},
@@ -190,7 +190,7 @@ func inVirtualTime(t *testing.T, o Options, f func(*Server, *pipeListener)) {
 	})
 }
 
-func TestStatusComesAtChangesAndEveryTwoSeconds(t *testing.T) {
+func TestStatusPace(t *testing.T) {
 	o, _ := options()
 	var offline, stored atomic.Int64
 	o.Status = func() Status {
@@ -251,7 +251,7 @@ func TestClientThatAnswersPingsStays(t *testing.T) {
 	})
 }
 
-func TestClientThatTakesNothingIsDroppedAndHoldsUpNobody(t *testing.T) {
+func TestStalledClientIsDropped(t *testing.T) {
 	o, _ := options()
 	inVirtualTime(t, o, func(s *Server, l *pipeListener) {
 		stuck, other := l.dial(t), l.dial(t)
@@ -276,7 +276,7 @@ func TestClientThatTakesNothingIsDroppedAndHoldsUpNobody(t *testing.T) {
 
 // A client on a thin line takes one message a second while ten come: it hears
 // how many it missed, and is dropped with 4408 after half a minute of that.
-func TestSlowClientHearsWhatItMissedThenIsDropped(t *testing.T) {
+func TestSlowClientIsToldOfLoss(t *testing.T) {
 	o, _ := options()
 	inVirtualTime(t, o, func(_ *Server, l *pipeListener) {
 		conn := l.dial(t)

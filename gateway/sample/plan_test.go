@@ -9,7 +9,7 @@ import (
 
 // Whatever a visit's due time and length: the next one is due after now, on
 // the plan, within one interval, and with those left out it is all of them.
-func TestPlan(t *testing.T) {
+func TestVisitsStayOnPlan(t *testing.T) {
 	start := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	rapid.Check(t, func(t *rapid.T) {
 		interval := time.Duration(rapid.Int64Range(int64(10*time.Millisecond), int64(24*time.Hour)).Draw(t, "interval"))

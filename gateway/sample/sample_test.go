@@ -29,7 +29,7 @@ func equal(t *testing.T, what, got, want string) {
 	}
 }
 
-func TestFirstReadingAtOnceThenSpreadOverTheInterval(t *testing.T) {
+func TestFirstReadingAtOnceThenSpread(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		slow := device("c", "i2c-1", &chip{})
 		slow.Interval = time.Hour
@@ -92,7 +92,7 @@ func TestSlowDevice(t *testing.T) {
 	})
 }
 
-func TestAbsentAtStartThenBackThenGoneThenBack(t *testing.T) {
+func TestDeviceComesAndGoes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := &chip{err: fmt.Errorf("transfer with 0x48 on i2c-1: %w", drivers.ErrAbsent)}
 		r := start(t, device("boiler", "i2c-1", c), device("tank", "i2c-1", &chip{}))

@@ -135,7 +135,7 @@ func TestNeverWithoutAValidCredential(t *testing.T) {
 	})
 }
 
-func TestSeed(t *testing.T) {
+func TestCredentialFromSeed(t *testing.T) {
 	dir := t.TempDir()
 	seed, seedErr := "", error(fs.ErrNotExist)
 	k := New(Options{Dir: dir, Seed: func() (string, error) { return seed, seedErr }, Rotate: time.Hour, Log: quiet})

@@ -54,7 +54,7 @@ func request(ctx context.Context, route proxy.Route) error {
 }
 
 // What goes wrong at a proxy is told by kind, and never in its own words.
-func TestErrors(t *testing.T) {
+func TestProxyErrors(t *testing.T) {
 	for name, c := range map[string]struct {
 		scheme, says string
 		is           func(*proxy.Error) bool
