@@ -8,6 +8,7 @@ import (
 	"github.com/fieldgate/fieldgate/drivers/hostsys"
 	"github.com/fieldgate/fieldgate/drivers/hwmon"
 	"github.com/fieldgate/fieldgate/drivers/iio"
+	"github.com/fieldgate/fieldgate/drivers/ina2xx"
 	"github.com/fieldgate/fieldgate/drivers/lm75"
 	"github.com/fieldgate/fieldgate/drivers/thermal"
 	"github.com/fieldgate/fieldgate/drivers/w1"
@@ -22,6 +23,9 @@ func Drivers() []drivers.Driver {
 		hostsys.Driver(),
 		hwmon.Driver(),
 		iio.Driver(),
+		ina2xx.INA219(),
+		ina2xx.INA226(),
+		ina2xx.INA260(),
 		lm75.Driver(),
 		thermal.Driver(),
 		w1.Driver(),

@@ -38,6 +38,7 @@ const (
 // proofs is the list of all, a line for each file of proofs.
 var proofs = slices.Concat(
 	bmx280Proofs,
+	ina2xxProofs,
 	lm75Proofs,
 )
 
