@@ -4,8 +4,7 @@
 //
 // # A driver is an afternoon
 //
-// A new driver is a folder here and one line in builtin.Drivers (with one in
-// the table of imports, cmd/fieldgate/imports_test.go). The folder holds the
+// A new driver is a folder here and one line in builtin.Drivers. The folder holds the
 // driver, its simulated chip in sim.go, its test, and recordings of the real
 // chip in testdata. Take the datasheet and begin with the row of the table.
 // This is all of the driver for a humidity sensor HYGRO. It measures within
