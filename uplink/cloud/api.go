@@ -8,6 +8,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
+	"github.com/fieldgate/fieldgate/uplink/cloud/live"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 )
 
@@ -36,7 +37,7 @@ func (s *Server) isOperator(r *http.Request) bool {
 // notes who showed a wrong one, or a ticket that is none: once a minute for
 // each address, with how often.
 func (s *Server) refuseOperator(w http.ResponseWriter, r *http.Request, why string) {
-	shown := r.Header.Get("Authorization") != "" || ticketOf(r) != ""
+	shown := r.Header.Get("Authorization") != "" || live.TicketOf(r) != ""
 	reason := "operator_none"
 	if shown {
 		reason = "operator"

@@ -6,14 +6,16 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
+	"github.com/fieldgate/fieldgate/uplink/cloud/live"
+	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
 // useConsumers adds the parts that serve those who read: the ledger.
 func (s *Server) useConsumers() {
 	s.presences = newPresences(s)
-	s.hub = newFeedHub(s.opt.PubSub, s.opt.Logger)
-	s.hub.load, s.presences.changed = s.newest, s.hub.presenceChanged
+	s.hub = live.NewHub(s.opt.Log, s.opt.KV, s.opt.PubSub, s.opt.Logger)
+	s.presences.changed = s.hub.PresenceChanged
 	s.alarms = &alarms{
 		ends: func() map[string]time.Time { return s.keys.Load().Ends }, consumers: s.opt.Gauge.Consumers,
 		presences: s.presences, logger: s.opt.Logger, raised: map[string]alarm{},
@@ -25,8 +27,8 @@ func (s *Server) useConsumers() {
 		Note: func(ctx context.Context, id string, e *wire.Event) error { return s.dispatcher.FromLog(ctx, id, e) },
 	}
 	s.useConsumerMetrics()
-	s.tickets = &tickets{kv: s.opt.KV}
+	s.tickets = &live.Tickets{KV: s.opt.KV}
 	s.parts = append(s.parts, part{run: s.ledger.Run},
 		part{opened: s.presences.opened, closed: s.presences.closed, heard: s.presences.heard, stored: s.presences.stored, run: s.presences.run},
-		part{stored: s.hub.stored, run: s.hub.run}, part{run: s.alarms.run})
+		part{stored: func(x *session, r record.Record, _ wire.Message) { s.hub.Stored(x.gatewayID, r) }, run: s.hub.Run}, part{run: s.alarms.run})
 }

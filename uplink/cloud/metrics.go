@@ -197,7 +197,7 @@ func (s *Server) useConsumerMetrics() {
 		defer s.mu.Unlock()
 		return float64(s.listening)
 	})
-	s.metrics.gauge("live_lost_total", func() float64 { return float64(s.hub.lost.Load()) })
+	s.metrics.gauge("live_lost_total", func() float64 { return float64(s.hub.Lost.Load()) })
 	for _, code := range alarmCodes {
 		s.metrics.gauge(fmt.Sprintf("alarms{code=%q}", code), func() float64 { return float64(s.alarms.count(code)) })
 	}

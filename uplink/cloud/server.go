@@ -19,6 +19,7 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/cloud/command"
 	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
+	"github.com/fieldgate/fieldgate/uplink/cloud/live"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
@@ -78,8 +79,8 @@ type Server struct {
 
 	ledger      *ledger.Ledger
 	presences   *presences
-	hub         *feedHub
-	tickets     *tickets
+	hub         *live.Hub
+	tickets     *live.Tickets
 	alarms      *alarms
 	metrics     *serverMetrics
 	auditLog    *auditLog

@@ -1,4 +1,4 @@
-package cloud
+package live
 
 import (
 	"errors"
@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	liveQueue    = 256              // messages a client may be behind before conflation begins
-	livePatience = 30 * time.Second // how long a client may go on losing readings before it is dropped
+	maxQueue = 256              // messages a client may be behind before conflation begins
+	patience = 30 * time.Second // how long a client may go on losing readings before it is dropped
 )
 
 // errSlowClient ends a client that could not keep up.
 var errSlowClient = errors.New("client was too slow for 30 s")
 
-// A liveClient is one client's bounded view of the stream. Guarded by the
+// A client is one client's bounded view of the stream. Guarded by the
 // hub's mu, but for filter and ready, which do not change.
-type liveClient struct {
-	filter liveFilter
+type client struct {
+	filter Filter
 	ready  chan struct{} // holds one token when there is something to take
 
 	// The texts are shared: never written to. Patience is set when the client
@@ -31,52 +31,59 @@ type liveClient struct {
 }
 
 // subscribe begins a client's view.
-func (h *feedHub) subscribe(f liveFilter) (*liveClient, error) {
+func (h *Hub) subscribe(f Filter) (*client, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err := h.listenLocked(); err != nil {
 		return nil, err
 	}
-	c := &liveClient{
+	c := &client{
 		filter: f, ready: make(chan struct{}, 1),
-		queue: conflate.Queue[*series, []byte]{Max: liveQueue}, news: map[string]bool{},
+		queue: conflate.Queue[*series, []byte]{Max: maxQueue}, news: map[string]bool{},
 	}
 	h.clients[c] = struct{}{}
 	return c, nil
 }
 
 // unsubscribe ends it. It may be called twice.
-func (h *feedHub) unsubscribe(c *liveClient) {
+func (h *Hub) unsubscribe(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.clients, c)
 }
 
-func (c *liveClient) pushLocked(h *feedHub, s *series, text []byte) {
+// Clients gives how many clients are told of readings.
+func (h *Hub) Clients() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.clients)
+}
+
+func (c *client) pushLocked(h *Hub, s *series, text []byte) {
 	if c.queue.Push(s, text) {
-		h.lost.Add(1)
+		h.Lost.Add(1)
 	}
 	if c.queue.Slow() {
 		delete(h.clients, c)
 	}
 }
 
-func (c *liveClient) wakeLocked() {
+func (c *client) wakeLocked() {
 	if c.queue.Len() == 0 && len(c.news) == 0 && !c.queue.Slow() {
 		return
 	}
 	c.signal()
 }
 
-func (c *liveClient) signal() {
+func (c *client) signal() {
 	select {
 	case c.ready <- struct{}{}:
 	default: // the token of an earlier time still lies there
 	}
 }
 
-// presenceChanged makes every client that listens to a gateway look at its presence.
-func (h *feedHub) presenceChanged(id string) {
+// PresenceChanged makes every client that listens to a gateway look at its presence.
+func (h *Hub) PresenceChanged(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for c := range h.clients {
@@ -89,7 +96,7 @@ func (h *feedHub) presenceChanged(id string) {
 
 // take gives what has come since the last time, oldest first, with how many
 // readings were left out, and the gateways whose presence has changed.
-func (h *feedHub) take(c *liveClient, buf [][]byte) (texts [][]byte, lost uint64, news []string, err error) {
+func (h *Hub) take(c *client, buf [][]byte) (texts [][]byte, lost uint64, news []string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if lost = c.queue.Take(func(text []byte) { buf = append(buf, text) }); lost > 0 {
@@ -105,7 +112,7 @@ func (h *feedHub) take(c *liveClient, buf [][]byte) (texts [][]byte, lost uint64
 
 // catchUp gives the last values of one gateway that c wants, in place of what
 // is queued of it: the stream goes on exactly behind them.
-func (h *feedHub) catchUp(c *liveClient, id string) [][]byte {
+func (h *Hub) catchUp(c *client, id string) [][]byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c.queue.Delete(func(s *series) bool { return s.gatewayID == id })
@@ -121,10 +128,10 @@ func (h *feedHub) catchUp(c *liveClient, id string) [][]byte {
 }
 
 // begin tells that a client has got the last values of every gateway.
-func (h *feedHub) begin(c *liveClient) {
+func (h *Hub) begin(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c.queue.Patience = livePatience
+	c.queue.Patience = patience
 }
 
 // withLost puts how many readings were left out into a message.

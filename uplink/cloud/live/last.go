@@ -1,9 +1,9 @@
-package cloud
+package live
 
 import (
 	"context"
 	"encoding/json"
-	"net/http"
+	"sync"
 
 	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
@@ -14,8 +14,8 @@ import (
 // newest gives the last live readings of a gateway that the newest records of
 // the log hold, the oldest first. A channel that has been silent for longer is
 // not among them.
-func (s *Server) newest(ctx context.Context, id string) ([]liveReading, error) {
-	b, err := ledger.Open(ctx, s.opt.Log, s.opt.KV, id)
+func (h *Hub) newest(ctx context.Context, id string) ([]reading, error) {
+	b, err := ledger.Open(ctx, h.log, h.kv, id)
 	if err != nil {
 		return nil, err
 	}
@@ -37,29 +37,23 @@ func (s *Server) newest(ctx context.Context, id string) ([]liveReading, error) {
 		if err != nil || held.Update == nil {
 			continue // the ledger says that it is damaged
 		}
-		for reading := range liveReadings(held, d) {
+		for reading := range readingsOf(held, d) {
 			w.keep(id, reading)
 		}
 	}
 	return w.values(), nil
 }
 
-// serveLast answers GET /v1/gateways/{id}/last.
-func (s *Server) serveLast(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	if !s.admitReader(w, r, id) {
-		return
-	}
-	list, err := s.hub.last(r.Context(), id)
-	if err != nil {
-		s.opt.Logger.Error("cannot read last values", "gateway", id, "error", err)
-		deny(w, http.StatusServiceUnavailable, "storage", "the log cannot be read at the moment")
-		return
-	}
-	values := make([]json.RawMessage, 0, len(list))
+// Last gives the last value of every series of a gateway, in JSON as the stream
+// shows it.
+func (h *Hub) Last(ctx context.Context, id string) ([]json.RawMessage, error) {
+	list, err := h.values(ctx, id)
+	texts := make([]json.RawMessage, 0, len(list))
 	for i := range list {
-		values = append(values, list[i].text(id))
+		texts = append(texts, list[i].text(id))
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"gateway_id": id, "values": values})
+	return texts, err
 }
+
+// decoders are shared, because one keeps large buffers.
+var decoders = sync.Pool{New: func() any { return block.NewDecoder() }}

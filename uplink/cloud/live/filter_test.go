@@ -1,4 +1,4 @@
-package cloud
+package live
 
 import (
 	"net/url"
@@ -15,7 +15,7 @@ func TestFilterOfNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := parseFilter(q.Encode()); (err == nil) != ok {
+		if _, err := ParseFilter(q.Encode()); (err == nil) != ok {
 			t.Errorf("%s: %v", query, err)
 		}
 	}

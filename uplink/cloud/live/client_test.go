@@ -1,4 +1,4 @@
-package cloud
+package live
 
 import (
 	"context"
@@ -17,29 +17,8 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// HurryLedger makes the ledger wait no longer than this between two saves.
-func (s *Server) HurryLedger(pause time.Duration) { s.ledger.Pause = pause }
-
-// RunParts starts what Serve runs beside all sessions; stop ends and joins it.
-func (s *Server) RunParts() (stop func()) {
-	done := make(chan struct{})
-	n := 0
-	for _, p := range s.parts {
-		if p.run != nil {
-			n++
-			go func() { p.run(s.ctx); done <- struct{}{} }()
-		}
-	}
-	return func() {
-		s.Close()
-		for range n {
-			<-done
-		}
-	}
-}
-
 // publishValues hands a hub an update of n channels, all with the value v.
-func publishValues(t *testing.T, h *feedHub, seq uint64, n int) {
+func publishValues(t *testing.T, h *Hub, seq uint64, n int) {
 	t.Helper()
 	hist := cloudtest.NewHistory()
 	e := gateway.EpochID{1}
@@ -63,8 +42,8 @@ func publishValues(t *testing.T, h *feedHub, seq uint64, n int) {
 // learns how many, and is dropped when it goes on losing for 30 s.
 func TestSlowLiveClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newFeedHub(&cloudtest.PubSub{}, slog.Default())
-		c, err := h.subscribe(liveFilter{})
+		h := NewHub(nil, nil, &cloudtest.PubSub{}, slog.Default())
+		c, err := h.subscribe(Filter{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +54,7 @@ func TestSlowLiveClient(t *testing.T) {
 			seq += 10
 		}
 		texts, lost, _, err := h.take(c, nil)
-		if len(texts) != liveQueue || lost != 1000-liveQueue || err != nil {
+		if len(texts) != maxQueue || lost != 1000-maxQueue || err != nil {
 			t.Fatalf("%d messages, %d lost, %v", len(texts), lost, err)
 		}
 		if got := string(withLost(texts[0], lost)); got[len(got)-12:] != `,"lost":744}` {
@@ -95,15 +74,15 @@ func TestSlowLiveClient(t *testing.T) {
 			publishValues(t, h, seq, 10)
 			seq += 10
 		}
-		before := h.lost.Load()
+		before := h.Lost.Load()
 		for range 27 {
 			publishValues(t, h, seq, 10)
 			seq += 10
 		}
-		if lost := h.lost.Load() - before; c.queue.Slow() || lost == 0 {
+		if lost := h.Lost.Load() - before; c.queue.Slow() || lost == 0 {
 			t.Errorf("after the first loss: slow %v, %d lost", c.queue.Slow(), lost)
 		}
-		for end := time.Now().Add(livePatience + 2*time.Second); time.Now().Before(end); time.Sleep(time.Second) {
+		for end := time.Now().Add(patience + 2*time.Second); time.Now().Before(end); time.Sleep(time.Second) {
 			for range 27 {
 				publishValues(t, h, seq, 10)
 				seq += 10
@@ -120,13 +99,13 @@ func TestSlowLiveClient(t *testing.T) {
 
 // A channel that says little is not crowded out by one that says much.
 func TestQuietSeriesStays(t *testing.T) {
-	h := newFeedHub(&cloudtest.PubSub{}, slog.Default())
-	c, err := h.subscribe(liveFilter{})
+	h := NewHub(nil, nil, &cloudtest.PubSub{}, slog.Default())
+	c, err := h.subscribe(Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	publishValues(t, h, 1, 3) // q2 is not told again
-	for i := range uint64(2 * liveQueue) {
+	for i := range uint64(2 * maxQueue) {
 		publishValues(t, h, 4+2*i, 2)
 	}
 	texts, _, _, _ := h.take(c, nil)
@@ -137,8 +116,8 @@ func TestQuietSeriesStays(t *testing.T) {
 
 // Of an update that overlaps what was stored before, only the rest is told.
 func TestOverlapIsSentOnce(t *testing.T) {
-	h := newFeedHub(&cloudtest.PubSub{}, slog.Default())
-	c, err := h.subscribe(liveFilter{})
+	h := NewHub(nil, nil, &cloudtest.PubSub{}, slog.Default())
+	c, err := h.subscribe(Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,24 +150,24 @@ func (s *racingKV) Get(ctx context.Context, key string) (record.Doc, error) {
 // Two who come with the same ticket at the same time: one gets in.
 func TestTicketIsGoodOnce(t *testing.T) {
 	kv := &racingKV{}
-	here, there := &tickets{kv: kv}, &tickets{kv: kv}
-	ticket, err := here.issue(t.Context())
+	here, there := &Tickets{KV: kv}, &Tickets{KV: kv}
+	ticket, err := here.Issue(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var second bool
-	kv.between = func() { second = there.redeem(t.Context(), ticket) }
-	if first := here.redeem(t.Context(), ticket); first || !second {
+	kv.between = func() { second = there.Redeem(t.Context(), ticket) }
+	if first := here.Redeem(t.Context(), ticket); first || !second {
 		t.Errorf("let in: %v and %v", first, second)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		late := &tickets{kv: &cloudtest.KV{}}
-		ticket, err := late.issue(t.Context())
+		late := &Tickets{KV: &cloudtest.KV{}}
+		ticket, err := late.Issue(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(ticketTTL + time.Second)
-		if late.redeem(t.Context(), ticket) {
+		time.Sleep(TicketTTL + time.Second)
+		if late.Redeem(t.Context(), ticket) {
 			t.Error("an old ticket is good")
 		}
 	})
@@ -200,19 +179,19 @@ func TestNewerReading(t *testing.T) {
 	ntp := func(boot byte, offset int64) gateway.Anchor {
 		return gateway.Anchor{Boot: gateway.BootID{boot}, Offset: offset, Quality: gateway.ClockNTP}
 	}
-	base := liveReading{epoch: gateway.EpochID{1}, seq: 10, at: 100, anchor: ntp(1, 1000)}
+	base := reading{epoch: gateway.EpochID{1}, seq: 10, at: 100, anchor: ntp(1, 1000)}
 	for name, c := range map[string]struct {
-		r    liveReading
+		r    reading
 		want bool
 	}{
-		"later seq":                          {liveReading{epoch: base.epoch, seq: 11, at: 90, anchor: base.anchor}, true},
-		"earlier seq":                        {liveReading{epoch: base.epoch, seq: 9, at: 110, anchor: base.anchor}, false},
-		"same boot, later":                   {liveReading{epoch: gateway.EpochID{2}, seq: 1, at: 101, anchor: ntp(1, 0)}, true},
-		"same boot, earlier, clock set back": {liveReading{epoch: gateway.EpochID{2}, seq: 1, at: 99, anchor: ntp(1, 5000)}, false},
-		"next boot, later":                   {liveReading{epoch: gateway.EpochID{2}, seq: 1, at: 1, anchor: ntp(2, 2000)}, true},
-		"another boot, earlier":              {liveReading{epoch: gateway.EpochID{2}, seq: 1, at: 1, anchor: ntp(2, 500)}, false},
+		"later seq":                          {reading{epoch: base.epoch, seq: 11, at: 90, anchor: base.anchor}, true},
+		"earlier seq":                        {reading{epoch: base.epoch, seq: 9, at: 110, anchor: base.anchor}, false},
+		"same boot, later":                   {reading{epoch: gateway.EpochID{2}, seq: 1, at: 101, anchor: ntp(1, 0)}, true},
+		"same boot, earlier, clock set back": {reading{epoch: gateway.EpochID{2}, seq: 1, at: 99, anchor: ntp(1, 5000)}, false},
+		"next boot, later":                   {reading{epoch: gateway.EpochID{2}, seq: 1, at: 1, anchor: ntp(2, 2000)}, true},
+		"another boot, earlier":              {reading{epoch: gateway.EpochID{2}, seq: 1, at: 1, anchor: ntp(2, 500)}, false},
 		"next boot, no clock": {
-			liveReading{epoch: gateway.EpochID{2}, seq: 1, at: 1, anchor: gateway.Anchor{Boot: gateway.BootID{2}}}, true,
+			reading{epoch: gateway.EpochID{2}, seq: 1, at: 1, anchor: gateway.Anchor{Boot: gateway.BootID{2}}}, true,
 		},
 	} {
 		if got := c.r.newer(&base); got != c.want {
@@ -224,12 +203,12 @@ func TestNewerReading(t *testing.T) {
 // Nobody asks: nothing is decoded, and what was at hand is forgotten.
 func TestFeedHubForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newFeedHub(&cloudtest.PubSub{}, slog.Default())
+		h := NewHub(nil, nil, &cloudtest.PubSub{}, slog.Default())
 		publishValues(t, h, 1, 3)
 		if len(h.warm) != 0 {
 			t.Error("decoded for nobody")
 		}
-		c, err := h.subscribe(liveFilter{gateways: []string{"g"}})
+		c, err := h.subscribe(Filter{Gateways: []string{"g"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -253,7 +232,7 @@ func TestSeriesAreBounded(t *testing.T) {
 	w := &warmGateway{series: map[seriesKey]*series{}}
 	for i := range 3 * maxSeries {
 		for range 2 { // what is known already makes no room
-			w.keep("g", liveReading{channel: &gateway.Channel{Device: "d", Quantity: fmt.Sprint(i)}, seq: uint64(i)})
+			w.keep("g", reading{channel: &gateway.Channel{Device: "d", Quantity: fmt.Sprint(i)}, seq: uint64(i)})
 		}
 		if len(w.order) != len(w.series) || len(w.order) > maxSeries || len(w.order) < min(i, maxSeries/2) {
 			t.Fatalf("after %d names: %d in order, %d by name", i+1, len(w.order), len(w.series))

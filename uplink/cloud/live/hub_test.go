@@ -1,4 +1,4 @@
-package cloud
+package live
 
 import (
 	"log/slog"
@@ -22,9 +22,9 @@ func (b *countingPubSub) Subscribe(string, func(string, []byte) []byte) (func(),
 // A hub listens while somebody listens to it, and again for the next one.
 func TestHubListensWhileItIsListenedTo(t *testing.T) {
 	pubsub := &countingPubSub{}
-	h := newFeedHub(pubsub, slog.Default())
+	h := NewHub(nil, nil, pubsub, slog.Default())
 	for n := 1; n <= 3; n++ {
-		c, err := h.subscribe(liveFilter{})
+		c, err := h.subscribe(Filter{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,13 +43,13 @@ func TestHubListensWhileItIsListenedTo(t *testing.T) {
 
 // What a client has taken is not counted for it any more.
 func TestTakenIsForgotten(t *testing.T) {
-	h := newFeedHub(&cloudtest.PubSub{}, slog.Default())
-	c, err := h.subscribe(liveFilter{})
+	h := NewHub(nil, nil, &cloudtest.PubSub{}, slog.Default())
+	c, err := h.subscribe(Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	publishValues(t, h, 1, 3)
-	h.presenceChanged("g")
+	h.PresenceChanged("g")
 	texts, _, news, _ := h.take(c, nil)
 	if len(texts) != 3 || len(news) != 1 {
 		t.Fatalf("%d readings and news of %q", len(texts), news)
@@ -57,33 +57,4 @@ func TestTakenIsForgotten(t *testing.T) {
 	if texts, _, news, _ := h.take(c, nil); len(texts)+len(news)+c.queue.Len() != 0 {
 		t.Errorf("taken again: %d readings, news of %q, %d queued", len(texts), news, c.queue.Len())
 	}
-}
-
-// As many clients as there may be, and one more for each that goes; none once
-// the server stops.
-func TestLiveClientsAreCounted(t *testing.T) {
-	s := inMemory(Options{Log: &cloudtest.Log{}})
-	for n := range maxLiveClients + 2 {
-		if got := s.admitLive(); got != (n < maxLiveClients) {
-			t.Fatalf("client %d: %v", n+1, got)
-		}
-	}
-	s.dismissLive()
-	if !s.admitLive() || s.admitLive() {
-		t.Error("for one that went not one comes in")
-	}
-	for range maxLiveClients {
-		s.dismissLive()
-	}
-	s.Close()
-	if s.admitLive() {
-		t.Error("let in by a server that stops")
-	}
-}
-
-// Listening gives how many live clients are told of readings.
-func (s *Server) Listening() int {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	return len(s.hub.clients)
 }

@@ -1,4 +1,4 @@
-package cloud
+package live
 
 import (
 	"context"
@@ -21,24 +21,25 @@ import (
 )
 
 const (
-	liveSubject = "live.default."  // and the gateway
-	warmFor     = 10 * time.Minute // a gateway that nobody asks for stays in memory so long
-	warmSweep   = time.Minute
-	maxSeries   = 1 << 14 // of one gateway; of more, those that came first are forgotten until they speak again
+	subject   = "live.default."  // and the gateway
+	warmFor   = 10 * time.Minute // a gateway that nobody asks for stays in memory so long
+	warmSweep = time.Minute
+	maxSeries = 1 << 14 // of one gateway; of more, those that came first are forgotten until they speak again
 )
 
-// A feedHub gives live readings to those who listen, from whichever server
+// A Hub gives live readings to those who listen, from whichever server
 // stored them. It decodes only what somebody listens to, or has asked for
 // lately.
-type feedHub struct {
+type Hub struct {
+	log    record.Log
+	kv     record.KV
 	pubsub record.PubSub
 	logger *slog.Logger
-	load   func(ctx context.Context, id string) ([]liveReading, error) // the newest readings that the log holds of a gateway
 
-	lost atomic.Uint64 // readings that slow clients did not get
+	Lost atomic.Uint64 // readings that slow clients did not get
 
 	mu             sync.Mutex // guards what follows
-	clients        map[*liveClient]struct{}
+	clients        map[*client]struct{}
 	warm           map[string]*warmGateway
 	unsubscribeAll func() // ends the subscription; nil: there is none
 	blocks         *block.Decoder
@@ -57,11 +58,11 @@ type seriesKey struct{ device, quantity string }
 // A series is one channel of one gateway, with its last value.
 type series struct {
 	gatewayID string
-	last      liveReading
+	last      reading
 }
 
-// A liveReading is a reading with all that the stream says of it.
-type liveReading struct {
+// A reading is a reading with all that the stream says of it.
+type reading struct {
 	channel *gateway.Channel
 	value   float64
 	at      gateway.Stamp
@@ -71,28 +72,29 @@ type liveReading struct {
 	seq     uint64
 }
 
-func newFeedHub(pubsub record.PubSub, logger *slog.Logger) *feedHub {
-	return &feedHub{pubsub: pubsub, logger: logger, clients: map[*liveClient]struct{}{}, warm: map[string]*warmGateway{},
+// NewHub makes a hub. What was stored before it began it reads from log and kv.
+func NewHub(log record.Log, kv record.KV, pubsub record.PubSub, logger *slog.Logger) *Hub {
+	return &Hub{log: log, kv: kv, pubsub: pubsub, logger: logger, clients: map[*client]struct{}{}, warm: map[string]*warmGateway{},
 		blocks: block.NewDecoder()}
 }
 
-// stored tells all servers of a live update, once, as it lies in the log.
-func (h *feedHub) stored(x *session, r record.Record, _ wire.Message) {
+// Stored tells all servers of a live update, once, as it lies in the log.
+func (h *Hub) Stored(gatewayID string, r record.Record) {
 	if r.Kind != record.KindUpdate || r.Lane != wire.LaneLive || r.N == 0 {
 		return
 	}
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(r.Body)), r.First)
-	if err := h.pubsub.Publish(liveSubject+x.gatewayID, append(b, r.Body...)); err != nil {
-		h.logger.Debug("a live update was not passed on", "gateway", x.gatewayID, "error", err)
+	if err := h.pubsub.Publish(subject+gatewayID, append(b, r.Body...)); err != nil {
+		h.logger.Debug("a live update was not passed on", "gateway", gatewayID, "error", err)
 	}
 }
 
 // listenLocked begins to hear of live updates, if that is not so yet.
-func (h *feedHub) listenLocked() error {
+func (h *Hub) listenLocked() error {
 	if h.unsubscribeAll != nil {
 		return nil
 	}
-	stop, err := h.pubsub.Subscribe(liveSubject+"*", func(subject string, data []byte) []byte {
+	stop, err := h.pubsub.Subscribe(subject+"*", func(subject string, data []byte) []byte {
 		if len(data) > 8 {
 			h.hear(subject[strings.LastIndexByte(subject, '.')+1:], binary.BigEndian.Uint64(data), data[8:])
 		}
@@ -103,7 +105,7 @@ func (h *feedHub) listenLocked() error {
 }
 
 // hear takes a live update in: readings below first are in an earlier one.
-func (h *feedHub) hear(id string, first uint64, body []byte) {
+func (h *Hub) hear(id string, first uint64, body []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	wanted := h.wantedLocked(id)
@@ -119,7 +121,7 @@ func (h *feedHub) hear(id string, first uint64, body []byte) {
 	if w == nil {
 		w = h.warmLocked(id)
 	}
-	for r := range liveReadings(held, h.blocks) {
+	for r := range readingsOf(held, h.blocks) {
 		h.moveLocked(id, w, r)
 	}
 	for c := range h.clients {
@@ -127,27 +129,35 @@ func (h *feedHub) hear(id string, first uint64, body []byte) {
 	}
 }
 
-// liveReadings gives the readings of an update. What cannot be read, though it
+// readingsOf gives the readings of an update. What cannot be read, though it
 // was checked before it was stored, is left out: the ledger says so.
-func liveReadings(held record.Content, blocks *block.Decoder) iter.Seq[liveReading] {
-	return func(yield func(liveReading) bool) {
+func readingsOf(held record.Content, blocks *block.Decoder) iter.Seq[reading] {
+	return func(yield func(reading) bool) {
 		for b, err := range held.Blocks() {
-			var rs []gateway.Reading
-			if err == nil {
-				rs, _ = b.Readings(blocks)
-			}
-			for i := range rs {
-				r := &rs[i]
-				if !yield(liveReading{r.Channel, r.Value, r.At, b.Anchor, r.Quality, b.Epoch, b.From + uint64(i)}) {
-					return
-				}
+			if err == nil && !readingsIn(b, blocks, yield) {
+				return
 			}
 		}
 	}
 }
 
+// readingsIn gives the readings of one block, until yield wants no more.
+func readingsIn(b record.Block, blocks *block.Decoder, yield func(reading) bool) bool {
+	rs, err := b.Readings(blocks)
+	if err != nil {
+		return true
+	}
+	for i := range rs {
+		r := &rs[i]
+		if !yield(reading{r.Channel, r.Value, r.At, b.Anchor, r.Quality, b.Epoch, b.From + uint64(i)}) {
+			return false
+		}
+	}
+	return true
+}
+
 // wantedLocked tells whether a client listens to this gateway.
-func (h *feedHub) wantedLocked(id string) bool {
+func (h *Hub) wantedLocked(id string) bool {
 	for c := range h.clients {
 		if c.filter.gateway(id) {
 			return true
@@ -156,7 +166,7 @@ func (h *feedHub) wantedLocked(id string) bool {
 	return false
 }
 
-func (h *feedHub) warmLocked(id string) *warmGateway {
+func (h *Hub) warmLocked(id string) *warmGateway {
 	w := h.warm[id]
 	if w == nil {
 		w = &warmGateway{series: map[seriesKey]*series{}}
@@ -168,7 +178,7 @@ func (h *feedHub) warmLocked(id string) *warmGateway {
 
 // moveLocked makes r the last value of its series and passes it on, unless the
 // series has a newer one.
-func (h *feedHub) moveLocked(id string, w *warmGateway, r liveReading) {
+func (h *Hub) moveLocked(id string, w *warmGateway, r reading) {
 	s, news := w.keep(id, r)
 	if !news {
 		return
@@ -186,7 +196,7 @@ func (h *feedHub) moveLocked(id string, w *warmGateway, r liveReading) {
 }
 
 // keep takes a reading in and tells whether it is the newest of its series.
-func (w *warmGateway) keep(id string, r liveReading) (*series, bool) {
+func (w *warmGateway) keep(id string, r reading) (*series, bool) {
 	key := seriesKey{r.channel.Device, r.channel.Quantity}
 	s := w.series[key]
 	if s == nil {
@@ -214,7 +224,7 @@ func (w *warmGateway) forget(n int) {
 // newer compares what can be compared: seqs within an epoch, stamps within a
 // boot, and wall times only where both were believed. Of the rest the one that
 // comes later is newer.
-func (r *liveReading) newer(than *liveReading) bool {
+func (r *reading) newer(than *reading) bool {
 	switch {
 	case r.epoch == than.epoch:
 		return r.seq > than.seq
@@ -227,7 +237,7 @@ func (r *liveReading) newer(than *liveReading) bool {
 }
 
 // text gives the reading as the stream shows it.
-func (r *liveReading) text(gatewayID string) []byte {
+func (r *reading) text(gatewayID string) []byte {
 	b := export.AppendText(append(make([]byte, 0, 256), `{"type":"update","gateway_id":`...), gatewayID)
 	b = export.AppendText(append(b, `,"device_id":`...), r.channel.Device)
 	b = export.AppendText(append(b, `,"quantity":`...), r.channel.Quantity)
@@ -245,9 +255,9 @@ func (r *liveReading) text(gatewayID string) []byte {
 	return append(appendUint(append(b, `","seq":`...), r.seq), '}')
 }
 
-// last gives the last value of every series of a gateway, from the log if it
+// values gives the last value of every series of a gateway, from the log if it
 // was not at hand.
-func (h *feedHub) last(ctx context.Context, id string) ([]liveReading, error) {
+func (h *Hub) values(ctx context.Context, id string) ([]reading, error) {
 	h.mu.Lock()
 	w := h.warmLocked(id)
 	loaded := w.loaded
@@ -257,7 +267,7 @@ func (h *feedHub) last(ctx context.Context, id string) ([]liveReading, error) {
 		return nil, err
 	}
 	if !loaded {
-		old, err := h.load(ctx, id)
+		old, err := h.newest(ctx, id)
 		if err != nil {
 			return nil, err
 		}
@@ -274,23 +284,23 @@ func (h *feedHub) last(ctx context.Context, id string) ([]liveReading, error) {
 }
 
 // fill takes in what the log had: what came live meanwhile is newer.
-func (w *warmGateway) fill(id string, r liveReading) {
+func (w *warmGateway) fill(id string, r reading) {
 	s := w.series[seriesKey{r.channel.Device, r.channel.Quantity}]
 	if s == nil || r.newer(&s.last) && (r.epoch == s.last.epoch || r.anchor.Boot == s.last.anchor.Boot) {
 		w.keep(id, r)
 	}
 }
 
-func (w *warmGateway) values() []liveReading {
-	list := make([]liveReading, 0, len(w.order))
+func (w *warmGateway) values() []reading {
+	list := make([]reading, 0, len(w.order))
 	for _, s := range w.order {
 		list = append(list, s.last)
 	}
 	return list
 }
 
-// run forgets gateways that nobody asks for, until ctx is done.
-func (h *feedHub) run(ctx context.Context) {
+// Run forgets gateways that nobody asks for, until ctx is done.
+func (h *Hub) Run(ctx context.Context) {
 	tick := time.NewTicker(warmSweep)
 	defer tick.Stop()
 	for {
@@ -304,7 +314,7 @@ func (h *feedHub) run(ctx context.Context) {
 	}
 }
 
-func (h *feedHub) sweep(now time.Time) {
+func (h *Hub) sweep(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for id, w := range h.warm {
@@ -316,16 +326,4 @@ func (h *feedHub) sweep(now time.Time) {
 		h.unsubscribeAll()
 		h.unsubscribeAll = nil
 	}
-}
-
-// A liveFilter is what a client wants to hear; empty lists are everything.
-type liveFilter struct{ gateways, devices, quantities []string }
-
-func (f *liveFilter) gateway(id string) bool {
-	return len(f.gateways) == 0 || slices.Contains(f.gateways, id)
-}
-
-func (f *liveFilter) series(ch *gateway.Channel) bool {
-	return (len(f.devices) == 0 || slices.Contains(f.devices,
-		ch.Device)) && (len(f.quantities) == 0 || slices.Contains(f.quantities, ch.Quantity))
 }
