@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"sync"
 
 	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/i2c"
@@ -29,10 +30,14 @@ type rack struct {
 	devices []config.Device
 	clock   drivers.Clock
 	table   map[string]drivers.Driver // by name
+	buses   linux.Buses
+
+	mu        sync.Mutex          // guards what follows
+	simulated map[string]*sim.Bus // by name
 }
 
 func newRack(devices []config.Device) *rack {
-	r := &rack{devices: devices, clock: sim.SinceStart(), table: map[string]drivers.Driver{}}
+	r := &rack{devices: devices, clock: sim.SinceStart(), table: map[string]drivers.Driver{}, simulated: map[string]*sim.Bus{}}
 	for _, d := range builtin.Drivers() {
 		r.table[d.Name] = d
 	}
@@ -97,11 +102,14 @@ func (r *rack) openBus(name string) (io.Closer, error) {
 	case strings.HasPrefix(name, "sim-spi-"):
 		return sim.NewSPI(r.simBus(name)), nil
 	case strings.HasPrefix(name, "sim-"):
+		if c, ok := drivers.ParseChannel(name); ok {
+			return c.Behind(r.simBus(c.Bus)), nil
+		}
 		return r.simBus(name), nil
 	case strings.HasPrefix(name, "spi-"):
 		return linux.OpenSPI(name)
 	}
-	return linux.OpenI2C(name)
+	return r.buses.OpenI2C(name)
 }
 
 func (r *rack) openPin(c config.Device, drv drivers.Driver) (gpio.PinIO, error) {
@@ -113,15 +121,22 @@ func (r *rack) openPin(c config.Device, drv drivers.Driver) (gpio.PinIO, error) 
 }
 
 // simBus gives simulated wires with a chip for every device that is configured
-// on them.
+// on them, behind a multiplexer too.
 func (r *rack) simBus(name string) *sim.Bus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if bus := r.simulated[name]; bus != nil {
+		return bus
+	}
 	bus := sim.NewBus(name)
-	for _, c := range r.devices {
-		if c.Bus != name {
-			continue
+	r.simulated[name] = bus
+	for _, d := range r.devices {
+		drv, address := r.table[d.Driver], uint16(d.Address)
+		if d.Bus == name {
+			bus.Attach(address, drv.Simulate(r.simulation(d, drv)))
+		} else if c, ok := drivers.ParseChannel(d.Bus); ok && c.Bus == name {
+			bus.Mux(c.Mux).Attach(c.Channel, address, drv.Simulate(r.simulation(d, drv)))
 		}
-		drv := r.table[c.Driver]
-		bus.Attach(uint16(c.Address), drv.Simulate(r.simulation(c, drv)))
 	}
 	return bus
 }

@@ -26,8 +26,8 @@ func scene(c config.Device, q drivers.Quantity) drivers.Curve {
 	switch {
 	case c.Line != "":
 		return door
-	case c.Address != 0 && q.Unit == "Cel":
-		// Each address has a temperature of its own: 0x48 a hot one, then ever colder.
+	case c.Address>>2 == 0x48>>2 && q.Unit == "Cel":
+		// Each address of the first four has a temperature of its own: 0x48 a hot one, then ever colder.
 		return sim.Wander(61-17*float64(c.Address&7), 4, 10*time.Minute)
 	}
 	// No two devices show the same.

@@ -68,26 +68,70 @@ type I2C struct {
 	name, path string
 	sys        kernel
 
-	mu     sync.Mutex // held for a sequence; guards closed
+	mu     *sync.Mutex // of all that use the wires: held for a sequence; guards closed
 	closed bool
 }
 
 var i2cName = regexp.MustCompile(`^i2c-([0-9]{1,3})$`)
 
-// OpenI2C opens the bus called "i2c-N", the kernel's /dev/i2c-N. An error
-// that is drivers.ErrBus means that the bus is not usable now but may be
-// later; any other that the name is wrong.
+// Buses opens I2C buses. Those that it opened share the lock of their wires. The
+// zero Buses is ready.
+type Buses struct {
+	Root string // "" in life; a folder with sys/ in tests
+
+	mu    sync.Mutex // guards wires
+	wires map[string]*sync.Mutex
+}
+
+// OpenI2C opens the bus called "i2c-N", the kernel's /dev/i2c-N, or
+// "i2c-N/0x70/3", channel 3 of the multiplexer at 0x70 on it. Where the kernel
+// drives the multiplexer, the kernel's bus of that channel is opened; else the
+// channel is selected here, for each sequence. An error that is drivers.ErrBus
+// means that the bus is not usable now but may be later; any other that the
+// name is wrong.
 //
 // A bus stays good while its adapter comes and goes: in between, transfers
 // fail with drivers.ErrBus. The kernel's errno can be asked for with
 // errors.Is.
-func OpenI2C(name string) (i2c.BusCloser, error) { return openI2C(name, system{}) }
+func (a *Buses) OpenI2C(name string) (i2c.BusCloser, error) { return a.open(name, system{}) }
 
-func openI2C(name string, sys kernel) (i2c.BusCloser, error) {
+func (a *Buses) open(name string, sys kernel) (i2c.BusCloser, error) {
+	c, ok := drivers.ParseChannel(name)
+	if !ok {
+		return openI2C(name, sys, a.lock(name))
+	}
+	adapter, err := adapterOf(a.Root, c)
+	switch {
+	case err != nil:
+		return nil, err
+	case adapter != "":
+		return openI2C(adapter, sys, a.lock(adapter))
+	}
+	bus, err := openI2C(c.Bus, sys, a.lock(c.Bus))
+	if err != nil {
+		return nil, err
+	}
+	return c.Behind(bus), nil
+}
+
+// lock gives the lock of the wires of an adapter.
+func (a *Buses) lock(adapter string) *sync.Mutex {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.wires == nil {
+		a.wires = map[string]*sync.Mutex{}
+	}
+	if a.wires[adapter] == nil {
+		a.wires[adapter] = &sync.Mutex{}
+	}
+	return a.wires[adapter]
+}
+
+func openI2C(name string, sys kernel, wires *sync.Mutex) (i2c.BusCloser, error) {
 	if !i2cName.MatchString(name) {
 		return nil, fmt.Errorf("I2C bus %q: want i2c-N, as in /dev/i2c-N", name)
 	}
-	b := &I2C{name: name, path: "/dev/" + name, sys: sys}
+	b := &I2C{name: name, path: "/dev/" + name, sys: sys, mu: wires}
 	err := b.withDevice(func(fd int) error {
 		var funcs uintptr // unsigned long
 		if _, err := sys.ioctl(fd, i2cFuncs, unsafe.Pointer(&funcs)); err != nil {

@@ -101,7 +101,7 @@ func (a *adapter) transfer(arg unsafe.Pointer) int {
 func (a *adapter) bus(t *testing.T) i2c.BusCloser {
 	t.Helper()
 	a.funcs = 0x0eff0009
-	b, err := openI2C("i2c-1", a)
+	b, err := openI2C("i2c-1", a, new(sync.Mutex))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,22 +197,22 @@ func TestErrnoIsKeptAndClassified(t *testing.T) {
 
 func TestOpenI2C(t *testing.T) {
 	a := &adapter{funcs: 0x0eff0008}
-	if _, err := openI2C("i2c-1", a); !errors.Is(err, drivers.ErrBus) || !strings.Contains(err.Error(), "SMBus") {
+	if _, err := openI2C("i2c-1", a, new(sync.Mutex)); !errors.Is(err, drivers.ErrBus) || !strings.Contains(err.Error(), "SMBus") {
 		t.Errorf("an SMBus-only adapter: %v", err)
 	}
 	for _, name := range []string{"", "i2c", "1", "i2c-", "i2c-1000", "i2c-1/../mem", "/dev/i2c-1"} {
-		if _, err := openI2C(name, a); err == nil || errors.Is(err, drivers.ErrBus) {
+		if _, err := openI2C(name, a, new(sync.Mutex)); err == nil || errors.Is(err, drivers.ErrBus) {
 			t.Errorf("name %q: %v", name, err)
 		}
 	}
 	for errno, hint := range map[unix.Errno]string{unix.ENOENT: "i2c_arm", unix.EACCES: "group", unix.ENODEV: "no such device"} {
 		a.openErr = errno
-		_, err := openI2C("i2c-1", a)
+		_, err := openI2C("i2c-1", a, new(sync.Mutex))
 		if !errors.Is(err, drivers.ErrBus) || !errors.Is(err, errno) || !strings.Contains(err.Error(), hint) {
 			t.Errorf("open gave %v: %v", errno, err)
 		}
 	}
-	if _, err := OpenI2C("i2c-199"); !errors.Is(err, drivers.ErrBus) || !errors.Is(err, unix.ENOENT) {
+	if _, err := new(Buses).OpenI2C("i2c-199"); !errors.Is(err, drivers.ErrBus) || !errors.Is(err, unix.ENOENT) {
 		t.Errorf("a bus that this machine does not have: %v", err)
 	}
 }

@@ -31,6 +31,7 @@ type Bus struct {
 
 	mu     sync.Mutex // guards what follows
 	chips  map[uint16]drivers.Chip
+	muxes  []*Mux
 	faults map[uint16]*Fault
 	script []Event
 	clock  drivers.Clock // of the script
@@ -145,8 +146,13 @@ func (h held) Tx(addr uint16, w, r []byte) error {
 	return fault.spoil(chip, w, r)
 }
 
+// at gives the chip that has the address now, behind a multiplexer too.
 func (b *Bus) at(addr uint16) (c drivers.Chip, gone bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.chips[addr], b.gone
+	c = b.chips[addr]
+	for i := 0; c == nil && i < len(b.muxes); i++ {
+		c = b.muxes[i].behind(addr)
+	}
+	return c, b.gone
 }

@@ -36,6 +36,11 @@ var table = []drivers.Driver{
 	{Name: "hostsys", Interval: 10 * time.Second, Timeout: time.Second, MostQuantities: 64},
 }
 
+// onBus gives the lines of a device.
+func onBus(id, bus, driver string, address int) string {
+	return fmt.Sprintf("[[device]]\nid = %q\ndriver = %q\nbus = %q\naddress = %#x\n", id, driver, bus, address)
+}
+
 // load writes files (name, text, name, text …) into a folder and loads the
 // first.
 func load(t *testing.T, files ...string) (*config.Config, error) {
@@ -222,7 +227,7 @@ func TestProblems(t *testing.T) {
 		"reserved address": {"[[device]]\nid=\"c\"\ndriver=\"anywhere\"\nbus=\"sim-1\"\naddress=3", []string{
 			"6:9: device[c].address: 3 is no address of anywhere, which can have 0x08-0x77"}},
 		"bus": {"[[device]]\nid=\"a\"\ndriver=\"lm75\"\nbus=\"i2c1\"", []string{
-			`5:5: device[a].bus: there is no bus "i2c1": write i2c-N for /dev/i2c-N, spi-N.C for /dev/spidevN.C, ` +
+			`5:5: device[a].bus: there is no bus "i2c1": write i2c-N for /dev/i2c-N, i2c-N/0x70/C behind a multiplexer, spi-N.C for /dev/spidevN.C, ` +
 				`or sim-N or sim-spi-N.C for a simulated one`}},
 		"SPI port": {"[[device]]\nid=\"a\"\ndriver=\"adc\"\nbus=\"i2c-1\"\naddress=0x48\n[[device]]\nid=\"b\"\ndriver=\"lm75\"\nbus=\"spi-0.0\"" +
 			"\n[[device]]\nid=\"c\"\ndriver=\"adc\"\nreference=true\n", []string{
@@ -235,6 +240,17 @@ func TestProblems(t *testing.T) {
 		"same SPI port": {"[[device]]\nid=\"a\"\ndriver=\"adc\"\nbus=\"spi-0.1\"\nreference=3.3\n" +
 			"[[device]]\nid=\"b\"\ndriver=\"adc\"\nbus=\"spi-0.1\"\nreference=2", []string{
 			`10:5: device[b]: device "b" and device "a" (f.toml:5) are both at spi-0.1`}},
+		"behind a multiplexer": {lm75 + onBus("b", "sim-1/0x70/3", "lm75", 0x48) + onBus("c", "sim-1/0x70/4", "lm75", 0x49) +
+			onBus("d", "sim-1/0x70/3", "lm75", 0x49) + onBus("e", "sim-1", "lm75", 0x49) + onBus("f", "sim-1", "anywhere", 0x70) +
+			onBus("g", "sim-1/0x78/3", "lm75", 0x4a) + onBus("h", "sim-1/0x70/4", "lm75", 0x49), []string{
+			`10:11: device[b]: address 0x48 on sim-1 is that of device "a" too, which is on the bus before the multiplexer: both would answer`,
+			`25:11: device[e]: address 0x49 on sim-1 is that of device "d" too, which is behind a multiplexer of this bus: both would answer`,
+			`30:11: device[f]: address 0x70 on sim-1 is that of the multiplexer before device "d"`,
+			`34:7: device[g].bus: there is no bus "sim-1/0x78/3": write i2c-N for /dev/i2c-N, i2c-N/0x70/C behind a multiplexer, ` +
+				`spi-N.C for /dev/spidevN.C, or sim-N or sim-spi-N.C for a simulated one`,
+			`40:11: device[h]: address 0x49 on sim-1 is that of device "e" too, which is on the bus before the multiplexer: both would answer`,
+			`40:11: device[h]: address 0x70 on sim-1 is device "f", so no multiplexer can be there`,
+			`40:11: device[h]: device "h" and device "c" (f.toml:15) are both at address 0x49 on sim-1/0x70/4`}},
 		"driver options": {lm75 + "variant = \"tmp103\"\nsamples = \"4\"\nextended = true\nsample = 4", []string{
 			`6:11: device[a].variant: tmp103 is not one of lm75, tmp102`,
 			`7:11: device[a].samples: this must be a whole number, not a string`,

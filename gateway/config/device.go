@@ -21,6 +21,8 @@ type deviceReader struct {
 
 	ids    map[string]place   // of devices
 	places map[string]*Device // by bus and address, or chip and line
+	behind map[string]*Device // by address, and the bus before their multiplexer
+	muxes  map[string]*Device // one behind each multiplexer, by its bus and address
 	at     map[*Device]place  // where their ids stand
 }
 
@@ -35,6 +37,7 @@ func (r *deviceReader) read(root *node) {
 		return
 	}
 	r.ids, r.places, r.at = map[string]place{}, map[string]*Device{}, map[*Device]place{}
+	r.behind, r.muxes = map[string]*Device{}, map[string]*Device{}
 	for i, n := range list.items {
 		if d := r.device(n, i); d != nil {
 			r.cfg.Devices = append(r.cfg.Devices, *d)
@@ -175,7 +178,7 @@ func (r *deviceReader) place(n *node, path string, drv *drivers.Driver, d *Devic
 		r.address(n, path, drv, d)
 		r.kindOfBus(n, path, drv, d)
 		if d.Bus != "" && d.Address != 0 {
-			r.alone(n, path, d, fmt.Sprintf("address %#02x on %s", d.Address, d.Bus))
+			r.alone(n, path, d, spotOf(d.Address, d.Bus))
 		}
 	case drivers.BusSPI:
 		r.needs(n, path, "bus", `which SPI port it is on, such as "spi-0.0"`)
@@ -269,6 +272,9 @@ func (r *deviceReader) alone(n *node, path string, d *Device, spot string) {
 		if v := n.table[key]; v != nil {
 			at = v.at
 		}
+	}
+	if d.Address != 0 {
+		r.apart(path, d, at)
 	}
 	first := r.places[spot]
 	if first == nil {

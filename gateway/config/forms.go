@@ -78,7 +78,7 @@ func checkHost(s string) error {
 }
 
 var (
-	busName = regexp.MustCompile(`^(i2c|sim)-(0|[1-9][0-9]{0,2})$`)
+	busName = regexp.MustCompile(`^(i2c|sim)-(0|[1-9][0-9]{0,2})(/0x7[0-7]/[0-7])?$`)
 	spiName = regexp.MustCompile(`^(sim-)?spi-(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]?)$`)
 )
 
@@ -87,7 +87,8 @@ func isSPI(bus string) bool { return spiName.MatchString(bus) }
 
 func checkBus(s string) error {
 	if !busName.MatchString(s) && !isSPI(s) {
-		return fmt.Errorf("there is no bus %q: write i2c-N for /dev/i2c-N, spi-N.C for /dev/spidevN.C, or sim-N or sim-spi-N.C for a simulated one", s)
+		return fmt.Errorf("there is no bus %q: write i2c-N for /dev/i2c-N, i2c-N/0x70/C behind a multiplexer, "+
+			"spi-N.C for /dev/spidevN.C, or sim-N or sim-spi-N.C for a simulated one", s)
 	}
 	return nil
 }
