@@ -4,13 +4,16 @@ package builtin
 import (
 	"github.com/fieldgate/fieldgate/drivers"
 	"github.com/fieldgate/fieldgate/drivers/bmx280"
+	"github.com/fieldgate/fieldgate/drivers/ds3231"
 	"github.com/fieldgate/fieldgate/drivers/gpioin"
 	"github.com/fieldgate/fieldgate/drivers/hostsys"
 	"github.com/fieldgate/fieldgate/drivers/hwmon"
 	"github.com/fieldgate/fieldgate/drivers/iio"
 	"github.com/fieldgate/fieldgate/drivers/ina2xx"
 	"github.com/fieldgate/fieldgate/drivers/lm75"
+	"github.com/fieldgate/fieldgate/drivers/mcp9808"
 	"github.com/fieldgate/fieldgate/drivers/thermal"
+	"github.com/fieldgate/fieldgate/drivers/tmp117"
 	"github.com/fieldgate/fieldgate/drivers/w1"
 )
 
@@ -19,6 +22,7 @@ func Drivers() []drivers.Driver {
 	return []drivers.Driver{
 		bmx280.BME280(),
 		bmx280.BMP280(),
+		ds3231.Driver(),
 		gpioin.Driver(),
 		hostsys.Driver(),
 		hwmon.Driver(),
@@ -27,7 +31,9 @@ func Drivers() []drivers.Driver {
 		ina2xx.INA226(),
 		ina2xx.INA260(),
 		lm75.Driver(),
+		mcp9808.Driver(),
 		thermal.Driver(),
+		tmp117.Driver(),
 		w1.Driver(),
 	}
 }

@@ -40,6 +40,7 @@ var proofs = slices.Concat(
 	bmx280Proofs,
 	ina2xxProofs,
 	lm75Proofs,
+	mcp9808Proofs,
 )
 
 const document = "../doc/sensors.md"
