@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fieldgate/fieldgate/gateway/lines"
 	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/uplink/cloud/export"
 	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
@@ -60,13 +61,13 @@ func (s *Server) serveLines(w http.ResponseWriter, r *http.Request, q ledger.Que
 		return
 	}
 	w = patientWriter{w, http.NewResponseController(w)}
-	var out export.Writer
+	var out lines.Writer
 	if asCSV {
 		w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
-		out = export.NewCSV(w, id)
+		out = lines.NewCSV(w, id)
 	} else {
 		w.Header().Set("Content-Type", "application/x-ndjson")
-		out = export.NewNDJSON(w, id)
+		out = lines.NewNDJSON(w, id)
 	}
 	if err := p.WriteLines(r.Context(), out); err != nil {
 		s.opt.Logger.Warn("stream of readings broken off", "gateway", id, "error", err)

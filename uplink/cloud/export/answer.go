@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/lines"
 	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
@@ -18,11 +19,11 @@ type Answer struct {
 	*ledger.Question
 	ledger *ledger.Gateway
 	epochs map[gateway.EpochID]*ledger.EpochTime
-	out    Writer
+	out    lines.Writer
 	blocks *block.Decoder
 
 	stretches []ledger.Stretch // of the log, in which the answer lies
-	line      readingLine      // reused
+	line      lines.Reading    // reused
 	clock     *ledger.Clock    // of the boot that is printed
 	boot      gateway.BootID
 }
@@ -50,7 +51,7 @@ func Open(ctx context.Context, log record.Log, kv record.KV, gatewayID string, q
 }
 
 // WriteLines writes the answer as lines. The caller flushes out.
-func (p *Answer) WriteLines(ctx context.Context, out Writer) error {
+func (p *Answer) WriteLines(ctx context.Context, out lines.Writer) error {
 	p.out = out
 	for r, err := range p.ledger.Records(ctx, p.stretches) {
 		if err == nil {
@@ -159,22 +160,20 @@ func (p *Answer) block(ctx context.Context, b *record.Block) error {
 		return err
 	}
 	l := &p.line
-	l.epoch = b.Epoch
+	l.Epoch = b.Epoch
 	clock := gateway.NewWallClock(c.Timeline)
 	for i := range rs {
 		r := &rs[i]
-		l.seq = b.From + uint64(i)
-		if l.seq < p.From || p.To != 0 && l.seq > p.To || !p.chosen(r.Channel) {
+		l.Seq = b.From + uint64(i)
+		if l.Seq < p.From || p.To != 0 && l.Seq > p.To || !p.chosen(r.Channel) {
 			continue
 		}
-		a := clock.Decides(r.At)
-		l.wall, l.time = a.Micros(r.At), a.Quality.String()
+		l.Of(r, clock.Decides(r.At))
 		// A reading whose time is not known is of any time, and is written.
-		if a.Quality > gateway.ClockNone && p.Span.Bounded() && !p.Span.Holds(time.UnixMicro(l.wall)) {
+		if l.Time > gateway.ClockNone && p.Span.Bounded() && !p.Span.Holds(time.UnixMicro(l.Wall)) {
 			continue
 		}
-		l.channel, l.value, l.quality = r.Channel, r.Value, r.Quality.String()
-		if err := p.out.reading(l); err != nil {
+		if err := p.out.Reading(l); err != nil {
 			return err
 		}
 	}
@@ -202,13 +201,7 @@ func (p *Answer) thinned(ctx context.Context, held record.Content, from uint64) 
 		if !p.chosen(sum.Channel) || !p.possible(c, h.Epoch, int64(sum.From), int64(sum.From.Add(sum.Interval))) {
 			continue
 		}
-		t, q := c.Wall(int64(sum.From))
-		err := p.out.other(thinnedLine{
-			Type: "thinned", GatewayID: p.ledger.ID, DeviceID: sum.Channel.Device, Quantity: sum.Channel.Quantity, Unit: sum.Channel.Unit,
-			Timestamp: t.Format(ledger.TimeLayout), IntervalS: sum.Interval.Seconds(), Count: sum.N,
-			Min: number(sum.Min), Max: number(sum.Max), Mean: number(sum.Mean), Quality: sum.Worst.String(), Time: q.String(),
-			Epoch: h.Epoch, First: h.First, N: h.N, From: from,
-		})
+		err := p.out.Other(lines.NewThinned(p.ledger.ID, h.Range, from, sum, c.Timeline))
 		if err != nil {
 			return err
 		}
@@ -225,12 +218,8 @@ func (p *Answer) gap(ctx context.Context, u *wire.Update, first, last uint64) er
 	if p.To != 0 {
 		last = min(last, p.To)
 	}
-	t0, q := c.Wall(g.T0)
-	t1, _ := c.Wall(g.T1)
-	return p.out.other(gapLine{
-		Type: "gap", GatewayID: p.ledger.ID, Epoch: u.Epoch, First: first, N: last - first + 1,
-		Why: g.Why, T0: t0.Format(ledger.TimeLayout), T1: t1.Format(ledger.TimeLayout), Time: q.String(),
-	})
+	return p.out.Other(lines.NewGap(p.ledger.ID, gateway.Range{Epoch: u.Epoch, First: first, N: last - first + 1},
+		gateway.Gap{Why: g.Why, T0: gateway.Stamp(g.T0), T1: gateway.Stamp(g.T1)}, c.Timeline))
 }
 
 func (p *Answer) end(ctx context.Context, u *wire.Update, last uint64) error {
@@ -242,22 +231,18 @@ func (p *Answer) end(ctx context.Context, u *wire.Update, last uint64) error {
 		if e != nil && !p.Span.Meets(e.Last, e.Last) {
 			return nil
 		}
-		return p.out.other(closedLine{"end", p.ledger.ID, u.Epoch, *u.End.Closed})
+		return p.out.Other(lines.NewClosed(p.ledger.ID, u.Epoch, *u.End.Closed))
 	}
-	line := openEndLine{Type: "end", GatewayID: p.ledger.ID, Epoch: u.Epoch, Why: u.End.Why, After: last, AtMost: u.End.AtMost}
+	end := gateway.End{Why: u.End.Why, AtMost: u.End.AtMost, T0: gateway.Stamp(u.End.T0), T1: gateway.Stamp(u.End.T1)}
+	var clock gateway.Timeline
 	if a := u.End.Anchor; a != nil {
 		c, err := p.clockOf(ctx, *a)
 		if err != nil || !p.possibleEnd(c, u) {
 			return err
 		}
-		t0, q := c.Wall(u.End.T0)
-		line.T0, line.Time = t0.Format(ledger.TimeLayout), q.String()
-		if u.End.T1 >= u.End.T0 {
-			t1, _ := c.Wall(u.End.T1)
-			line.T1 = t1.Format(ledger.TimeLayout)
-		}
+		clock = c.Timeline
 	}
-	return p.out.other(line)
+	return p.out.Other(lines.NewOpenEnd(p.ledger.ID, u.Epoch, last, end, clock))
 }
 
 // possibleEnd tells whether what an open end says is missing can be of the
@@ -286,8 +271,8 @@ func (p *Answer) event(ctx context.Context, e *wire.Event) error {
 	if q > gateway.ClockNone && !p.Span.Holds(t.Truncate(time.Microsecond)) {
 		return nil
 	}
-	return p.out.other(eventLine{
-		Type: "event", GatewayID: p.ledger.ID, Kind: e.Kind, DeviceID: e.Device, Timestamp: t.Format(ledger.TimeLayout), Time: q.String(),
+	return p.out.Other(lines.Event{
+		Type: "event", GatewayID: p.ledger.ID, Kind: e.Kind, DeviceID: e.Device, Timestamp: t.Format(lines.TimeLayout), Time: q.String(),
 		N: max(e.N, 1), Body: e.Body, Epoch: e.Epoch, Seq: e.Seq,
 	})
 }

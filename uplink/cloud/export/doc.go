@@ -1,4 +1,4 @@
-// Package export writes what the log holds of a gateway as lines, in JSON or
-// CSV: readings, and what stands in their place, with the wall times that are
-// known now.
+// Package export finds what of the log answers a question about a gateway, and
+// has it written as lines: readings, and what stands in their place, with the
+// wall times that are known now.
 package export

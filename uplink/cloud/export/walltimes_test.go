@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/lines"
 	"github.com/fieldgate/fieldgate/gateway/timelinetest"
 	"github.com/fieldgate/fieldgate/store/block"
 	"github.com/fieldgate/fieldgate/uplink/cloud/cloudtest"
@@ -25,13 +26,13 @@ type listener map[string]told
 
 func name(e gateway.EpochID, seq uint64) string { return fmt.Sprintf("%s %d", e, seq) }
 
-func (w listener) reading(l *readingLine) error {
-	w[name(l.epoch, l.seq)] = told{fmt.Sprint(l.wall), l.time}
+func (w listener) Reading(l *lines.Reading) error {
+	w[name(l.Epoch, l.Seq)] = told{fmt.Sprint(l.Wall), l.Time.String()}
 	return nil
 }
 
-func (w listener) other(l any) error {
-	g, ok := l.(gapLine)
+func (w listener) Other(l lines.Line) error {
+	g, ok := l.(lines.Gap)
 	if !ok {
 		return fmt.Errorf("not asked for: %+v", l)
 	}
@@ -120,6 +121,6 @@ func inLog(h *cloudtest.History, c timelinetest.Case, boot gateway.BootID, early
 	each(func(w timelinetest.Wall) string {
 		h.Send("g", &wire.Update{Lane: wire.LaneLive, Epoch: e, First: seq, N: 1,
 			Gap: &wire.Gap{Why: gateway.WhyDropped, T0: int64(w.Stamp), T1: int64(w.Stamp), Anchor: record.WireAnchor(anchorOf())}})
-		return time.UnixMicro(w.Wall).UTC().Format(ledger.TimeLayout)
+		return time.UnixMicro(w.Wall).UTC().Format(lines.TimeLayout)
 	})
 }

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/lines"
 	"github.com/fieldgate/fieldgate/store/block"
-	"github.com/fieldgate/fieldgate/uplink/cloud/export"
 	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -238,11 +238,11 @@ func (r *reading) newer(than *reading) bool {
 
 // text gives the reading as the stream shows it.
 func (r *reading) text(gatewayID string) []byte {
-	b := export.AppendText(append(make([]byte, 0, 256), `{"type":"update","gateway_id":`...), gatewayID)
-	b = export.AppendText(append(b, `,"device_id":`...), r.channel.Device)
-	b = export.AppendText(append(b, `,"quantity":`...), r.channel.Quantity)
-	b = export.AppendNumber(append(b, `,"value":`...), r.value)
-	b = export.AppendText(append(b, `,"unit":`...), r.channel.Unit)
+	b := lines.AppendText(append(make([]byte, 0, 256), `{"type":"update","gateway_id":`...), gatewayID)
+	b = lines.AppendText(append(b, `,"device_id":`...), r.channel.Device)
+	b = lines.AppendText(append(b, `,"quantity":`...), r.channel.Quantity)
+	b = lines.AppendNumber(append(b, `,"value":`...), r.value)
+	b = lines.AppendText(append(b, `,"unit":`...), r.channel.Unit)
 	b = append(b, `,"timestamp":"`...)
 	b = r.anchor.Wall(r.at).AppendFormat(b, ledger.TimeLayout)
 	quality := r.quality
