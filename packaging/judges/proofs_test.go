@@ -114,7 +114,7 @@ func chips() []chip {
 func table(passed []proof) string {
 	var b strings.Builder
 	one, two := 0, 0
-	var rows strings.Builder
+	var rows, disputes strings.Builder
 	for _, c := range chips() {
 		var judges []string
 		witnesses := map[string]bool{} // of different origin
@@ -127,11 +127,10 @@ func table(passed []proof) string {
 				witness += p.by
 			}
 			witnesses[witness] = true
-			line := p.judge + ": " + p.by
+			judges = append(judges, p.judge+": "+p.by)
 			if p.dispute != "" {
-				line += " (" + p.dispute + ")"
+				fmt.Fprintf(&disputes, "- %s, %s: %s.\n", c.name, p.by, p.dispute)
 			}
-			judges = append(judges, line)
 		}
 		if len(witnesses) >= 1 {
 			one++
@@ -148,6 +147,9 @@ func table(passed []proof) string {
 	fmt.Fprintf(&b, "%d chips: %d with at least two judges, %d with at least one.\n\n", len(chips()), two, one)
 	b.WriteString("| chip | driver | bus | judges that passed | not detectable |\n|---|---|---|---|---|\n")
 	b.WriteString(rows.String())
+	if disputes.Len() > 0 {
+		b.WriteString("\nJudges err, too. Here the datasheet decided against one, or limits it:\n\n" + disputes.String())
+	}
 	return b.String()
 }
 
