@@ -37,11 +37,22 @@ func where(dev conn.Conn) string {
 }
 
 // Pause waits for a chip. It ends early, with an error, when ctx is done.
-func Pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
+func Pause(ctx context.Context, d time.Duration) error { return new(Pauser).Pause(ctx, d) }
+
+// A Pauser is Pause for a visit that waits in its middle: kept in the sensor,
+// it allocates once. For one goroutine.
+type Pauser struct{ timer *time.Timer }
+
+// Pause waits for a chip. It ends early, with an error, when ctx is done.
+func (p *Pauser) Pause(ctx context.Context, d time.Duration) error {
+	if p.timer == nil {
+		p.timer = time.NewTimer(d)
+	} else {
+		p.timer.Reset(d)
+	}
+	defer p.timer.Stop()
 	select {
-	case <-timer.C:
+	case <-p.timer.C:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the chip: %w", ctx.Err())

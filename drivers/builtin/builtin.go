@@ -3,6 +3,7 @@ package builtin
 
 import (
 	"github.com/fieldgate/fieldgate/drivers"
+	"github.com/fieldgate/fieldgate/drivers/ads1x15"
 	"github.com/fieldgate/fieldgate/drivers/bmx280"
 	"github.com/fieldgate/fieldgate/drivers/ds3231"
 	"github.com/fieldgate/fieldgate/drivers/gpioin"
@@ -20,6 +21,10 @@ import (
 // Drivers gives the table, by name.
 func Drivers() []drivers.Driver {
 	return []drivers.Driver{
+		ads1x15.ADS1015(),
+		ads1x15.ADS1015Pairs(),
+		ads1x15.ADS1115(),
+		ads1x15.ADS1115Pairs(),
 		bmx280.BME280(),
 		bmx280.BMP280(),
 		ds3231.Driver(),

@@ -37,6 +37,7 @@ const (
 
 // proofs is the list of all, a line for each file of proofs.
 var proofs = slices.Concat(
+	ads1x15Proofs,
 	bmx280Proofs,
 	ina2xxProofs,
 	lm75Proofs,
@@ -88,22 +89,32 @@ func TestProofs(t *testing.T) {
 // Every proof is of a chip that a driver names.
 func TestProofsNameChips(t *testing.T) {
 	for _, p := range proofs {
-		if !slices.ContainsFunc(chips(), func(c chip) bool { return c.name == p.chip && c.driver.Name == p.driver }) {
+		if !slices.ContainsFunc(chips(), func(c chip) bool { return c.name == p.chip && c.has(p.driver) }) {
 			t.Errorf("no driver %s has a chip %s in its row", p.driver, p.chip)
 		}
 	}
 }
 
+// A chip is one that drivers name, with all of these.
 type chip struct {
-	name   string
-	driver drivers.Driver
+	name    string
+	drivers []drivers.Driver
+}
+
+func (c chip) has(driver string) bool {
+	return slices.ContainsFunc(c.drivers, func(d drivers.Driver) bool { return d.Name == driver })
 }
 
 func chips() []chip {
 	var all []chip
 	for _, d := range builtin.Drivers() {
 		for _, name := range d.Chips {
-			all = append(all, chip{name, d})
+			i := slices.IndexFunc(all, func(c chip) bool { return c.name == name })
+			if i < 0 {
+				i = len(all)
+				all = append(all, chip{name: name})
+			}
+			all[i].drivers = append(all[i].drivers, d)
 		}
 	}
 	slices.SortFunc(all, func(a, b chip) int { return strings.Compare(a.name, b.name) })
@@ -133,16 +144,22 @@ func table(passed []proof) string {
 			}
 		}
 		if len(witnesses) >= 1 {
+	var rows strings.Builder
+	one, two := 0, 0
+	for _, c := range chips() {
+		judges, witnesses := c.judges(passed)
+		if witnesses >= 1 {
 			one++
 		}
-		if len(witnesses) >= 2 {
+		if witnesses >= 2 {
 			two++
 		}
-		shown := strings.Join(judges, "; ")
-		if shown == "" {
-			shown = "**unproved**: no judge has tried it"
+		var names []string
+		for _, d := range c.drivers {
+			names = append(names, "`"+d.Name+"`")
 		}
-		fmt.Fprintf(&rows, "| %s | `%s` | %s | %s | %s |\n", c.name, c.driver.Name, bus(c.driver), shown, strings.Join(c.driver.Blind, ", "))
+		first := c.drivers[0]
+		fmt.Fprintf(&rows, "| %s | %s | %s | %s | %s |\n", c.name, strings.Join(names, ", "), bus(first), judges, strings.Join(first.Blind, ", "))
 	}
 	fmt.Fprintf(&b, "%d chips: %d with at least two judges, %d with at least one.\n\n", len(chips()), two, one)
 	b.WriteString("| chip | driver | bus | judges that passed | not detectable |\n|---|---|---|---|---|\n")
@@ -151,6 +168,34 @@ func table(passed []proof) string {
 		b.WriteString("\nJudges err, too. Here the datasheet decided against one, or limits it:\n\n" + disputes.String())
 	}
 	return b.String()
+	return fmt.Sprintf("%d chips: %d with at least two judges, %d with at least one.\n\n", len(chips()), two, one) +
+		"| chip | driver | bus | judges that passed | not detectable |\n|---|---|---|---|---|\n" + rows.String()
+}
+
+// judges gives those that the chip passed, and how many are of different
+// origin: two letters, or two foreign drivers.
+func (c chip) judges(passed []proof) (text string, witnesses int) {
+	var lines []string
+	seen := map[string]bool{}
+	for _, p := range passed {
+		if p.chip != c.name || !c.has(p.driver) {
+			continue
+		}
+		witness := p.judge
+		if p.judge == "A" {
+			witness += p.by
+		}
+		seen[witness] = true
+		line := p.judge + ": " + p.by
+		if p.dispute != "" {
+			line += " (" + p.dispute + ")"
+		}
+		lines = append(lines, line)
+	}
+	if len(lines) == 0 {
+		return "**unproved**: no judge has tried it", 0
+	}
+	return strings.Join(lines, "; "), len(seen)
 }
 
 func bus(d drivers.Driver) string {
