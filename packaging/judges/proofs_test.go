@@ -121,60 +121,36 @@ func chips() []chip {
 	return all
 }
 
-// table gives the table of proofs, chip by chip, and its sum.
+// table gives the table of proofs, chip by chip, its sum, and the disputes.
 func table(passed []proof) string {
-	var b strings.Builder
-	one, two := 0, 0
 	var rows, disputes strings.Builder
-	for _, c := range chips() {
-		var judges []string
-		witnesses := map[string]bool{} // of different origin
-		for _, p := range passed {
-			if p.chip != c.name || p.driver != c.driver.Name {
-				continue
-			}
-			witness := p.judge
-			if p.judge == "A" {
-				witness += p.by
-			}
-			witnesses[witness] = true
-			judges = append(judges, p.judge+": "+p.by)
-			if p.dispute != "" {
-				fmt.Fprintf(&disputes, "- %s, %s: %s.\n", c.name, p.by, p.dispute)
-			}
-		}
-		if len(witnesses) >= 1 {
-	var rows strings.Builder
 	one, two := 0, 0
 	for _, c := range chips() {
-		judges, witnesses := c.judges(passed)
+		var names []string
+		for _, d := range c.drivers {
+			names = append(names, "`"+d.Name+"`")
+		}
+		judges, witnesses := c.judges(passed, &disputes)
 		if witnesses >= 1 {
 			one++
 		}
 		if witnesses >= 2 {
 			two++
 		}
-		var names []string
-		for _, d := range c.drivers {
-			names = append(names, "`"+d.Name+"`")
-		}
 		first := c.drivers[0]
 		fmt.Fprintf(&rows, "| %s | %s | %s | %s | %s |\n", c.name, strings.Join(names, ", "), bus(first), judges, strings.Join(first.Blind, ", "))
 	}
-	fmt.Fprintf(&b, "%d chips: %d with at least two judges, %d with at least one.\n\n", len(chips()), two, one)
-	b.WriteString("| chip | driver | bus | judges that passed | not detectable |\n|---|---|---|---|---|\n")
-	b.WriteString(rows.String())
-	if disputes.Len() > 0 {
-		b.WriteString("\nJudges err, too. Here the datasheet decided against one, or limits it:\n\n" + disputes.String())
-	}
-	return b.String()
-	return fmt.Sprintf("%d chips: %d with at least two judges, %d with at least one.\n\n", len(chips()), two, one) +
+	text := fmt.Sprintf("%d chips: %d with at least two judges, %d with at least one.\n\n", len(chips()), two, one) +
 		"| chip | driver | bus | judges that passed | not detectable |\n|---|---|---|---|---|\n" + rows.String()
+	if disputes.Len() > 0 {
+		text += "\nJudges err, too. Here the datasheet decided against one, or limits it:\n\n" + disputes.String()
+	}
+	return text
 }
 
 // judges gives those that the chip passed, and how many are of different
 // origin: two letters, or two foreign drivers.
-func (c chip) judges(passed []proof) (text string, witnesses int) {
+func (c chip) judges(passed []proof, disputes *strings.Builder) (text string, witnesses int) {
 	var lines []string
 	seen := map[string]bool{}
 	for _, p := range passed {
@@ -186,11 +162,10 @@ func (c chip) judges(passed []proof) (text string, witnesses int) {
 			witness += p.by
 		}
 		seen[witness] = true
-		line := p.judge + ": " + p.by
+		lines = append(lines, p.judge+": "+p.by)
 		if p.dispute != "" {
-			line += " (" + p.dispute + ")"
+			fmt.Fprintf(disputes, "- %s, %s: %s.\n", c.name, p.by, p.dispute)
 		}
-		lines = append(lines, line)
 	}
 	if len(lines) == 0 {
 		return "**unproved**: no judge has tried it", 0
