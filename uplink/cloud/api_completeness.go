@@ -40,9 +40,9 @@ func (s *Server) serveCompleteness(w http.ResponseWriter, r *http.Request) {
 // waiting gives what a gateway said last that it still holds, and up to when it
 // has sent all.
 func (s *Server) waiting(id string) (w *ledger.Waiting, sent time.Time) {
-	p, ok := s.presences.of(id)
+	p, ok := s.presences.Of(id)
 	if !ok {
 		return nil, sent
 	}
-	return p.waiting(), p.sent()
+	return p.Waiting(), p.Sent()
 }

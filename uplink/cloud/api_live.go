@@ -127,7 +127,7 @@ type liveFleet struct{ *Server }
 
 // IDs implements live.Fleet.
 func (s liveFleet) IDs() ([]string, error) {
-	ids := s.presences.all()
+	ids := s.presences.All()
 	list, err := s.opt.Credentials.List()
 	for _, c := range list {
 		ids = append(ids, c.ID)
@@ -153,8 +153,8 @@ type liveStatus struct {
 // Status implements live.Fleet.
 func (s liveFleet) Status(id string) any {
 	st := liveStatus{Type: "status", GatewayID: id, Health: []wire.Condition{}, Devices: []wire.StatusDevice{}}
-	if p, ok := s.presences.of(id); ok {
-		st.Connected, st.LastSeen, st.Software, st.Level, st.Backlog = p.Connected, ledger.UTC(p.Seen), p.Software, p.Level, p.waiting()
+	if p, ok := s.presences.Of(id); ok {
+		st.Connected, st.LastSeen, st.Software, st.Level, st.Backlog = p.Connected, ledger.UTC(p.Seen), p.Software, p.Level, p.Waiting()
 		st.Clock = p.Clock.Quality.String()
 		if p.Connected {
 			st.Since = ledger.UTC(p.Since)

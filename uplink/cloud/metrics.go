@@ -15,6 +15,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud/command"
+	"github.com/fieldgate/fieldgate/uplink/cloud/fleet"
 	_ "github.com/fieldgate/fieldgate/uplink/cloud/quiet" // before metrics, which would log while it is initialised
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -198,8 +199,8 @@ func (s *Server) useConsumerMetrics() {
 		return float64(s.listening)
 	})
 	s.metrics.gauge("live_lost_total", func() float64 { return float64(s.hub.Lost.Load()) })
-	for _, code := range alarmCodes {
-		s.metrics.gauge(fmt.Sprintf("alarms{code=%q}", code), func() float64 { return float64(s.alarms.count(code)) })
+	for _, code := range fleet.AlarmCodes {
+		s.metrics.gauge(fmt.Sprintf("alarms{code=%q}", code), func() float64 { return float64(s.alarms.Count(code)) })
 	}
 	s.metrics.gauge("ledger_records_total", func() float64 { return float64(s.ledger.Entered.Load()) })
 	s.metrics.gauge("ledger_behind_seconds", func() float64 { return float64(s.ledger.Behind.Load()) / 1000 })
@@ -208,7 +209,7 @@ func (s *Server) useConsumerMetrics() {
 // writeConsumerMetrics shows how far the consumers of the log are behind: they
 // come and go.
 func (s *Server) writeConsumerMetrics(w io.Writer) {
-	for _, c := range s.alarms.behind() {
+	for _, c := range s.alarms.Consumers() {
 		fmt.Fprintf(w, "%sjs_consumer_lag{consumer=%q} %d\n", metricPrefix, c.Name, c.Behind)
 		age, used := 0.0, 0
 		if !c.Oldest.IsZero() {

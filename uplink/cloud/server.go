@@ -17,6 +17,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fieldgate/fieldgate/uplink/cloud/command"
+	"github.com/fieldgate/fieldgate/uplink/cloud/fleet"
 	"github.com/fieldgate/fieldgate/uplink/cloud/keyring"
 	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/live"
@@ -78,10 +79,10 @@ type Server struct {
 	gate       *gate
 
 	ledger      *ledger.Ledger
-	presences   *presences
+	presences   *fleet.Presences
 	hub         *live.Hub
 	tickets     *live.Tickets
-	alarms      *alarms
+	alarms      *fleet.Alarms
 	metrics     *serverMetrics
 	auditLog    *auditLog
 	configDrift *command.Drift

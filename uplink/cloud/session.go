@@ -198,7 +198,7 @@ func (x *session) welcome(h *wire.Hello) *wire.Welcome {
 		Level:   x.server.opt.Log.Level(),
 		HB:      x.server.opt.Heartbeat,
 		Lim:     wire.Limits{Msg: wire.DefaultMessage, BlockN: wire.MaxBlockN, BlockRaw: wire.MaxBlockRaw},
-		Cfg:     x.server.dispatcher.ConfigState(x.ctx, commanded{x}),
+		Cfg:     x.server.dispatcher.ConfigState(x.ctx, view{x}),
 		SpreadS: x.server.spread(),
 		RetainS: int(record.Retain.Seconds()),
 		Win:     x.pressure.windows(),

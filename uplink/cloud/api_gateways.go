@@ -9,6 +9,7 @@ import (
 
 	"github.com/fieldgate/fieldgate/gateway"
 	"github.com/fieldgate/fieldgate/uplink/cloud/command"
+	"github.com/fieldgate/fieldgate/uplink/cloud/fleet"
 	"github.com/fieldgate/fieldgate/uplink/cloud/ledger"
 	"github.com/fieldgate/fieldgate/uplink/cloud/record"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -30,7 +31,7 @@ type gatewayInfo struct {
 	Clock     *clockInfo          `json:"clock"`
 	Health    []wire.Condition    `json:"health"`
 	Figures   map[string]float64  `json:"figures,omitempty"`
-	Alarms    []alarm             `json:"alarms"`
+	Alarms    []fleet.Alarm       `json:"alarms"`
 	Config    *command.ConfigInfo `json:"config,omitempty"` // if one is desired
 
 	EpochsPerDay int         `json:"epochs_per_day"` // begun within the last 24 hours: restarts, and outages worth a split; at most 64
@@ -64,7 +65,7 @@ func (s *Server) listGateways(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"gateways": list, "alarms": s.alarms.ofCloud()})
+	_ = json.NewEncoder(w).Encode(map[string]any{"gateways": list, "alarms": s.alarms.OfCloud()})
 }
 
 // serveDescription answers GET /v1/gateways/{id}.
@@ -103,43 +104,31 @@ func (s *Server) describe(ctx context.Context, id string) (gatewayInfo, error) {
 		return info, err
 	}
 	for _, t := range births {
-		if time.Since(t) < day {
+		if time.Since(t) < fleet.Day {
 			info.EpochsPerDay++
 		}
 	}
 	// While no server knows of a session, the newest record tells.
 	info.LastSeen = ledger.UTC(last.At)
-	if p, ok := s.presences.of(id); ok {
+	if p, ok := s.presences.Of(id); ok {
 		info.fill(p, last.At)
 	}
 	info.Config = s.configDrift.Of(id)
-	info.Alarms = s.alarms.of(id, info.OldestUnk)
-	if x, many := s.alarms.ofEpochs(id, births); many {
+	info.Alarms = s.alarms.Of(id, info.OldestUnk)
+	if x, many := s.alarms.OfEpochs(id, births); many {
 		info.Alarms = append(info.Alarms, x)
 	}
 	return info, nil
 }
 
 // fill takes in what is known of the session.
-func (info *gatewayInfo) fill(p presence, stored time.Time) {
+func (info *gatewayInfo) fill(p fleet.Presence, stored time.Time) {
 	info.LastSeen = ledger.UTC(ledger.Latest(p.Seen, stored))
-	info.Software, info.Level, info.Backlog = p.Software, p.Level, p.waiting()
+	info.Software, info.Level, info.Backlog = p.Software, p.Level, p.Waiting()
 	info.Clock = &clockInfo{p.Clock.Quality.String(), p.Clock.ErrMS}
 	info.Health, info.Figures = append(info.Health, p.Health...), p.Figures
-	info.OldestUnk = p.oldest()
+	info.OldestUnk = p.Oldest()
 	if p.Connected {
 		info.Connected, info.Since, info.Session = true, ledger.UTC(p.Since), p.Gen
 	}
-}
-
-// oldest gives since when readings are not acknowledged, nil if there are none
-// that are known.
-func (p *presence) oldest() *time.Time {
-	if w := p.waiting(); w.Oldest != nil {
-		return w.Oldest
-	}
-	if p.Connected {
-		return nil
-	}
-	return ledger.UTC(p.Seen)
 }

@@ -1,4 +1,4 @@
-package cloud
+package fleet
 
 import (
 	"context"
@@ -24,10 +24,19 @@ const (
 	presenceBytes = 32 << 10 // of a document; longer lists of devices stay out
 )
 
-// A presence is what a gateway said of itself last, and whether it is
+// A Session is a session of a gateway, as presence sees it.
+type Session interface {
+	GatewayID() string
+	Gen() uint64 // of two sessions of a gateway, the newer has the higher one
+	Since() time.Time
+	Seen() time.Time // when something came last
+	Hello() *wire.Hello
+}
+
+// A Presence is what a gateway said of itself last, and whether it is
 // connected. The server that holds its session keeps it in the KV for the
 // others.
-type presence struct {
+type Presence struct {
 	Server    string              `json:"server"` // random, for each run of a server
 	Gen       uint64              `json:"gen"`
 	Connected bool                `json:"connected"`
@@ -48,17 +57,17 @@ type presence struct {
 // session whose connection is dead ends earlier.
 const emptyDoubt = 2 * time.Minute
 
-// sent gives up to when all that the gateway measured has come, by its own
+// Sent gives up to when all that the gateway measured has come, by its own
 // word; zero if it never said so, or its clock is not the cloud's.
-func (p *presence) sent() time.Time {
+func (p *Presence) Sent() time.Time {
 	if p.Empty.IsZero() || p.Clock.Quality < gateway.ClockSession {
 		return time.Time{}
 	}
 	return p.Empty.Add(-emptyDoubt - time.Duration(min(p.Clock.ErrMS, 1e9))*time.Millisecond)
 }
 
-// waiting gives what a gateway said last that it holds.
-func (p *presence) waiting() *ledger.Waiting {
+// Waiting gives what a gateway said last that it holds.
+func (p *Presence) Waiting() *ledger.Waiting {
 	w := &ledger.Waiting{N: p.Backlog.N, Bytes: p.Backlog.Bytes, AsOf: ledger.UTC(p.Said)}
 	if p.Backlog.OldestTS != 0 && p.Backlog.N > 0 {
 		w.Oldest = ledger.UTC(time.UnixMicro(int64(p.Backlog.OldestTS)))
@@ -66,19 +75,15 @@ func (p *presence) waiting() *ledger.Waiting {
 	return w
 }
 
-// presences is the part that knows who is connected, here and to the other
+// Presences is the part that knows who is connected, here and to the other
 // servers.
-type presences struct {
-	kv      record.KV
-	logger  *slog.Logger
-	level   func() wire.Level
-	server  string
-	ended   func()          // waits until all sessions have ended
-	changed func(id string) // told when somebody comes, goes or says something; must not wait
+type Presences struct {
+	opt    PresenceOptions
+	server string
 
 	mu        sync.Mutex // guards what follows
-	local     map[string]*presence
-	held      map[string]*session
+	local     map[string]*Presence
+	held      map[string]Session
 	dirty     map[string]bool
 	elsewhere map[string]remotePresence
 	wrote     map[string]time.Time
@@ -86,59 +91,71 @@ type presences struct {
 
 // A remotePresence is what the KV says of a gateway.
 type remotePresence struct {
-	presence
+	Presence
 	rev uint64
 	at  time.Time // when that was heard
 }
 
-func newPresences(s *Server) *presences {
-	return &presences{
-		kv: s.opt.KV, logger: s.opt.Logger, level: func() wire.Level { return s.opt.Log.Level() }, server: rand.Text(),
-		ended: s.serving.Wait, changed: func(string) {},
-		local: map[string]*presence{}, held: map[string]*session{}, dirty: map[string]bool{}, elsewhere: map[string]remotePresence{},
-		wrote: map[string]time.Time{},
+// PresenceOptions says what Presences work with; all are required.
+type PresenceOptions struct {
+	KV      record.KV // where servers of one cloud tell each other
+	Logger  *slog.Logger
+	Level   func() wire.Level
+	Ended   func()          // waits until all sessions have ended
+	Changed func(id string) // told when somebody comes, goes or says something; must not wait
+}
+
+// NewPresences makes the presences of one run of a server.
+func NewPresences(opt PresenceOptions) *Presences {
+	return &Presences{
+		opt: opt, server: rand.Text(), local: map[string]*Presence{}, held: map[string]Session{}, dirty: map[string]bool{},
+		elsewhere: map[string]remotePresence{}, wrote: map[string]time.Time{},
 	}
 }
 
-func (p *presences) opened(x *session) {
+// Opened notes a session whose welcome was sent.
+func (p *Presences) Opened(x Session) {
+	id, hello := x.GatewayID(), x.Hello()
 	now := time.Now()
 	p.mu.Lock()
-	p.held[x.gatewayID] = x
-	p.local[x.gatewayID] = &presence{
-		Server: p.server, Gen: x.gen, Connected: true, Since: x.since, Seen: now, Said: now,
-		Software: x.hello.Software, Level: p.level(), Clock: x.hello.Clock, Backlog: x.hello.Backlog,
+	p.held[id] = x
+	p.local[id] = &Presence{
+		Server: p.server, Gen: x.Gen(), Connected: true, Since: x.Since(), Seen: now, Said: now,
+		Software: hello.Software, Level: p.opt.Level(), Clock: hello.Clock, Backlog: hello.Backlog,
 	}
-	if x.hello.All && x.hello.Backlog.N == 0 {
-		p.local[x.gatewayID].Empty = now
+	if hello.All && hello.Backlog.N == 0 {
+		p.local[id].Empty = now
 	}
-	p.dirty[x.gatewayID] = true
+	p.dirty[id] = true
 	p.mu.Unlock()
-	p.changed(x.gatewayID)
+	p.opt.Changed(id)
 }
 
-func (p *presences) closed(x *session, _ error) {
+// Closed notes that a session has ended.
+func (p *Presences) Closed(x Session) {
 	p.mu.Lock()
-	current := p.held[x.gatewayID] == x
+	current := p.held[x.GatewayID()] == x
 	if current {
-		delete(p.held, x.gatewayID)
-		l := p.local[x.gatewayID]
-		l.Connected, l.Seen = false, time.UnixMilli(x.seen.Load())
-		p.dirty[x.gatewayID] = true
+		delete(p.held, x.GatewayID())
+		l := p.local[x.GatewayID()]
+		l.Connected, l.Seen = false, x.Seen()
+		p.dirty[x.GatewayID()] = true
 	}
 	p.mu.Unlock()
 	if current {
-		p.changed(x.gatewayID)
+		p.opt.Changed(x.GatewayID())
 	}
 }
 
-func (p *presences) heard(x *session, m wire.Message) {
+// Heard takes what a gateway says of itself.
+func (p *Presences) Heard(x Session, m wire.Message) {
 	st, ok := m.(*wire.Status)
 	if !ok {
 		return
 	}
 	now := time.Now()
 	p.mu.Lock()
-	if l := p.local[x.gatewayID]; l != nil && p.held[x.gatewayID] == x {
+	if l := p.local[x.GatewayID()]; l != nil && p.held[x.GatewayID()] == x {
 		l.Health, l.Devices, l.Figures, l.Said = st.Health, st.Devices, st.Figures, now
 		if n, ok := st.Figures["unacknowledged"]; ok {
 			l.Backlog.N, l.Backlog.OldestTS = uint64(min(max(n, 0), 1<<53)), 0
@@ -149,28 +166,28 @@ func (p *presences) heard(x *session, m wire.Message) {
 				l.Backlog.OldestTS = wire.Time(now.Add(-age).UnixMicro())
 			}
 		}
-		p.dirty[x.gatewayID] = true
+		p.dirty[x.GatewayID()] = true
 	}
 	p.mu.Unlock()
-	p.changed(x.gatewayID)
+	p.opt.Changed(x.GatewayID())
 }
 
-// stored takes what has come off what the gateway said that waits: it sends its
+// Stored takes what has come off what the gateway said that waits: it sends its
 // backlog oldest first. Once live readings come and no other epoch is
 // unfinished, nothing waits but what is on its way.
-func (p *presences) stored(x *session, r record.Record, m wire.Message) {
+func (p *Presences) Stored(x Session, r record.Record, m wire.Message) {
 	u, ok := m.(*wire.Update)
 	if !ok {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := p.local[x.gatewayID]
-	if l == nil || p.held[x.gatewayID] != x {
+	l := p.local[x.GatewayID()]
+	if l == nil || p.held[x.GatewayID()] != x {
 		return
 	}
 	if n := len(u.Blocks); n > 0 && r.Lane == wire.LaneLive {
-		p.tickLocked(x.gatewayID, l, u.Blocks[n-1])
+		p.tickLocked(x.GatewayID(), l, u.Blocks[n-1])
 	}
 	b := &l.Backlog
 	if b.N == 0 {
@@ -195,11 +212,11 @@ func (p *presences) stored(x *session, r record.Record, m wire.Message) {
 		b.Bytes, b.OldestTS = 0, 0
 	}
 	l.Said = time.Now()
-	p.dirty[x.gatewayID] = p.dirty[x.gatewayID] || b.N == 0 || time.Since(p.wrote[x.gatewayID]) > 10*time.Second
+	p.dirty[x.GatewayID()] = p.dirty[x.GatewayID()] || b.N == 0 || time.Since(p.wrote[x.GatewayID()]) > 10*time.Second
 }
 
 // tickLocked takes the state of the gateway's clock from its newest live block.
-func (p *presences) tickLocked(id string, l *presence, b []byte) {
+func (p *Presences) tickLocked(id string, l *Presence, b []byte) {
 	h, err := block.Parse(b)
 	if err != nil {
 		return
@@ -220,32 +237,32 @@ func onlyUnfinished(r record.Record) bool {
 	return err == nil
 }
 
-// of gives what is known of a gateway; false if nothing is.
-func (p *presences) of(id string) (presence, bool) {
+// Of gives what is known of a gateway; false if nothing is.
+func (p *Presences) Of(id string) (Presence, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.ofLocked(id)
 }
 
-func (p *presences) ofLocked(id string) (presence, bool) {
+func (p *Presences) ofLocked(id string) (Presence, bool) {
 	if x := p.held[id]; x != nil {
 		l := *p.local[id]
-		l.Seen = ledger.Latest(l.Seen, time.UnixMilli(x.seen.Load()))
+		l.Seen = ledger.Latest(l.Seen, x.Seen())
 		return l, true
 	}
-	best, found := presence{}, false
+	best, found := Presence{}, false
 	if l := p.local[id]; l != nil {
 		best, found = *l, true
 	}
 	if o, ok := p.elsewhere[id]; ok && (!found || o.Gen > best.Gen) {
-		best, found = o.presence, true
+		best, found = o.Presence, true
 		best.Connected = o.Connected && o.Server != p.server && time.Since(o.at) < presenceTTL
 	}
 	return best, found
 }
 
-// all gives the ids of gateways of which something is known.
-func (p *presences) all() []string {
+// All gives the ids of gateways of which something is known.
+func (p *Presences) All() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ids := make([]string, 0, len(p.elsewhere)+len(p.local))
@@ -260,12 +277,12 @@ func (p *presences) all() []string {
 	return ids
 }
 
-// run keeps the KV and the other servers' sessions in step with this one's.
-func (p *presences) run(ctx context.Context) {
+// Run keeps the KV and the other servers' sessions in step with this one's.
+func (p *Presences) Run(ctx context.Context) {
 	var watching sync.WaitGroup
 	watching.Go(func() {
-		if err := p.kv.Watch(ctx, "presence", p.hear); err != nil && ctx.Err() == nil {
-			p.logger.Error("sessions on other servers are no longer seen", "error", err)
+		if err := p.opt.KV.Watch(ctx, "presence", p.hear); err != nil && ctx.Err() == nil {
+			p.opt.Logger.Error("sessions on other servers are no longer seen", "error", err)
 		}
 	})
 	tick := time.NewTicker(presenceTick)
@@ -278,19 +295,19 @@ func (p *presences) run(ctx context.Context) {
 		}
 	}
 	watching.Wait()
-	p.ended()
+	p.opt.Ended()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	p.write(last) // else the others learn it when the time is up
 }
 
-func (p *presences) hear(d record.Doc) {
+func (p *Presences) hear(d record.Doc) {
 	id := strings.TrimPrefix(d.Key, "presence.")
 	o := remotePresence{rev: d.Rev, at: d.At}
 	if now := time.Now(); o.at.After(now) {
 		o.at = now
 	}
-	if d.Body != nil && json.Unmarshal(d.Body, &o.presence) != nil {
+	if d.Body != nil && json.Unmarshal(d.Body, &o.Presence) != nil {
 		return
 	}
 	p.mu.Lock()
@@ -300,17 +317,17 @@ func (p *presences) hear(d record.Doc) {
 	}
 	p.mu.Unlock()
 	if o.Server != p.server && (before.Connected != o.Connected || before.Gen != o.Gen) {
-		p.changed(id)
+		p.opt.Changed(id)
 	}
 }
 
 // write puts what has changed, or must be renewed, in the KV. What another
 // server has changed meanwhile is heard first.
-func (p *presences) write(ctx context.Context) {
+func (p *Presences) write(ctx context.Context) {
 	type due struct {
 		id   string
 		rev  uint64
-		what presence
+		what Presence
 	}
 	var list []due
 	now := time.Now()
@@ -329,7 +346,7 @@ func (p *presences) write(ctx context.Context) {
 		}
 		what := *l
 		if x := p.held[id]; x != nil {
-			what.Seen = ledger.Latest(what.Seen, time.UnixMilli(x.seen.Load()))
+			what.Seen = ledger.Latest(what.Seen, x.Seen())
 		}
 		// Not dirty from now on: what is said during the write makes it dirty again.
 		list = append(list, due{id, o.rev, what})
@@ -346,7 +363,7 @@ func (p *presences) write(ctx context.Context) {
 		}
 		rev := uint64(0)
 		if err == nil {
-			rev, err = p.kv.Put(ctx, "presence."+d.id, body, d.rev, 0)
+			rev, err = p.opt.KV.Put(ctx, "presence."+d.id, body, d.rev, 0)
 		}
 		p.mu.Lock()
 		// Another server may have written meanwhile: then the revision is wrong, hear
@@ -358,7 +375,19 @@ func (p *presences) write(ctx context.Context) {
 		}
 		p.mu.Unlock()
 		if err != nil && !errors.Is(err, record.ErrRevision) {
-			p.logger.Debug("the presence of a gateway cannot be written; trying again", "gateway", d.id, "error", err)
+			p.opt.Logger.Debug("the presence of a gateway cannot be written; trying again", "gateway", d.id, "error", err)
 		}
 	}
+}
+
+// Oldest gives since when readings are not acknowledged, nil if there are none
+// that are known.
+func (p *Presence) Oldest() *time.Time {
+	if w := p.Waiting(); w.Oldest != nil {
+		return w.Oldest
+	}
+	if p.Connected {
+		return nil
+	}
+	return ledger.UTC(p.Seen)
 }
