@@ -276,8 +276,8 @@ func openEnd(e gateway.EpochID, last uint64) *wire.Update {
 		End: &wire.End{Why: gateway.WhyUncleanStop, AtMost: 100, T0: 5e6, T1: 9e6, Anchor: &wireAnchor}}
 }
 
-// A line is any line of the readings API.
-type gatewayEntry struct {
+// An exportedLine is any line of the readings API.
+type exportedLine struct {
 	Type      string
 	GatewayID string `json:"gateway_id"`
 	DeviceID  string `json:"device_id"`
@@ -323,16 +323,16 @@ func (s *site) get(path, token string) *http.Response {
 }
 
 // lines gives what the log holds, as an operator sees it.
-func (s *site) lines(query string) []gatewayEntry {
+func (s *site) lines(query string) []exportedLine {
 	s.t.Helper()
 	resp := s.get("/v1/gateways/"+s.id+"/readings"+query, operatorToken)
 	if resp.StatusCode != http.StatusOK {
 		s.t.Fatalf("status %s", resp.Status)
 	}
-	var ls []gatewayEntry
+	var ls []exportedLine
 	sc := bufio.NewScanner(resp.Body)
 	for sc.Scan() {
-		var l gatewayEntry
+		var l exportedLine
 		if err := json.Unmarshal(sc.Bytes(), &l); err != nil {
 			s.t.Fatalf("%s: %v", sc.Bytes(), err)
 		}
