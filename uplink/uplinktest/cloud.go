@@ -62,7 +62,8 @@ type Peer struct {
 	mu     sync.Mutex
 	ws     *websocket.Conn
 	unpack block.Unpacker
-	packed []int // bytes of the updates that came packed
+	enc    *block.Encoder // of unpacked blocks; nil: none came yet
+	packed []int          // bytes of the updates that came packed
 }
 
 // Serve takes connections until Close.
@@ -200,7 +201,10 @@ func (c *Cloud) serve(p *Peer) {
 // unpacked puts the block itself in the place of a packed one.
 func (p *Peer) unpacked(m *wire.Update) bool {
 	p.packed = append(p.packed, len(m.Packed))
-	b, err := p.unpack.Unpack(m.Packed, block.NewEncoder())
+	if p.enc == nil {
+		p.enc = block.NewEncoder()
+	}
+	b, err := p.unpack.Unpack(m.Packed, p.enc)
 	m.Packed, m.Blocks = nil, [][]byte{b}
 	return err == nil
 }

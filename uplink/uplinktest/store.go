@@ -27,6 +27,7 @@ type Store struct {
 	asked   int
 	splits  int
 	lane    eventLane
+	enc     *block.Encoder // one for all blocks: it has megabytes, which the race detector clears too
 }
 
 type epoch struct {
@@ -37,7 +38,8 @@ type epoch struct {
 
 // NewStore makes a store with one growing epoch.
 func NewStore() *Store {
-	s := &Store{changed: make(chan struct{}), lane: eventLane{id: gateway.NewEpochID(), arrival: make(chan struct{})}}
+	s := &Store{changed: make(chan struct{}), enc: block.NewEncoder(),
+		lane: eventLane{id: gateway.NewEpochID(), arrival: make(chan struct{})}}
 	s.openLocked()
 	return s
 }
@@ -58,7 +60,7 @@ func (s *Store) Append(n int) {
 	defer s.mu.Unlock()
 	e := s.epochs[len(s.epochs)-1]
 	b := gateway.Block{Range: gateway.Range{Epoch: e.ID, First: e.Last + 1, N: uint64(n)}}
-	b.Data = content(b.Range, s.Noise)
+	b.Data = s.contentLocked(b.Range)
 	e.blocks = append(e.blocks, b)
 	e.Last = b.Last()
 	s.signalLocked()
@@ -214,17 +216,17 @@ func (s *Store) Asked() int {
 
 var channel = &gateway.Channel{Device: "probe", Quantity: "count"}
 
-func content(r gateway.Range, noise bool) []byte {
+func (s *Store) contentLocked(r gateway.Range) []byte {
 	rs := make([]gateway.Reading, r.N)
 	for i := range rs {
 		seq := r.First + uint64(i)
 		rs[i] = gateway.Reading{Channel: channel, Value: float64(seq), At: gateway.Stamp(1000 * seq)}
-		if noise {
+		if s.Noise {
 			rs[i].At += gateway.Stamp(rand.IntN(1000))
 		}
 	}
 	h := gateway.BlockHeader{Range: r, Anchor: gateway.Anchor{Quality: gateway.ClockRTC}}
-	b, err := block.NewEncoder().Append(nil, h, rs)
+	b, err := s.enc.Append(nil, h, rs)
 	if err != nil {
 		panic(err) // a test asks for what cannot be
 	}
