@@ -181,25 +181,30 @@ func TestImportsOfTheDeviceBinary(t *testing.T) {
 		module + "/uplink/cloud", module + "/uplink/uplinktest",
 		"github.com/VictoriaMetrics/metrics"} // it logs when a program starts, on a board whose kernel has PSI off
 	finder := newFinder(t)
-	from := map[string]string{module + "/cmd/fieldgate": ""}
-	queue := []string{module + "/cmd/fieldgate"}
-	for len(queue) > 0 {
-		pkg := queue[0]
-		queue = queue[1:]
+	for pkg, through := range finder.linked(module + "/cmd/fieldgate") {
 		for _, bad := range forbidden {
 			if pkg == bad || strings.HasPrefix(pkg, strings.TrimSuffix(bad, "/")+"/") {
-				t.Errorf("the device binary links %s, through %s", pkg, from[pkg])
-			}
-		}
-		for _, next := range finder.imports(pkg) {
-			if _, seen := from[next]; !seen {
-				from[next] = pkg
-				queue = append(queue, next)
+				t.Errorf("the device binary links %s, through %s", pkg, through)
 			}
 		}
 	}
-	if len(from) < 50 {
-		t.Fatalf("followed only %d packages", len(from))
+}
+
+// A program has few modules of others at run time, the indirect ones counted.
+func TestModulesOfTheBinaries(t *testing.T) {
+	finder := newFinder(t)
+	for program, limit := range map[string]int{"cmd/fieldgate": 20, "cmd/fieldgate-cloud": 24} {
+		modules := map[string]bool{}
+		for pkg := range finder.linked(module + "/" + program) {
+			if path, _ := finder.module(pkg); path != "" && path != module {
+				modules[path] = true
+			}
+		}
+		all := slices.Sorted(maps.Keys(modules))
+		t.Logf("%s has %d: %s", program, len(all), strings.Join(all, " "))
+		if len(all) < 5 || len(all) > limit {
+			t.Errorf("%s has %d modules, want at most %d", program, len(all), limit)
+		}
 	}
 }
 
@@ -251,17 +256,43 @@ func (f *finder) imports(pkg string) []string {
 	if !strings.Contains(first, ".") {
 		return nil
 	}
-	for prefix := pkg; prefix != "."; prefix = filepath.Dir(prefix) {
-		dir, ok := f.dirs[prefix]
-		if !ok {
-			continue
-		}
-		p, err := build.ImportDir(filepath.Join(dir, strings.TrimPrefix(pkg, prefix)), 0)
-		if err != nil {
-			f.t.Fatalf("read %s: %v", pkg, err)
-		}
-		return p.Imports
+	path, dir := f.module(pkg)
+	if path == "" {
+		f.t.Fatalf("no module in go.mod provides %s", pkg)
 	}
-	f.t.Fatalf("no module in go.mod provides %s", pkg)
-	return nil
+	p, err := build.ImportDir(filepath.Join(dir, strings.TrimPrefix(pkg, path)), 0)
+	if err != nil {
+		f.t.Fatalf("read %s: %v", pkg, err)
+	}
+	return p.Imports
+}
+
+// module gives the path and the folder of a package's module; none for the
+// standard library.
+func (f *finder) module(pkg string) (path, dir string) {
+	for path = pkg; path != "."; path = filepath.Dir(path) {
+		if dir, ok := f.dirs[path]; ok {
+			return path, dir
+		}
+	}
+	return "", ""
+}
+
+// linked gives every package that a program links, with one that imports it.
+func (f *finder) linked(program string) map[string]string {
+	from := map[string]string{program: ""}
+	for queue := []string{program}; len(queue) > 0; {
+		pkg := queue[0]
+		queue = queue[1:]
+		for _, next := range f.imports(pkg) {
+			if _, seen := from[next]; !seen {
+				from[next] = pkg
+				queue = append(queue, next)
+			}
+		}
+	}
+	if len(from) < 50 {
+		f.t.Fatalf("followed only %d packages of %s", len(from), program)
+	}
+	return from
 }
