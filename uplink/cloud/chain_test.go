@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -156,44 +157,20 @@ func TestLogThatLostItsTail(t *testing.T) {
 // What sessions from before a loss had under way arrives when the log has gone
 // on without them. Where the chain goes on is where its readers see its end.
 func TestTailIsWhereReadersSeeIt(t *testing.T) {
-	const lost = "of the log before"
-	for name, c := range map[string]struct {
-		records []record.Record // sequences 1, 2, …; ID and Prev as they stand
-		tail    string
-	}{
-		"nothing void":                {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "c", Prev: "b", PrevSeq: 2}}, "c"},
-		"void ones before the newest": {[]record.Record{{ID: "a"}, {ID: "x", Prev: lost, PrevSeq: 1}, {ID: "b", Prev: "a", PrevSeq: 1}}, "b"},
-		"the newest is void":          {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "x", Prev: lost, PrevSeq: 2}}, "b"},
-		"two are, both from before": {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1},
-			{ID: "x", Prev: lost, PrevSeq: 2}, {ID: "y", Prev: lost, PrevSeq: 3}}, "b"},
-		"void, of one that knew a void one": {
-			[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "c", Prev: "b", PrevSeq: 2}, {ID: "x", Prev: lost, PrevSeq: 2}}, "c",
-		},
-		"void behind what is still there": {[]record.Record{{ID: "a"}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "x", Prev: "a", PrevSeq: 1}}, "b"},
-		"the same, and void ones between": {
-			[]record.Record{{ID: "a"}, {ID: "x", Prev: lost, PrevSeq: 1}, {ID: "b", Prev: "a", PrevSeq: 1}, {ID: "y", Prev: "a", PrevSeq: 1}}, "b",
-		},
-		"what came before it is purged":      {[]record.Record{3: {ID: "d", Prev: "c", PrevSeq: 3}}, "d"},
-		"purged, and the newest one is void": {[]record.Record{3: {ID: "d", Prev: "c", PrevSeq: 3}, 4: {ID: "x", Prev: lost, PrevSeq: 4}}, "d"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := &cloudtest.Log{}
-			for i, r := range c.records {
-				if r.Seq = uint64(i + 1); r.ID != "" {
-					l.Records = append(l.Records, r)
-				}
+	for _, c := range cloudtest.ChainCases {
+		if c.Unwritten {
+			continue
+		}
+		t.Run(c.Name, func(t *testing.T) {
+			l := &cloudtest.Log{Records: c.Records()}
+			want, newest := "", uint64(0)
+			if valid := strings.Fields(c.Valid); len(valid) > 0 {
+				want, newest = valid[len(valid)-1], l.Records[len(l.Records)-1].Seq
 			}
-			ch := newChain(l)
+			ch := &chain{log: l, gatewayID: "g"}
 			tail, err := ch.findTail(t.Context())
-			if err != nil || tail.ID != c.tail || ch.known != tail.Place() || ch.end.Seq != uint64(len(c.records)) {
-				t.Errorf("the chain ends with %q, goes on behind %+v (%v), want %q", tail.ID, ch.end, err, c.tail)
-			}
-			last := ""
-			for r := range record.Valid(l.Read(t.Context(), "g", 0)) {
-				last = r.ID
-			}
-			if last != c.tail {
-				t.Errorf("readers see it end with %q", last)
+			if err != nil || tail.ID != want || ch.known != tail.Place() || ch.end.Seq != newest {
+				t.Errorf("the chain ends with %q, goes on behind %+v (%v), want %q", tail.ID, ch.end, err, want)
 			}
 		})
 	}
