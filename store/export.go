@@ -13,6 +13,7 @@ import (
 // their place; or an epoch's end.
 type Stretch struct {
 	gateway.Block
+	From      uint64 // the walk is here; readings of a downsampled block before it were met themselves
 	Header    gateway.BlockHeader
 	Readings  []gateway.Reading // valid until the next stretch
 	Summaries []gateway.Summary
@@ -36,7 +37,7 @@ func (s *Store) Walk(ctx context.Context, id gateway.EpochID, each func(Stretch)
 		if wait != nil {
 			return nil
 		}
-		st := Stretch{Block: b}
+		st := Stretch{Block: b, From: seq}
 		switch {
 		case unread != nil:
 			st.Unread = unread.cause

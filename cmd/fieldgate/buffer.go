@@ -36,13 +36,18 @@ type bufferDir struct {
 	Dir    string `placeholder:"DIR" help:"Folder of the store, or a copy of it. Without it: the folder in the configuration."`
 }
 
+// configuration reads the configuration file.
+func (k bufferDir) configuration() (*config.Config, error) {
+	return config.Load(k.Config, builtin.Drivers())
+}
+
 // options are those of a store that nothing samples into.
 func (k bufferDir) options() (store.Options, *health.Table, error) {
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	table := health.New(quiet)
 	cfg := config.Store{Dir: k.Dir, FlushInterval: 5 * time.Second, HistoryFlush: 10 * time.Minute}
 	if k.Dir == "" {
-		all, err := config.Load(k.Config, builtin.Drivers())
+		all, err := k.configuration()
 		if err != nil {
 			return store.Options{}, nil, err
 		}

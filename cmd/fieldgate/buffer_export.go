@@ -3,24 +3,23 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/fieldgate/fieldgate/cmd/cli"
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/lines"
 	"github.com/fieldgate/fieldgate/store"
 )
 
 type bufferExport struct {
 	bufferDir
-	Format   string    `enum:"csv,ndjson" default:"csv" help:"csv or ndjson. Only NDJSON has the gaps."`
+	Gateway  string    `placeholder:"ID" help:"gateway_id of the lines. Without it: that in the configuration; none with --dir."`
+	Format   string    `enum:"csv,ndjson" default:"csv" help:"csv or ndjson, with the lines of the cloud's API."`
 	Device   string    `help:"Only this device. Without it: all."`
 	Quantity string    `help:"Only this quantity. Without it: all."`
 	From     time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Only readings from this time on. Without it: from the oldest on."`
@@ -30,6 +29,13 @@ type bufferExport struct {
 
 // Run writes the readings out, oldest epoch first.
 func (k bufferExport) Run(ctx context.Context, c cli.Console) error {
+	if k.Gateway == "" && k.Dir == "" {
+		cfg, err := k.configuration()
+		if err != nil {
+			return err
+		}
+		k.Gateway = cfg.Gateway.ID
+	}
 	s, table, err := k.inspect()
 	if err != nil {
 		return err
@@ -43,16 +49,7 @@ func (k bufferExport) Run(ctx context.Context, c cli.Console) error {
 		}
 		to, done = f, f.Close
 	}
-	w := bufio.NewWriter(to)
-	put, times := k.putter(w), s.Timelines()
-	for _, e := range s.Epochs() {
-		err = errors.Join(err, s.Walk(ctx, e.ID, k.writer(put, times, e.Acked)))
-		if _, failed := w.Write(nil); failed != nil { // nobody takes what other epochs have
-			err = nil // Flush says it
-			break
-		}
-	}
-	if err := errors.Join(err, w.Flush(), done()); err != nil {
+	if err := errors.Join(k.write(ctx, s, to), done()); err != nil {
 		return fmt.Errorf("write the export: %w", err)
 	}
 	for _, cond := range table.List() {
@@ -67,78 +64,68 @@ func (k bufferExport) Run(ctx context.Context, c cli.Console) error {
 	return err
 }
 
-// An exported reading, in NDJSON; or, with a reason, readings that are
-// missing.
-type exported struct {
-	Epoch    gateway.EpochID `json:"epoch"`
-	Seq      uint64          `json:"seq"`
-	Device   string          `json:"device_id,omitempty"`
-	Quantity string          `json:"quantity,omitempty"`
-	Value    *float64        `json:"value,omitempty"`
-	Unit     string          `json:"unit,omitempty"`
-	Time     *time.Time      `json:"timestamp,omitempty"`
-	Clock    string          `json:"time,omitempty"`
-	Quality  string          `json:"quality,omitempty"`
-	N        uint64          `json:"n,omitempty"` // the value is the mean of so many thinned readings from timestamp on, …
-	Interval float64         `json:"interval_s,omitempty"`
-	Min      *float64        `json:"min,omitempty"` // … and these their bounds
-	Max      *float64        `json:"max,omitempty"`
-	Cloud    uint64          `json:"cloud,omitempty"`   // so many readings from seq on are with the cloud alone, which acknowledged them
-	Missing  uint64          `json:"missing,omitempty"` // readings from seq on
-	Why      gateway.Why     `json:"why,omitempty"`
-	Unread   uint64          `json:"unreadable,omitempty"` // readings from seq on that are held but cannot be read now
+// write writes the lines of all epochs. One that cannot be read does not keep
+// the others from being written.
+func (k bufferExport) write(ctx context.Context, s *store.Store, to io.Writer) error {
+	w := bufio.NewWriter(to)
+	x := &exporter{bufferExport: k, times: s.Timelines()}
+	if k.Format == "csv" {
+		x.out = lines.NewCSV(w, k.Gateway)
+	} else {
+		x.out = lines.NewNDJSON(w, k.Gateway)
+	}
+	var unread error
+	for _, e := range s.Epochs() {
+		x.acked = e.Acked
+		unread = errors.Join(unread, s.Walk(ctx, e.ID, x.stretch))
+		if _, failed := w.Write(nil); failed != nil { // nobody takes what other epochs have
+			return failed
+		}
+	}
+	if err := x.out.Flush(); err != nil {
+		return err
+	}
+	return errors.Join(unread, w.Flush())
 }
 
-// putter writes in the form that was asked for.
-func (k bufferExport) putter(w io.Writer) func(exported) error {
-	if k.Format == "ndjson" {
-		return func(x exported) error { return json.NewEncoder(w).Encode(x) }
-	}
-	return csvRows(w)
+// An exporter writes what a walk through the store comes upon.
+type exporter struct {
+	bufferExport
+	out   lines.Writer
+	times gateway.Timelines
+	acked uint64        // of the epoch that is walked, the cloud acknowledged the readings up to here
+	line  lines.Reading // reused
 }
 
-// gap writes what stands in the place of readings.
-func (k bufferExport) gap(put func(exported) error, b store.Stretch, acked uint64) error {
-	held := withTheCloud(b, acked)
-	if held > 0 {
-		if err := put(exported{Epoch: b.Epoch, Seq: b.First, Cloud: held}); err != nil {
-			return err
-		}
+func (x *exporter) stretch(b store.Stretch) error {
+	switch {
+	case b.Unread != nil && b.N == 0:
+		return nil // the end of the epoch, which is not known
+	case b.Unread != nil:
+		return x.out.Other(lines.NewElsewhere(lines.Unreadable, x.Gateway, b.Range))
+	case b.Gap != nil:
+		return x.gap(b)
+	case b.End != nil:
+		return x.end(b)
+	case b.Thinned:
+		return x.summaries(b)
 	}
-	if b.N == held {
-		return nil
-	}
-	return put(exported{Epoch: b.Epoch, Seq: b.First + held, Missing: b.N - held, Why: b.Gap.Why})
-}
-
-// writer writes an epoch, of which the cloud acknowledged the readings up to
-// acked.
-func (k bufferExport) writer(put func(exported) error, times gateway.Timelines, acked uint64) func(store.Stretch) error {
-	return func(b store.Stretch) error {
-		if b.Unread != nil && b.N > 0 && k.Format == "ndjson" {
-			return put(exported{Epoch: b.Epoch, Seq: b.First, Unread: b.N})
-		}
-		if b.Gap != nil && k.Format == "ndjson" {
-			return k.gap(put, b, acked)
-		}
-		clock := times.Clock(b.Header.Anchor)
-		if err := k.readings(put, clock, b); err != nil {
-			return err
-		}
-		return k.summaries(put, clock, b)
-	}
+	return x.readings(b)
 }
 
 // readings writes the readings of a stretch.
-func (k bufferExport) readings(put func(exported) error, clock *gateway.WallClock, b store.Stretch) error {
+func (x *exporter) readings(b store.Stretch) error {
+	clock := x.times.Clock(b.Header.Anchor)
+	l := &x.line
 	for i := range b.Readings {
 		r := &b.Readings[i]
-		x, wanted := k.row(b.Epoch, r.Channel, clock, r.At)
-		if !wanted {
+		l.Epoch, l.Seq = b.Epoch, b.First+uint64(i)
+		l.Of(r, clock.Decides(r.At))
+		// A reading whose time is not known is of any time, and is written.
+		if !x.chosen(r.Channel) || l.Time > gateway.ClockNone && !x.meets(time.UnixMicro(l.Wall), time.UnixMicro(l.Wall)) {
 			continue
 		}
-		x.Seq, x.Value, x.Quality = b.First+uint64(i), number(r.Value), r.Quality.String()
-		if err := put(x); err != nil {
+		if err := x.out.Reading(l); err != nil {
 			return err
 		}
 	}
@@ -146,66 +133,70 @@ func (k bufferExport) readings(put func(exported) error, clock *gateway.WallCloc
 }
 
 // summaries writes what is left of downsampled readings.
-func (k bufferExport) summaries(put func(exported) error, clock *gateway.WallClock, b store.Stretch) error {
+func (x *exporter) summaries(b store.Stretch) error {
+	line := x.times.Clock(b.Header.Anchor).Timeline
 	for i := range b.Summaries {
 		sum := &b.Summaries[i]
-		x, wanted := k.row(b.Epoch, sum.Channel, clock, sum.From)
-		if !wanted {
+		if !x.chosen(sum.Channel) || !x.possible(line, sum.From, sum.From.Add(sum.Interval)) {
 			continue
 		}
-		x.Seq, x.N, x.Interval, x.Quality = b.First, sum.N, sum.Interval.Seconds(), sum.Worst.String()
-		x.Value, x.Min, x.Max = number(sum.Mean), number(sum.Min), number(sum.Max)
-		if err := put(x); err != nil {
+		if err := x.out.Other(lines.NewThinned(x.Gateway, b.Range, b.From, sum, line)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// row fills what readings and summaries share.
-func (k bufferExport) row(e gateway.EpochID, ch *gateway.Channel, clock *gateway.WallClock, s gateway.Stamp) (x exported, wanted bool) {
-	at, q := clock.Wall(s)
-	return exported{Epoch: e, Device: ch.Device, Quantity: ch.Quantity, Unit: ch.Unit, Time: &at, Clock: q.String()}, k.wants(ch, at)
-}
-
-// number gives nil for what JSON has no number for.
-func number(v float64) *float64 {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
+// gap writes what stands in the place of readings: those that the cloud alone
+// has, and those that are missing.
+func (x *exporter) gap(b store.Stretch) error {
+	line := x.times.Clock(b.Gap.Anchor).Timeline
+	if !x.possible(line, b.Gap.T0, b.Gap.T1) {
 		return nil
 	}
-	return &v
-}
-
-func (k bufferExport) wants(ch *gateway.Channel, at time.Time) bool {
-	return (k.Device == "" || k.Device == ch.Device) && (k.Quantity == "" || k.Quantity == ch.Quantity) &&
-		!at.Before(k.From) && (k.To.IsZero() || at.Before(k.To))
-}
-
-// csvRows writes a header and then a row for each reading. The last three
-// columns are those of thinned readings.
-func csvRows(w io.Writer) func(exported) error {
-	rows := csv.NewWriter(w)
-	headed := false
-	return func(x exported) error {
-		if !headed {
-			headed = true
-			_ = rows.Write([]string{"timestamp", "time", "device_id", "quantity", "value", "unit", "quality", "epoch",
-				"seq", "n", "min", "max"}) // Error tells
+	r, held := b.Range, withTheCloud(b, x.acked)
+	if held > 0 {
+		r.N = held
+		if err := x.out.Other(lines.NewElsewhere(lines.WithCloud, x.Gateway, r)); err != nil {
+			return err
 		}
-		n := ""
-		if x.N > 0 {
-			n = strconv.FormatUint(x.N, 10)
-		}
-		_ = rows.Write([]string{x.Time.Format("2006-01-02T15:04:05.000Z"), x.Clock, x.Device, x.Quantity, decimal(x.Value), x.Unit, x.Quality,
-			x.Epoch.String(), strconv.FormatUint(x.Seq, 10), n, decimal(x.Min), decimal(x.Max)})
-		rows.Flush()
-		return rows.Error()
 	}
+	if b.N == held {
+		return nil
+	}
+	r.First, r.N = b.First+held, b.N-held
+	return x.out.Other(lines.NewGap(x.Gateway, r, *b.Gap, line))
 }
 
-func decimal(v *float64) string {
-	if v == nil {
-		return ""
+// end writes how an epoch ended.
+func (x *exporter) end(b store.Stretch) error {
+	end := b.End
+	if end.Closed {
+		return x.out.Other(lines.NewClosed(x.Gateway, b.Epoch, end.Last))
 	}
-	return strconv.FormatFloat(*v, 'g', -1, 64)
+	line := x.times.Clock(end.Anchor).Timeline
+	until := end.T1
+	if until < end.T0 { // nobody knows how long the board went on
+		until = math.MaxInt64
+	}
+	if !x.possible(line, end.T0, until) {
+		return nil
+	}
+	return x.out.Other(lines.NewOpenEnd(x.Gateway, b.Epoch, b.First-1, *end, line))
+}
+
+// chosen tells whether a channel is one of those asked for.
+func (k bufferExport) chosen(ch *gateway.Channel) bool {
+	return (k.Device == "" || k.Device == ch.Device) && (k.Quantity == "" || k.Quantity == ch.Quantity)
+}
+
+// possible tells whether something that lies between these stamps can be of
+// the time that is asked for.
+func (k bufferExport) possible(line gateway.Timeline, s0, s1 gateway.Stamp) bool {
+	t0, t1, q := line.Bounds(s0, s1)
+	return q == gateway.ClockNone || k.meets(t0, t1)
+}
+
+func (k bufferExport) meets(t0, t1 time.Time) bool {
+	return !t1.Before(k.From) && (k.To.IsZero() || t0.Before(k.To))
 }

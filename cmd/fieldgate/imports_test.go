@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"cmd/cli": {"systemd"},
 	"cmd/fieldgate": {"cmd/cli", "drivers", "drivers/builtin", "drivers/linux", "drivers/sim",
 		"gateway", "gateway/clock", "gateway/command", "gateway/config", "gateway/control", "gateway/files",
-		"gateway/health", "gateway/live",
+		"gateway/health", "gateway/lines", "gateway/live",
 		"gateway/local", "gateway/local/dashboard", "gateway/netwatch", "gateway/pipeline", "gateway/remoteconfig", "gateway/sample",
 		"packaging/bench/plant", "store", "systemd", "uplink", "uplink/identity", "uplink/proxy", "uplink/wire"},
 	"packaging/e2e":         {},

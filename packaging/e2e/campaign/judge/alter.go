@@ -144,7 +144,7 @@ func nameTwice(e *Evidence) bool {
 }
 
 func doubleOnCard(e *Evidence) bool {
-	i := slices.IndexFunc(e.Stores, func(l Line) bool { return l.Missing == 0 && l.N == 0 && l.Device != "" })
+	i := slices.IndexFunc(e.Stores, func(l Line) bool { return l.Type == "" && l.Device != "" })
 	if i >= 0 {
 		e.Stores = append(e.Stores, e.Stores[i])
 	}

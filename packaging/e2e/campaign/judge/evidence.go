@@ -160,7 +160,6 @@ type Line struct {
 	Closed    *uint64   `json:"closed"`
 	After     uint64    `json:"after"`
 	AtMost    uint64    `json:"at_most"`
-	Missing   uint64    `json:"missing"` // of an export
 }
 
 // Evidence is all of it.

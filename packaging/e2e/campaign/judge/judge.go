@@ -271,10 +271,9 @@ func (c *court) takeStores() {
 			if acknowledged.MatchString(l.Why) {
 				c.blame(RuleOnCard, "%s: %s", l.Board, acknowledged.FindString(l.Why))
 			}
-		case l.Missing > 0 && l.Why != forgotten:
+		case l.Type == "gap" && l.Why != forgotten: // else the card has them no longer, and the cloud had them
 			c.onCard(l)
-		case l.Missing > 0: // the card has them no longer, and the cloud had them
-		case l.N == 0 && l.Device != "":
+		case l.Type == "" && l.Device != "":
 			if seen[l.Board][n] {
 				c.blame(RuleTwice, "%v is twice on the card of %s", n, l.Board)
 			}
@@ -298,14 +297,14 @@ var acknowledged = regexp.MustCompile(`.*known to be missing: ` + forgotten)
 // onCard looks at what an export says is missing.
 func (c *court) onCard(l *Line) {
 	held := uint64(0)
-	for seq := l.Seq; seq < l.Seq+min(l.Missing, 1<<20); seq++ {
+	for seq := l.First; seq < l.First+min(l.N, 1<<20); seq++ {
 		if c.held[Name{l.Gateway, l.Epoch, seq}] != nil {
 			held++
 		}
 	}
 	if held > 0 {
 		c.blame(RuleOnCard, "%s/%.8s: the card of %s says that %d readings from %d on are missing (%s); the cloud has %d of them",
-			l.Gateway, l.Epoch, l.Board, l.Missing, l.Seq, l.Why, held)
+			l.Gateway, l.Epoch, l.Board, l.N, l.First, l.Why, held)
 	}
 }
 
