@@ -12,6 +12,24 @@ import (
 // checkAllocations: a visit allocates nothing, beside the bus. It runs outside
 // a bubble, on a clock of its own that it moves ahead of the real one.
 func checkAllocations(c Case) error {
+	visit, err := visitor(c)
+	if err != nil {
+		return err
+	}
+	n := testing.AllocsPerRun(20, func() {
+		if err == nil {
+			err = visit()
+		}
+	})
+	if n > 0 && err == nil {
+		return fmt.Errorf("a visit makes %v allocations: keep buffers in the sensor, pauses between Start and Read, or a Pauser", n)
+	}
+	return err
+}
+
+// visitor opens a simulated device and gives what visits it once, on a clock
+// that moves by an interval with each visit, ahead of the real one.
+func visitor(c Case) (visit func() error, err error) {
 	b := c.set()
 	now := 10 * time.Second
 	start := time.Now()
@@ -23,23 +41,34 @@ func checkAllocations(c Case) error {
 	ctx := context.Background()
 	s, err := b.Driver.Open(ctx, b.target)
 	if err != nil {
-		return fmt.Errorf("open a healthy device: %w", err)
+		return nil, fmt.Errorf("open a healthy device: %w", err)
 	}
 	now += 10 * time.Second
-	visit := func() {
-		if two, ok := s.(drivers.Starter); ok && err == nil {
-			var wait time.Duration
-			wait, err = two.Start(ctx)
+	visit = func() error {
+		if two, ok := s.(drivers.Starter); ok {
+			wait, err := two.Start(ctx)
+			if err != nil {
+				return err
+			}
 			now += wait
 		}
-		if err == nil {
-			_, err = s.Read(ctx)
-		}
+		_, err := s.Read(ctx)
 		now += b.Driver.Interval
+		return err
 	}
-	visit()
-	if n := testing.AllocsPerRun(20, visit); n > 0 && err == nil {
-		return fmt.Errorf("a visit makes %v allocations: keep buffers in the sensor, pauses between Start and Read, or a Pauser", n)
+	return visit, visit()
+}
+
+// Bench measures a visit of a driver, the simulated bus and chip included.
+func Bench(b *testing.B, c Case) {
+	visit, err := visitor(c)
+	if err != nil {
+		b.Fatal(err)
 	}
-	return err
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := visit(); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
