@@ -87,7 +87,8 @@ func TestBehindAMuxThatFails(t *testing.T) {
 		t.Errorf("nobody at 0x21: %v", err)
 	}
 	b.Inject(0x70, sim.Fault{Err: sim.ErrNACK})
-	if _, err := read(c, 0x20); !errors.Is(err, drivers.ErrBus) || errors.Is(err, drivers.ErrAbsent) || !strings.Contains(err.Error(), "0x70/7") {
+	_, err := read(c, 0x20)
+	if !errors.Is(err, drivers.ErrBus) || errors.Is(err, drivers.ErrAbsent) || !strings.Contains(err.Error(), "0x70/7") {
 		t.Errorf("no multiplexer: %v", err)
 	}
 	b.Inject(0x70, sim.Fault{After: 1, Times: 1, Err: sim.ErrTimeout})

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // serveMetrics gives the figures of the status in the text format of
@@ -82,33 +84,38 @@ func writeTraffic(w *bytes.Buffer, up Uplink) {
 	}
 }
 
+// writeStoreMetrics gives the figures of Store that have a tag metric, and those
+// that are made of several. The lines of one metric stand together.
 func writeStoreMetrics(w *bytes.Buffer, b Store) {
-	gauge := func(name string, v float64) { writeGauge(w, "fieldgate_store_"+name, v) }
-	gauge(`readings{where="head"}`, float64(b.Head))
-	gauge(`readings{where="journal"}`, float64(b.Journal))
+	const prefix = "fieldgate_store_"
+	var all bytes.Buffer
+	gauge := func(name string, v float64) { writeGauge(&all, prefix+name, v) }
+	writeTagged(&all, prefix, b)
 	gauge(`readings{where="volumes"}`, float64(b.Stored-b.Journal))
-	gauge("thinned_readings", float64(b.Thinned))
-	gauge(`bytes{where="head"}`, float64(b.HeadBytes))
-	gauge(`bytes{where="journal"}`, float64(b.JournalBytes))
-	gauge(`bytes{where="volumes"}`, float64(b.Bytes))
-	gauge("unacked_readings", float64(b.Unacked))
-	gauge("oldest_unacked_seconds", b.OldestUnacked)
-	gauge("loss_window_seconds", b.LossWindow)
 	gauge("volatile", flag(b.Volatile == "yes"))
 	gauge("volatile_unknown", flag(b.Volatile == "unknown"))
-	writeCounter(w, "fieldgate_store_commits_total", b.Commits)
-	gauge("written_bytes_per_day", b.WrittenDaily)
-	if b.TimeToFull > 0 {
-		gauge("full_in_seconds", b.TimeToFull)
-	}
-	if b.CardYears > 0 {
-		gauge("card_life_years", b.CardYears)
-	}
 	for _, why := range []string{"unclean_stop", "card_failed", "dropped", "unknown"} {
 		gauge(fmt.Sprintf("gap_readings{why=%q}", why), float64(b.GapReadings[why]))
 	}
-	gauge("openings_24h", float64(b.Openings))
-	gauge("brownouts_24h", float64(b.UncleanStops))
+	for _, line := range slices.Sorted(strings.Lines(all.String())) {
+		w.WriteString(line)
+	}
+}
+
+// writeTagged gives each field of a struct that has a tag metric, which is its
+// name, with ' for ". A field that JSON leaves out when it is 0 is left out
+// here too.
+func writeTagged(w *bytes.Buffer, prefix string, of any) {
+	v := reflect.ValueOf(of)
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		name, is := field.Tag.Lookup("metric")
+		if !is || v.Field(i).IsZero() && strings.HasSuffix(field.Tag.Get("json"), ",omitempty") {
+			continue
+		}
+		value := v.Field(i).Convert(reflect.TypeFor[float64]()).Float()
+		writeGauge(w, prefix+strings.ReplaceAll(name, "'", `"`), value)
+	}
 }
 
 // writeGauge and writeCounter write one line each. The library that the cloud

@@ -100,29 +100,32 @@ type Traffic struct {
 	Idle      int64            `json:"idle_bytes_per_day"`  // what heartbeats alone cost
 }
 
-// A Store is the state of the buffer. Counts are of readings.
+// A Store is the state of the buffer. Counts are of readings. A tag metric is the
+// name of the figure at /metrics, with ' for ".
 type Store struct {
-	Head          uint64  `json:"head"`             // in RAM, not yet committed
-	Stored        uint64  `json:"stored"`           // held on the card
-	Unacked       uint64  `json:"unacked"`          // not yet acknowledged by the cloud, head included
-	OldestUnacked float64 `json:"oldest_unacked_s"` // age of the oldest of these; 0 if there is none
-	Bytes         int64   `json:"bytes"`            // on the card
+	Head          uint64  `json:"head" metric:"readings{where='head'}"`             // in RAM, not yet committed
+	Stored        uint64  `json:"stored"`                                           // held on the card
+	Unacked       uint64  `json:"unacked" metric:"unacked_readings"`                // not yet acknowledged by the cloud, head included
+	OldestUnacked float64 `json:"oldest_unacked_s" metric:"oldest_unacked_seconds"` // age of the oldest of these; 0 if there is none
+	Bytes         int64   `json:"bytes" metric:"bytes{where='volumes'}"`            // on the card
 	FlushInterval float64 `json:"flush_interval_s"`
-	LossWindow    float64 `json:"loss_window_s"`      // what a power cut costs at most: flush_interval + one commit
-	Volatile      string  `json:"volatile,omitempty"` // "yes": a power cut costs all of the store; "unknown": it may
-	Commits       uint64  `json:"commits"`            // since the start
-	Gaps          uint64  `json:"gaps"`               // gap records held
+	LossWindow    float64 `json:"loss_window_s" metric:"loss_window_seconds"` // what a power cut costs at most: flush_interval + one commit
+	Volatile      string  `json:"volatile,omitempty"`                         // "yes": a power cut costs all of the store; "unknown": it may
+	Commits       uint64  `json:"commits" metric:"commits_total"`             // since the start
+	Gaps          uint64  `json:"gaps"`                                       // gap records held
 
-	Thinned      uint64            `json:"thinned"`                  // of Stored, reduced to summaries
-	Journal      uint64            `json:"journal"`                  // of Stored, in the journal
-	HeadBytes    int64             `json:"head_bytes"`               // of RAM
-	JournalBytes int64             `json:"journal_bytes"`            // of pages in use
-	TimeToFull   float64           `json:"time_to_full_s,omitempty"` // if readings go on coming and none are acknowledged
-	WrittenDaily float64           `json:"written_bytes_per_day"`    // that the daemon writes to the card, as since it started
-	CardYears    float64           `json:"card_life_years,omitempty"`
-	GapReadings  map[string]uint64 `json:"gap_readings"`  // at most, by reason
-	Openings     int               `json:"openings_24h"`  // starts of the daemon …
-	UncleanStops int               `json:"brownouts_24h"` // … after a power cut or crash
+	Thinned      uint64 `json:"thinned" metric:"thinned_readings"`             // of Stored, reduced to summaries
+	Journal      uint64 `json:"journal" metric:"readings{where='journal'}"`    // of Stored, in the journal
+	HeadBytes    int64  `json:"head_bytes" metric:"bytes{where='head'}"`       // of RAM
+	JournalBytes int64  `json:"journal_bytes" metric:"bytes{where='journal'}"` // of pages in use
+	// If readings go on coming and none are acknowledged
+	TimeToFull float64 `json:"time_to_full_s,omitempty" metric:"full_in_seconds"`
+	// That the daemon writes to the card, as since it started
+	WrittenDaily float64           `json:"written_bytes_per_day" metric:"written_bytes_per_day"`
+	CardYears    float64           `json:"card_life_years,omitempty" metric:"card_life_years"`
+	GapReadings  map[string]uint64 `json:"gap_readings"`                         // at most, by reason
+	Openings     int               `json:"openings_24h" metric:"openings_24h"`   // starts of the daemon …
+	UncleanStops int               `json:"brownouts_24h" metric:"brownouts_24h"` // … after a power cut or crash
 }
 
 // A ClockStatus says how far the gateway's wall time may be believed.
