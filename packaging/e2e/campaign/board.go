@@ -18,7 +18,7 @@ import (
 // A board is a gateway: its card, its line, its process. One goroutine does to
 // it what is done; the fields below the empty line are that goroutine's.
 type board struct {
-	world   *world
+	testbed *testbed
 	name    string
 	gateway string // id; a clone has that of its original
 	plan    plan
@@ -97,7 +97,7 @@ ca = "%s"
 dir = "%s"
 flush_interval = "%gs"
 max_size = "%s"
-`, b.gateway, b.line.Port(), b.world.path(b.gateway+".token"), b.world.path("ca.pem"),
+`, b.gateway, b.line.Port(), b.testbed.path(b.gateway+".token"), b.testbed.path("ca.pem"),
 		filepath.Join(b.card.Mount, "state"), b.plan.FlushS, b.plan.maxSize)
 	if b.plan.MinFree != "" {
 		text += fmt.Sprintf("min_free = \"%s\"\n", b.plan.MinFree)
@@ -106,13 +106,13 @@ max_size = "%s"
 	return os.WriteFile(b.config(), []byte(text+devices), 0o600)
 }
 
-func (b *board) config() string   { return b.world.path(b.name + ".toml") }
+func (b *board) config() string   { return b.testbed.path(b.name + ".toml") }
 func (b *board) ballast() string  { return filepath.Join(b.card.Mount, "ballast") }
-func (b *board) bootFile() string { return b.world.path(b.name + ".boot") }
+func (b *board) bootFile() string { return b.testbed.path(b.name + ".boot") }
 
 // act writes down what is done to the board.
 func (b *board) act(what string, d time.Duration, detail string) {
-	b.world.act(judge.Act{To: b.name, What: what, For: d, Detail: detail})
+	b.testbed.act(judge.Act{To: b.name, What: what, For: d, Detail: detail})
 }
 
 // insert puts the card in and mounts it, after a boot.
@@ -135,7 +135,7 @@ func (b *board) start(ctx context.Context) error {
 	b.life++
 	b.sound, b.full = b.state == cardWell, b.state == cardFull
 	b.deaf = b.state == cardBad || b.full && !b.slot
-	p, err := launch(b.world.path(b.name+".log"), b.bootFile(), b.world.fieldgate, "run", "--config", b.config())
+	p, err := launch(b.testbed.path(b.name+".log"), b.bootFile(), b.testbed.fieldgate, "run", "--config", b.config())
 	if err != nil {
 		return err
 	}
@@ -217,7 +217,7 @@ func (b *board) over(ctx context.Context, how string, ended time.Time, took time
 	l := judge.Life{
 		Board: b.name, Gateway: b.gateway, N: b.life, Began: b.run.began.UTC(), Ended: ended.UTC(), Took: took, How: how, Code: -1,
 		Spoke: spoke, Waited: ended.Sub(b.run.began), Sound: b.sound, Full: b.full, Deaf: b.deaf && !b.tried(), Slot: b.slot, Online: online,
-		Window: b.watcher.largestWindow(), Stall: b.world.stalls.since(b.run.began),
+		Window: b.watcher.largestWindow(), Stall: b.testbed.stalls.since(b.run.began),
 	}
 	if ended.Sub(b.resumed) < pauseCounts { // nobody writes while it stands still
 		l.Stall += b.paused
@@ -230,7 +230,7 @@ func (b *board) over(ctx context.Context, how string, ended time.Time, took time
 		l.Log = strings.ToValidUTF8(b.run.told(), "?")
 	}
 	b.slot = b.slot || b.sound && spoke
-	b.world.evidence.note(judge.LivesFile, l)
+	b.testbed.evidence.note(judge.LivesFile, l)
 	b.run, b.watcher = nil, nil
 	if how == judge.Itself {
 		b.pass(ctx, time.Second)
@@ -259,7 +259,7 @@ func (b *board) online(ctx context.Context) bool {
 // untroubled tells whether line and cloud were well for 15 s before t, and
 // are still.
 func (b *board) untroubled(t time.Time) bool {
-	up, well := b.line.UpSince(), b.world.cloud.wellSince()
+	up, well := b.line.UpSince(), b.testbed.cloud.wellSince()
 	return !up.IsZero() && !well.IsZero() && up.Before(t.Add(-15*time.Second)) && well.Before(t.Add(-15*time.Second))
 }
 

@@ -26,12 +26,12 @@ import (
 
 // A cloud is the server and its card.
 type cloud struct {
-	world  *world
-	card   *disk.Card
-	port   int
-	random *rand.Rand
-	client *http.Client
-	token  string
+	testbed *testbed
+	card    *disk.Card
+	port    int
+	random  *rand.Rand
+	client  *http.Client
+	token   string
 
 	run    *program
 	copy   string
@@ -43,7 +43,7 @@ type cloud struct {
 }
 
 func (c *cloud) state() string    { return filepath.Join(c.card.Mount, "state") }
-func (c *cloud) bootFile() string { return c.world.path("cloud.boot") }
+func (c *cloud) bootFile() string { return c.testbed.path("cloud.boot") }
 func (c *cloud) ballast() string  { return filepath.Join(c.card.Mount, "ballast") }
 
 // insert puts the card in and boots.
@@ -72,9 +72,9 @@ func (c *cloud) setWell(well bool) {
 // enrol makes the gateways known, and what they need to connect.
 func (c *cloud) enrol(gateways []string) error {
 	for _, g := range gateways {
-		token, err := exec.Command(c.world.server, "gateway", "add", g, "--state", c.state()).Output()
+		token, err := exec.Command(c.testbed.server, "gateway", "add", g, "--state", c.state()).Output()
 		if err == nil {
-			err = os.WriteFile(c.world.path(g+".token"), token, 0o600)
+			err = os.WriteFile(c.testbed.path(g+".token"), token, 0o600)
 		}
 		if err != nil {
 			return fmt.Errorf("add gateway %s: %w", g, err)
@@ -84,7 +84,7 @@ func (c *cloud) enrol(gateways []string) error {
 }
 
 func (c *cloud) start() error {
-	p, err := launch(c.world.path("cloud.log"), c.bootFile(), c.world.server,
+	p, err := launch(c.testbed.path("cloud.log"), c.bootFile(), c.testbed.server,
 		"run", "--listen", fmt.Sprintf("127.0.0.1:%d", c.port), "--state", c.state(), "--name", "localhost")
 	c.run = p
 	return err
@@ -98,7 +98,7 @@ func (c *cloud) rise(ctx context.Context) error {
 	began := time.Now()
 	for ctx.Err() == nil {
 		if c.run.gone() {
-			c.world.act(judge.Act{To: "cloud", What: "ended by itself", Detail: c.run.told()})
+			c.testbed.act(judge.Act{To: "cloud", What: "ended by itself", Detail: c.run.told()})
 			time.Sleep(time.Second)
 			if time.Since(began) > 2*time.Minute {
 				return fmt.Errorf("the cloud does not run: %s", c.run.told())
@@ -134,7 +134,7 @@ func (c *cloud) trust() error {
 	c.token = strings.TrimSpace(string(token))
 	secure := &tls.Config{RootCAs: pool, ServerName: "localhost"}
 	c.client = &http.Client{Transport: &http.Transport{TLSClientConfig: secure, DisableKeepAlives: true}}
-	return os.WriteFile(c.world.path("ca.pem"), ca, 0o644)
+	return os.WriteFile(c.testbed.path("ca.pem"), ca, 0o644)
 }
 
 // down ends the server.
@@ -189,7 +189,7 @@ func (c *cloud) listen(ctx context.Context, gateways []string, random *rand.Rand
 				query.Set("from", to.Add(-time.Duration(1+random.IntN(120))*time.Second).UTC().Format(time.RFC3339Nano))
 			}
 			if k, err := c.claim(ctx, g, query); err == nil {
-				c.world.evidence.note(judge.ClaimsFile, k)
+				c.testbed.evidence.note(judge.ClaimsFile, k)
 			}
 		}
 		select {
@@ -204,7 +204,7 @@ const exportTries = 3
 
 // export writes the cloud's whole log into the evidence, a gateway's lines only once they are all there.
 func (c *cloud) export(ctx context.Context, gateway string) error {
-	lines, err := os.CreateTemp(c.world.dir, "export-")
+	lines, err := os.CreateTemp(c.testbed.dir, "export-")
 	if err != nil {
 		return err
 	}
@@ -229,7 +229,7 @@ func (c *cloud) export(ctx context.Context, gateway string) error {
 	if err := rewind(lines); err != nil {
 		return err
 	}
-	return c.world.copyLines(judge.CloudFile, lines, nil)
+	return c.testbed.copyLines(judge.CloudFile, lines, nil)
 }
 
 func rewind(f *os.File) error {
@@ -238,7 +238,7 @@ func rewind(f *os.File) error {
 }
 
 // copyLines writes lines into the evidence as they are, with more fields.
-func (w *world) copyLines(file string, r io.Reader, more map[string]string) error {
+func (w *testbed) copyLines(file string, r io.Reader, more map[string]string) error {
 	in := bufio.NewScanner(r)
 	in.Buffer(nil, 1<<20)
 	for in.Scan() {

@@ -55,7 +55,7 @@ func (c *cloud) pass(ctx context.Context, d time.Duration) error {
 }
 
 func (c *cloud) act(what string, d time.Duration, detail string) {
-	c.world.act(judge.Act{To: "cloud", What: what, For: d, Detail: detail})
+	c.testbed.act(judge.Act{To: "cloud", What: what, For: d, Detail: detail})
 }
 
 func (c *cloud) again(ctx context.Context) error {
@@ -169,7 +169,7 @@ func (c *cloud) makeCopy(ctx context.Context) error {
 	if err := c.card.Eject(); err != nil {
 		return err
 	}
-	c.copy, c.copied = c.world.path("cloud.copy"), time.Now().UTC()
+	c.copy, c.copied = c.testbed.path("cloud.copy"), time.Now().UTC()
 	if err := errors.Join(c.card.CopyTo(c.copy), c.insert("-p")); err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func (c *cloud) restore(ctx context.Context) error {
 	if _, _, err := c.card.Cut(disk.Forget); err != nil {
 		return err
 	}
-	c.world.act(judge.Act{To: "cloud", What: judge.ActRestore, Since: c.copied})
+	c.testbed.act(judge.Act{To: "cloud", What: judge.ActRestore, Since: c.copied})
 	if err := errors.Join(c.card.PutBack(c.copy), c.insert("-p")); err != nil {
 		return err
 	}

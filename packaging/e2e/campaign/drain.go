@@ -23,7 +23,7 @@ import (
 const drainWithin = 2 * time.Minute
 
 // drain heals everything, and has every board deliver what its card holds.
-func (w *world) drain(ctx context.Context) error {
+func (w *testbed) drain(ctx context.Context) error {
 	c := w.cloud
 	c.card.Heal()
 	c.run.signal(syscall.SIGCONT)
@@ -108,7 +108,7 @@ func (b *board) drained(ctx context.Context) bool {
 		st, err := b.ask(ctx)
 		if err != nil || st.Uplink.State != "online" || st.Store.Unacked > 0 {
 			since = time.Now()
-		} else if time.Since(since) > quiet || b.world.cloud.awaitsNothing(ctx, b.gateway) {
+		} else if time.Since(since) > quiet || b.testbed.cloud.awaitsNothing(ctx, b.gateway) {
 			return true
 		}
 		sleep(ctx, 500*time.Millisecond)
@@ -140,15 +140,15 @@ func (c *cloud) awaitsNothing(ctx context.Context, gateway string) bool {
 // export writes into the evidence what the card holds.
 func (b *board) export() error {
 	state := filepath.Join(b.card.Mount, "state")
-	out, err := exec.Command(b.world.fieldgate, "buffer", "export", "--format", "ndjson", "--dir", state).Output()
+	out, err := exec.Command(b.testbed.fieldgate, "buffer", "export", "--format", "ndjson", "--dir", state).Output()
 	if err != nil {
 		return fmt.Errorf("export the store of %s: %w", b.name, err)
 	}
-	words, err := exec.Command(b.world.fieldgate, "buffer", "verify", "--dir", state).Output()
+	words, err := exec.Command(b.testbed.fieldgate, "buffer", "verify", "--dir", state).Output()
 	var damaged *exec.ExitError // it says so by its exit code
 	if err != nil && !errors.As(err, &damaged) {
 		return fmt.Errorf("verify the store of %s: %w", b.name, err)
 	}
-	b.world.evidence.note(judge.StoresFile, judge.Line{Board: b.name, Gateway: b.gateway, Type: "verify", Why: string(words)})
-	return b.world.copyLines(judge.StoresFile, bytes.NewReader(out), map[string]string{"board": b.name, "gateway_id": b.gateway})
+	b.testbed.evidence.note(judge.StoresFile, judge.Line{Board: b.name, Gateway: b.gateway, Type: "verify", Why: string(words)})
+	return b.testbed.copyLines(judge.StoresFile, bytes.NewReader(out), map[string]string{"board": b.name, "gateway_id": b.gateway})
 }

@@ -185,7 +185,7 @@ func (b *board) copyCard(ctx context.Context) error {
 			return err
 		}
 	}
-	b.copy, b.copied, b.copySlot = b.world.path(b.name+".copy"), time.Now().UTC(), b.slot
+	b.copy, b.copied, b.copySlot = b.testbed.path(b.name+".copy"), time.Now().UTC(), b.slot
 	b.act("copy of the card made", 0, "")
 	return b.card.CopyTo(b.copy)
 }
@@ -200,7 +200,7 @@ func (b *board) old(ctx context.Context) error {
 	if _, _, err := b.card.Cut(disk.Forget); err != nil {
 		return err
 	}
-	b.world.act(judge.Act{To: b.name, What: judge.ActOld, Since: b.copied})
+	b.testbed.act(judge.Act{To: b.name, What: judge.ActOld, Since: b.copied})
 	if err := b.card.PutBack(b.copy); err != nil {
 		return err
 	}
@@ -220,13 +220,13 @@ func (b *board) clone(ctx context.Context) error {
 	if err := b.copyCard(ctx); err != nil {
 		return err
 	}
-	c, err := b.world.double(b)
+	c, err := b.testbed.double(b)
 	if err != nil {
 		return err
 	}
 	b.clones = append(b.clones, c)
 	d := between(b.random, 3*time.Second, 15*time.Second)
-	b.world.act(judge.Act{To: c.name, What: judge.ActClone, For: d, Detail: b.gateway})
+	b.testbed.act(judge.Act{To: c.name, What: judge.ActClone, For: d, Detail: b.gateway})
 	if err := errors.Join(b.insert("-p", 0), c.insert("-p", 0)); err != nil {
 		return err
 	}
@@ -246,7 +246,7 @@ func (b *board) trouble(ctx context.Context, random *rand.Rand) {
 		sleep(ctx, between(random, time.Second, 30*time.Second))
 		state := line.Faults[random.IntN(len(line.Faults))]
 		d := between(random, 500*time.Millisecond, 20*time.Second)
-		b.world.act(judge.Act{To: "line " + b.name, What: "line " + string(state), For: d})
+		b.testbed.act(judge.Act{To: "line " + b.name, What: "line " + string(state), For: d})
 		b.line.Set(state)
 		sleep(ctx, d)
 		b.line.Set(line.Up)

@@ -110,7 +110,7 @@ func (o options) campaign() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	w, err := newWorld(o, dir)
+	w, err := newTestbed(o, dir)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ type watcher struct {
 
 func watch(ctx context.Context, b *board, life int) (*watcher, func()) {
 	w := &watcher{
-		url: fmt.Sprintf("ws://127.0.0.1:%d/ws", b.port), board: b, life: life, gid: b.gateway, to: b.world.evidence,
+		url: fmt.Sprintf("ws://127.0.0.1:%d/ws", b.port), board: b, life: life, gid: b.gateway, to: b.testbed.evidence,
 		first: make(chan struct{}), known: map[judge.Name]bool{},
 	}
 	ctx, cancel := context.WithCancel(ctx)

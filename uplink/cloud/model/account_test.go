@@ -71,7 +71,7 @@ func (e *held) uptoAt(t time.Time) (upto uint64) {
 }
 
 // read takes an account of a log.
-func (w *world) read(l record.Log) *account {
+func (w *testbed) read(l record.Log) *account {
 	a := &account{
 		ledger: &w.ledger, dec: block.NewDecoder(), epochs: map[gateway.EpochID]*held{}, events: map[gateway.Name]bool{},
 		kinds: map[fault]string{}, tally: tally{gaps: map[gateway.Why]uint64{}},

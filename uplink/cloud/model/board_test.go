@@ -28,7 +28,7 @@ const uptime = time.Minute + time.Second
 
 // A board is a gateway that runs on a card.
 type board struct {
-	w     *world
+	w     *testbed
 	dir   string // the card
 	clock *clock.Fake
 	card  *card
@@ -49,7 +49,7 @@ type image struct {
 	ended map[gateway.EpochID]bool
 }
 
-func (w *world) newBoard(dir string) *board {
+func (w *testbed) newBoard(dir string) *board {
 	b := &board{w: w, dir: dir, card: newCard(w)}
 	b.boot()
 	return b

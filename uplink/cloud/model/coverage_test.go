@@ -30,7 +30,7 @@ var rules = []string{wentBack, caught, trimmed, voided, thinnedOut, openEnds, cl
 func gapsOf(why gateway.Why) string { return "readings in gaps, " + string(why) }
 
 // notice counts what has come of a step.
-func (w *world) notice() {
+func (w *testbed) notice() {
 	for _, b := range w.boards {
 		now := slices.ContainsFunc(b.table.List(), func(c health.Condition) bool { return c.Code == "uplink_alarm" })
 		if now && !b.alarmed {

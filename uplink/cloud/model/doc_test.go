@@ -13,5 +13,5 @@
 // minutes of retention and the hour of a refused identity cost nothing.
 //
 // A proof must be able to fail: the same histories on a log that has lost one
-// rule must be found out (blind_test.go).
+// rule must be found out (judgesees_test.go).
 package model

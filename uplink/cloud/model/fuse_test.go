@@ -36,7 +36,7 @@ type card struct {
 	fell storetest.Dir // what is on the card then
 }
 
-func newCard(w *world) *card {
+func newCard(w *testbed) *card {
 	c := &card{net: &w.net, r: rand.New(rand.NewPCG(w.r.Uint64(), 5))}
 	c.rec.Emit = c.fall
 	return c
@@ -121,7 +121,7 @@ func (f *faulty) burn(seq uint64) {
 }
 
 // light lights a fuse.
-func (w *world) light() {
+func (w *testbed) light() {
 	switch n := 1 + w.r.IntN(5); w.r.IntN(3) {
 	case 0:
 		w.any().card.light(n)
@@ -133,7 +133,7 @@ func (w *world) light() {
 }
 
 // mend puts everything together again after a step.
-func (w *world) mend() {
+func (w *testbed) mend() {
 	if fell := w.log.fallen(); fell != nil {
 		w.seen.add(crashedIn, 1)
 		w.loseLog(fell, w.r.IntN(2) == 0)

@@ -22,8 +22,8 @@ const answerWithin = 5 * time.Second
 // some arrive late, when nobody waits for them any more. What lies at its end
 // can be exchanged.
 type faulty struct {
-	blind *blindness
-	late  sync.WaitGroup // requests under way that nobody waits for
+	ruleOff *brokenRule
+	late    sync.WaitGroup // requests under way that nobody waits for
 
 	mu     sync.Mutex
 	to     *jetstream.Log // nil: nobody answers
@@ -171,11 +171,11 @@ func (f *faulty) append(ctx context.Context, id string, after uint64, r record.R
 	if to == nil {
 		return 0, record.ErrUnavailable
 	}
-	if f.blind != nil && f.blind.record != nil {
-		r = f.blind.record(r)
+	if f.ruleOff != nil && f.ruleOff.record != nil {
+		r = f.ruleOff.record(r)
 	}
-	if f.blind != nil && f.blind.append != nil {
-		return f.blind.append(ctx, to, id, after, r)
+	if f.ruleOff != nil && f.ruleOff.append != nil {
+		return f.ruleOff.append(ctx, to, id, after, r)
 	}
 	seq, err := to.Append(ctx, id, after, r)
 	if err == nil {
@@ -198,12 +198,12 @@ func (f *faulty) Last(ctx context.Context, id string) (record.Record, error) {
 
 // told is what servers are told of a record.
 func (f *faulty) told(r record.Record) record.Record {
-	if f.blind == nil || f.blind.newest == nil {
+	if f.ruleOff == nil || f.ruleOff.newest == nil {
 		return r
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.blind.newest(r)
+	return f.ruleOff.newest(r)
 }
 
 // Read implements record.Log.

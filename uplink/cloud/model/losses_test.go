@@ -20,7 +20,7 @@ import (
 // one (nil: JetStream has crashed), an older one (its newest records were lost)
 // or an empty one. The servers live on, as those of a cluster do, or die with
 // it, as one does that holds it.
-func (w *world) loseLog(dir storetest.Dir, together bool) {
+func (w *testbed) loseLog(dir storetest.Dir, together bool) {
 	if dir == nil {
 		dir = w.log.fallen()
 	}
@@ -41,7 +41,7 @@ func (w *world) loseLog(dir storetest.Dir, together bool) {
 	at := w.folder()
 	w.must(dir.Write(at))
 	w.openLog(at)
-	if w.log.blind == nil || !w.log.blind.lossless {
+	if w.log.ruleOff == nil || !w.log.ruleOff.lossless {
 		w.ledger.lose(before, w.read(w.log.end()))
 	}
 	if together {
@@ -52,7 +52,7 @@ func (w *world) loseLog(dir storetest.Dir, together bool) {
 	}
 }
 
-func (w *world) restoreLog() bool {
+func (w *testbed) restoreLog() bool {
 	if len(w.logs) == 0 {
 		return false
 	}
@@ -62,7 +62,7 @@ func (w *world) restoreLog() bool {
 
 // loseMinutes has the log lose what gateways have just been told that it has,
 // and the card no longer needs but for that.
-func (w *world) loseMinutes() bool {
+func (w *testbed) loseMinutes() bool {
 	dir, b := w.look(w.logDir), w.any()
 	for range 2 {
 		b.append(1 + w.r.IntN(burst))
@@ -74,7 +74,7 @@ func (w *world) loseMinutes() bool {
 	return true
 }
 
-func (w *world) loseAll() bool {
+func (w *testbed) loseAll() bool {
 	if w.r.IntN(3) > 0 {
 		return false
 	}
@@ -84,7 +84,7 @@ func (w *world) loseAll() bool {
 
 // loseTail has the log lose its newest records while an append is under way
 // that was meant to follow them.
-func (w *world) loseTail() bool {
+func (w *testbed) loseTail() bool {
 	w.log.loseNext()
 	w.any().append(1 + w.r.IntN(burst))
 	w.pass(w.upTo(answerWithin))

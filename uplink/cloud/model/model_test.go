@@ -30,21 +30,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // A verdict is what the judge says of a history.
 type verdict struct {
 	*account
-	w    *world
+	w    *testbed
 	took time.Duration // of virtual time
 }
 
 // A life says which history to live through.
 type life struct {
-	seed  uint64
-	blind func() *blindness // nil: no rule is switched off
-	small bool              // the card has room for little
+	seed    uint64
+	ruleOff func() *brokenRule // nil: no rule is switched off
+	small   bool               // the card has room for little
 }
 
 // live lives through one history.
 func live(t *testing.T, l life) (v verdict) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, l)
+		w := newTestbed(t, l)
 		defer w.close()
 		began := time.Now()
 		if l.small {

@@ -15,8 +15,8 @@ import (
 // asked for, as a Source may.
 type source struct {
 	*store.Store
-	blind *blindness
-	seen  *counts
+	ruleOff *brokenRule
+	seen    *counts
 
 	mu    sync.Mutex
 	r     *rand.Rand
@@ -24,9 +24,9 @@ type source struct {
 	given map[gateway.EpochID]uint64
 }
 
-func newSource(s *store.Store, w *world) *source {
+func newSource(s *store.Store, w *testbed) *source {
 	return &source{
-		Store: s, blind: w.log.blind, seen: &w.seen, r: rand.New(rand.NewPCG(w.r.Uint64(), 3)),
+		Store: s, ruleOff: w.log.ruleOff, seen: &w.seen, r: rand.New(rand.NewPCG(w.r.Uint64(), 3)),
 		acked: map[gateway.EpochID]uint64{}, given: map[gateway.EpochID]uint64{},
 	}
 }
@@ -44,7 +44,7 @@ func (s *source) Ack(e gateway.EpochID, upto uint64, done bool) error {
 
 // Session implements uplink.Source.
 func (s *source) Session(fsynced bool, retain time.Duration) {
-	if s.blind != nil && s.blind.hasty {
+	if s.ruleOff != nil && s.ruleOff.hasty {
 		retain = 0
 	}
 	s.Store.Session(fsynced, retain)
@@ -57,7 +57,7 @@ func (s *source) Next(ctx context.Context, e gateway.EpochID, seq uint64, maxByt
 	if s.r.IntN(4) == 0 {
 		earlier = s.r.Uint64N(min(seq, 50))
 	}
-	if s.blind != nil && s.blind.stubborn {
+	if s.ruleOff != nil && s.ruleOff.stubborn {
 		seq = max(seq, s.given[e]+1)
 	}
 	s.mu.Unlock()

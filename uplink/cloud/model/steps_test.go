@@ -19,48 +19,48 @@ const (
 type step struct {
 	name   string
 	weight int
-	do     func(*world) bool
+	do     func(*testbed) bool
 }
 
-var fill = step{"fill", 1, (*world).fill}
+var fill = step{"fill", 1, (*testbed).fill}
 
 var steps = []step{
-	{"append", 30, func(w *world) bool { w.any().append(1 + w.r.IntN(w.lot())); return true }},
-	{"wait", 12, func(w *world) bool { w.pass(w.upTo(20 * time.Second)); return true }},
-	{"wait long", 4, func(w *world) bool { w.pass(w.upTo(25 * time.Minute)); return true }},
-	{"power cut", 5, (*world).powerCut},
-	{"reopen", 2, func(w *world) bool { w.any().reboot(); return true }},
-	{"image", 3, (*world).image},
-	{"restore image", 3, (*world).restore},
-	{"clone", 2, (*world).clone},
-	{"end of clone", 2, (*world).endClone},
-	{"split", 3, func(w *world) bool { _, err := w.any().store.Split(); w.must(err); return true }},
-	{"drop", 2, (*world).drop},
+	{"append", 30, func(w *testbed) bool { w.any().append(1 + w.r.IntN(w.lot())); return true }},
+	{"wait", 12, func(w *testbed) bool { w.pass(w.upTo(20 * time.Second)); return true }},
+	{"wait long", 4, func(w *testbed) bool { w.pass(w.upTo(25 * time.Minute)); return true }},
+	{"power cut", 5, (*testbed).powerCut},
+	{"reopen", 2, func(w *testbed) bool { w.any().reboot(); return true }},
+	{"image", 3, (*testbed).image},
+	{"restore image", 3, (*testbed).restore},
+	{"clone", 2, (*testbed).clone},
+	{"end of clone", 2, (*testbed).endClone},
+	{"split", 3, func(w *testbed) bool { _, err := w.any().store.Split(); w.must(err); return true }},
+	{"drop", 2, (*testbed).drop},
 	fill,
-	{"wake", 5, func(w *world) bool { w.any().up.Wake(); return true }},
-	{"cut", 3, func(w *world) bool { w.net.Cut(); return true }},
-	{"cut in a frame", 3, func(w *world) bool { w.net.CutAfter(1 + w.r.IntN(wholeLine)); return true }},
-	{"whole line", 3, func(w *world) bool { w.net.CutAfter(0); return true }},
-	{"stall", 3, func(w *world) bool { w.net.Stall(); return true }},
-	{"resume", 3, func(w *world) bool { w.net.Resume(); return true }},
-	{"move", 3, (*world).move},
-	{"restart server", 2, func(w *world) bool { w.restart(w.server()); return true }},
-	{"kill server", 3, func(w *world) bool { w.kill(w.server()); return true }},
-	{"remember log", 6, func(w *world) bool { w.logs = remember(w.logs, w.look(w.logDir)); return true }},
-	{"crash log", 2, func(w *world) bool { w.loseLog(nil, w.r.IntN(2) == 0); return true }},
-	{"restore log", 3, (*world).restoreLog},
-	{"lose log", 1, (*world).loseAll},
-	{"lose tail", 4, (*world).loseTail},
-	{"lose minutes", 2, (*world).loseMinutes},
+	{"wake", 5, func(w *testbed) bool { w.any().up.Wake(); return true }},
+	{"cut", 3, func(w *testbed) bool { w.net.Cut(); return true }},
+	{"cut in a frame", 3, func(w *testbed) bool { w.net.CutAfter(1 + w.r.IntN(wholeLine)); return true }},
+	{"whole line", 3, func(w *testbed) bool { w.net.CutAfter(0); return true }},
+	{"stall", 3, func(w *testbed) bool { w.net.Stall(); return true }},
+	{"resume", 3, func(w *testbed) bool { w.net.Resume(); return true }},
+	{"move", 3, (*testbed).move},
+	{"restart server", 2, func(w *testbed) bool { w.restart(w.server()); return true }},
+	{"kill server", 3, func(w *testbed) bool { w.kill(w.server()); return true }},
+	{"remember log", 6, func(w *testbed) bool { w.logs = remember(w.logs, w.look(w.logDir)); return true }},
+	{"crash log", 2, func(w *testbed) bool { w.loseLog(nil, w.r.IntN(2) == 0); return true }},
+	{"restore log", 3, (*testbed).restoreLog},
+	{"lose log", 1, (*testbed).loseAll},
+	{"lose tail", 4, (*testbed).loseTail},
+	{"lose minutes", 2, (*testbed).loseMinutes},
 }
 
-func (w *world) any() *board     { return w.boards[w.r.IntN(len(w.boards))] }
-func (w *world) server() *server { return w.servers[w.r.IntN(len(w.servers))] }
+func (w *testbed) any() *board     { return w.boards[w.r.IntN(len(w.boards))] }
+func (w *testbed) server() *server { return w.servers[w.r.IntN(len(w.servers))] }
 
-func (w *world) upTo(d time.Duration) time.Duration { return time.Duration(w.r.Int64N(int64(d))) }
+func (w *testbed) upTo(d time.Duration) time.Duration { return time.Duration(w.r.Int64N(int64(d))) }
 
 // lot is how many readings come at once, at most.
-func (w *world) lot() int {
+func (w *testbed) lot() int {
 	if w.small {
 		return 30_000
 	}
@@ -73,7 +73,7 @@ func remember[T any](all []T, one T) []T {
 }
 
 // take does one step at random.
-func (w *world) take() {
+func (w *testbed) take() {
 	total := 0
 	for _, s := range steps {
 		total += s.weight
@@ -87,7 +87,7 @@ func (w *world) take() {
 	}
 }
 
-func (w *world) do(s step) bool {
+func (w *testbed) do(s step) bool {
 	if !s.do(w) {
 		return false
 	}
@@ -96,14 +96,14 @@ func (w *world) do(s step) bool {
 	return true
 }
 
-func (w *world) powerCut() bool {
+func (w *testbed) powerCut() bool {
 	b := w.any()
 	card := b.cut()
 	b.insert(card)
 	return true
 }
 
-func (w *world) image() bool {
+func (w *testbed) image() bool {
 	im := w.boards[0].image()
 	if w.boards[0].card.fallen() != nil {
 		return false
@@ -113,7 +113,7 @@ func (w *world) image() bool {
 }
 
 // restore lets the original go on with an older copy of its card.
-func (w *world) restore() bool {
+func (w *testbed) restore() bool {
 	if len(w.images) == 0 {
 		return false
 	}
@@ -127,7 +127,7 @@ func (w *world) restore() bool {
 }
 
 // clone runs a copy of the card, as it is or as it was, beside the original.
-func (w *world) clone() bool {
+func (w *testbed) clone() bool {
 	if len(w.boards) > 1 {
 		return false
 	}
@@ -152,7 +152,7 @@ func (w *world) clone() bool {
 
 // endClone takes the copy from the network once it has told what it has, alone:
 // two of them would fight for the line.
-func (w *world) endClone() bool {
+func (w *testbed) endClone() bool {
 	if len(w.boards) < 2 {
 		return false
 	}
@@ -170,7 +170,7 @@ func (w *world) endClone() bool {
 }
 
 // drop gives up old readings of a board, also such as the cloud has not got.
-func (w *world) drop() bool {
+func (w *testbed) drop() bool {
 	b := w.any()
 	w.net.Stall()
 	b.append(1 + w.r.IntN(w.lot()))
@@ -183,7 +183,7 @@ func (w *world) drop() bool {
 }
 
 // fill brings more than a small card takes while nobody listens.
-func (w *world) fill() bool {
+func (w *testbed) fill() bool {
 	if !w.small {
 		return false
 	}
@@ -195,7 +195,7 @@ func (w *world) fill() bool {
 }
 
 // move has the gateway connect to the other server.
-func (w *world) move() bool {
+func (w *testbed) move() bool {
 	w.net.Refuse(w.servers[0].at+":443", w.r.IntN(2) == 0)
 	w.net.Cut()
 	w.any().up.Wake()
@@ -208,13 +208,13 @@ const patience = 12 * time.Hour
 
 // heal mends everything and lets a board drain. If that comes to no end, it
 // notes so.
-func (w *world) heal(b *board) {
+func (w *testbed) heal(b *board) {
 	w.mend()
 	w.log.setSick(0)
 	w.mendLine()
 	w.pass(time.Second) // the line is down now: what is online later has heard the cloud's present word
 	within := patience
-	if b := w.log.blind; b != nil {
+	if b := w.log.ruleOff; b != nil {
 		within = cmp.Or(b.patience, time.Minute)
 	}
 	for end := time.Now().Add(within); b.up.Status().State != uplink.Online || !b.drained(); w.pass(10 * time.Second) {
@@ -227,20 +227,20 @@ func (w *world) heal(b *board) {
 	}
 }
 
-func (w *world) mendLine() {
+func (w *testbed) mendLine() {
 	w.refuse(false)
 	w.net.CutAfter(0)
 	w.net.Cut()
 }
 
-func (w *world) refuse(on bool) {
+func (w *testbed) refuse(on bool) {
 	for _, s := range w.servers {
 		w.net.Refuse(s.at+":443", on)
 	}
 }
 
 // known are the epochs that a card still knows.
-func (w *world) known() map[gateway.EpochID]bool {
+func (w *testbed) known() map[gateway.EpochID]bool {
 	ids := map[gateway.EpochID]bool{}
 	for _, b := range w.boards {
 		for _, e := range b.store.Epochs() {

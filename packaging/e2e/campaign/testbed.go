@@ -43,8 +43,8 @@ var plans = []plan{
 
 const cloudCard = 768 * mib
 
-// A world is everything that runs.
-type world struct {
+// A testbed is everything that runs.
+type testbed struct {
 	o                 options
 	dir               string
 	fieldgate, server string
@@ -59,16 +59,16 @@ type world struct {
 	all []*board   // clones too
 }
 
-func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
+func (w *testbed) path(name string) string { return filepath.Join(w.dir, name) }
 
-func (w *world) act(a judge.Act) {
+func (w *testbed) act(a judge.Act) {
 	a.At = time.Now().UTC()
 	w.evidence.note(judge.ActsFile, a)
 }
 
-// newWorld makes cards, lines and credentials. Nothing runs yet.
-func newWorld(o options, dir string) (*world, error) {
-	w := &world{o: o, dir: dir, stalls: newStallMeter()}
+// newTestbed makes cards, lines and credentials. Nothing runs yet.
+func newTestbed(o options, dir string) (*testbed, error) {
+	w := &testbed{o: o, dir: dir, stalls: newStallMeter()}
 	var err1, err2, err3 error
 	w.fieldgate, err1 = absolute(filepath.Join(o.bin, "fieldgate"))
 	w.server, err2 = absolute(filepath.Join(o.bin, "fieldgate-cloud"))
@@ -99,11 +99,11 @@ func newWorld(o options, dir string) (*world, error) {
 	return w, nil
 }
 
-func (w *world) random(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(w.o.seed, stream)) }
+func (w *testbed) random(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(w.o.seed, stream)) }
 
 // mounts prepares the folders: what is mounted below cards is seen, and gone
 // again, in the namespaces of all hosts.
-func (w *world) mounts() error {
+func (w *testbed) mounts() error {
 	for _, name := range []string{"cards", "fuse"} {
 		if err := os.Mkdir(w.path(name), 0o700); err != nil {
 			return err
@@ -121,12 +121,12 @@ func (w *world) mounts() error {
 	return err
 }
 
-func (w *world) makeCloud() error {
+func (w *testbed) makeCloud() error {
 	card, err := disk.Format(w.shelf, w.path("cards"), "cloud", "remount-ro", cloudCard, w.random(90))
 	if err != nil {
 		return err
 	}
-	w.cloud = &cloud{world: w, card: card, random: w.random(91)}
+	w.cloud = &cloud{testbed: w, card: card, random: w.random(91)}
 	if w.cloud.port, err = freePort(); err != nil {
 		return err
 	}
@@ -141,12 +141,12 @@ func (w *world) makeCloud() error {
 }
 
 // board sets one up around its card.
-func (w *world) board(p plan, name string, card *disk.Card, random *rand.Rand) (*board, error) {
+func (w *testbed) board(p plan, name string, card *disk.Card, random *rand.Rand) (*board, error) {
 	l, err := line.New(fmt.Sprintf("127.0.0.1:%d", w.cloud.port))
 	if err != nil {
 		return nil, err
 	}
-	b := &board{world: w, name: name, gateway: p.Name, plan: p, card: card, line: l, random: random}
+	b := &board{testbed: w, name: name, gateway: p.Name, plan: p, card: card, line: l, random: random}
 	if b.port, err = freePort(); err != nil {
 		return nil, err
 	}
@@ -157,7 +157,7 @@ func (w *world) board(p plan, name string, card *disk.Card, random *rand.Rand) (
 }
 
 // double makes a board with a copy of a card, and its line.
-func (w *world) double(b *board) (*board, error) {
+func (w *testbed) double(b *board) (*board, error) {
 	name := fmt.Sprintf("%s-clone%d", b.name, len(b.clones)+1)
 	card, err := b.card.Clone(w.path("cards"), name)
 	if err != nil {
@@ -181,7 +181,7 @@ func freePort() (int, error) {
 
 // live runs everything: faults, then healing and draining, then the evidence
 // that is left.
-func (w *world) live(ctx context.Context) error {
+func (w *testbed) live(ctx context.Context) error {
 	w.run.Began = time.Now().UTC()
 	measured, done := context.WithCancel(ctx)
 	defer done()
@@ -212,7 +212,7 @@ func (w *world) live(ctx context.Context) error {
 }
 
 // suffer is the time of faults.
-func (w *world) suffer(ctx context.Context) error {
+func (w *testbed) suffer(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, w.run.Asked)
 	defer cancel()
 	var all sync.WaitGroup
@@ -243,7 +243,7 @@ func (w *world) suffer(ctx context.Context) error {
 }
 
 // clear ends every process and unmounts everything.
-func (w *world) clear() {
+func (w *testbed) clear() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	programs := []*program{w.cloud.run}
@@ -270,7 +270,7 @@ func (w *world) clear() {
 }
 
 // keepLogs keeps the programs' logs beside the evidence.
-func (w *world) keepLogs(dir string) error {
+func (w *testbed) keepLogs(dir string) error {
 	logs, err := filepath.Glob(w.path("*.log"))
 	for _, log := range logs {
 		err = errors.Join(err, exec.Command("cp", log, dir).Run())

@@ -14,9 +14,9 @@ import (
 	"github.com/fieldgate/fieldgate/uplink/wire"
 )
 
-// A blindness is a rule that is not kept, to see that the judge sees. The nil
-// blindness keeps all. What is not set is as it should be.
-type blindness struct {
+// A brokenRule is one that is switched off, to see that the judge sees. The nil
+// brokenRule keeps all. What is not set is as it should be.
+type brokenRule struct {
 	append   appender                          // what storing does
 	record   func(record.Record) record.Record // what is stored of a record
 	newest   func(record.Record) record.Record // what servers are told of a record; one call at a time
@@ -29,8 +29,8 @@ type blindness struct {
 type appender func(ctx context.Context, to *jetstream.Log, id string, after uint64, r record.Record) (uint64, error)
 
 // unfenced takes records from every session, as if each were the newest.
-func unfenced() *blindness {
-	return &blindness{append: func(ctx context.Context, to *jetstream.Log, id string, _ uint64, r record.Record) (uint64, error) {
+func unfenced() *brokenRule {
+	return &brokenRule{append: func(ctx context.Context, to *jetstream.Log, id string, _ uint64, r record.Record) (uint64, error) {
 		for range 5 { // two sessions may do so together
 			last, err := to.Last(ctx, id)
 			if err != nil && !errors.Is(err, record.ErrNoRecord) {
@@ -47,8 +47,8 @@ func unfenced() *blindness {
 
 // chainless takes a record for the next one whoever its writer knew as the
 // newest: no record is void.
-func chainless() *blindness {
-	return &blindness{append: func(ctx context.Context, to *jetstream.Log, id string, after uint64, r record.Record) (uint64, error) {
+func chainless() *brokenRule {
+	return &brokenRule{append: func(ctx context.Context, to *jetstream.Log, id string, after uint64, r record.Record) (uint64, error) {
 		if last, err := to.Last(ctx, id); err == nil && last.Seq == after {
 			r.Prev, r.PrevSeq = last.ID, last.Seq
 		}
@@ -57,8 +57,8 @@ func chainless() *blindness {
 }
 
 // untrimmed lets records count all of an update, what an earlier one holds too.
-func untrimmed() *blindness {
-	return &blindness{record: func(r record.Record) record.Record {
+func untrimmed() *brokenRule {
+	return &brokenRule{record: func(r record.Record) record.Record {
 		if u := updateOf(r); u != nil {
 			r.First, r.N = u.First, u.N
 		}
@@ -67,9 +67,9 @@ func untrimmed() *blindness {
 }
 
 // uncounted lets records of one kind count nothing.
-func uncounted(kind record.Kind) func() *blindness {
-	return func() *blindness {
-		return &blindness{record: func(r record.Record) record.Record {
+func uncounted(kind record.Kind) func() *brokenRule {
+	return func() *brokenRule {
+		return &brokenRule{record: func(r record.Record) record.Record {
 			if r.Kind == kind {
 				r.N = 0
 			}
@@ -79,8 +79,8 @@ func uncounted(kind record.Kind) func() *blindness {
 }
 
 // endless does not keep the open ends of epochs.
-func endless() *blindness {
-	return &blindness{record: func(r record.Record) record.Record {
+func endless() *brokenRule {
+	return &brokenRule{record: func(r record.Record) record.Record {
 		if u := updateOf(r); u != nil && u.End != nil && u.End.Closed == nil {
 			r.Kind, r.Epoch, r.First, r.N, r.Body = record.KindOpen, gateway.EpochID{}, 0, 0, nil // which says nothing
 		}
@@ -89,8 +89,8 @@ func endless() *blindness {
 }
 
 // listed does not note that a gateway has forgotten an epoch.
-func listed() *blindness {
-	return &blindness{record: func(r record.Record) record.Record {
+func listed() *brokenRule {
+	return &brokenRule{record: func(r record.Record) record.Record {
 		r.State = strings.ReplaceAll(r.State+",", ":u,", ":-,")
 		r.State = strings.TrimSuffix(r.State, ",")
 		return r
@@ -98,18 +98,18 @@ func listed() *blindness {
 }
 
 // proud never says less of an epoch than it once said.
-func proud() *blindness {
+func proud() *brokenRule {
 	most := marks{}
-	return &blindness{newest: func(r record.Record) record.Record {
+	return &brokenRule{newest: func(r record.Record) record.Record {
 		r.State = most.raise(r.State)
 		return r
 	}}
 }
 
 // forgetful does not know, now and then, what it has.
-func forgetful() *blindness {
+func forgetful() *brokenRule {
 	r := rand.New(rand.NewPCG(1, 4))
-	return &blindness{newest: func(last record.Record) record.Record {
+	return &brokenRule{newest: func(last record.Record) record.Record {
 		if r.IntN(8) == 0 {
 			last.State = ""
 		}
@@ -117,9 +117,9 @@ func forgetful() *blindness {
 	}}
 }
 
-func lossless() *blindness { return &blindness{lossless: true} }
-func hasty() *blindness    { return &blindness{hasty: true} }
-func stubborn() *blindness { return &blindness{stubborn: true, patience: 2 * time.Hour} }
+func lossless() *brokenRule { return &brokenRule{lossless: true} }
+func hasty() *brokenRule    { return &brokenRule{hasty: true} }
+func stubborn() *brokenRule { return &brokenRule{stubborn: true, patience: 2 * time.Hour} }
 
 // marks are the most that states have said, by epoch.
 type marks map[string][]string

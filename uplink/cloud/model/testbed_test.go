@@ -25,9 +25,9 @@ const gatewayID = "plant-7"
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// A world is a gateway's cards and boards, a cloud of two servers, and the
+// A testbed is a gateway's cards and boards, a cloud of two servers, and the
 // network between them, in a bubble. One goroutine does the steps.
-type world struct {
+type testbed struct {
 	*testing.T
 	r     *rand.Rand
 	root  string // of all folders
@@ -63,8 +63,8 @@ type server struct {
 	stop  func() // and wait
 }
 
-func newWorld(t *testing.T, l life) *world {
-	w := &world{T: t, r: rand.New(rand.NewPCG(l.seed, 1)), root: scratch(t), ledger: newLedger(), drawn: map[string]int{}}
+func newTestbed(t *testing.T, l life) *testbed {
+	w := &testbed{T: t, r: rand.New(rand.NewPCG(l.seed, 1)), root: scratch(t), ledger: newLedger(), drawn: map[string]int{}}
 	ca, err := uplinktest.NewCA()
 	w.must(err)
 	w.ca = ca
@@ -72,8 +72,8 @@ func newWorld(t *testing.T, l life) *world {
 	w.token, err = w.creds.Add(gatewayID)
 	w.must(err)
 	w.log = &faulty{hearers: map[*hearer]bool{}, r: rand.New(rand.NewPCG(l.seed, 2))}
-	if l.blind != nil {
-		w.log.blind = l.blind()
+	if l.ruleOff != nil {
+		w.log.ruleOff = l.ruleOff()
 	}
 	w.openLog(w.folder())
 	for i := range w.servers {
@@ -97,7 +97,7 @@ func scratch(t *testing.T) string {
 	return dir
 }
 
-func (w *world) must(err error) {
+func (w *testbed) must(err error) {
 	w.Helper()
 	if err != nil {
 		w.Fatal(err)
@@ -105,19 +105,19 @@ func (w *world) must(err error) {
 }
 
 // folder names one that is not there yet.
-func (w *world) folder() string {
+func (w *testbed) folder() string {
 	w.names++
 	return filepath.Join(w.root, fmt.Sprint(w.names))
 }
 
 // pass lets virtual time go by, and everything that falls due happen.
-func (w *world) pass(d time.Duration) {
+func (w *testbed) pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
 // close ends everything, also after a step has failed.
-func (w *world) close() {
+func (w *testbed) close() {
 	for _, b := range w.boards {
 		b.stop()
 	}
@@ -132,7 +132,7 @@ func (w *world) close() {
 	_ = os.RemoveAll(w.root) // a later run needs the space, not the files
 }
 
-func (w *world) openLog(dir string) {
+func (w *testbed) openLog(dir string) {
 	l, err := jetstream.Open(context.Background(), jetstream.Options{Dir: dir, MaxBytes: 1 << 28, Logger: quiet})
 	w.must(err)
 	w.logDir = dir
@@ -141,7 +141,7 @@ func (w *world) openLog(dir string) {
 }
 
 // serve starts an instance.
-func (w *world) serve(s *server) {
+func (w *testbed) serve(s *server) {
 	secure, err := w.ca.Server(s.at, time.Unix(0, 0), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC))
 	w.must(err)
 	s.gate = &gate{Log: w.log}
@@ -158,20 +158,20 @@ func (w *world) serve(s *server) {
 }
 
 // restart stops an instance in good order, and starts it anew.
-func (w *world) restart(s *server) {
+func (w *testbed) restart(s *server) {
 	s.stop()
 	w.serve(s)
 }
 
 // kill ends an instance as kill -9 does: nothing that it still does reaches
 // anybody, except what it had sent to its log.
-func (w *world) kill(s *server) {
+func (w *testbed) kill(s *server) {
 	s.gate.dead.Store(true)
 	w.net.Cut()
 	w.restart(s)
 }
 
-func (w *world) look(dir string) storetest.Dir {
+func (w *testbed) look(dir string) storetest.Dir {
 	synctest.Wait()
 	d, err := storetest.ReadDir(dir, nil)
 	w.must(err)
@@ -179,7 +179,7 @@ func (w *world) look(dir string) storetest.Dir {
 }
 
 // drawBoot gives a board a boot of its own.
-func (w *world) drawBoot() (id gateway.BootID) {
+func (w *testbed) drawBoot() (id gateway.BootID) {
 	for i := range id {
 		id[i] = byte(w.r.Uint32())
 	}
