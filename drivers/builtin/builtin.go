@@ -12,6 +12,9 @@ import (
 	"github.com/fieldgate/fieldgate/drivers/iio"
 	"github.com/fieldgate/fieldgate/drivers/ina2xx"
 	"github.com/fieldgate/fieldgate/drivers/lm75"
+	"github.com/fieldgate/fieldgate/drivers/max31855"
+	"github.com/fieldgate/fieldgate/drivers/max31865"
+	"github.com/fieldgate/fieldgate/drivers/mcp3008"
 	"github.com/fieldgate/fieldgate/drivers/mcp9808"
 	"github.com/fieldgate/fieldgate/drivers/thermal"
 	"github.com/fieldgate/fieldgate/drivers/tmp117"
@@ -36,6 +39,9 @@ func Drivers() []drivers.Driver {
 		ina2xx.INA226(),
 		ina2xx.INA260(),
 		lm75.Driver(),
+		max31855.Driver(),
+		max31865.Driver(),
+		mcp3008.Driver(),
 		mcp9808.Driver(),
 		thermal.Driver(),
 		tmp117.Driver(),

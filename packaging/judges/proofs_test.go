@@ -42,6 +42,7 @@ var proofs = slices.Concat(
 	ina2xxProofs,
 	lm75Proofs,
 	mcp9808Proofs,
+	spiProofs,
 )
 
 const document = "../doc/sensors.md"
