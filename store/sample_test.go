@@ -32,7 +32,7 @@ type sampleTold struct {
 	Gaps        uint64                  `json:"gaps"`
 }
 
-// A sampleLine is a line of `buffer export`: a reading, or readings that are
+// A sampleLine is a line of `buffer export` of that version: a reading, or readings that are
 // missing, or that the cloud alone has.
 type sampleLine struct {
 	gateway.Name
