@@ -4,6 +4,7 @@ package builtin
 import (
 	"github.com/fieldgate/fieldgate/drivers"
 	"github.com/fieldgate/fieldgate/drivers/ads1x15"
+	"github.com/fieldgate/fieldgate/drivers/bh1750"
 	"github.com/fieldgate/fieldgate/drivers/bmx280"
 	"github.com/fieldgate/fieldgate/drivers/ds3231"
 	"github.com/fieldgate/fieldgate/drivers/gpioin"
@@ -16,6 +17,8 @@ import (
 	"github.com/fieldgate/fieldgate/drivers/max31865"
 	"github.com/fieldgate/fieldgate/drivers/mcp3008"
 	"github.com/fieldgate/fieldgate/drivers/mcp9808"
+	"github.com/fieldgate/fieldgate/drivers/sht3x"
+	"github.com/fieldgate/fieldgate/drivers/sht4x"
 	"github.com/fieldgate/fieldgate/drivers/thermal"
 	"github.com/fieldgate/fieldgate/drivers/tmp117"
 	"github.com/fieldgate/fieldgate/drivers/w1"
@@ -28,6 +31,7 @@ func Drivers() []drivers.Driver {
 		ads1x15.ADS1015Pairs(),
 		ads1x15.ADS1115(),
 		ads1x15.ADS1115Pairs(),
+		bh1750.Driver(),
 		bmx280.BME280(),
 		bmx280.BMP280(),
 		ds3231.Driver(),
@@ -43,6 +47,8 @@ func Drivers() []drivers.Driver {
 		max31865.Driver(),
 		mcp3008.Driver(),
 		mcp9808.Driver(),
+		sht3x.Driver(),
+		sht4x.Driver(),
 		thermal.Driver(),
 		tmp117.Driver(),
 		w1.Driver(),

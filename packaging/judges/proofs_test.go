@@ -38,10 +38,13 @@ const (
 // proofs is the list of all, a line for each file of proofs.
 var proofs = slices.Concat(
 	ads1x15Proofs,
+	bh1750Proofs,
 	bmx280Proofs,
 	ina2xxProofs,
 	lm75Proofs,
 	mcp9808Proofs,
+	sht3xProofs,
+	sht4xProofs,
 	spiProofs,
 )
 

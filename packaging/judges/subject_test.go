@@ -124,3 +124,15 @@ func (s *subject) agree(quantity string, tolerance float64, values []float64, fo
 }
 
 func near(a, b, tolerance float64) bool { return a-b <= tolerance && b-a <= tolerance }
+
+// disagree holds a dispute to what it says: at this value the foreign driver
+// errs by more than margin, and the one of this project does not.
+func (s *subject) disagree(quantity string, margin, value float64, foreign func() (float64, error)) {
+	s.t.Helper()
+	s.set(quantity, value)
+	ours := s.visit()[quantity]
+	theirs, err := foreign()
+	if err != nil || !near(ours.Value, value, margin) || near(theirs, value, margin) {
+		s.t.Errorf("%s = %v: ours reads %v, the foreign driver %v, %v: where is the dispute?", quantity, value, ours.Value, theirs, err)
+	}
+}
