@@ -8,7 +8,7 @@ import (
 	"github.com/fieldgate/fieldgate/gateway/files"
 )
 
-// Stats are figures about a store. Counts are of readings.
+// Stats are the metrics of a store. Counts are of readings.
 type Stats struct {
 	Head         uint64 // in RAM, not yet committed
 	Journal      uint64 // on the card, in the journal
@@ -42,7 +42,7 @@ type Stats struct {
 	Failing bool // the card takes no writes at present
 }
 
-// Stats gives the present figures.
+// Stats gives the present metrics.
 func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	f := s.metrics

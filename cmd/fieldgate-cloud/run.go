@@ -80,7 +80,7 @@ func (c runCmd) Run(ctx context.Context, con cli.Console) error {
 	// The log is there: the server is made on it, and says where it listens.
 	opt.Log, opt.Feed, opt.Gauge, opt.KV, opt.PubSub, opt.Health = records, records, records, records, records, records.Health
 	opt.Credentials, opt.GatewayCA, opt.OperatorToken = c.keyringOn(records), present.GatewayCA, present.OperatorToken
-	opt.Metrics = func(w io.Writer) { carry.metrics(w); writeLogFigures(con.Err, w); writeStateFigures(w, keeping) }
+	opt.Metrics = func(w io.Writer) { carry.metrics(w); writeLogMetrics(con.Err, w); writeStateMetrics(w, keeping) }
 	srv := cloud.New(opt)
 	srv.Use(present)
 	server.Store(srv)

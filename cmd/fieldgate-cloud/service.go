@@ -27,10 +27,10 @@ func logger(w io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
 
-// writeLogFigures adds what became of the log's lines to /metrics.
-func writeLogFigures(log, figures io.Writer) {
+// writeLogMetrics adds what became of the log's lines to /metrics.
+func writeLogMetrics(log, metrics io.Writer) {
 	if s, ok := log.(*systemd.Stream); ok {
-		fmt.Fprintf(figures, "fieldgate_cloud_log_lines_lost_total %d\n", s.Lost())
+		fmt.Fprintf(metrics, "fieldgate_cloud_log_lines_lost_total %d\n", s.Lost())
 	}
 }
 

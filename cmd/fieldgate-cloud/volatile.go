@@ -21,9 +21,9 @@ func tellVolatile(state string, log *slog.Logger) files.Keeping {
 	return keeping
 }
 
-// writeStateFigures shows whether the state directory outlives a power cut: 1 if
+// writeStateMetrics shows whether the state directory outlives a power cut: 1 if
 // it does not.
-func writeStateFigures(w io.Writer, keeping files.Keeping) {
+func writeStateMetrics(w io.Writer, keeping files.Keeping) {
 	volatile := 0
 	if keeping == files.Volatile {
 		volatile = 1

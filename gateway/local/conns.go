@@ -201,17 +201,17 @@ func (t *connTable) closeAll() {
 	}
 }
 
-// connFigures are for the metrics.
-type connFigures struct {
+// connMetrics are for the metrics.
+type connMetrics struct {
 	held             int
 	evicted, refused uint64
 	busiest          netip.Prefix
 }
 
-func (t *connTable) figures() connFigures {
+func (t *connTable) metrics() connMetrics {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return connFigures{held: len(t.held), evicted: t.evicted, refused: t.refused, busiest: t.busiest}
+	return connMetrics{held: len(t.held), evicted: t.evicted, refused: t.refused, busiest: t.busiest}
 }
 
 // A boundedListener gives the connections that have found a place in table.
@@ -288,7 +288,7 @@ const (
 
 // lookAtCrowd tells when more connections come than there is room for.
 func (s *Server) lookAtCrowd() {
-	f := s.conns.figures()
+	f := s.conns.metrics()
 	came := f.evicted + f.refused - s.crowd
 	s.crowd += came
 	if came >= crowdAt {

@@ -63,7 +63,7 @@ func TestAddressWithItsShareGivesUpItsOwn(t *testing.T) {
 			}
 			_ = own[0].Close()
 			_ = own[0].Close() // frees its place once
-			if f := table.figures(); f.held != share || f.evicted != 1 {
+			if f := table.metrics(); f.held != share || f.evicted != 1 {
 				t.Errorf("%s: %+v, want %d held and one closed for another", from, f, share)
 			}
 		}
@@ -213,7 +213,7 @@ func TestConnectionLimitPerAddress(t *testing.T) {
 				t.Fatalf("WebSocket: %d", status)
 			}
 			next(t, conn, "update")
-			if f := s.conns.figures(); f.held > maxConns {
+			if f := s.conns.metrics(); f.held > maxConns {
 				t.Errorf("%d connections are held", f.held)
 			}
 		})

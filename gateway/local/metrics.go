@@ -24,7 +24,7 @@ func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 
 // writeOwn gives the figures of the local side itself.
 func (s *Server) writeOwn(w *bytes.Buffer) {
-	f := s.conns.figures()
+	f := s.conns.metrics()
 	writeCounter(w, "fieldgate_local_connections", uint64(f.held))
 	writeCounter(w, "fieldgate_local_connections_closed_for_others_total", f.evicted)
 	writeCounter(w, "fieldgate_local_connections_refused_total", f.refused)
