@@ -4,6 +4,7 @@ package builtin
 import (
 	"github.com/fieldgate/fieldgate/drivers"
 	"github.com/fieldgate/fieldgate/drivers/ads1x15"
+	"github.com/fieldgate/fieldgate/drivers/aht20"
 	"github.com/fieldgate/fieldgate/drivers/bh1750"
 	"github.com/fieldgate/fieldgate/drivers/bmx280"
 	"github.com/fieldgate/fieldgate/drivers/ds3231"
@@ -31,6 +32,7 @@ func Drivers() []drivers.Driver {
 		ads1x15.ADS1015Pairs(),
 		ads1x15.ADS1115(),
 		ads1x15.ADS1115Pairs(),
+		aht20.Driver(),
 		bh1750.Driver(),
 		bmx280.BME280(),
 		bmx280.BMP280(),

@@ -38,6 +38,7 @@ const (
 // proofs is the list of all, a line for each file of proofs.
 var proofs = slices.Concat(
 	ads1x15Proofs,
+	aht20Proofs,
 	bh1750Proofs,
 	bmx280Proofs,
 	ina2xxProofs,
