@@ -110,6 +110,15 @@ type SPI struct {
 	Speed physic.Frequency // the highest
 }
 
+// An Identity is how a chip says who it is. Asking changes nothing but the
+// register that it would give next.
+type Identity struct {
+	Chip string // "BME280"
+	Ask  []byte // what is written: the number of a register
+	Is   []byte // what is read then
+	Mask []byte // the bits of it that count; nil: all
+}
+
 // A Lie is something that a chip says when it should say nothing: 85 °C of a
 // DS18B20 that was just powered. A driver gives no good value for it.
 type Lie struct {
@@ -130,8 +139,9 @@ type Driver struct {
 	Doc            string   // one sentence: which chips or what for
 	Chips          []string // "TMP102": what proofs are counted by; nil: it is no chip that the driver reads
 	Bus            BusKind
-	Addresses      []uint16 // I2C addresses that the chip can have; nil: any
-	Address        uint16   // the one it has unless told otherwise; 0: it must be told
+	Addresses      []uint16   // I2C addresses that the chip can have; nil: any
+	Address        uint16     // the one it has unless told otherwise; 0: it must be told
+	Identity       []Identity // of its chips; nil: they do not say who they are
 	Interval       time.Duration
 	Timeout        time.Duration // for one visit
 	Quantities     []Quantity    // nil: only known after Open, by Quantities() of the Sensor

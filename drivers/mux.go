@@ -66,6 +66,11 @@ func (b *behind) Tx(addr uint16, w, r []byte) error {
 	return b.Sequence(func(held i2c.Bus) error { return held.Tx(addr, w, r) })
 }
 
+// Probe asks whether a chip is at addr, on the bus or behind the channel.
+func (b *behind) Probe(addr uint16) error {
+	return b.Sequence(func(held i2c.Bus) error { return held.(heldBehind).Probe(addr) })
+}
+
 // Sequence holds the bus, with the channel selected, while f runs.
 func (b *behind) Sequence(f func(held i2c.Bus) error) error {
 	return Sequence(b.bus, func(held i2c.Bus) error {
@@ -95,3 +100,12 @@ func (h heldBehind) Tx(addr uint16, w, r []byte) error { return h.held.Tx(addr, 
 
 // Sequence of a held bus: it is held already.
 func (h heldBehind) Sequence(f func(held i2c.Bus) error) error { return f(h) }
+
+// Probe asks; the channel is selected.
+func (h heldBehind) Probe(addr uint16) error {
+	p, ok := h.held.(Prober)
+	if !ok {
+		return fmt.Errorf("%w: %s cannot ask who is there", ErrBus, h.held)
+	}
+	return p.Probe(addr)
+}

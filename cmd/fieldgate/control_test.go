@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/cmd/cli"
+	"github.com/fieldgate/fieldgate/drivers/scan"
 	"github.com/fieldgate/fieldgate/gateway/control"
 	"github.com/fieldgate/fieldgate/gateway/local"
 )
@@ -48,6 +49,12 @@ id = "attic"
 driver = "lm75"
 bus = "i2c-999"
 interval = "1s"
+[[device]]
+id = "roof"
+driver = "lm75"
+bus = "sim-1/0x70/3"
+address = 0x4a
+interval = "50ms"
 [[device]]
 id = "door"
 driver = "gpio-in"
@@ -112,7 +119,7 @@ func visited(r local.Report) bool {
 			return false
 		}
 	}
-	return len(r.Devices) == 4 && len(r.Health) > 0
+	return len(r.Devices) == 5 && len(r.Health) > 0
 }
 
 func TestStatus(t *testing.T) {
@@ -121,7 +128,7 @@ func TestStatus(t *testing.T) {
 	code, out, errs := outcome(t, "status", "--control", g.socket)
 	for _, want := range []string{
 		"plant-7 has been running for ", "WRONG    Bus i2c-999 cannot be used", "(bus_gone, for ",
-		"DEVICES  3 of 4 answer", "boiler", " Cel", "simulated", "attic   ABSENT for ", "no value since the start", "level",
+		"DEVICES  4 of 5 answer", "boiler", " Cel", "simulated", "attic   ABSENT for ", "no value since the start", "level",
 		"CLOUD    none is configured", "A power cut costs at most the last 5.0 s.", "CLOCK    ",
 	} {
 		if !strings.Contains(out, want) {
@@ -138,7 +145,7 @@ func TestStatus(t *testing.T) {
 	}
 	code, out, errs = outcome(t, "status", "--json", "--control", g.socket)
 	var r local.Report
-	if err := json.Unmarshal([]byte(out), &r); code != cli.ExitOK || err != nil || r.GatewayID != "plant-7" || len(r.Channels) != 4 {
+	if err := json.Unmarshal([]byte(out), &r); code != cli.ExitOK || err != nil || r.GatewayID != "plant-7" || len(r.Channels) != 5 {
 		t.Errorf("exit %d, %v, %s\n%s", code, err, errs, out)
 	}
 	g.end(t, syscall.SIGTERM)
@@ -172,7 +179,7 @@ func TestRead(t *testing.T) {
 		read("tank", cli.ExitOK, append(more, " Cel  simulated  (the device says ", "temperature  10")...)
 		read("door", cli.ExitOK, append(more, "level")...)
 		read("attic", cli.ExitFailed, append(more, "attic (lm75 on i2c-999) gives no value: open i2c-999: bus unusable", "Check that the bus is switched on")...)
-		read("cellar", cli.ExitFailed, append(more, `there is no device "cellar"; there are boiler, tank, attic, door`)...)
+		read("cellar", cli.ExitFailed, append(more, `there is no device "cellar"; there are boiler, tank, attic, roof, door`)...)
 	}
 	all("No gateway runs here, so the device is read by this command.\n")
 	before := g.begin(t, visited)
@@ -194,6 +201,57 @@ func TestRead(t *testing.T) {
 	g.end(t, syscall.SIGTERM)
 	if code, _, _ := outcome(t, "read"); code != cli.ExitUsage {
 		t.Errorf("without a device: exit %d", code)
+	}
+}
+
+// A scan knows what is configured, with a gateway and without, and what is wrong
+// with a bus.
+func TestScan(t *testing.T) {
+	g := newControlled(t, "")
+	wants := []string{"sim-1: 2 chips, ", "  0x70  configured: multiplexer\n", "sim-1/0x70/3: 1 chip, ", "configured: roof (driver lm75)\n",
+		"  0x48  configured: boiler (driver lm75)\n", "  0x49  configured: tank (driver lm75)\n",
+		"i2c-999: 0 chips, ", "  not scanned to its end: ", "bus unusable", "Nothing was changed."}
+	look := func(more ...string) {
+		t.Helper()
+		code, out, errs := outcome(t, "scan", "--control", g.socket, "--config", g.config)
+		for _, want := range append(wants, more...) {
+			if !strings.Contains(out+errs, want) {
+				t.Errorf("the scan does not say %q", want)
+			}
+		}
+		if code != cli.ExitOK || t.Failed() {
+			t.Errorf("exit %d\n%s%s", code, out, errs)
+		}
+	}
+	look("No gateway runs here, so the buses are asked by this command.\n")
+	g.begin(t, visited)
+	look()
+	code, out, errs := outcome(t, "scan", "--json", "--bus", "sim-1", "--control", g.socket)
+	var found struct {
+		Buses []scan.Bus
+		TOML  string
+	}
+	if err := json.Unmarshal([]byte(out), &found); code != cli.ExitOK || err != nil || len(found.Buses) != 1 || len(found.Buses[0].Chips) != 2 {
+		t.Errorf("exit %d, %v\n%s%s", code, err, out, errs)
+	}
+	code, _, errs = outcome(t, "scan", "--bus", "i2c-77", "--control", g.socket)
+	if code != cli.ExitFailed || !strings.Contains(errs, "there is no bus i2c-77; there are ") {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+	g.awaitLog(t, "the buses are scanned on request")
+	g.end(t, syscall.SIGTERM)
+}
+
+// What a scan prints can be pasted.
+func TestScanPrintsAGoodConfiguration(t *testing.T) {
+	f := scanFound{ids: []string{"bme280-76"}, buses: []scan.Bus{{Name: "i2c-1", Chips: []scan.Chip{
+		{Address: 0x49, State: scan.Answers, Guesses: []string{"lm75"}}, {Address: 0x76, State: scan.Answers, Driver: "bme280", Chip: "BME280"},
+	}}}, kernel: []scan.Shown{{Driver: "hwmon", Sensor: "i2c-1/1-004d", Name: "tmp421"}, {Driver: "w1", Sensor: "28-0123456789ab", Name: "28-0123456789ab"}}}
+	_, toml, _ := strings.Cut(f.text(), "To paste into /etc/fieldgate/fieldgate.toml:\n\n")
+	for _, text := range []string{toml, strings.ReplaceAll(toml, "\n# ", "\n")} { // with the guess taken
+		if code, _, errs := outcome(t, "check", write(t, filepath.Join(t.TempDir(), "pasted.toml"), "version = 1\n"+text)); code != cli.ExitOK {
+			t.Errorf("exit %d: %s\n%s", code, errs, text)
+		}
 	}
 }
 

@@ -57,6 +57,7 @@ type daemon struct {
 	live     *live.Hub
 	pipe     *pipeline.Pipeline
 	commands *command.Dispatcher
+	rack     *rack
 	sampler  *sample.Sampler
 	uplink   *uplink.Uplink
 	local    *local.Server
@@ -128,8 +129,8 @@ func (d *daemon) openStore() (*store.Store, error) {
 }
 
 func (d *daemon) newSampler() *sample.Sampler {
-	devices := newRack(d.cfg.Devices)
-	return sample.New(sample.Options{Devices: devices.plan(), OpenBus: devices.openBus, Sink: d.pipe,
+	d.rack = newRack(d.cfg.Devices)
+	return sample.New(sample.Options{Devices: d.rack.plan(), OpenBus: d.rack.openBus, Sink: d.pipe,
 		Stamp: d.clock.Stamp, Health: d.health})
 }
 

@@ -10,6 +10,7 @@ import (
 const (
 	askStatus = "GET /v1/status"
 	askRead   = "POST /v1/read"
+	askScan   = "POST /v1/scan"
 )
 
 // routes is the table of what the control socket serves.
@@ -17,6 +18,7 @@ func (d *daemon) routes() []control.Route {
 	return []control.Route{
 		{Pattern: askStatus, Serve: d.serveStatus},
 		{Pattern: askRead, Serve: d.serveRead},
+		{Pattern: askScan, Serve: d.serveScan},
 	}
 }
 

@@ -18,7 +18,7 @@ const module = "github.com/fieldgate/fieldgate"
 // test: the arrows are a decision, not an accident.
 var allowed = map[string][]string{
 	"cmd/cli": {"systemd"},
-	"cmd/fieldgate": {"cmd/cli", "drivers", "drivers/builtin", "drivers/linux", "drivers/sim",
+	"cmd/fieldgate": {"cmd/cli", "drivers", "drivers/builtin", "drivers/linux", "drivers/scan", "drivers/sim",
 		"gateway", "gateway/clock", "gateway/command", "gateway/config", "gateway/control", "gateway/files",
 		"gateway/health", "gateway/lines", "gateway/live",
 		"gateway/local", "gateway/local/dashboard", "gateway/netwatch", "gateway/pipeline", "gateway/remoteconfig", "gateway/sample",
@@ -32,6 +32,7 @@ var allowed = map[string][]string{
 	"drivers/drivertest":      {"drivers", "drivers/sim"},
 	"drivers/linux":           {"drivers"},
 	"drivers/sensirion":       {"drivers"},
+	"drivers/scan":            {"drivers", "drivers/sysfs"},
 	"drivers/sim":             {"drivers"},
 	"drivers/sysfs":           {"drivers"},
 	"gateway":                 {},

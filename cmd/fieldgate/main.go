@@ -14,6 +14,7 @@ type commands struct {
 	Run     runCommand         `cmd:"" help:"Run the gateway (this is what the systemd unit does)."`
 	Status  statusCommand      `cmd:"" help:"Say how the gateway is that runs on this board: devices, cloud, store, clock, what is wrong."`
 	Read    readCommand        `cmd:"" help:"Read a device now, and say its value or why there is none."`
+	Scan    scanCommand        `cmd:"" help:"Look what is connected to this board, and print it as configuration. Changes nothing."`
 	Check   checkCommand       `cmd:"" help:"Check the configuration: every problem at once, with line and column."`
 	Demo    demoCommand        `cmd:"" help:"Run a gateway with simulated chips, and a cloud beside it, on this machine."`
 	Buffer  bufferCommand      `cmd:"" help:"Look into the store of a gateway that is stopped, or into a copy of it."`

@@ -109,7 +109,7 @@ func (d *daemon) serveRead(ctx context.Context, q *control.Request, answer func(
 	if err := q.Decode(&ask); err != nil {
 		return err
 	}
-	for _, dev := range newRack(d.cfg.Devices).plan() {
+	for _, dev := range d.rack.plan() {
 		if dev.ID != ask.Device {
 			continue
 		}

@@ -70,6 +70,14 @@ func BME280() drivers.Driver { return bme280.row("BME280 temperature, humidity a
 // BMP280 is its row for the table.
 func BMP280() drivers.Driver { return bmp280.row("BMP280 temperature and pressure sensor") }
 
+// identity is what the register of the id holds.
+func (m *model) identity() (all []drivers.Identity) {
+	for _, id := range m.ids {
+		all = append(all, drivers.Identity{Chip: m.name, Ask: []byte{regID}, Is: []byte{id}})
+	}
+	return all
+}
+
 func (m *model) row(doc string) drivers.Driver {
 	d := drivers.Driver{
 		Doc:        doc,
@@ -77,6 +85,7 @@ func (m *model) row(doc string) drivers.Driver {
 		Bus:        drivers.BusI2C,
 		Addresses:  []uint16{0x76, 0x77},
 		Address:    0x76,
+		Identity:   m.identity(),
 		Interval:   10 * time.Second,
 		Timeout:    time.Second,
 		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel"}, {Name: "pressure", Unit: "Pa"}},

@@ -100,6 +100,11 @@ func (m *model) row() drivers.Driver {
 	for a := uint16(0x40); a < 0x50; a++ {
 		d.Addresses = append(d.Addresses, a)
 	}
+	if m.die != 0 {
+		d.Identity = []drivers.Identity{{
+			Chip: m.title, Ask: []byte{regDie}, Is: binary.BigEndian.AppendUint16(nil, m.die), Mask: binary.BigEndian.AppendUint16(nil, m.dieMask),
+		}}
+	}
 	if !m.inside {
 		d.Options = []drivers.Option{{Name: "shunt", Default: 0.1,
 			Doc: "Resistance of the shunt in Ohm. Most modules have R100, which is 0.1."}}

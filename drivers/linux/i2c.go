@@ -21,11 +21,17 @@ import (
 const (
 	i2cRetries = 0x0701 // so often when arbitration was lost
 	i2cTimeout = 0x0702 // in 10 ms
+	i2cSlave   = 0x0703 // whom i2cSMBus is about; EBUSY if a driver has it
 	i2cFuncs   = 0x0705
 	i2cRdwr    = 0x0707
+	i2cSMBus   = 0x0720
 
 	flagRead = 0x0001
 	funcI2C  = 0x0001
+
+	funcQuick = 0x00010000
+	sizeQuick = 0
+	sizeByte  = 1
 )
 
 // A transfer that hangs ends after the timeout; nothing else can end it.

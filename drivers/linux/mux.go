@@ -11,6 +11,18 @@ import (
 	"github.com/fieldgate/fieldgate/drivers"
 )
 
+// Adapter gives the kernel's bus of a channel, for people who look for what is
+// connected: "" for every other bus, and where the kernel does not drive the
+// multiplexer.
+func (a *Buses) Adapter(name string) string {
+	c, ok := drivers.ParseChannel(name)
+	if !ok {
+		return ""
+	}
+	adapter, _ := adapterOf(a.Root, c) // whoever opens the channel is told
+	return adapter
+}
+
 // adapterOf gives the kernel's bus of a channel, "i2c-13", where the kernel
 // drives the multiplexer; "" where it does not. The device of the multiplexer
 // has a link channel-N to it. The number of that bus is another after each

@@ -107,6 +107,11 @@ func (b *Bus) Tx(addr uint16, w, r []byte) error {
 	return b.Sequence(func(held i2c.Bus) error { return held.Tx(addr, w, r) })
 }
 
+// Probe asks whether a chip is at addr, as drivers.Prober says.
+func (b *Bus) Probe(addr uint16) error {
+	return b.Sequence(func(h i2c.Bus) error { return h.(held).Probe(addr) })
+}
+
 // Sequence holds the bus while f runs.
 func (b *Bus) Sequence(f func(held i2c.Bus) error) error {
 	<-b.turn
@@ -144,6 +149,21 @@ func (h held) Tx(addr uint16, w, r []byte) error {
 		return chip.Tx(w, r)
 	}
 	return fault.spoil(chip, w, r)
+}
+
+// Probe asks without asking for the turn.
+func (h held) Probe(addr uint16) error {
+	fault := h.strike(addr)
+	time.Sleep(fault.Delay)
+	switch chip, gone := h.at(addr); {
+	case gone:
+		return ErrGone
+	case fault.Err != nil:
+		return fault.Err
+	case chip == nil:
+		return ErrNACK
+	}
+	return nil
 }
 
 // at gives the chip that has the address now, behind a multiplexer too.

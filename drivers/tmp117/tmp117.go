@@ -43,6 +43,7 @@ func Driver() drivers.Driver {
 		Bus:        drivers.BusI2C,
 		Addresses:  []uint16{0x48, 0x49, 0x4a, 0x4b},
 		Address:    0x48,
+		Identity:   []drivers.Identity{{Chip: "TMP117", Ask: []byte{regID}, Is: []byte{id >> 8, id & 0xff}, Mask: []byte{0x0f, 0xff}}},
 		Interval:   time.Second,
 		Timeout:    time.Second,
 		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel"}},
