@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/cmd/cli"
+	"github.com/fieldgate/fieldgate/drivers"
 	"github.com/fieldgate/fieldgate/drivers/builtin"
 	"github.com/fieldgate/fieldgate/gateway/clock"
 	"github.com/fieldgate/fieldgate/gateway/command"
@@ -43,6 +44,7 @@ type daemon struct {
 	before  config.Uplink                                                     // what reached the cloud before
 	base    *config.Config                                                    // what the board's own files say
 	dial    func(ctx context.Context, network, addr string) (net.Conn, error) // how the uplink connects; nil: over the network
+	scene   func(config.Device, drivers.Quantity) drivers.Curve               // how simulated devices move; nil: as scene has it
 	log     *slog.Logger
 	hangUps <-chan os.Signal // SIGHUPs; nil: none come
 	lost    func() uint64    // lines of the log that nobody read; nil: not known
@@ -130,6 +132,9 @@ func (d *daemon) openStore() (*store.Store, error) {
 
 func (d *daemon) newSampler() *sample.Sampler {
 	d.rack = newRack(d.cfg.Devices)
+	if d.scene != nil {
+		d.rack.scene = d.scene
+	}
 	return sample.New(sample.Options{Devices: d.rack.plan(), OpenBus: d.rack.openBus, Sink: d.pipe,
 		Stamp: d.clock.Stamp, Health: d.health})
 }

@@ -31,13 +31,15 @@ type rack struct {
 	clock   drivers.Clock
 	table   map[string]drivers.Driver // by name
 	buses   linux.Buses
+	scene   func(config.Device, drivers.Quantity) drivers.Curve // how simulated devices move
 
 	mu        sync.Mutex          // guards what follows
 	simulated map[string]*sim.Bus // by name
 }
 
 func newRack(devices []config.Device) *rack {
-	r := &rack{devices: devices, clock: sim.SinceStart(), table: map[string]drivers.Driver{}, simulated: map[string]*sim.Bus{}}
+	r := &rack{devices: devices, clock: sim.SinceStart(), table: map[string]drivers.Driver{}, scene: scene,
+		simulated: map[string]*sim.Bus{}}
 	for _, d := range builtin.Drivers() {
 		r.table[d.Name] = d
 	}

@@ -14,7 +14,7 @@ import (
 func (r *rack) simulation(c config.Device, drv drivers.Driver) drivers.Simulation {
 	curves := make(map[string]drivers.Curve, len(drv.Quantities))
 	for _, q := range drv.Quantities {
-		curves[q.Name] = scene(c, q)
+		curves[q.Name] = r.scene(c, q)
 	}
 	return drivers.Simulation{
 		Clock: r.clock, Powered: r.clock() - time.Hour, Curves: curves, Address: uint16(c.Address), Options: c.Options,

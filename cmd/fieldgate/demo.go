@@ -61,7 +61,7 @@ func (k demoCommand) Run(ctx context.Context, c cli.Console) error {
 		}
 	}
 	line := &breaker{}
-	d := &daemon{cfg: cfg, dial: line.dial, log: log, lost: show.err.Lost, hangUps: hangUps, controlAt: filepath.Join(dir, "control.sock")}
+	d := &daemon{cfg: cfg, dial: line.dial, scene: cellar, log: log, lost: show.err.Lost, hangUps: hangUps, controlAt: filepath.Join(dir, "control.sock")}
 	if err := d.start(); err != nil {
 		return err
 	}
@@ -114,51 +114,6 @@ func (k demoCommand) config(dir, token, ca string) (*config.Config, error) {
 	}
 	return config.Load(path, builtin.Drivers())
 }
-
-const demoConfig = `version = 1
-[gateway]
-id = %q
-[uplink]
-url = "wss://%s/v1/gateway"
-token_file = %q
-ca = %q
-[store]
-dir = %q
-[local]
-listen = %q
-view = "open"
-[[device]]
-id = "boiler"
-driver = "lm75"
-model = "tmp105"
-bus = "sim-1"
-address = 0x48
-interval = "1s"
-[[device]]
-id = "return-pipe"
-driver = "lm75"
-model = "tmp105"
-bus = "sim-1"
-address = 0x49
-interval = "1s"
-[[device]]
-id = "outdoor"
-driver = "lm75"
-model = "tmp105"
-bus = "sim-2"
-address = 0x4a
-interval = "2s"
-[[device]]
-id = "cellar-door"
-driver = "gpio-in"
-chip = "sim"
-line = "GPIO17"
-interval = "1s"
-[[device]]
-id = "board"
-driver = "hostsys"
-interval = "5s"
-`
 
 // greet says where everything is.
 func (k demoCommand) greet(c cli.Console, d *daemon, cloud *demoCloud) {
