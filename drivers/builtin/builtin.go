@@ -16,8 +16,10 @@ import (
 	"github.com/fieldgate/fieldgate/drivers/lm75"
 	"github.com/fieldgate/fieldgate/drivers/max31855"
 	"github.com/fieldgate/fieldgate/drivers/max31865"
+	"github.com/fieldgate/fieldgate/drivers/mcp23017"
 	"github.com/fieldgate/fieldgate/drivers/mcp3008"
 	"github.com/fieldgate/fieldgate/drivers/mcp9808"
+	"github.com/fieldgate/fieldgate/drivers/pcf8574"
 	"github.com/fieldgate/fieldgate/drivers/sht3x"
 	"github.com/fieldgate/fieldgate/drivers/sht4x"
 	"github.com/fieldgate/fieldgate/drivers/thermal"
@@ -47,10 +49,12 @@ func Drivers() []drivers.Driver {
 		lm75.Driver(),
 		max31855.Driver(),
 		max31865.Driver(),
+		mcp23017.Driver(),
 		mcp3008.Driver(),
 		mcp9808.Driver(),
 		sht3x.Driver(),
 		sht4x.Driver(),
+		pcf8574.Driver(),
 		thermal.Driver(),
 		tmp117.Driver(),
 		w1.Driver(),

@@ -42,6 +42,7 @@ var proofs = slices.Concat(
 	bh1750Proofs,
 	bmx280Proofs,
 	ina2xxProofs,
+	expanderProofs,
 	lm75Proofs,
 	mcp9808Proofs,
 	sht3xProofs,
