@@ -204,6 +204,46 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// check --deep says of each device whether it answers, and why not: by the
+// gateway, and without one by itself.
+func TestCheckDeep(t *testing.T) {
+	g := newControlled(t, "")
+	check := func(wants ...string) {
+		t.Helper()
+		code, out, errs := outcome(t, "check", "--deep", "--control", g.socket, g.config)
+		for _, want := range append(wants, "is a valid configuration: 5 devices", "Do the devices answer?\n",
+			"  boiler  yes:  temperature ", "  attic   NO:   open i2c-999: bus unusable", "Check that the bus is switched on") {
+			if !strings.Contains(out+errs, want) {
+				t.Errorf("it does not say %q", want)
+			}
+		}
+		if code != cli.ExitFailed || t.Failed() {
+			t.Errorf("exit %d\n%s%s", code, out, errs)
+		}
+	}
+	check("No gateway runs here, so the devices are read by this command.", "1 of 5 devices give no value")
+	g.begin(t, visited)
+	check("1 of 5 devices give no value")
+	text, err := os.ReadFile(g.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// In the file, but not what the gateway runs with.
+	write(t, g.config, strings.Replace(strings.Replace(string(text), `id = "door"`, `id = "gate"`, 1), "address = 0x4a", "address = 0x4b", 1))
+	check("  gate    NO:   not read, because the gateway runs without it", "  roof    NO:   not read, because the gateway runs with another configuration of it",
+		"3 of 5 devices give no value")
+	code, out, errs := outcome(t, "check", "--deep", "--json", "--control", g.socket, g.config)
+	var found struct{ Devices []visitResult }
+	if err := json.Unmarshal([]byte(out), &found); code != cli.ExitFailed || err != nil || len(found.Devices) != 5 {
+		t.Errorf("exit %d, %v\n%s%s", code, err, out, errs)
+	}
+	g.end(t, syscall.SIGTERM)
+	good := write(t, filepath.Join(t.TempDir(), "good.toml"), "version = 1\n[[device]]\nid = \"board\"\ndriver = \"hostsys\"\n")
+	if code, out, errs := outcome(t, "check", "--deep", "--control", g.socket, good); code != cli.ExitOK || !strings.Contains(out, "  board  yes:  ") {
+		t.Errorf("all answer: exit %d\n%s%s", code, out, errs)
+	}
+}
+
 // A scan knows what is configured, with a gateway and without, and what is wrong
 // with a bus.
 func TestScan(t *testing.T) {

@@ -24,6 +24,9 @@ import (
 // included; the longest that a device may take is a minute.
 const visitWithin = 50 * time.Second
 
+// codeNoDevice is the code of a fault: the gateway has no such device.
+const codeNoDevice = "no_device"
+
 type readCommand struct {
 	controlFlag
 	Device string `arg:"" help:"Its id in the configuration. It must be given: there is no device without one."`
@@ -34,6 +37,7 @@ type readCommand struct {
 // readQuestion is what the daemon is asked.
 type readQuestion struct {
 	Device string `json:"device"`
+	Place  string `json:"place,omitempty"` // as place gives it: only if the gateway means the same; "": whatever it means
 }
 
 // A visitResult is what one visit gave, or why it gave nothing.
@@ -60,7 +64,7 @@ type visitReading struct {
 
 // Run visits a device now: by the running gateway, else by itself.
 func (k readCommand) Run(ctx context.Context, c cli.Console) error {
-	r, err := control.Ask[visitResult](ctx, k.client(), askRead, readQuestion{k.Device})
+	r, err := control.Ask[visitResult](ctx, k.client(), askRead, readQuestion{Device: k.Device})
 	if errors.Is(err, control.ErrNotRunning) {
 		fmt.Fprintln(c.Err, "No gateway runs here, so the device is read by this command.")
 		r, err = k.itself(ctx)
@@ -109,9 +113,13 @@ func (d *daemon) serveRead(ctx context.Context, q *control.Request, answer func(
 	if err := q.Decode(&ask); err != nil {
 		return err
 	}
-	for _, dev := range d.rack.plan() {
+	for i, dev := range d.rack.plan() {
 		if dev.ID != ask.Device {
 			continue
+		}
+		if ask.Place != "" && ask.Place != place(d.cfg.Devices[i]) {
+			return &control.Fault{Status: http.StatusConflict, Code: "changed",
+				Message: "not read, because the gateway runs with another configuration of it: restart it first (systemctl restart fieldgate)"}
 		}
 		d.log.Info("a device is read on request", "device", ask.Device, "by", q.Caller.String())
 		ctx, cancel := context.WithTimeout(ctx, visitWithin)
@@ -119,7 +127,7 @@ func (d *daemon) serveRead(ctx context.Context, q *control.Request, answer func(
 		v, err := d.sampler.Visit(ctx, ask.Device)
 		return answer(resultOf(dev, v, err, d.pipe))
 	}
-	return &control.Fault{Status: http.StatusNotFound, Code: "no_device", Message: noSuchDevice(ask.Device, d.cfg).Error()}
+	return &control.Fault{Status: http.StatusNotFound, Code: codeNoDevice, Message: noSuchDevice(ask.Device, d.cfg).Error()}
 }
 
 func noSuchDevice(id string, cfg *config.Config) error {
