@@ -20,6 +20,7 @@ import (
 	"github.com/fieldgate/fieldgate/drivers/mcp3008"
 	"github.com/fieldgate/fieldgate/drivers/mcp9808"
 	"github.com/fieldgate/fieldgate/drivers/pcf8574"
+	"github.com/fieldgate/fieldgate/drivers/scd4x"
 	"github.com/fieldgate/fieldgate/drivers/sht3x"
 	"github.com/fieldgate/fieldgate/drivers/sht4x"
 	"github.com/fieldgate/fieldgate/drivers/thermal"
@@ -52,9 +53,10 @@ func Drivers() []drivers.Driver {
 		mcp23017.Driver(),
 		mcp3008.Driver(),
 		mcp9808.Driver(),
+		pcf8574.Driver(),
+		scd4x.Driver(),
 		sht3x.Driver(),
 		sht4x.Driver(),
-		pcf8574.Driver(),
 		thermal.Driver(),
 		tmp117.Driver(),
 		w1.Driver(),

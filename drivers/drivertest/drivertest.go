@@ -113,6 +113,7 @@ type bench struct {
 	tape   *Recorder
 	truth  drivers.Simulation
 	tally  Tally
+	waited time.Duration // between Start and Read of the last visit, as the driver asked for
 }
 
 func (c Case) set() *bench {
@@ -178,11 +179,12 @@ func (b *bench) read(s drivers.Sensor) ([]drivers.Value, error) {
 func (b *bench) start(s drivers.Starter) error {
 	ctx, cancel := b.visitTime()
 	defer cancel()
-	wait, err := s.Start(ctx)
-	if err != nil {
+	var err error
+	if b.waited, err = s.Start(ctx); err != nil {
+		b.waited = 0
 		return err
 	}
-	time.Sleep(wait)
+	time.Sleep(b.waited)
 	return nil
 }
 

@@ -2,6 +2,8 @@ package judges
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,6 +17,22 @@ import (
 // driver's quantities. They may differ by tolerance.
 func replayed(t *testing.T, driver string, address uint16, options map[string]any, tolerance float64, file string, want [][]float64) {
 	t.Helper()
+	visits := replay(t, driver, address, options, file, len(want))
+	for i, quantities := range want {
+		if len(visits[i]) != len(quantities) {
+			t.Fatalf("visit %d: %v, want %v", i, visits[i], quantities)
+		}
+		for n, v := range visits[i] {
+			if v.Doubt != "" || !near(v.Value, quantities[n], tolerance) {
+				t.Errorf("visit %d: %v, want %v", i, v, quantities[n])
+			}
+		}
+	}
+}
+
+// replay gives the values of some visits.
+func replay(t *testing.T, driver string, address uint16, options map[string]any, file string, visits int) [][]drivers.Value {
+	t.Helper()
 	var row drivers.Driver
 	for _, d := range builtin.Drivers() {
 		if d.Name == driver {
@@ -22,14 +40,13 @@ func replayed(t *testing.T, driver string, address uint16, options map[string]an
 		}
 	}
 	target := drivers.Target{I2C: drivertest.Replay(t, "testdata/"+file), Address: address, Options: row.Defaults()}
-	for name, v := range options {
-		target.Options[name] = v
-	}
+	maps.Copy(target.Options, options)
 	sensor, err := row.Open(context.Background(), target)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, quantities := range want {
+	var all [][]drivers.Value
+	for i := range visits {
 		if starter, ok := sensor.(drivers.Starter); ok {
 			wait, err := starter.Start(context.Background())
 			if err != nil {
@@ -38,13 +55,10 @@ func replayed(t *testing.T, driver string, address uint16, options map[string]an
 			time.Sleep(wait)
 		}
 		vs, err := sensor.Read(context.Background())
-		if err != nil || len(vs) != len(quantities) {
-			t.Fatalf("visit %d: %v, %v, want %v", i, vs, err, quantities)
+		if err != nil {
+			t.Fatalf("visit %d: %v", i, err)
 		}
-		for n, v := range vs {
-			if v.Doubt != "" || !near(v.Value, quantities[n], tolerance) {
-				t.Errorf("visit %d: %v, want %v", i, v, quantities[n])
-			}
-		}
+		all = append(all, slices.Clone(vs)) // they are the sensor's own until the next visit
 	}
+	return all
 }
