@@ -6,6 +6,7 @@ import (
 	"github.com/fieldgate/fieldgate/drivers/ads1x15"
 	"github.com/fieldgate/fieldgate/drivers/aht20"
 	"github.com/fieldgate/fieldgate/drivers/bh1750"
+	"github.com/fieldgate/fieldgate/drivers/bmp3xx"
 	"github.com/fieldgate/fieldgate/drivers/bmx280"
 	"github.com/fieldgate/fieldgate/drivers/ds3231"
 	"github.com/fieldgate/fieldgate/drivers/gpioin"
@@ -39,6 +40,8 @@ func Drivers() []drivers.Driver {
 		bh1750.Driver(),
 		bmx280.BME280(),
 		bmx280.BMP280(),
+		bmp3xx.BMP388(),
+		bmp3xx.BMP390(),
 		ds3231.Driver(),
 		gpioin.Driver(),
 		hostsys.Driver(),

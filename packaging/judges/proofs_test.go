@@ -40,6 +40,7 @@ var proofs = slices.Concat(
 	ads1x15Proofs,
 	aht20Proofs,
 	bh1750Proofs,
+	bmp3xxProofs,
 	bmx280Proofs,
 	expanderProofs,
 	ina2xxProofs,
