@@ -22,6 +22,7 @@ import (
 	"github.com/fieldgate/fieldgate/drivers/mcp9808"
 	"github.com/fieldgate/fieldgate/drivers/pcf8574"
 	"github.com/fieldgate/fieldgate/drivers/scd4x"
+	"github.com/fieldgate/fieldgate/drivers/sgp40"
 	"github.com/fieldgate/fieldgate/drivers/sht3x"
 	"github.com/fieldgate/fieldgate/drivers/sht4x"
 	"github.com/fieldgate/fieldgate/drivers/thermal"
@@ -58,6 +59,7 @@ func Drivers() []drivers.Driver {
 		mcp9808.Driver(),
 		pcf8574.Driver(),
 		scd4x.Driver(),
+		sgp40.Driver(),
 		sht3x.Driver(),
 		sht4x.Driver(),
 		thermal.Driver(),

@@ -47,6 +47,7 @@ var proofs = slices.Concat(
 	lm75Proofs,
 	mcp9808Proofs,
 	scd4xProofs,
+	sgp40Proofs,
 	sht3xProofs,
 	sht4xProofs,
 	spiProofs,
