@@ -29,6 +29,7 @@ func Driver() drivers.Driver {
 	return drivers.Driver{
 		Name:     "hwmon",
 		Doc:      "chips that a Linux driver shows in /sys/class/hwmon: temperature, voltage, current, power, energy, humidity, fans",
+		Chips:    []string{"EMC1413", "TMP421"},
 		Bus:      drivers.BusNone,
 		Interval: 10 * time.Second,
 		Timeout:  2 * time.Second,

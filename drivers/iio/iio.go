@@ -28,9 +28,12 @@ func Driver() drivers.Driver {
 	return drivers.Driver{
 		Name:     "iio",
 		Doc:      "chips that a Linux driver shows in /sys/bus/iio: air, light, voltage, resistance, distance, magnetic field and more",
+		Chips:    []string{"DPS310", "LSM303DLHC"},
 		Bus:      drivers.BusNone,
 		Interval: 10 * time.Second,
-		Timeout:  3 * time.Second, // some drivers wait for a measurement
+		// A driver may power the chip up for each of its values, and wait for two
+		// measurements: the three axes of a compass at 0.75 Hz take 8 s.
+		Timeout: 15 * time.Second,
 
 		MostQuantities: most,
 		Options: []drivers.Option{{

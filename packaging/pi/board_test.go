@@ -29,7 +29,8 @@ const (
 	gpset0, gpclr0 = 0x3f20001c, 0x3f200028
 )
 
-// A board is one emulated Raspberry Pi 3B with a TMP105 at address 0x48 of its I2C bus 1. Its card is a raw image:
+// A board is one emulated Raspberry Pi 3B with a TMP105 at address 0x48 of its I2C bus 1, and other chips beside it that
+// nobody speaks to until the kernel is told of them. Its card is a raw image:
 // QEMU's card model has no flush command, so a killed QEMU would lose what a qcow2 image still has in memory, which
 // no real card does.
 type board struct {
@@ -103,6 +104,10 @@ func (b *board) tryBoot(limit time.Duration) (time.Duration, bool) {
 			"user,id=host,hostfwd=tcp:127.0.0.1:%d-:22,hostfwd=tcp:127.0.0.1:%d-:8080,hostfwd=tcp:127.0.0.1:%d-:8443",
 			b.sshPort, b.webPort, b.tlsPort),
 		"-device", "tmp105,id=tank,bus=i2c-bus.1,address=0x48",
+		"-device", "tmp421,id=rack,bus=i2c-bus.1,address=0x4d", // these four for drivers of the kernel
+		"-device", "emc1413,id=cabinet,bus=i2c-bus.1,address=0x4c",
+		"-device", "lsm303dlhc_mag,id=compass,bus=i2c-bus.1,address=0x1e",
+		"-device", "dps310,id=air,bus=i2c-bus.1,address=0x77",
 		"-serial", "null", "-serial", "file:"+b.path("console"), // the console is the second UART
 		"-qmp", "unix:"+b.path("qmp")+",server=on,wait=off",
 		"-qtest", "unix:"+b.path("qtest")+",server=on,wait=off", "-qtest-log", "none")
@@ -193,7 +198,13 @@ func (b *board) put(t *testing.T, path string, content []byte, public bool) {
 // temperature sets what the TMP105 measures, in °C.
 func (b *board) temperature(t *testing.T, celsius float64) {
 	t.Helper()
-	args := map[string]any{"path": tmp105, "property": "temperature", "value": int(celsius * 1000)}
+	b.set(t, tmp105, "temperature", int(celsius*1000))
+}
+
+// set sets what a chip measures.
+func (b *board) set(t *testing.T, chip, property string, value int) {
+	t.Helper()
+	args := map[string]any{"path": chip, "property": property, "value": value}
 	if err := qmp(b.path("qmp"), "qom-set", args); err != nil {
 		t.Fatal(err)
 	}

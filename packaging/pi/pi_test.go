@@ -55,6 +55,7 @@ func TestPi(t *testing.T) {
 		{"cloud away for a minute", s.outage},
 		{"bus taken away", s.bus},
 		{"level from outside", s.level},
+		{"drivers of the kernel", s.kernelDrivers},
 		{"power cuts", s.powerCuts},
 		{"store in RAM", s.storeInRAM},
 		{"its own cloud", s.ownCloud},
