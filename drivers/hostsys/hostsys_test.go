@@ -14,31 +14,8 @@ import (
 	"github.com/fieldgate/fieldgate/drivers/hostsys"
 )
 
-// tree makes a folder with these files; a value "-> X" makes a link.
-func tree(t *testing.T, files map[string]string) string {
-	t.Helper()
-	root := t.TempDir()
-	for name, text := range files {
-		file := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		err := os.WriteFile(file, []byte(text), 0o644)
-		if link, ok := strings.CutPrefix(text, "-> "); ok {
-			err = os.Remove(file)
-			if err == nil {
-				err = os.Symlink(link, file)
-			}
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return root
-}
-
 func board(t *testing.T) string {
-	return tree(t, map[string]string{
+	return drivertest.Tree(t, map[string]string{
 		"proc/loadavg":                         "0.42 0.30 0.25 1/123 4567\n",
 		"proc/uptime":                          "86400.25 300000.10\n",
 		"proc/meminfo":                         "MemTotal:  948000 kB\nMemAvailable:  600000 kB\nHugePages_Total: 0\n",
@@ -124,7 +101,7 @@ func TestFigures(t *testing.T) {
 
 // What a sandbox hides is left out; what is nonsense too.
 func TestPartOfTheBoard(t *testing.T) {
-	root := tree(t, map[string]string{
+	root := drivertest.Tree(t, map[string]string{
 		"proc/loadavg":                         "lots\n",
 		"proc/meminfo":                         "MemTotal: 1 kB\n",
 		"sys/class/thermal/thermal_zone0/temp": "48312\n",
@@ -162,7 +139,7 @@ func TestLongNamesStayValidAndApart(t *testing.T) {
 		files["sys/class/thermal/thermal_zone"+n+"/type"] = strings.Repeat("long name/", 20)
 		files["sys/class/thermal/thermal_zone"+n+"/temp"] = n + "000"
 	}
-	s, err := open(t, tree(t, files), "/")
+	s, err := open(t, drivertest.Tree(t, files), "/")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +161,7 @@ func TestManyTemperatures(t *testing.T) {
 	for i := range 100 {
 		files[fmt.Sprintf("sys/class/hwmon/hwmon0/temp%d_input", i)] = "40000"
 	}
-	s, err := open(t, tree(t, files), "/")
+	s, err := open(t, drivertest.Tree(t, files), "/")
 	if err != nil {
 		t.Fatal(err)
 	}

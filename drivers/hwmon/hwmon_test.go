@@ -152,7 +152,8 @@ func TestWhichChip(t *testing.T) {
 	}
 	root := board(t)
 	drivertest.Plant(t, root, tmp+"name", "w1_slave_temp\n")
-	if _, err := hwmon.Driver().Open(t.Context(), target(root, "i2c-1/1-004d", "")); err == nil || !strings.Contains(err.Error(), "driver w1") {
+	_, err := hwmon.Driver().Open(t.Context(), target(root, "i2c-1/1-004d", ""))
+	if err == nil || !strings.Contains(err.Error(), "driver w1") {
 		t.Errorf("a chip that has a driver of its own: %v", err)
 	}
 }

@@ -39,16 +39,19 @@ func board(t testing.TB) string {
 		compass + "in_magn_scale_available": "1.3 1.9", compass + "current_timestamp_clock": "realtime", compass + "sampling_frequency": "0.75",
 
 		adc + "name": "mcp3008", adc + "label": "inputs", adc + "in_voltage0_raw": "512", adc + "in_voltage1_raw": "-100",
-		adc + "in_voltage2_raw": "100", adc + "in_voltage2_scale": "2.5", adc + "in_voltage2_offset": "-20", adc + "in_voltage_scale": "3.222656250",
+		adc + "in_voltage2_raw": "100", adc + "in_voltage2_scale": "2.5", adc + "in_voltage2_offset": "-20",
+		adc + "in_voltage_scale":         "3.222656250",
 		adc + "in_voltage0-voltage1_raw": "-612", adc + "in_voltage-voltage_scale": "1.5", adc + "in_voltage3_supply_raw": "1000",
 		adc + "in_voltage3_supply_scale": "5", adc + "in_voltage1_label": "Tank level", adc + "in_voltage7_mean_raw": "1",
 		adc + "out_voltage0_raw": "7", adc + "in_timestamp_en": "1",
 	}
 	for file, text := range map[string]string{
 		"name": "lab", "in_humidityrelative_raw": "4525", "in_humidityrelative_scale": "10", "in_illuminance_input": "34.2",
-		"in_intensity_both_raw": "77", "in_concentration_co2_raw": "412", "in_concentration_co2_scale": "0.0001", "in_massconcentration_pm2p5_input": "12.5",
-		"in_resistance_raw": "1000", "in_resistance_scale": "0.1078", "in_current_raw": "40", "in_current_scale": "0.5", "in_power_input": "2500",
-		"in_proximity_raw": "812", "in_proximity1_raw": "10", "in_proximity1_scale": "0.01", "in_distance_input": "1.25", "in_accel_x_raw": "-1000",
+		"in_intensity_both_raw": "77", "in_concentration_co2_raw": "412", "in_concentration_co2_scale": "0.0001",
+		"in_massconcentration_pm2p5_input": "12.5",
+		"in_resistance_raw":                "1000", "in_resistance_scale": "0.1078", "in_current_raw": "40", "in_current_scale": "0.5", "in_power_input": "2500",
+		"in_proximity_raw": "812", "in_proximity1_raw": "10", "in_proximity1_scale": "0.01", "in_distance_input": "1.25",
+		"in_accel_x_raw": "-1000",
 		"in_accel_scale": "0.00981", "in_incli_x_input": "90", "in_angl_raw": "2", "in_angl_scale": "0.5", "in_temp_object_raw": "14000",
 		"in_temp_object_offset": "-13657.5", "in_temp_object_scale": "20", "in_temp_ambient_raw": "0", "in_temp_ambient_scale": "20",
 		"in_temp_ambient_offset": "-13657.500000", "in_anglvel_x_raw": "5", "in_rot_quaternion_raw": "1 2 3 4", "in_temp_peak_raw": "9",
@@ -181,7 +184,8 @@ func TestWhichChip(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "dps310 (i2c-1/1-0077), dps310 (platform/lab)") {
 		t.Errorf("two of a name: %v", err)
 	}
-	if _, err := iio.Driver().Open(t.Context(), target(root, "platform/lab", "ph pressure")); err == nil || !strings.Contains(err.Error(), `no quantity "pressure"`) {
+	_, err = iio.Driver().Open(t.Context(), target(root, "platform/lab", "ph pressure"))
+	if err == nil || !strings.Contains(err.Error(), `no quantity "pressure"`) {
 		t.Errorf("a quantity that is not there: %v", err)
 	}
 }

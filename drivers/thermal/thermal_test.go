@@ -53,7 +53,8 @@ func TestWhichZone(t *testing.T) {
 
 func TestNoValue(t *testing.T) {
 	for _, c := range []struct{ file, text, says string }{
-		{"temp", "", "empty"}, {"temp", "hot\n", "not a number"}, {"temp", "-274000\n", "no temperature"}, {"temp", strings.Repeat("4", 99), "longer"},
+		{"temp", "", "empty"}, {"temp", "hot\n", "not a number"}, {"temp", "-274000\n", "no temperature"},
+		{"temp", strings.Repeat("4", 99), "longer"},
 		{"type", "wlan\n", "another device"}, {"type", "", "empty"},
 	} {
 		root := board(t)

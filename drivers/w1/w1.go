@@ -26,6 +26,7 @@ func Driver() drivers.Driver {
 	return drivers.Driver{
 		Name:       "w1",
 		Doc:        "thermometers on 1-Wire: DS18B20, DS18S20, DS1822, DS1825, DS28EA00, MAX31850",
+		Chips:      []string{"DS18B20", "DS18S20"},
 		Bus:        drivers.BusNone,
 		Interval:   10 * time.Second,
 		Timeout:    8 * time.Second,
@@ -55,10 +56,11 @@ func (l *line) open(ctx context.Context, t drivers.Target) (drivers.Sensor, erro
 
 // lies are those of the DS18B20 and its like; TestKnownLies tells each.
 var lies = []drivers.Lie{
-	{Name: "power-on", Doc: "85 Cel, with a right checksum, of a chip that was just powered (DS18B20 datasheet, table 1).", Test: "TestKnownLies"},
+	{Name: "power-on", Doc: "85 Cel with a right checksum after power-up (DS18B20 datasheet, table 1).", Test: "TestKnownLies"},
 	{Name: "zeros", Doc: "Nine zeros, whose checksum is right, of a line that is held low.", Test: "TestKnownLies"},
 	{Name: "ones", Doc: "Nine bytes ff of a line that nobody drives.", Test: "TestKnownLies"},
 	{Name: "weak-power", Doc: "127.94 Cel of a chip with too little power to measure.", Test: "TestKnownLies"},
+	{Name: "unsigned", Doc: "Some 4000 Cel of a kernel that took a register with a sign for one without.", Test: "TestKnownLies"},
 	{Name: "stale", Doc: "The kernel shows the last good answer after a bad one.", Test: "TestKnownLies"},
 	{Name: "open-thermocouple", Doc: "400 Cel and its like of a MAX31850 with its fault bit set.", Test: "TestKnownLies"},
 }

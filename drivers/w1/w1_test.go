@@ -120,6 +120,7 @@ func TestKnownLies(t *testing.T) {
 		{"zeros, with a right checksum", tank, []string{show("00 00 00 00 00 00 00 00 00", "00", "0")}, "every byte"},
 		{"ones", tank, []string{show("ff ff ff ff ff ff ff ff ff", "c9", "-62")}, "checksum"},
 		{"127.94", tank, []string{show("ff 07 4b 46 7f ff 01 10 2f", "2f", "127937")}, "beyond"},
+		{"a kernel that lost the sign", tank, []string{show("5e ff 4b 46 7f ff 02 10 b6", "b6", "4085875")}, "beyond"},
 		{"open thermocouple", "3b-0123456789ab", []string{show("01 19 00 10 ff ff ff ff 85", "85", "400062")}, "thermocouple"},
 		{"NO", tank, []string{strings.Replace(good, "YES", "NO", 1)}, "checksum"},
 		{"a flipped bit", tank, []string{strings.ReplaceAll(good, "72 01", "73 01")}, "checksum"},
@@ -156,7 +157,8 @@ func TestEightyFiveInDoubt(t *testing.T) {
 func TestTemperatureFile(t *testing.T) {
 	for text, doubt := range map[string]string{"-10125\n": "", "85000\n": "just powered", "0\n": "did not answer"} {
 		vs, err := visit(t, tank, "temperature", text)
-		if err != nil || len(vs) != 1 || !strings.Contains(vs[0].Doubt, doubt) || doubt == "" && vs[0] != (drivers.Value{Quantity: "temperature", Value: -10.125}) {
+		if err != nil || len(vs) != 1 || !strings.Contains(vs[0].Doubt, doubt) ||
+			doubt == "" && vs[0] != (drivers.Value{Quantity: "temperature", Value: -10.125}) {
 			t.Errorf("%q: read %+v, %v", text, vs, err)
 		}
 	}

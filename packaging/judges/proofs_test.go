@@ -51,6 +51,7 @@ var proofs = slices.Concat(
 	sht3xProofs,
 	sht4xProofs,
 	spiProofs,
+	w1Proofs,
 )
 
 const document = "../doc/sensors.md"
