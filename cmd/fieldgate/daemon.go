@@ -61,6 +61,7 @@ type daemon struct {
 	commands *command.Dispatcher
 	rack     *rack
 	sampler  *sample.Sampler
+	sensors  *noted // what happened to devices, and is no event yet
 	uplink   *uplink.Uplink
 	local    *local.Server
 	control  *control.Server
@@ -131,12 +132,12 @@ func (d *daemon) openStore() (*store.Store, error) {
 }
 
 func (d *daemon) newSampler() *sample.Sampler {
-	d.rack = newRack(d.cfg.Devices)
+	d.rack, d.sensors = newRack(d.cfg.Devices), &noted{}
 	if d.scene != nil {
 		d.rack.scene = d.scene
 	}
 	return sample.New(sample.Options{Devices: d.rack.plan(), OpenBus: d.rack.openBus, Sink: d.pipe,
-		Stamp: d.clock.Stamp, Health: d.health})
+		Stamp: d.clock.Stamp, Health: d.health, Tell: d.sensorEvent})
 }
 
 // newUplink also begins to keep the files that prove who the cloud and who the
@@ -178,6 +179,7 @@ func (d *daemon) run(ctx context.Context) error {
 	keeping := launch("store", d.store.Run, failed)
 	timing := launch("clock", d.keepTime, failed)
 	acting := launch("commands", d.commands.Run, failed)
+	noting := launch("events of devices", d.noteSensors, failed)
 	sampling := launch("sampling", d.sampler.Run, failed)
 	sending := launch("uplink", d.uplink.Run, failed)
 	waking := launch("network watch", d.watchLinks, failed)
@@ -199,7 +201,7 @@ func (d *daemon) run(ctx context.Context) error {
 	// makes readings and results ends, so that nothing new comes below.
 	deadline, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
-	for _, p := range []*part{certifying, configuring, controlling, sampling, acting} {
+	for _, p := range []*part{certifying, configuring, controlling, sampling, noting, acting} {
 		err = errors.Join(err, p.stop(deadline))
 	}
 	d.settle(deadline) // before the line ends: it may be the only way out of memory

@@ -59,7 +59,7 @@ func (r *rack) plan() []sample.Device {
 func (r *rack) device(c config.Device, drv drivers.Driver) sample.Device {
 	d := sample.Device{
 		ID: c.ID, Driver: c.Driver, Bus: busName(c, drv), Interval: c.Interval, Timeout: c.Timeout,
-		Quality: gateway.Good, Quantities: drv.Quantities,
+		Quality: gateway.Good, Quantities: drv.Quantities, Supply: r.supply(c),
 	}
 	if strings.HasPrefix(d.Bus, "sim") {
 		d.Quality = gateway.Simulated

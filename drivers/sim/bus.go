@@ -37,6 +37,7 @@ type Bus struct {
 	clock  drivers.Clock // of the script
 	gone   bool
 	hung   bool
+	off    map[uint16]bool // by address: the chip has no power
 }
 
 // NewBus gives a bus without chips. The name is what String says, "sim-1".
@@ -46,6 +47,7 @@ func NewBus(name string) *Bus {
 		turn:   make(chan struct{}, 1),
 		chips:  make(map[uint16]drivers.Chip),
 		faults: make(map[uint16]*Fault),
+		off:    make(map[uint16]bool),
 	}
 	b.turn <- struct{}{}
 	return b
@@ -70,6 +72,23 @@ func (b *Bus) PowerCycle(addr uint16) {
 	<-b.turn
 	defer func() { b.turn <- struct{}{} }()
 	if c, _ := b.at(addr); c != nil {
+		c.Reset()
+	}
+}
+
+// SetPower switches the supply of the chip at addr, between two transfers. Off,
+// it answers nothing, and what Inject did to it ends. On again, it starts anew.
+func (b *Bus) SetPower(addr uint16, on bool) {
+	<-b.turn
+	defer func() { b.turn <- struct{}{} }()
+	b.mu.Lock()
+	was := !b.off[addr]
+	b.off[addr] = !on
+	if !on {
+		delete(b.faults, addr)
+	}
+	b.mu.Unlock()
+	if c, _ := b.at(addr); c != nil && on && !was {
 		c.Reset()
 	}
 }
@@ -173,6 +192,9 @@ func (b *Bus) at(addr uint16) (c drivers.Chip, gone bool) {
 	c = b.chips[addr]
 	for i := 0; c == nil && i < len(b.muxes); i++ {
 		c = b.muxes[i].behind(addr)
+	}
+	if b.off[addr] {
+		return nil, b.gone
 	}
 	return c, b.gone
 }

@@ -84,8 +84,19 @@ type Device struct {
 	ActiveLow bool           `toml:"active_low" default:"false" doc:"Whether a low GPIO line means on, 1."`
 	Interval  time.Duration  `toml:"interval" min:"10ms" max:"1d" example:"\"1s\"" doc:"Time between two visits. Without it: the usual one of the driver."`
 	Timeout   time.Duration  `toml:"timeout" min:"1ms" max:"1m" example:"\"1s\"" doc:"How long one visit may take before it counts as failed. Without it: the usual one of the driver."`
+	Power     Power          `toml:"power" doc:"A GPIO line that switches the supply of the device. A device that does not come back by itself is switched off and on. The line is on from the start of the program; it is left on at its end. Each time is an event."`
 	Channels  []Channel      `toml:"channel" doc:"How one quantity of the device is treated. A quantity without such a table is stored as it is read."`
 	Options   map[string]any // the driver's own keys, defaults filled in: bool, int64, float64 or string
+}
+
+// Power is the table power of a device: what switches its supply.
+type Power struct {
+	Line      string        `toml:"line" form:"line" required:"the name of the GPIO line that switches the supply" example:"\"GPIO5\"" doc:"Name of the GPIO line. No other device may use it."`
+	Chip      string        `toml:"chip" example:"\"pinctrl-bcm2835\"" doc:"Label of the GPIO chip that has the line. Without it: the chip that has a line of this name."`
+	ActiveLow bool          `toml:"active_low" default:"false" doc:"Whether a low line switches the supply on."`
+	Off       time.Duration `toml:"off" default:"2s" min:"100ms" max:"10m" doc:"How long the supply is off."`
+	After     int64         `toml:"after" default:"3" min:"1" max:"1000" doc:"How many times the device is opened in vain before its supply is switched off."`
+	AtMost    string        `toml:"at_most" default:"1/10m" form:"often" doc:"How often the supply is switched off at most: N/TIME. 1/10m is once in ten minutes."`
 }
 
 // Channel is one [[device.channel]]: how one quantity of the device is

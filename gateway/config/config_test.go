@@ -222,6 +222,21 @@ func TestProblems(t *testing.T) {
 			`10:11: device[b]: device "b" and device "a" (f.toml:5) are both at address 0x48 on sim-1`}},
 		"same line": {"[[device]]\nid=\"a\"\ndriver=\"gpio-in\"\nline=\"L\"\n[[device]]\nid=\"b\"\ndriver=\"gpio-in\"\nline=\"L\"", []string{
 			`9:6: device[b]: device "b" and device "a" (f.toml:5) are both at line L`}},
+		"one supply for two": {"[[device]]\nid=\"a\"\ndriver=\"hostsys\"\npower={line=\"P\"}\n" +
+			"[[device]]\nid=\"b\"\ndriver=\"hostsys\"\npower={line=\"P\"}\n", []string{
+			`9:13: device[b].power.line: device "b" and device "a" (f.toml:5) both use line P`}},
+		"a supply that is read": {"[[device]]\nid=\"a\"\ndriver=\"gpio-in\"\nline=\"P\"\npower={line=\"P\"}\n", []string{
+			`6:13: device[a].power.line: device "a" and device "a" (f.toml:5) both use line P`}},
+		"supply": {"[[device]]\nid=\"a\"\ndriver=\"hostsys\"\npower={line=\"\", off=\"1ms\", after=0, at_most=\"10m\"}\n" +
+			"[[device]]\nid=\"b\"\ndriver=\"hostsys\"\ninterval=\"9ms\"\npower={at_most=\"0/1h\"}\n", []string{
+			`5:13: device[a].power.line: this must be the name of a GPIO line, such as "GPIO5"`,
+			`5:21: device[a].power.off: 1ms is out of bounds: this must be at least 100ms`,
+			`5:34: device[a].power.after: 0 is out of bounds: this must be at least 1`,
+			`5:45: device[a].power.at_most: "10m" is not how often something may happen: write N/TIME, such as "1/10m" for once in ten minutes`,
+			`9:10: device[b].interval: 9ms is out of bounds: this must be at least 10ms`,
+			`10:7: device[b].power.line: this key is missing: the name of the GPIO line that switches the supply`,
+			`10:16: device[b].power.at_most: "0/1h" is not how often something may happen: write N/TIME, such as "1/10m" for once in ten minutes`,
+		}},
 		"address of another chip": {lm75 + "address = 0x76", []string{
 			"6:11: device[a].address: 0x76 is no address of lm75, which can have 0x48-0x4f"}},
 		"reserved address": {"[[device]]\nid=\"c\"\ndriver=\"anywhere\"\nbus=\"sim-1\"\naddress=3", []string{

@@ -16,7 +16,8 @@ func TestDocumentedDefaultsAreTheDefaults(t *testing.T) {
 	const head = "version = 1\n"
 	const device = "[[device]]\nid = \"a\"\ndriver = \"gpio-in\"\nline = \"L\"\n"
 	const channel = "[[device.channel]]\nquantity = \"level\"\n"
-	tables := map[string]string{"device[]": device, "device[].channel[]": channel}
+	const power = "[device.power]\nline = \"P\"\n"
+	tables := map[string]string{"device[]": device, "device[].channel[]": channel, "device[].power": power}
 	var order []string
 	for _, f := range config.Fields() {
 		dot := strings.LastIndexByte(f.Path, '.')
@@ -44,7 +45,7 @@ func TestDocumentedDefaultsAreTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	silent, err := load(t, "f.toml", head+device+channel)
+	silent, err := load(t, "f.toml", head+device+power+channel)
 	if err != nil {
 		t.Fatal(err)
 	}

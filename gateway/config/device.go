@@ -81,6 +81,7 @@ func (r *deviceReader) device(n *node, i int) *Device {
 		known = append(known, r.options(n, path, drv, d)...)
 		r.place(n, path, drv, d)
 	}
+	r.supply(n, path, d)
 	r.unknown(n, path, known)
 	if n.table["interval"] == nil {
 		d.Interval = drv.Interval
@@ -195,6 +196,21 @@ func (r *deviceReader) place(n *node, path string, drv *drivers.Driver, d *Devic
 			r.alone(n, path, d, strings.TrimSpace("line "+d.Line+" "+d.Chip))
 		}
 	}
+}
+
+// supply tells if the line that switches the supply is used by another device.
+func (r *deviceReader) supply(n *node, path string, d *Device) {
+	if d.Power.Line == "" {
+		return
+	}
+	at, spot := n.table["power"].table["line"].at, strings.TrimSpace("line "+d.Power.Line+" "+d.Power.Chip)
+	first := r.places[spot]
+	if first == nil {
+		r.places[spot], r.at[d] = d, at
+		return
+	}
+	r.col.add(at, path+".power.line", "device %s and device %s (%s) both use %s",
+		strconv.Quote(d.ID), strconv.Quote(first.ID), r.at[first], spot)
 }
 
 // kindOfBus tells if the bus is an SPI port and the driver on I2C, or the other

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
 )
@@ -16,7 +17,7 @@ import (
 // forms are the checks of single strings, by the name in the form tag.
 var forms = map[string]func(string) error{
 	"id": checkID, "wss": checkURL, "path": checkPath, "listen": checkListen, "host": checkHost, "bus": checkBus,
-	"proxy": checkProxy,
+	"proxy": checkProxy, "often": checkOften, "line": checkLine,
 }
 
 func checkID(s string) error {
@@ -45,6 +46,33 @@ func checkURL(s string) error {
 		return errors.New("a URL with ? or # is refused, because URLs end up in logs: a token belongs into token_file")
 	}
 	return nil
+}
+
+func checkLine(s string) error {
+	if s == "" {
+		return errors.New(`this must be the name of a GPIO line, such as "GPIO5"`)
+	}
+	return nil
+}
+
+func checkOften(s string) error {
+	_, _, err := ParseOften(s)
+	return err
+}
+
+// ParseOften reads how often something may happen at most: "1/10m" is once
+// within ten minutes.
+func ParseOften(s string) (n int, within time.Duration, err error) {
+	bad := fmt.Errorf(`%q is not how often something may happen: write N/TIME, such as "1/10m" for once in ten minutes`, s)
+	count, span, found := strings.Cut(s, "/")
+	most, err := strconv.ParseUint(count, 10, 8)
+	if !found || err != nil || most == 0 {
+		return 0, 0, bad
+	}
+	if within, err = parseDuration(span); err != nil || within < time.Second || within > 365*day {
+		return 0, 0, bad
+	}
+	return int(most), within, nil
 }
 
 func checkProxy(s string) error {

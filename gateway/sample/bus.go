@@ -45,6 +45,9 @@ func (b *bus) run(ctx context.Context) {
 	b.visit = newVisit(ctx)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	for _, d := range b.devices {
+		d.power() // all are on before the first is looked for
+	}
 	now := time.Now()
 	for i, d := range b.devices {
 		d.plan = plan{start: now, phase: d.Interval * time.Duration(i) / time.Duration(len(b.devices)), interval: d.Interval}
@@ -58,13 +61,18 @@ func (b *bus) run(ctx context.Context) {
 		case task := <-b.tasks:
 			task()
 		case <-timer.C:
-			if !d.yields() {
+			if wait := d.power(); wait > 0 {
+				d.next = time.Now().Add(wait)
+			} else if !d.yields() {
 				b.serve(ctx, d)
 			}
 		}
 	}
 	b.halt()
 	b.close()
+	for _, d := range b.devices {
+		d.leave()
+	}
 }
 
 func (b *bus) earliest() *device {
@@ -135,6 +143,9 @@ func (b *bus) open() error {
 
 // prepare opens what is not open.
 func (b *bus) prepare(d *device) error {
+	if d.power() > 0 {
+		return errSupplyOff
+	}
 	if err := b.open(); err != nil || d.sensor != nil {
 		return err
 	}
@@ -181,6 +192,12 @@ func (b *bus) lost(err error) {
 	for _, d := range b.devices {
 		d.next = retry
 		d.show(Absent, err.Error())
+		if b.gone { // else it is the first time that this bus fails
+			d.vainly(err)
+		}
+	}
+	if !b.gone {
+		b.s.tell(Event{Bus: b.name, State: BusGone, Error: err.Error()})
 	}
 	b.gone = true
 	b.s.opts.Health.Raise("bus_gone", b.name, health.Error, fmt.Sprintf(
@@ -195,6 +212,7 @@ func (b *bus) found() {
 	}
 	b.gone, b.backoff = false, 0
 	b.s.opts.Health.Clear("bus_gone", b.name, fmt.Sprintf("Bus %s works again.", b.name))
+	b.s.tell(Event{Bus: b.name, State: BusBack})
 }
 
 func (b *bus) names() string {

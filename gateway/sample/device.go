@@ -32,6 +32,7 @@ type device struct {
 	due       time.Time
 	request   *request // for which it measures, out of turn; nil: for none
 	doubted   doubt
+	supply    supply
 	lacked    int // visits without a break in which quantities were missing
 
 	shown DeviceState // guarded by s.mu
@@ -124,7 +125,7 @@ func (d *device) lacks() {
 // succeeded ends whatever was wrong, and plans the next visit.
 func (d *device) succeeded() {
 	sick := d.backoff > 0
-	d.backoff = 0
+	d.backoff, d.supply.vain = 0, 0
 	d.lacks()
 	now := time.Now()
 	due := d.next
@@ -142,18 +143,20 @@ func (d *device) succeeded() {
 	if d.code != "" {
 		d.s.opts.Health.Clear(d.code, d.ID, fmt.Sprintf("Device %s answers.", d.where()))
 		d.code = ""
+		d.s.tell(Event{Device: d.ID, Bus: d.Bus, State: SensorOK})
 	}
 }
 
 // failed leaves the device to be opened anew. One failed visit is no
 // condition yet: cables pick up noise.
 func (d *device) failed(err error) {
-	once := d.backoff == 0 && d.sensor != nil
+	once := d.backoff == 0 && d.sensor != nil // it was open: nothing was done in vain yet
 	d.halt()
 	d.backoff = min(max(2*d.backoff, min(d.Interval, time.Second)), maxBackoff)
 	d.next = time.Now().Add(d.backoff)
 	if !once {
 		d.raise(err)
+		d.vainly(err)
 	}
 }
 
@@ -166,6 +169,7 @@ func (d *device) raise(err error) {
 	}
 	if d.code == "" {
 		d.code = code
+		d.s.tell(Event{Device: d.ID, Bus: d.Bus, State: string(state), Error: err.Error()})
 	}
 	d.show(state, err.Error())
 	d.s.opts.Health.Raise(d.code, d.ID, health.Error, fmt.Sprintf("Device %s gives no readings: %s. %s; it is tried again every %v at most.",

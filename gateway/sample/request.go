@@ -116,6 +116,7 @@ func Once(ctx context.Context, o Options) (Visit, error) {
 	b := New(o).buses[0]
 	b.visit = newVisit(ctx)
 	defer b.close()
+	defer b.devices[0].leave()
 	defer b.halt()
 	return b.devices[0].ask(ctx, func(_ context.Context, step func(*bus)) error { step(b); return nil })
 }
@@ -147,6 +148,9 @@ func (b *bus) step(d *device, r *request) (again time.Duration, err error) {
 		return max(d.next.Sub(now), 0) + time.Millisecond, nil
 	case d.request != nil && d.request != r && now.Before(d.request.ready.Add(patience)):
 		return max(d.request.ready.Sub(now), 0) + time.Millisecond, nil
+	}
+	if wait := d.power(); wait > 0 && wait <= wakes {
+		return wait, nil // its power just came
 	}
 	if r.began.IsZero() {
 		r.began, r.visit.Waited = now, now.Sub(r.asked)

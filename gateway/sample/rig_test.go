@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"regexp"
 	"slices"
@@ -118,6 +119,7 @@ type rig struct {
 	mu   sync.Mutex
 	log  bytes.Buffer
 	took []took
+	told []sample.Event
 }
 
 // took is one reading that reached the sink, and when.
@@ -132,6 +134,39 @@ func (r *rig) Take(rs []gateway.Reading) {
 	for _, x := range rs {
 		r.took = append(r.took, took{time.Since(r.began), x})
 	}
+}
+
+func (r *rig) tell(e sample.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.told = append(r.told, e)
+}
+
+// eachEvent gives the events that begin like this, in words.
+func eachEvent(r *rig, prefix string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for e := range strings.SplitSeq(r.events(), "; ") {
+			if strings.HasPrefix(e, prefix) && !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// events gives the events so far in words, and forgets them.
+func (r *rig) events() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all strings.Builder
+	for _, e := range r.told {
+		who := e.Device
+		if who == "" {
+			who = e.Bus
+		}
+		all.WriteString(strings.TrimSpace(who+" "+e.State+" "+e.Supply) + "; ")
+	}
+	r.told = nil
+	return all.String()
 }
 
 // Write is the log.
@@ -151,7 +186,7 @@ func startOn(t *testing.T, w *wire, devices ...sample.Device) *rig {
 	r.health = health.New(slog.New(slog.NewTextHandler(r, nil)))
 	r.Sampler = sample.New(sample.Options{
 		Devices: devices, OpenBus: r.wire.open, Sink: r,
-		Stamp: clock.NewFake(gateway.BootID{}).Stamp, Health: r.health,
+		Stamp: clock.NewFake(gateway.BootID{}).Stamp, Health: r.health, Tell: r.tell,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

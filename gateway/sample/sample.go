@@ -40,7 +40,8 @@ type Device struct {
 	// Open finds and prepares the device, as drivers.Driver.Open does. bus is
 	// what Options.OpenBus gave, nil if the device has none. It is called
 	// again after every failure.
-	Open func(ctx context.Context, bus io.Closer) (drivers.Sensor, error)
+	Open   func(ctx context.Context, bus io.Closer) (drivers.Sensor, error)
+	Supply *Supply // what switches its power; nil: nothing
 }
 
 // A Sink takes the readings of one visit.
@@ -50,13 +51,16 @@ type Sink interface {
 	Take(rs []gateway.Reading)
 }
 
-// Options are what a Sampler works with. All are needed.
+// Options are what a Sampler works with. All but Tell are needed.
 type Options struct {
 	Devices []Device
 	OpenBus func(name string) (io.Closer, error) // "i2c-1"; called again after the bus was lost
 	Sink    Sink
 	Stamp   func() gateway.Stamp
 	Health  *health.Table
+	// Tell gets every change of a device or a bus. It must not wait for
+	// anything, and is called from several goroutines.
+	Tell func(Event)
 }
 
 // A State is how a device is.
@@ -95,7 +99,7 @@ func New(opts Options) *Sampler {
 	s := &Sampler{opts: opts}
 	byName := map[string]*bus{}
 	for _, o := range opts.Devices {
-		d := &device{Device: o, s: s}
+		d := &device{Device: o, s: s, supply: supply{Supply: o.Supply}}
 		d.hang = d.onHang
 		d.shown = DeviceState{ID: o.ID, Driver: o.Driver, Bus: o.Bus, State: Starting, Since: time.Now(), Interval: o.Interval}
 		d.list(o.Quantities)
