@@ -77,6 +77,10 @@ const (
 type Quantity struct {
 	Name string // [A-Za-z0-9_-]{1,64}
 	Unit string // IANA SenML units registry
+	// Decimals are what a value is rounded to: more than the chip resolves, and
+	// less than the noise of a float64, which takes eight bytes on the card where
+	// a short number takes one. 0: what is usual for the unit.
+	Decimals int
 	// Typical is a usual value, for simulated chips. 0: what is usual for the
 	// unit.
 	Typical float64

@@ -65,7 +65,7 @@ func Driver() drivers.Driver {
 		Address:    0x48,
 		Interval:   time.Second,
 		Timeout:    time.Second,
-		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel"}},
+		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel", Decimals: 4}},
 		Options: []drivers.Option{{
 			Name: "model", Default: "lm75", OneOf: []any{"lm75", "tmp102", "tmp105"},
 			Doc: "Which chip it is: lm75 gives steps of 0.5 Cel and suits them all, tmp102 and tmp105 give steps of 0.0625.",

@@ -43,7 +43,7 @@ func Driver() drivers.Driver {
 		Interval: time.Second,
 		Timeout:  time.Second,
 		Quantities: []drivers.Quantity{
-			{Name: "temperature", Unit: "Cel", Typical: 150}, {Name: "cold-junction", Unit: "Cel", Typical: 25},
+			{Name: "temperature", Unit: "Cel", Typical: 150}, {Name: "cold-junction", Unit: "Cel", Typical: 25, Decimals: 4},
 		},
 		Lies: []drivers.Lie{{
 			Name: "open", Doc: "A temperature although no thermocouple is connected: bit 0 (19-5793 table 2).",

@@ -46,7 +46,7 @@ func Driver() drivers.Driver {
 		Address:    0x18,
 		Interval:   time.Second,
 		Timeout:    time.Second,
-		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel"}},
+		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel", Decimals: 4}},
 		Lies: []drivers.Lie{{
 			Name: "zero", Doc: "0 °C until the first conversion after power-up is done (DS25095A 5.2.3).",
 			Tell: func(c drivers.Chip) { c.Reset() },

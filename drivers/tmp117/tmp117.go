@@ -46,7 +46,7 @@ func Driver() drivers.Driver {
 		Identity:   []drivers.Identity{{Chip: "TMP117", Ask: []byte{regID}, Is: []byte{id >> 8, id & 0xff}, Mask: []byte{0x0f, 0xff}}},
 		Interval:   time.Second,
 		Timeout:    time.Second,
-		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel"}},
+		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel", Decimals: 7}},
 		Lies: []drivers.Lie{{
 			Name: "never-measured", Doc: "-256 °C until the first conversion is done (SNOSD82 7.6.2).",
 			Tell: func(c drivers.Chip) { c.(*chip).dead = true },

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/fieldgate/fieldgate/drivers"
@@ -22,10 +23,12 @@ type device struct {
 	next     time.Time      // of the next visit, or of its second step
 	sensor   drivers.Sensor // nil: to be opened
 	channels []*gateway.Channel
-	readings []gateway.Reading // reused from visit to visit
-	backoff  time.Duration     // before the next try; 0: it is well
-	code     string            // of the condition that was raised for it; "": none
-	hang     func()            // onHang, made once
+	// quantities are those of the channels, in their order.
+	quantities []drivers.Quantity
+	readings   []gateway.Reading // reused from visit to visit
+	backoff    time.Duration     // before the next try; 0: it is well
+	code       string            // of the condition that was raised for it; "": none
+	hang       func()            // onHang, made once
 	// measuring says that the visit that was due at due is half done: a
 	// drivers.Starter was started, and is read at next.
 	measuring bool
@@ -41,7 +44,8 @@ type device struct {
 // list makes the channels of the given quantities, beside those that are made.
 func (d *device) list(qs []drivers.Quantity) {
 	for _, q := range qs {
-		if d.channel(len(d.channels), q.Name) == nil && len(d.channels) < MaxListed {
+		if d.channel(len(d.channels), q.Name) < 0 && len(d.channels) < MaxListed {
+			d.quantities = append(d.quantities, q)
 			d.channels = append(d.channels, &gateway.Channel{Device: d.ID, Quantity: q.Name, Unit: q.Unit})
 		}
 	}
@@ -50,17 +54,13 @@ func (d *device) list(qs []drivers.Quantity) {
 	d.shown.Channels = append([]*gateway.Channel(nil), d.channels...)
 }
 
-// channel finds a quantity, first where it stood at the last visit.
-func (d *device) channel(guess int, quantity string) *gateway.Channel {
+// channel finds the place of a quantity among the channels, first where it
+// stood at the last visit; -1 if it is not there.
+func (d *device) channel(guess int, quantity string) int {
 	if guess < len(d.channels) && d.channels[guess].Quantity == quantity {
-		return d.channels[guess]
+		return guess
 	}
-	for _, c := range d.channels {
-		if c.Quantity == quantity {
-			return c
-		}
-	}
-	return nil
+	return slices.IndexFunc(d.channels, func(c *gateway.Channel) bool { return c.Quantity == quantity })
 }
 
 // opened keeps a sensor that was just opened.
@@ -91,14 +91,15 @@ func (d *device) note(values []drivers.Value) error {
 	for i, v := range values {
 		c := d.channel(i, v.Quantity)
 		switch {
-		case c == nil && len(d.channels) >= MaxListed:
+		case c < 0 && len(d.channels) >= MaxListed:
 			continue // beyond what a sensor may list
-		case c == nil:
+		case c < 0:
 			return fmt.Errorf("the driver gave %q, which it does not list", v.Quantity)
 		case math.IsNaN(v.Value) || math.IsInf(v.Value, 0):
 			return fmt.Errorf("the driver gave no number for %s", v.Quantity)
 		}
-		d.readings = append(d.readings, gateway.Reading{Channel: c, Value: v.Value, At: at, Quality: d.quality(v)})
+		value := d.quantities[c].Round(v.Value)
+		d.readings = append(d.readings, gateway.Reading{Channel: d.channels[c], Value: value, At: at, Quality: d.quality(v)})
 	}
 	return nil
 }
