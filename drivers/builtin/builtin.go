@@ -8,6 +8,7 @@ import (
 	"github.com/fieldgate/fieldgate/drivers/bh1750"
 	"github.com/fieldgate/fieldgate/drivers/bmp3xx"
 	"github.com/fieldgate/fieldgate/drivers/bmx280"
+	"github.com/fieldgate/fieldgate/drivers/dps310"
 	"github.com/fieldgate/fieldgate/drivers/ds3231"
 	"github.com/fieldgate/fieldgate/drivers/gpioin"
 	"github.com/fieldgate/fieldgate/drivers/hostsys"
@@ -43,6 +44,7 @@ func Drivers() []drivers.Driver {
 		bmx280.BMP280(),
 		bmp3xx.BMP388(),
 		bmp3xx.BMP390(),
+		dps310.Driver(),
 		ds3231.Driver(),
 		gpioin.Driver(),
 		hostsys.Driver(),

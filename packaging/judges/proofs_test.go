@@ -42,6 +42,7 @@ var proofs = slices.Concat(
 	bh1750Proofs,
 	bmp3xxProofs,
 	bmx280Proofs,
+	dps310Proofs,
 	expanderProofs,
 	ina2xxProofs,
 	lm75Proofs,
