@@ -175,10 +175,12 @@ func TestRead(t *testing.T) {
 	}
 	all := func(more ...string) {
 		t.Helper()
-		read("boiler", cli.ExitOK, append(more, "temperature  ", " Cel  simulated\n", "boiler (lm75 on sim-1), read in ", " ms", "; not stored")...)
+		read("boiler", cli.ExitOK, append(more, "temperature  ", " Cel  simulated\n", "boiler (lm75 on sim-1), read in ", " ms",
+			"; not stored")...)
 		read("tank", cli.ExitOK, append(more, " Cel  simulated  (the device says ", "temperature  10")...)
 		read("door", cli.ExitOK, append(more, "level")...)
-		read("attic", cli.ExitFailed, append(more, "attic (lm75 on i2c-999) gives no value: open i2c-999: bus unusable", "Check that the bus is switched on")...)
+		read("attic", cli.ExitFailed, append(more, "attic (lm75 on i2c-999) gives no value: open i2c-999: bus unusable",
+			"Check that the bus is switched on")...)
 		read("cellar", cli.ExitFailed, append(more, `there is no device "cellar"; there are boiler, tank, attic, roof, door`)...)
 	}
 	all("No gateway runs here, so the device is read by this command.\n")
@@ -230,7 +232,8 @@ func TestCheckDeep(t *testing.T) {
 	}
 	// In the file, but not what the gateway runs with.
 	write(t, g.config, strings.Replace(strings.Replace(string(text), `id = "door"`, `id = "gate"`, 1), "address = 0x4a", "address = 0x4b", 1))
-	check("  gate    NO:   not read, because the gateway runs without it", "  roof    NO:   not read, because the gateway runs with another configuration of it",
+	check("  gate    NO:   not read, because the gateway runs without it",
+		"  roof    NO:   not read, because the gateway runs with another configuration of it",
 		"3 of 5 devices give no value")
 	code, out, errs := outcome(t, "check", "--deep", "--json", "--control", g.socket, g.config)
 	var found struct{ Devices []visitResult }
@@ -239,7 +242,8 @@ func TestCheckDeep(t *testing.T) {
 	}
 	g.end(t, syscall.SIGTERM)
 	good := write(t, filepath.Join(t.TempDir(), "good.toml"), "version = 1\n[[device]]\nid = \"board\"\ndriver = \"hostsys\"\n")
-	if code, out, errs := outcome(t, "check", "--deep", "--control", g.socket, good); code != cli.ExitOK || !strings.Contains(out, "  board  yes:  ") {
+	code, out, errs = outcome(t, "check", "--deep", "--control", g.socket, good)
+	if code != cli.ExitOK || !strings.Contains(out, "  board  yes:  ") {
 		t.Errorf("all answer: exit %d\n%s%s", code, out, errs)
 	}
 }
@@ -271,7 +275,8 @@ func TestScan(t *testing.T) {
 		Buses []scan.Bus
 		TOML  string
 	}
-	if err := json.Unmarshal([]byte(out), &found); code != cli.ExitOK || err != nil || len(found.Buses) != 1 || len(found.Buses[0].Chips) != 2 {
+	err := json.Unmarshal([]byte(out), &found)
+	if code != cli.ExitOK || err != nil || len(found.Buses) != 1 || len(found.Buses[0].Chips) != 2 {
 		t.Errorf("exit %d, %v\n%s%s", code, err, out, errs)
 	}
 	code, _, errs = outcome(t, "scan", "--bus", "i2c-77", "--control", g.socket)
@@ -286,7 +291,8 @@ func TestScan(t *testing.T) {
 func TestScanPrintsAGoodConfiguration(t *testing.T) {
 	f := scanFound{ids: []string{"bme280-76"}, buses: []scan.Bus{{Name: "i2c-1", Chips: []scan.Chip{
 		{Address: 0x49, State: scan.Answers, Guesses: []string{"lm75"}}, {Address: 0x76, State: scan.Answers, Driver: "bme280", Chip: "BME280"},
-	}}}, kernel: []scan.Shown{{Driver: "hwmon", Sensor: "i2c-1/1-004d", Name: "tmp421"}, {Driver: "w1", Sensor: "28-0123456789ab", Name: "28-0123456789ab"}}}
+	}}}, kernel: []scan.Shown{{Driver: "hwmon", Sensor: "i2c-1/1-004d", Name: "tmp421"},
+		{Driver: "w1", Sensor: "28-0123456789ab", Name: "28-0123456789ab"}}}
 	_, toml, _ := strings.Cut(f.text(), "To paste into /etc/fieldgate/fieldgate.toml:\n\n")
 	for _, text := range []string{toml, strings.ReplaceAll(toml, "\n# ", "\n")} { // with the guess taken
 		if code, _, errs := outcome(t, "check", write(t, filepath.Join(t.TempDir(), "pasted.toml"), "version = 1\n"+text)); code != cli.ExitOK {
@@ -301,7 +307,8 @@ func TestControlSocketOfTwoGateways(t *testing.T) {
 	first := newControlled(t, "")
 	first.begin(t, visited)
 	first.end(t, syscall.SIGKILL)
-	if code, _, errs := outcome(t, "status", "--control", first.socket); code != cli.ExitFailed || !strings.Contains(errs, "no gateway runs here") {
+	code, _, errs := outcome(t, "status", "--control", first.socket)
+	if code != cli.ExitFailed || !strings.Contains(errs, "no gateway runs here") {
 		t.Errorf("of a gateway that was killed: exit %d, %s", code, errs)
 	}
 	first.begin(t, visited)

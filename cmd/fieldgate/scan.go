@@ -184,8 +184,10 @@ func (s *busScan) run(ctx context.Context, only string, each func(scanLine) erro
 
 // scan scans one bus; beside are the chips of the bus that it is a channel of.
 func (s *busScan) scan(ctx context.Context, name string, adapters map[string]string, beside []scan.Chip) scan.Bus {
-	o := scan.Options{Bus: name, Adapter: adapters[name], Table: builtin.Drivers(), Devices: s.on(name), Turn: s.turn(name), Beside: map[uint16]bool{}}
-	o.Held = scan.HeldOn("/", cmp.Or(s.rack.buses.Adapter(name), name))
+	o := scan.Options{
+		Bus: name, Adapter: adapters[name], Table: builtin.Drivers(), Turn: s.turn(name),
+		Held: scan.HeldOn("/", cmp.Or(s.rack.buses.Adapter(name), name)), Devices: s.on(name), Beside: map[uint16]bool{},
+	}
 	for _, c := range beside {
 		o.Beside[c.Address] = true
 	}

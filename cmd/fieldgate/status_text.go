@@ -235,6 +235,7 @@ func (p *statusPage) config() {
 		p.part("CONFIG", "version %d of the cloud is in force", p.Config.Version)
 	}
 	if r := p.Config.Refused; r != nil {
-		p.part("CONFIG", "version %d of the cloud was not taken (%s): %s", r.Version, strings.ReplaceAll(r.State, "_", " "), strings.Join(r.Errors, "; "))
+		p.part("CONFIG", "version %d of the cloud was not taken (%s): %s",
+			r.Version, strings.ReplaceAll(r.State, "_", " "), strings.Join(r.Errors, "; "))
 	}
 }

@@ -90,15 +90,17 @@ type scanner struct {
 
 func (s *scanner) run(ctx context.Context) error {
 	for from := uint16(first); from <= last; from += perTurn {
-		err := s.Turn(ctx, func(bus drivers.Prober) error {
-			for addr := from; addr < from+perTurn && addr <= last; addr++ {
-				if err := s.ask(ctx, bus, addr); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
+		if err := s.Turn(ctx, func(bus drivers.Prober) error { return s.some(ctx, bus, from) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// some asks as many addresses as one turn may.
+func (s *scanner) some(ctx context.Context, bus drivers.Prober, from uint16) error {
+	for addr := from; addr < from+perTurn && addr <= last; addr++ {
+		if err := s.ask(ctx, bus, addr); err != nil {
 			return err
 		}
 	}
@@ -178,15 +180,16 @@ func (s *scanner) identify(ctx context.Context, bus drivers.Prober, c *Chip) {
 func who(ctx context.Context, dev *i2c.Dev, d drivers.Driver) string {
 	for _, id := range d.Identity {
 		answer := make([]byte, len(id.Is))
-		if drivers.Transfer(ctx, dev, id.Ask, answer) != nil {
-			continue
-		}
-		for i := range id.Mask {
-			answer[i] &= id.Mask[i]
-		}
-		if bytes.Equal(answer, id.Is) {
+		if drivers.Transfer(ctx, dev, id.Ask, answer) == nil && fits(id, answer) {
 			return id.Chip
 		}
 	}
 	return ""
+}
+
+func fits(id drivers.Identity, answer []byte) bool {
+	for i := range id.Mask {
+		answer[i] &= id.Mask[i]
+	}
+	return bytes.Equal(answer, id.Is)
 }

@@ -119,7 +119,8 @@ func TestRequestDoesNotWaitForEver(t *testing.T) {
 		wait(time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		if _, err := r.Visit(ctx, "b"); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "i2c-1 is busy with another visit") {
+		_, err := r.Visit(ctx, "b")
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "i2c-1 is busy with another visit") {
 			t.Errorf("behind a visit that does not return: %v", err)
 		}
 		c.set(func(c *chip) { c.stuck = nil })
