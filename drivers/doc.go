@@ -76,6 +76,8 @@
 //   - What the chip says when it should say nothing is a Lie in the row. Look
 //     for it in the datasheet: after power-up, without a sensor, out of range,
 //     while busy. Some chips have none.
+//   - A chip that can say who it is has an Identity in the row: fieldgate scan
+//     names it by that.
 //   - The power of a chip can fail between two visits. If it then forgot
 //     settings that change its values, Read must notice: read them back.
 //     Return an error, and Open is called again.

@@ -115,7 +115,7 @@ type SPI struct {
 }
 
 // An Identity is how a chip says who it is. Asking changes nothing but the
-// register that it would give next.
+// register that it would give next; other chips at its address must take no harm.
 type Identity struct {
 	Chip string // "BME280"
 	Ask  []byte // what is written: the number of a register

@@ -220,7 +220,7 @@ func (s *busScan) on(bus string) map[uint16]scan.Chip {
 	known := map[uint16]scan.Chip{}
 	for _, d := range s.devices {
 		if c, behind := drivers.ParseChannel(d.Bus); behind && c.Bus == bus {
-			known[c.Mux] = scan.Chip{Chip: "multiplexer"}
+			known[c.Mux] = scan.Chip{Chip: scan.Multiplexer}
 		}
 		if d.Bus == bus {
 			known[uint16(d.Address)] = scan.Chip{Device: d.ID, Driver: d.Driver, Health: s.state(d.ID)}

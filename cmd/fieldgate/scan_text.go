@@ -87,6 +87,8 @@ func chipText(c scan.Chip) string {
 		return fmt.Sprintf("not asked: the driver %s of Linux has it", c.Driver)
 	case c.State == scan.Held:
 		return "not asked: a driver of Linux has it"
+	case c.Chip == scan.Multiplexer:
+		return fmt.Sprintf("multiplexer: a device behind it has bus = \"BUS/0x%02x/CHANNEL\"", c.Address)
 	case c.Chip != "":
 		return fmt.Sprintf("%s: driver %s", c.Chip, c.Driver)
 	case len(c.Guesses) > 0:

@@ -76,6 +76,7 @@ func (m *model) row(name, doc string) drivers.Driver {
 		Bus:        drivers.BusI2C,
 		Addresses:  []uint16{0x76, 0x77},
 		Address:    0x77,
+		Identity:   []drivers.Identity{{Chip: m.name, Ask: []byte{regID}, Is: []byte{m.id}}},
 		Interval:   10 * time.Second,
 		Timeout:    time.Second,
 		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel"}, {Name: "pressure", Unit: "Pa"}},

@@ -19,8 +19,9 @@ import (
 // The addresses that chips can have; the others are reserved (I2C specification
 // UM10204, table 4).
 const (
-	first = 0x08
-	last  = 0x77
+	first    = 0x08
+	last     = 0x77
+	firstMux = 0x70 // of multiplexers
 )
 
 const (
@@ -157,34 +158,59 @@ func (s *scanner) known(addr uint16) (Chip, bool) {
 	return Chip{Address: addr, State: Held, Driver: driver}, held
 }
 
+// Multiplexer is the Chip of a multiplexer. Nothing is known of what is behind.
+const Multiplexer = "multiplexer"
+
 // identify asks the chip who it is, by every driver that has its address. Those
 // whose chips cannot say are guesses, and count only if no other fits.
+//
+// A multiplexer (0x70 to 0x77) takes the number of a register for the channels
+// that it shall open, and answers with it. It gets back what it had before.
 func (s *scanner) identify(ctx context.Context, bus drivers.Prober, c *Chip) {
 	ctx, cancel := context.WithTimeout(ctx, identifyTime)
 	defer cancel()
+	dev := &i2c.Dev{Bus: bus, Addr: c.Address}
+	var before [1]byte
+	if c.Address >= firstMux {
+		_ = drivers.Transfer(ctx, dev, nil, before[:]) // a chip that cannot be read so is no multiplexer
+	}
+	asked, echoes := 0, 0
 	for _, d := range s.Table {
 		switch {
 		case d.Bus != drivers.BusI2C || !slices.Contains(d.Addresses, c.Address):
 		case d.Identity == nil:
 			c.Guesses = append(c.Guesses, d.Name)
 		default:
-			if chip := who(ctx, &i2c.Dev{Bus: bus, Addr: c.Address}, d); chip != "" {
+			chip, echo := who(ctx, dev, d)
+			if chip != "" {
 				c.Driver, c.Chip, c.Guesses = d.Name, chip, nil
 				return
 			}
+			asked, echoes = asked+len(d.Identity), echoes+echo
 		}
+	}
+	if asked > 0 && echoes == asked && c.Address >= firstMux {
+		_ = drivers.Transfer(ctx, dev, before[:], nil) // what fails now is seen by who uses the bus
+		c.Chip, c.Guesses = Multiplexer, nil
 	}
 }
 
-// who gives the name of the chip, if it is one of the driver's.
-func who(ctx context.Context, dev *i2c.Dev, d drivers.Driver) string {
+// who gives the name of the chip, if it is one of the driver's; and how often it
+// only gave back what it was told.
+func who(ctx context.Context, dev *i2c.Dev, d drivers.Driver) (chip string, echoes int) {
 	for _, id := range d.Identity {
 		answer := make([]byte, len(id.Is))
-		if drivers.Transfer(ctx, dev, id.Ask, answer) == nil && fits(id, answer) {
-			return id.Chip
+		if drivers.Transfer(ctx, dev, id.Ask, answer) != nil {
+			continue
+		}
+		if bytes.Equal(answer, bytes.Repeat(id.Ask[len(id.Ask)-1:], len(answer))) {
+			echoes++
+		}
+		if fits(id, answer) {
+			return id.Chip, echoes
 		}
 	}
-	return ""
+	return "", echoes
 }
 
 func fits(id drivers.Identity, answer []byte) bool {

@@ -144,6 +144,25 @@ func TestEveryIdentity(t *testing.T) {
 	}
 }
 
+// A multiplexer is told from a chip, and keeps its channels as they were.
+func TestScanOfAMultiplexer(t *testing.T) {
+	for _, before := range []byte{0, 0x04} {
+		bus := &counted{Bus: sim.NewBus("i2c-1")}
+		mux := bus.Mux(0x76)
+		if err := mux.Tx([]byte{before}, nil); err != nil {
+			t.Fatal(err)
+		}
+		found := scan.I2C(t.Context(), scan.Options{Bus: "i2c-1", Table: table(), Turn: bus.turn})
+		if got, want := describe(found), "76:answers///multiplexer/[]"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		var after [1]byte
+		if err := mux.Tx(nil, after[:]); err != nil || after[0] != before {
+			t.Errorf("its channels were %02x, and are %02x after the scan", before, after[0])
+		}
+	}
+}
+
 func TestScanOfEightChipsIsQuick(t *testing.T) {
 	bus := &counted{Bus: sim.NewBus("i2c-1")}
 	for addr := uint16(0x48); addr < 0x50; addr++ {
