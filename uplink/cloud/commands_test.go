@@ -199,34 +199,6 @@ func TestCommandsWaitForTheGateway(t *testing.T) {
 	}
 }
 
-// A command that may not wait is refused at once and forgotten.
-func TestCommandThatMayNotWait(t *testing.T) {
-	s := newSite(t, nil)
-	began := time.Now()
-	if status, c := s.post("", fmt.Sprintf(setPump, "c-1", `,"queue":false`)); status != http.StatusConflict || c.Code != "not_connected" {
-		t.Errorf("status %d, %+v", status, c)
-	}
-	if took := time.Since(began); took > 1500*time.Millisecond {
-		t.Errorf("that nobody listens took %v to find out", took) // a request waits 2 s for an answer
-	}
-	if status, _ := ask(s, s.http, "GET", "/v1/gateways/"+s.id+"/commands/c-1", ""); status != http.StatusNotFound {
-		t.Errorf("it is still there: %d", status)
-	}
-	p := s.dial()
-	p.send(&wire.Hello{GatewayID: s.id, All: true})
-	recv[*wire.Welcome](p)
-	for { // until the session listens
-		status, c := s.post("", fmt.Sprintf(setPump, "c-2", `,"queue":false`))
-		if status == http.StatusConflict {
-			continue
-		}
-		if c.State != gateway.CommandRejected || c.Error == "" {
-			t.Errorf("a gateway that takes no commands: %d %+v", status, c)
-		}
-		return
-	}
-}
-
 // The answer is lost with the connection: a command is sent again and says so,
 // one that may be sent once only is asked for, and what the gateway answers
 // counts. That holds over a restart of the server too.

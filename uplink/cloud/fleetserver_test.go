@@ -135,7 +135,7 @@ func (s *fleetServer) start() {
 	s.reading.Go(func() { s.read(out, listening) })
 	select {
 	case s.addr = <-listening:
-	case <-time.After(60 * time.Second):
+	case <-time.After(answerWithin):
 		s.t.Fatal("the server does not start")
 	}
 }
@@ -189,7 +189,7 @@ func (s *fleetServer) footprint() (f footprint) {
 		if _, err := fmt.Sscanf(line, "memory %d %d %d %d %d %d", &f.anon, &f.lazy, &f.heap, &f.live, &f.stacks, &f.goroutines); err != nil {
 			s.t.Fatal(err)
 		}
-	case <-time.After(60 * time.Second):
+	case <-time.After(answerWithin):
 		s.t.Fatal("the server does not answer")
 	}
 	return f

@@ -137,7 +137,7 @@ func (s *site) serveTLS(t *testing.T) (addr string, trusted *tls.Config) {
 			if err != nil {
 				t.Error(err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(answerWithin):
 			t.Error("the server does not end")
 		}
 		s.log.Close()

@@ -50,6 +50,7 @@ type site struct {
 	id     string // the gateway at hand
 	token  string // its credential
 	log    *jetstream.Log
+	pubsub record.PubSub // nil: the log
 	server *cloud.Server
 	http   *httptest.Server
 }
@@ -85,8 +86,12 @@ func (s *site) serve(wrap func(record.Log) record.Log) {
 	if wrap != nil {
 		log = wrap(log)
 	}
+	pubsub := s.pubsub
+	if pubsub == nil {
+		pubsub = s.log
+	}
 	s.server = cloud.New(cloud.Options{
-		Log: log, Feed: s.log, Gauge: s.log, KV: s.log, PubSub: s.log,
+		Log: log, Feed: s.log, Gauge: s.log, KV: s.log, PubSub: pubsub,
 		Credentials: s.creds, OperatorToken: operatorToken, Health: s.log.Health, Logger: quiet(s.t),
 	})
 	s.http = httptest.NewTLSServer(s.server)

@@ -71,7 +71,7 @@ func (c *caller) say(m wire.Message) {
 func (c *caller) ask(m wire.Message) wire.Message {
 	c.Helper()
 	c.say(m)
-	_ = c.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = c.conn.SetReadDeadline(time.Now().Add(e2e.Patience)) // a failure, not a hang
 	_, b, err := c.conn.ReadMessage()
 	if err != nil {
 		c.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fieldgate/fieldgate/gateway/files"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink/cloud/postgres"
 )
 
@@ -51,7 +52,7 @@ func TestFilesOfTheAddressAreRegular(t *testing.T) {
 				if !errors.Is(err, files.ErrKind) || !strings.Contains(err.Error(), "FIFO") {
 					t.Errorf("it says: %v", err)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(e2e.Patience):
 				t.Error("it waits")
 				if f, err := os.OpenFile(fifo, os.O_WRONLY|unix.O_NONBLOCK, 0); err == nil {
 					f.Close() // ends the waiting
