@@ -221,7 +221,7 @@ func shipped() string {
 # This file is made from the code by ` + makeReference + `. The same, to read: /usr/share/doc/fieldgate/configuration.md
 `)
 	for _, t := range append([]config.Table{{}}, config.Tables()...) {
-		if strings.HasSuffix(t.Path, "[]") {
+		if strings.HasPrefix(t.Path, "device[]") {
 			break // devices have examples of their own
 		}
 		if t.Path != "" {
@@ -235,7 +235,7 @@ func shipped() string {
 	}
 	fmt.Fprintf(&b, "\n%s\n%s\n", rule, keysOfDevices)
 	for _, t := range config.Tables() {
-		if strings.HasSuffix(t.Path, "[]") {
+		if strings.HasPrefix(t.Path, "device[]") {
 			fmt.Fprintf(&b, "\n# %s\n%s", config.Header(t.Path), keysOf(t, false))
 		}
 	}

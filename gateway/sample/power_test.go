@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,17 +15,34 @@ import (
 // A mains is a line that switches a chip, and notes when it did.
 type mains struct {
 	chip  *chip
-	heals bool // the chip answers when its power came back
-	err   error
 	began time.Time
+
+	mu    sync.Mutex // guards what follows
+	heals bool       // the chip answers when its power came back
+	err   error
 	told  []string
 }
 
+func (m *mains) set(f func(m *mains)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f(m)
+}
+
+// switched says when the line was switched, and how.
+func (m *mains) switched() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.told)
+}
+
 func (m *mains) change(on bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.err != nil {
 		return m.err
 	}
-	m.note(map[bool]string{true: "on", false: "off"}[on])
+	m.noteLocked(map[bool]string{true: "on", false: "off"}[on])
 	m.chip.set(func(c *chip) {
 		if on && m.heals && len(m.told) > 1 {
 			c.err = nil
@@ -34,11 +52,13 @@ func (m *mains) change(on bool) error {
 }
 
 func (m *mains) release() error {
-	m.note("released")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.noteLocked("released")
 	return nil
 }
 
-func (m *mains) note(what string) {
+func (m *mains) noteLocked(what string) {
 	m.told = append(m.told, fmt.Sprint(time.Since(m.began).Round(time.Second), " ", what))
 }
 
@@ -61,7 +81,7 @@ func TestSupplyOfASickDevice(t *testing.T) {
 		r.events()
 		m.chip.set(func(c *chip) { c.err = errors.New("data line held down") })
 		wait(time.Minute)
-		equal(t, "switched", fmt.Sprint(m.told), "[0s on 18s off 20s on]")
+		equal(t, "switched", fmt.Sprint(m.switched()), "[0s on 18s off 20s on]")
 		equal(t, "events", r.events(), "sick failing; sick cut GPIO5; sick ok; ")
 		if s := r.States(); s[0].State != sample.OK || s[1].State != sample.OK || s[1].Skipped > 0 {
 			t.Errorf("states %+v", s)
@@ -79,7 +99,7 @@ func TestSupplyOfASickDevice(t *testing.T) {
 		if err := r.stop(); err != nil {
 			t.Error(err)
 		}
-		equal(t, "at the end", m.told[len(m.told)-1], "1m10s released")
+		equal(t, "at the end", m.switched()[3], "1m10s released")
 	})
 }
 
@@ -91,13 +111,13 @@ func TestSupplyIsNotSwitchedOftenerThanAllowed(t *testing.T) {
 		r := start(t, m.on("broken"))
 		wait(10 * time.Minute)
 		off := 0
-		for _, s := range m.told {
+		for _, s := range m.switched() {
 			if s[len(s)-3:] == "off" {
 				off++
 			}
 		}
 		if off < 9 || off > 10 {
-			t.Errorf("switched off %d times in 10 minutes: %v", off, m.told)
+			t.Errorf("switched off %d times in 10 minutes: %v", off, m.switched())
 		}
 		if n := len(slices.Collect(eachEvent(r, "broken absent"))); n != 1 {
 			t.Errorf("told absent %d times", n)
@@ -110,14 +130,14 @@ func TestSupplyIsLeftOn(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := &mains{chip: &chip{err: drivers.ErrAbsent}}
 		r := start(t, m.on("broken"))
-		for len(m.told) < 2 {
+		for len(m.switched()) < 2 {
 			wait(100 * time.Millisecond)
 		}
 		wait(time.Second)
 		if err := r.stop(); err != nil {
 			t.Error(err)
 		}
-		equal(t, "line", fmt.Sprint(m.told[len(m.told)-2:]), "[4s on 4s released]")
+		equal(t, "line", fmt.Sprint(m.switched()[2:]), "[4s on 4s released]")
 	})
 }
 
@@ -128,7 +148,7 @@ func TestSupplyOfADeviceWhoseBusIsGone(t *testing.T) {
 		r := start(t, m.on("sick"))
 		wait(5 * time.Second)
 		m.chip.set(func(c *chip) { c.err = drivers.ErrBus })
-		m.heals = true
+		m.set(func(m *mains) { m.heals = true })
 		wait(time.Minute)
 		equal(t, "events", r.events(), "i2c-1 gone; sick cut GPIO5; i2c-1 back; ")
 	})
@@ -144,10 +164,10 @@ func TestSupplyThatCannotBeSwitched(t *testing.T) {
 		if s := r.States()[0]; s.State != sample.OK || len(r.health.List()) != 1 {
 			t.Errorf("%+v, told %v", s, r.health.List())
 		}
-		m.err = nil
+		m.set(func(m *mains) { m.err = nil })
 		wait(2 * time.Second)
-		if len(r.health.List()) != 0 || len(m.told) != 1 {
-			t.Errorf("told %v, switched %v", r.health.List(), m.told)
+		if len(r.health.List()) != 0 || len(m.switched()) != 1 {
+			t.Errorf("told %v, switched %v", r.health.List(), m.switched())
 		}
 	})
 }

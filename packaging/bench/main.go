@@ -21,7 +21,7 @@ func main() {
 
 func run(bin string) error {
 	for _, figures := range []func(bin string) error{
-		appending, wearing, month, asking, sizes, starting, idling, draining, listening, ingesting,
+		appending, wearing, month, asking, sizes, starting, sampling, idling, draining, listening, ingesting,
 	} {
 		if err := figures(bin); err != nil {
 			return err
