@@ -55,7 +55,10 @@ var proofs = slices.Concat(
 	w1Proofs,
 )
 
-const document = "../doc/sensors.md"
+const (
+	document = "../doc/sensors.md"
+	readme   = "../../README.md"
+)
 
 // The part of the document that this test writes.
 const begin, end = "<!-- proofs: made by make proofs -->\n", "<!-- end of proofs -->\n"
@@ -76,25 +79,53 @@ func TestProofs(t *testing.T) {
 	if t.Failed() {
 		return // a table of some of them would hide the others
 	}
-	text, err := os.ReadFile(document)
+	made(t, document, begin, end, table(passed))
+	made(t, readme, "- It **reads** sensors on I2C, SPI, 1-Wire and GPIO, and the board itself: ", "\n- It **keeps** ", summary(passed))
+}
+
+// made compares the part of a document between two marks with what it should
+// be, and writes it with -update.
+func made(t *testing.T, file, begin, end, want string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before, rest, ok1 := strings.Cut(string(text), begin)
 	_, after, ok2 := strings.Cut(rest, end)
 	if !ok1 || !ok2 {
-		t.Fatalf("%s has no place for the table: %q and %q", document, begin, end)
+		t.Fatalf("%s has no place between %q and %q", file, begin, end)
 	}
-	want := before + begin + table(passed) + end + after
-	if want == string(text) {
-		return
+	want = before + begin + want + end + after
+	switch {
+	case want == string(text):
+	case !*update:
+		t.Errorf("%s does not show what passed; `make proofs` writes it", file)
+	default:
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if !*update {
-		t.Fatalf("%s does not show what passed; `make proofs` writes it. It should have:\n%s", document, table(passed))
+}
+
+// summary is what the README says of the proofs.
+func summary(passed []proof) string {
+	one, two := sum(passed)
+	return fmt.Sprintf("%d chips by its own drivers, and hundreds through those of Linux.\n  %d of the first are "+
+		"[proved](packaging/doc/sensors.md) by at least one judge that was not written here, %d by two.", len(chips()), one, two)
+}
+
+// sum counts the chips that have one judge at least, and two.
+func sum(passed []proof) (one, two int) {
+	for _, c := range chips() {
+		switch _, witnesses := c.judges(passed, new(strings.Builder)); {
+		case witnesses >= 2:
+			one, two = one+1, two+1
+		case witnesses == 1:
+			one++
+		}
 	}
-	if err := os.WriteFile(document, []byte(want), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	return one, two
 }
 
 // Every proof is of a chip that a driver names.
@@ -135,22 +166,16 @@ func chips() []chip {
 // table gives the table of proofs, chip by chip, its sum, and the disputes.
 func table(passed []proof) string {
 	var rows, disputes strings.Builder
-	one, two := 0, 0
 	for _, c := range chips() {
 		var names []string
 		for _, d := range c.drivers {
 			names = append(names, "`"+d.Name+"`")
 		}
-		judges, witnesses := c.judges(passed, &disputes)
-		if witnesses >= 1 {
-			one++
-		}
-		if witnesses >= 2 {
-			two++
-		}
+		judges, _ := c.judges(passed, &disputes)
 		first := c.drivers[0]
 		fmt.Fprintf(&rows, "| %s | %s | %s | %s | %s |\n", c.name, strings.Join(names, ", "), bus(first), judges, strings.Join(first.Blind, ", "))
 	}
+	one, two := sum(passed)
 	text := fmt.Sprintf("%d chips: %d with at least two judges, %d with at least one.\n\n", len(chips()), two, one) +
 		"| chip | driver | bus | judges that passed | not detectable |\n|---|---|---|---|---|\n" + rows.String()
 	if disputes.Len() > 0 {
