@@ -21,6 +21,7 @@ import (
 	"github.com/fieldgate/fieldgate/drivers/mcp23017"
 	"github.com/fieldgate/fieldgate/drivers/mcp3008"
 	"github.com/fieldgate/fieldgate/drivers/mcp9808"
+	"github.com/fieldgate/fieldgate/drivers/mlx90614"
 	"github.com/fieldgate/fieldgate/drivers/pcf8574"
 	"github.com/fieldgate/fieldgate/drivers/scd4x"
 	"github.com/fieldgate/fieldgate/drivers/sgp40"
@@ -59,6 +60,7 @@ func Drivers() []drivers.Driver {
 		mcp23017.Driver(),
 		mcp3008.Driver(),
 		mcp9808.Driver(),
+		mlx90614.Driver(),
 		pcf8574.Driver(),
 		scd4x.Driver(),
 		sgp40.Driver(),

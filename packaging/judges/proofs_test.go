@@ -47,6 +47,7 @@ var proofs = slices.Concat(
 	ina2xxProofs,
 	lm75Proofs,
 	mcp9808Proofs,
+	mlx90614Proofs,
 	scd4xProofs,
 	sgp40Proofs,
 	sht3xProofs,
