@@ -1,6 +1,6 @@
 // Package bmp3xx reads Bosch's pressure sensors BMP388 (datasheet
-// BST-BMP388-DS001, here DS001) and BMP390 (BST-BMP390-DS002). They share
-// registers and formulas.
+// BST-BMP388-DS001, here DS001) and BMP390 (BST-BMP390-DS002, here DS002). They
+// share registers and formulas.
 //
 // Each visit makes one measurement in forced mode, and the chip sleeps in
 // between.
@@ -48,7 +48,8 @@ const (
 )
 
 // conversion is the time for one measurement: 234 + 392 + 4 x 2020 + 163 + 2020
-// µs (DS001 3.9.2), and a quarter more for the tolerance of the chip's clock.
+// µs for a BMP390 (DS002 3.9.2), 50 µs more for a BMP388 (DS001 3.9.2), and a
+// quarter for the tolerance of the chip's clock.
 const conversion = 14 * time.Millisecond
 
 // A model is what sets the chips apart.
@@ -81,13 +82,13 @@ func (m *model) row(name, doc string) drivers.Driver {
 		Timeout:    time.Second,
 		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel"}, {Name: "pressure", Unit: "Pa"}},
 		Lies: []drivers.Lie{{
-			Name: "not-measured", Doc: "0x800000 in the data registers until something was measured (DS001 4.3.4).",
+			Name: "not-measured", Doc: "0x800000 in the data registers until something was measured (DS001 4.3).",
 			Tell: func(c drivers.Chip) { c.(*chip).dead = true },
 		}, {
-			Name: "busy", Doc: "The last values while a measurement goes on: no bit of data-ready (DS001 4.3.3).",
+			Name: "busy", Doc: "The last values while a measurement goes on: no bit of data-ready (DS001 4.3).",
 			Tell: func(c drivers.Chip) { c.(*chip).endless = true },
 		}, {
-			Name: "error", Doc: "Values beside a bit of fatal or configuration error (DS001 4.3.2).",
+			Name: "error", Doc: "Values beside a bit of fatal or configuration error (DS001 4.3).",
 			Tell: func(c drivers.Chip) { c.(*chip).regs[regErrors] = 0x04 },
 		}},
 		Blind:    []string{"FlippedBit"}, // no checksum
@@ -154,7 +155,7 @@ func (s *sensor) read(ctx context.Context, reg byte, p []byte) error {
 }
 
 // Start begins a measurement. The settings are written each time, as register
-// and value by turns (DS001 5.2.1).
+// and value by turns (DS001 5.2).
 func (s *sensor) Start(ctx context.Context) (time.Duration, error) {
 	s.w = [6]byte{regSampling, oversample, regFilter, 0, regPower, measureBoth | modeForced}
 	if err := drivers.Transfer(ctx, &s.dev, s.w[:], nil); err != nil {
@@ -192,7 +193,7 @@ func (s *sensor) Read(ctx context.Context) ([]drivers.Value, error) {
 }
 
 // convert makes values of raw ones, and doubts those outside of what the chip
-// is specified for (DS001 table 2).
+// is specified for: -40 to 85 Cel, 300 to 1250 hPa (DS001, page 2).
 func (s *sensor) convert(t, p uint32) []drivers.Value {
 	cel := s.calibration.temperature(t)
 	s.values[0] = drivers.Value{Quantity: "temperature", Value: cel}

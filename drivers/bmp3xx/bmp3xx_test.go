@@ -29,7 +29,22 @@ func TestRealChip(t *testing.T) {
 	}
 }
 
-// Signs and widths of the parameters (DS001 table 24).
+// Another one, with what a test of elixir-sensors/bmp3xx expects of it in double
+// precision.
+func TestAnotherRealChip(t *testing.T) {
+	k := parse([21]byte{
+		0x23, 0x6b, 0x58, 0x49, 0xf6, 0x5c, 0xff, 0xce, 0xf4, 0x23, 0x00, 0xea, 0x63, 0x6e, 0x79, 0xf3, 0xf6, 0xaa, 0x43, 0x12, 0xc4,
+	})
+	cel := k.temperature(0x85d873)
+	if math.Abs(cel-30.499314453874284) > 1e-9 {
+		t.Errorf("temperature %v, want 30.499314453874284", cel)
+	}
+	if pa := k.pressure(0x6d9f97, cel); math.Abs(pa-100876.00634692199) > 1e-6 {
+		t.Errorf("pressure %v, want 100876.00634692199", pa)
+	}
+}
+
+// Signs and widths of the parameters (DS001 3.11.1, 9.1).
 func TestCalibration(t *testing.T) {
 	var b [21]byte
 	for i := range b {

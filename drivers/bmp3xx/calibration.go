@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// notMeasured is what the data registers hold after power-up (DS001 4.3.4).
+// notMeasured is what the data registers hold after power-up (DS001 4.3).
 const notMeasured = 0x800000
 
 // A calibration is what the factory measured of this one chip, scaled as DS001

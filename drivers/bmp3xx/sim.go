@@ -102,7 +102,7 @@ func (c *chip) write(reg, v byte) {
 	}
 }
 
-// takes is how long a measurement takes (DS001 3.9.2).
+// takes is how long a measurement takes (DS002 3.9.2).
 func (c *chip) takes() time.Duration {
 	took := 234 * time.Microsecond
 	sampling := c.regs[regSampling]

@@ -2,7 +2,7 @@ package dps310
 
 import "errors"
 
-// coefficients are what the factory measured of this one chip (V1.2 table 18).
+// coefficients are what the factory measured of this one chip (V1.2 section 8).
 type coefficients struct {
 	c0, c1                            float64 // 12 bits
 	c00, c10                          float64 // 20 bits

@@ -14,7 +14,7 @@ import (
 	"github.com/fieldgate/fieldgate/drivers"
 )
 
-// Registers (V1.2 7).
+// Registers (V1.2 table 15, and section 8 bit by bit).
 const (
 	regPressure     = 0x00 // 3 bytes, the highest first; 3 of temperature after them
 	regPressureSet  = 0x06
@@ -49,8 +49,8 @@ const (
 
 var fuseSequence = [5][2]byte{{0x0e, 0xa5}, {0x0f, 0x96}, {0x62, 0x02}, {0x0e, 0x00}, {0x0f, 0x00}}
 
-// A precision is what the chip does for a number of samples (V1.2 tables 9, 16
-// and 17).
+// A precision is what the chip does for a number of samples (V1.2
+// 4.9.3 for the scale, 8 for PRS_CFG and its times).
 type precision struct {
 	scale float64
 	takes time.Duration
@@ -90,10 +90,10 @@ func Driver() drivers.Driver {
 			Doc: "The id that the chip shall have, in its register 0x0d: 16. An emulated chip may have another.",
 		}},
 		Lies: []drivers.Lie{{
-			Name: "not-measured", Doc: "The last values, or those of the reset, until a measurement is done: bits TMP_RDY and PRS_RDY (V1.2 7.5).",
+			Name: "not-measured", Doc: "The last values, or those of the reset, until a measurement is done: TMP_RDY and PRS_RDY (V1.2 section 8).",
 			Tell: func(c drivers.Chip) { c.(*chip).dead = true },
 		}, {
-			Name: "other-sensor", Doc: "A temperature of the sensor that the coefficients are not for (V1.2 7.13).",
+			Name: "other-sensor", Doc: "A temperature of the sensor that the coefficients are not for: COEF_SRCE (V1.2 section 8).",
 			Tell: func(c drivers.Chip) { c.(*chip).regs[regTemperature] ^= external },
 		}, {
 			Name: "fuse", Doc: "About 60 °C at 20 °C by chips with a fuse that was not set (README of Infineon's driver).",
@@ -141,7 +141,7 @@ func open(ctx context.Context, t drivers.Target) (drivers.Sensor, error) {
 	return s, nil
 }
 
-// started waits until the chip is: 40 ms after power-up at most (V1.2 table 4).
+// started waits until the chip is: 40 ms after power-up at most (COEF_RDY, V1.2 section 8).
 func (s *sensor) started(ctx context.Context) error {
 	for range 6 {
 		if err := s.read(ctx, regMeasure, s.r[:1]); err != nil {
@@ -268,7 +268,7 @@ func (s *sensor) Read(ctx context.Context) ([]drivers.Value, error) {
 }
 
 // convert makes values of raw ones, and doubts those outside of what the chip
-// is specified for (V1.2 table 2).
+// is specified for: 300 to 1200 hPa, -40 to 85 Cel (V1.2, page 1).
 func (s *sensor) convert(t, p int32) []drivers.Value {
 	tsc := float64(t) / precisions[0].scale // one sample
 	psc := float64(p) / s.precision.scale

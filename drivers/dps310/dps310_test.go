@@ -35,7 +35,7 @@ func TestKernel(t *testing.T) {
 	}
 }
 
-// The widths and signs (V1.2 table 18).
+// The widths and signs (V1.2 section 8).
 func TestCoefficients(t *testing.T) {
 	got := parse([18]byte{0x80, 0x07, 0xff, 0x80, 0x00, 0x07, 0xff, 0xff, 0x80, 0x00, 0x7f, 0xff, 0xff, 0xfe, 0x00, 0x02, 0x80, 0x01})
 	want := coefficients{c0: -2048, c1: 2047, c00: -524288, c10: 524287, c01: -32768, c11: 32767, c20: -2, c21: 2, c30: -32767}

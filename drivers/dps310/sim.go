@@ -11,7 +11,7 @@ import (
 // example are the coefficients of the chip that QEMU's hw/sensor/dps310.c shows.
 var example = [18]byte{0x0e, 0x1e, 0xdd, 0x13, 0xca, 0x5f, 0x21, 0x52, 0xf9, 0xc6, 0x04, 0xd1, 0xdb, 0x47, 0x00, 0x5b, 0xfb, 0x3a}
 
-// How long the chip starts (V1.2 table 4).
+// How long the chip starts (SENSOR_RDY and COEF_RDY, V1.2 section 8).
 const (
 	sensorReady      = 12 * time.Millisecond
 	coefficientReady = 40 * time.Millisecond

@@ -45,7 +45,8 @@ func visit(t *testing.T, c *chip, allInputs bool) []drivers.Value {
 // A pin that somebody wrote low is let go if all are inputs. Else nothing is
 // written, and what is low is in doubt, inverted or not.
 func TestWrittenLow(t *testing.T) {
-	world := drivers.Simulation{Clock: sim.SinceStart(), Curves: map[string]drivers.Curve{"p0": sim.Steady(1), "p1": sim.Steady(1), "p7": sim.Steady(1)}}
+	world := drivers.Simulation{Clock: sim.SinceStart(),
+		Curves: map[string]drivers.Curve{"p0": sim.Steady(1), "p1": sim.Steady(1), "p7": sim.Steady(1)}}
 	c := &chip{Simulation: world, latch: 0x7e}
 	vs := visit(t, c, false)
 	for i, v := range vs {

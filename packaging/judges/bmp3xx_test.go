@@ -52,20 +52,21 @@ var bmp3xxProofs = []proof{
 			return float64(v), err
 		})
 	}},
-	{chip: "BMP388", driver: "bmp388", judge: "E", by: "registers of a real chip in gobot's test: 22.906143 Cel, 98874.85 Pa", try: func(t *testing.T) {
-		// The simulated chip has its calibration: at these values it must say the raw values of it.
-		s := newSubject(t, "bmp388", nil)
-		s.set("temperature", 22.906143)
-		s.set("pressure", 98874.85)
-		s.visit()
-		var r [6]byte
-		if err := s.bus.Tx(0x77, []byte{0x04}, r[:]); err != nil {
-			t.Fatal(err)
-		}
-		p := int(r[0]) | int(r[1])<<8 | int(r[2])<<16
-		c := int(r[3]) | int(r[4])<<8 | int(r[5])<<16
-		if !near(float64(p), 0x714200, 8) || !near(float64(c), 0x7f1c00, 8) {
-			t.Errorf("raw pressure %06x and temperature %06x, want 714200 and 7f1c00", p, c)
-		}
-	}},
+	{chip: "BMP388", driver: "bmp388", judge: "E", by: "registers of a real chip in gobot's test: 22.906143 Cel, 98874.85 Pa",
+		try: func(t *testing.T) {
+			// The simulated chip has its calibration: at these values it must say the raw values of it.
+			s := newSubject(t, "bmp388", nil)
+			s.set("temperature", 22.906143)
+			s.set("pressure", 98874.85)
+			s.visit()
+			var r [6]byte
+			if err := s.bus.Tx(0x77, []byte{0x04}, r[:]); err != nil {
+				t.Fatal(err)
+			}
+			p := int(r[0]) | int(r[1])<<8 | int(r[2])<<16
+			c := int(r[3]) | int(r[4])<<8 | int(r[5])<<16
+			if !near(float64(p), 0x714200, 8) || !near(float64(c), 0x7f1c00, 8) {
+				t.Errorf("raw pressure %06x and temperature %06x, want 714200 and 7f1c00", p, c)
+			}
+		}},
 }
