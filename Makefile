@@ -91,6 +91,7 @@ SOAK ?= 20
 soak: build
 	go test -race -timeout 2h -count $(SOAK) -run 'TestEveryReadingIsAccountedFor' ./cmd/fieldgate
 	go test -timeout 2h -v -run 'TestKilledAtAnyTime' ./cmd/fieldgate -kills $$(( $(SOAK) * 15 ))
+	go test -timeout 2h -v -run 'TestPulsesOverKills' ./cmd/fieldgate -pulsekills 500
 	go test -v -run 'TestSpeed' ./uplink/cloud/postgres -speed 5000000
 	go test -race -timeout 2h -run 'TestModel' ./store -rapid.checks $$(( $(SOAK) * 500 ))
 	go test -timeout 2h -v -run 'TestFleetComesBack' ./uplink/cloud -fleet 5000

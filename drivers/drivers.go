@@ -23,6 +23,9 @@ var ErrBus = errors.New("bus unusable")
 type Value struct {
 	Quantity string  // as in the driver's table, e.g. "temperature"
 	Value    float64 // in the unit of the table
+	// At is when it was measured, if that was before the visit: the edge of a
+	// line. Only the monotonic part is meant. The zero time: now.
+	At time.Time
 	// Doubt says why the value may be wrong: "input clipped". Such a value is
 	// stored as suspect, never as good. "": nothing speaks against it. Use
 	// constants: a visit allocates nothing.
@@ -84,6 +87,9 @@ type Quantity struct {
 	// Typical is a usual value, for simulated chips. 0: what is usual for the
 	// unit.
 	Typical float64
+	// Total is a count since Open that never falls; the sensor is a Counter. The
+	// gateway adds what was counted before, also before a restart.
+	Total bool
 }
 
 // An Option is a driver's own key in [[device]].

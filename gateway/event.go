@@ -18,6 +18,7 @@ const (
 	EventGapNotice     EventKind = "gap_notice"     // readings were lost, in words
 	EventConfig        EventKind = "config"         // a configuration was applied, refused or rolled back
 	EventAction        EventKind = "action"         // somebody moved an output
+	EventPulsesLost    EventKind = "pulses_lost"    // pulses that a total does not hold; the body is PulsesLost
 	EventStateLost     EventKind = "state_lost"     // the store's small facts were lost, records of commands among them
 	EventEventsDropped EventKind = "events_dropped" // older events that the cloud never had were given up
 )
@@ -34,6 +35,23 @@ type Event struct {
 	Body     json.RawMessage `json:"body,omitempty"`
 	N        uint64          `json:"n"` // how many like it this stands for
 	Volatile bool            `json:"-"` // not on the card (yet)
+}
+
+// PulsesLost says in which span pulses of a total were not counted. The times are
+// those of the board's clock, as well as it knows them when it writes this.
+type PulsesLost struct {
+	Quantity string    `json:"quantity"`
+	From     time.Time `json:"from,omitzero"` // zero: not known
+	To       time.Time `json:"to"`
+	Pulses   any       `json:"pulses"`          // a number, or "unknown": perhaps none
+	Total    float64   `json:"total"`           // goes on from here
+	After    *After    `json:"after,omitempty"` // the last reading before, that the total goes on from; nil: of this run
+}
+
+// After names a reading that something follows.
+type After struct {
+	Epoch EpochID `json:"epoch"`
+	Seq   uint64  `json:"seq"`
 }
 
 // A DesiredConfig is a configuration that the cloud wants to be in force.

@@ -24,7 +24,8 @@ func newStore(o Options) *Store {
 		o: o, start: time.Now(), epochs: map[gateway.EpochID]*epoch{}, commands: map[string]gateway.CommandRecord{},
 		disk: disk{card: o.Card},
 		enc:  block.NewEncoder(), dec: block.NewDecoder(),
-		wake: make(chan struct{}, 1), closed: make(chan struct{}),
+		counting: map[*gateway.Channel]bool{},
+		wake:     make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	s.disk.hung = s.cardHangs
 	s.state = state{path: filepath.Join(o.Dir, "state.db"), disk: &s.disk, room: stateRoom, verify: o.VerifyState, readOnly: o.readOnly}
@@ -103,11 +104,13 @@ func (s *Store) takeOver(found *Store) {
 	s.unread, s.volumes, s.nextVolume = found.unread, found.volumes, found.nextVolume
 	s.recovered, s.stateLost, s.stateOld, s.unclean = found.recovered, found.stateLost, found.stateOld, found.unclean
 	s.beside, s.commands, s.besideEvents = found.beside, found.commands, found.besideEvents
+	totals := s.facts.Totals
 	s.takeOverFacts(found.facts)
 	g := s.growing
 	g.ordinal, g.Volume = found.nextOrdinal(), found.nextVolume
 	s.order, s.epochs = append(found.order, g), found.epochs
 	s.epochs[g.ID] = g
+	s.takeOverTotals(totals)
 	s.firstOrdinal = found.firstOrdinal
 	s.takeOverEvents(found.lane)
 	s.absent, s.sweep, s.cardSize = nil, true, found.cardSize

@@ -62,6 +62,10 @@ func (s *Store) AddEvent(ev gateway.Event) (gateway.Name, error) {
 	return h.Name, nil
 }
 
+// Note is AddEvent for those who must not wait: the event is made durable with
+// the next flush, before the readings that come after it.
+func (s *Store) Note(ev gateway.Event) gateway.Name { return s.placeEvent(ev).Name }
+
 // placeEvent puts an event into the lane.
 func (s *Store) placeEvent(ev gateway.Event) *heldEvent {
 	now, anchor := s.o.Clock.Stamp(), s.o.Clock.Anchor()

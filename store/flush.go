@@ -95,7 +95,13 @@ func (s *Store) flush(all bool) error {
 	if err := s.saveNewEpoch(); err != nil {
 		return err
 	}
-	// 4. The readings. If power dies before the sync, they are in the open gap.
+	// 4. What was noted before them. If power dies behind this, an event tells of
+	// what a total lacks that was not stored; never the other way round. A
+	// state.db that takes nothing does not keep the readings out.
+	if s.eventsWait() {
+		_ = s.saveBeside() // step 6 tries it again, and tells
+	}
+	// 5. The readings. If power dies before the sync, they are in the open gap.
 	s.mu.Lock()
 	e := s.growing
 	n, upto := e.head.last-e.Last, e.head.last
@@ -105,7 +111,7 @@ func (s *Store) flush(all bool) error {
 		return err
 	}
 	if time.Since(s.start)-s.savedAt >= s.o.HistoryFlush || len(s.doomed) > 0 || s.eventsWait() {
-		// 5. Acks and the cloud's time. If power dies before, the cloud is asked
+		// 6. Acks and the cloud's time. If power dies before, the cloud is asked
 		// again, and tells.
 		return s.saveBeside()
 	}

@@ -34,6 +34,9 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		s = newStore(o)
 		s.facts = facts{Version: stateVersion, Install: gateway.NewEpochID().String()}
+		if len(o.Totals) > 0 {
+			s.facts.Totals = &totals{}
+		}
 		s.beginLocked() // nobody else knows of s yet
 		s.setAbsent(err)
 		s.cardFailed(err)

@@ -57,9 +57,10 @@ type Options struct {
 	// where a limit asks for it, unacknowledged readings become one summary per channel and
 	// interval before any are dropped; 0: never
 	ThinInterval time.Duration
-	MaxEvents    int     // bytes of events; 0: 16 MiB
-	Rate         float64 // readings/s that are appended at most over a long time …
-	Burst        int     // … and at one instant beyond that (the number of channels)
+	MaxEvents    int               // bytes of events; 0: 16 MiB
+	Rate         float64           // readings/s that are appended at most over a long time …
+	Burst        int               // … and at one instant beyond that (the number of channels)
+	Totals       []gateway.Channel // channels that count: device and quantity. Total gives their last readings
 	Clock        Clock
 	Conditions   Conditions
 	Log          *slog.Logger

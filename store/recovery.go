@@ -75,7 +75,8 @@ func (s *Store) recover() error {
 	// found out is not saved yet: if power dies now, the next opening finds the same.
 	s.audit()
 	s.forgetUnheard()
-	return nil
+	// 7. What totals go on from.
+	return s.findTotals()
 }
 
 // forgetUnheard removes the epochs that never were of any use. Their ordinals

@@ -37,6 +37,7 @@ func (s *Store) saveStateAnd(also func(*bbolt.Tx) error) error {
 	for _, e := range s.order {
 		entries[e.ordinal] = e.entry
 	}
+	f.Totals = s.totalsLocked()
 	events, wroteEvents := s.unsavedLocked(!s.state.known)
 	commands := maps.Clone(s.commands)
 	s.mu.Unlock()

@@ -42,6 +42,7 @@ type facts struct {
 	Uplink      []byte       `json:"uplink,omitempty"`   // what the uplink wants to find again: see Keep
 	Floor       uint64       `json:"journal_floor"`      // flushes of the journal below this number hold nothing any more
 	EventsAcked gateway.Name `json:"events_acked"`       // the last event that the cloud has
+	Totals      *totals      `json:"totals,omitempty"`   // of channels that count
 	Openings    []opening    `json:"openings,omitempty"` // the latest
 	Oldest      uint64       `json:"oldest_volume"`      // volumes below this number were deleted on purpose
 	Highest     uint64       `json:"highest_volume"`     // numbers of volumes go on behind this

@@ -55,6 +55,7 @@ type Store struct {
 	facts    facts
 	order    []*epoch // by ordinal; the growing one last
 	epochs   map[gateway.EpochID]*epoch
+	counting map[*gateway.Channel]bool        // whether it is one of Options.Totals
 	lane     lane                             // the events
 	commands map[string]gateway.CommandRecord // by id
 	growing  *epoch                           // its head is never nil
@@ -128,6 +129,7 @@ func (s *Store) push(rs []gateway.Reading) (*epoch, uint64, error) {
 	s.metrics.dropped += dropped
 	s.metrics.cardFailed += dropped
 	s.metrics.appended += uint64(len(rs))
+	s.noteTotalsLocked(rs, e.head.last)
 	if idle || e.head.len() >= blockReadings {
 		s.wakeRun()
 	}

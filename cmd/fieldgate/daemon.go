@@ -61,7 +61,8 @@ type daemon struct {
 	commands *command.Dispatcher
 	rack     *rack
 	sampler  *sample.Sampler
-	sensors  *noted // what happened to devices, and is no event yet
+	sensors  *noted                // what happened to devices, and is no event yet
+	resumed  map[[2]string]resumed // totals, by device and quantity
 	uplink   *uplink.Uplink
 	local    *local.Server
 	control  *control.Server
@@ -126,7 +127,7 @@ func (d *daemon) openStore() (*store.Store, error) {
 	return store.Open(store.Options{
 		Dir: cfg.Store.Dir, FlushInterval: cfg.Store.FlushInterval, HistoryFlush: cfg.Store.HistoryFlush,
 		History: cfg.Store.History, MaxSize: int64(cfg.Store.MaxSize), MinFree: int64(cfg.Store.MinFree), ThinInterval: cfg.Store.ThinInterval,
-		Rate: cfg.Rate(table), Burst: cfg.Channels(table),
+		Rate: cfg.Rate(table), Burst: cfg.Channels(table), Totals: totals(cfg, table),
 		Clock: d.clock, Conditions: d.health, Log: d.log, VerifyState: verifyState,
 	})
 }
@@ -136,8 +137,10 @@ func (d *daemon) newSampler() *sample.Sampler {
 	if d.scene != nil {
 		d.rack.scene = d.scene
 	}
-	return sample.New(sample.Options{Devices: d.rack.plan(), OpenBus: d.rack.openBus, Sink: d.pipe,
-		Stamp: d.clock.Stamp, Health: d.health, Tell: d.sensorEvent})
+	plan := d.rack.plan()
+	d.resume(plan)
+	return sample.New(sample.Options{Devices: plan, OpenBus: d.rack.openBus, Sink: d.pipe,
+		Stamp: d.clock.Stamp, Health: d.health, Tell: d.sensorEvent, Lost: d.pulsesLost})
 }
 
 // newUplink also begins to keep the files that prove who the cloud and who the

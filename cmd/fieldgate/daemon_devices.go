@@ -118,6 +118,9 @@ func (r *rack) openPin(c config.Device, drv drivers.Driver) (gpio.PinIO, error) 
 	if c.Chip != simChip {
 		return linux.OpenPin(c.Chip, c.Line)
 	}
+	if strings.HasPrefix(c.Line, "/") {
+		return sim.NewPipePin(c.Line), nil
+	}
 	world := r.simulation(c, drv)
 	return sim.NewPin(c.Line, func() gpio.Level { return drv.SimulateLine(world) }), nil
 }

@@ -299,7 +299,7 @@ func comment(text string) string {
 // exampleIDs are names for devices of some drivers; others are called like
 // their driver.
 var exampleIDs = map[string]string{"lm75": "boiler", "gpio-in": "door", "hostsys": "board", "hwmon": "cabinet",
-	"iio": "air", "w1": "tank", "thermal": "processor"}
+	"iio": "air", "w1": "tank", "thermal": "processor", "pulse-counter": "water"}
 
 // exampleOf is a device of a driver: the board itself counts, others are in
 // comments.

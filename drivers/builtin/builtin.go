@@ -23,6 +23,7 @@ import (
 	"github.com/fieldgate/fieldgate/drivers/mcp9808"
 	"github.com/fieldgate/fieldgate/drivers/mlx90614"
 	"github.com/fieldgate/fieldgate/drivers/pcf8574"
+	"github.com/fieldgate/fieldgate/drivers/pulses"
 	"github.com/fieldgate/fieldgate/drivers/scd4x"
 	"github.com/fieldgate/fieldgate/drivers/sgp40"
 	"github.com/fieldgate/fieldgate/drivers/sht3x"
@@ -62,6 +63,7 @@ func Drivers() []drivers.Driver {
 		mcp9808.Driver(),
 		mlx90614.Driver(),
 		pcf8574.Driver(),
+		pulses.Driver(),
 		scd4x.Driver(),
 		sgp40.Driver(),
 		sht3x.Driver(),

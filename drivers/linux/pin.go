@@ -106,12 +106,12 @@ var biases = map[gpio.Pull]gpiocdev.LineBias{
 }
 
 // In makes the line an input. PullNoChange leaves the resistor as it is.
-// Edges are not offered.
+// For edges there is Watch.
 func (p *Pin) In(pull gpio.Pull, edge gpio.Edge) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if edge != gpio.NoEdge {
-		return fmt.Errorf("line %s: edges are not offered", p.name)
+		return fmt.Errorf("line %s: edges are told by Watch", p.name)
 	}
 	bias, ok := biases[pull]
 	var err error
@@ -226,7 +226,7 @@ func (p *Pin) Pull() gpio.Pull {
 // DefaultPull is not known.
 func (p *Pin) DefaultPull() gpio.Pull { return gpio.PullNoChange }
 
-// WaitForEdge sees no edge and does not wait.
+// WaitForEdge sees no edge and does not wait; Watch tells them.
 func (p *Pin) WaitForEdge(time.Duration) bool { return false }
 
 // PWM fails.

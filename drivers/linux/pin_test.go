@@ -24,11 +24,14 @@ type board struct {
 	lerr  error // of the line
 	level int
 	done  []string
+
+	options []gpiocdev.LineReqOption // of the last request
 }
 
 func (b *board) chips() ([]chipInfo, error) { return b.all, b.err }
 
 func (b *board) request(chip string, offset int, options ...gpiocdev.LineReqOption) (line, error) {
+	b.options = options
 	b.note(fmt.Sprintf("request %s/%d", chip, offset), options)
 	return b, b.lerr
 }

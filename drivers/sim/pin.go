@@ -19,8 +19,9 @@ type Pin struct {
 	mu    sync.Mutex // guards what follows
 	level func() gpio.Level
 	pull  gpio.Pull
-	input bool // between In and Halt
+	input bool // between In or Watch and Halt
 	err   error
+	watched
 }
 
 // NewPin gives a line whose level is what the function says whenever somebody
@@ -32,6 +33,7 @@ func (p *Pin) Set(l gpio.Level) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.level = func() gpio.Level { return l }
+	p.lookLocked()
 }
 
 // Fail makes In and ReadLevel fail with err, until Fail(nil).
@@ -41,18 +43,18 @@ func (p *Pin) Fail(err error) {
 	p.err = err
 }
 
-// In makes the line an input. Edges are not simulated.
+// In makes the line an input. For edges there is Watch.
 func (p *Pin) In(pull gpio.Pull, edge gpio.Edge) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if edge != gpio.NoEdge {
-		return errors.New("simulated line has no edges")
+		return errors.New("a simulated line tells edges by Watch")
 	}
 	if p.err != nil {
 		return p.err
 	}
 	p.pull, p.input = pull, true
-	return nil
+	return p.followLocked()
 }
 
 // ReadLevel gives the level; the line has to be an input.
@@ -84,9 +86,11 @@ func (p *Pin) Pull() gpio.Pull {
 // Halt ends the use of the line.
 func (p *Pin) Halt() error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.input = false
-	return nil
+	p.input, p.told = false, nil
+	pipe := p.pipe
+	p.pipe = nil
+	p.mu.Unlock()
+	return pipe.end()
 }
 
 // The rest of gpio.PinIO.

@@ -79,7 +79,7 @@ type Device struct {
 	Driver    string         `toml:"driver" required:"the name of a driver, such as \"lm75\"" example:"\"lm75\"" doc:"Which driver reads it."`
 	Bus       string         `toml:"bus" form:"bus" example:"\"i2c-1\"" doc:"The bus that it is on. i2c-N is the I2C bus /dev/i2c-N; i2c-N/0x70/C is channel C of the multiplexer (PCA9548, TCA9548A) at 0x70 on it; spi-N.C is the SPI port /dev/spidevN.C; sim-N and sim-spi-N.C are simulated. Drivers on I2C and SPI need it; others may not have it."`
 	Address   int64          `toml:"address" example:"0x48" doc:"Its I2C address. Without it: the usual one of the driver."`
-	Line      string         `toml:"line" example:"\"GPIO17\"" doc:"Name of its GPIO line. Drivers on GPIO need it; others may not have it."`
+	Line      string         `toml:"line" example:"\"GPIO17\"" doc:"Name of its GPIO line. On the chip sim a path names a named pipe that moves the line: 1 makes it high, 0 low. Drivers on GPIO need it; others may not have it."`
 	Chip      string         `toml:"chip" example:"\"pinctrl-bcm2835\"" doc:"Label of the GPIO chip that has the line. Without it: the chip that has a line of this name."`
 	ActiveLow bool           `toml:"active_low" default:"false" doc:"Whether a low GPIO line means on, 1."`
 	Interval  time.Duration  `toml:"interval" min:"10ms" max:"1d" example:"\"1s\"" doc:"Time between two visits. Without it: the usual one of the driver."`

@@ -322,7 +322,24 @@ func (r *deviceReader) channels(n *node, path string, drv *drivers.Driver, d *De
 		if v := item.table["quantity"]; v != nil && c.Quantity != "" {
 			r.quantity(v, at, drv, seen)
 		}
+		r.total(item, at, drv, c)
 		d.Channels = append(d.Channels, c)
+	}
+}
+
+// total refuses what would change a total: it goes on from the reading that was
+// stored last, so what is stored is what was counted.
+func (r *deviceReader) total(n *node, at string, drv *drivers.Driver, c Channel) {
+	if !slices.ContainsFunc(drv.Quantities, func(q drivers.Quantity) bool { return q.Total && q.Name == c.Quantity }) {
+		return
+	}
+	for _, key := range []string{"scale", "offset"} {
+		if v := n.table[key]; v != nil {
+			r.col.add(v.at, join(at, key), "%s is a total, which is stored as it was counted: what goes on after a restart is the last one stored", c.Quantity)
+		}
+	}
+	if v := n.table["deadband"]; v != nil && c.Deadband >= 1 {
+		r.col.add(v.at, join(at, "deadband"), "%s is a total, and a power cut costs the pulses that a deadband leaves out: it must be below 1", c.Quantity)
 	}
 }
 

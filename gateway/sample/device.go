@@ -37,6 +37,7 @@ type device struct {
 	doubted   doubt
 	supply    supply
 	lacked    int // visits without a break in which quantities were missing
+	count     count
 
 	shown DeviceState // guarded by s.mu
 }
@@ -69,6 +70,7 @@ func (d *device) opened(sensor drivers.Sensor) {
 	if l, ok := sensor.(drivers.Lister); ok {
 		d.list(l.Quantities())
 	}
+	d.resume()
 }
 
 // give hands the values of a visit to the sink, as readings of now.
@@ -76,6 +78,7 @@ func (d *device) give(values []drivers.Value) error {
 	if err := d.note(values); err != nil {
 		return err
 	}
+	d.missed(false)
 	if len(d.readings) > 0 {
 		d.s.opts.Sink.Take(d.readings)
 	}
@@ -83,10 +86,10 @@ func (d *device) give(values []drivers.Value) error {
 	return nil
 }
 
-// note makes readings of now of the values of a visit. They are in d.readings
+// note makes readings of the values of a visit. They are in d.readings
 // until the next one.
 func (d *device) note(values []drivers.Value) error {
-	at := d.s.opts.Stamp()
+	now := d.s.opts.Stamp()
 	d.readings = d.readings[:0]
 	for i, v := range values {
 		c := d.channel(i, v.Quantity)
@@ -98,7 +101,11 @@ func (d *device) note(values []drivers.Value) error {
 		case math.IsNaN(v.Value) || math.IsInf(v.Value, 0):
 			return fmt.Errorf("the driver gave no number for %s", v.Quantity)
 		}
-		value := d.quantities[c].Round(v.Value)
+		at := now
+		if !v.At.IsZero() {
+			at = d.ago(v.At)
+		}
+		value := d.quantities[c].Round(d.count.sum(v))
 		d.readings = append(d.readings, gateway.Reading{Channel: d.channels[c], Value: value, At: at, Quality: d.quality(v)})
 	}
 	return nil
@@ -222,5 +229,6 @@ func (d *device) halt() {
 		return
 	}
 	_ = d.sensor.Halt() // it is given up either way; what fails is seen when it is opened again
+	d.settle()
 	d.sensor = nil
 }

@@ -37,6 +37,7 @@ type Device struct {
 	// Quantities are the channels it has; nil: the sensor is a
 	// drivers.Lister.
 	Quantities []drivers.Quantity
+	Totals     map[string]float64 // what the quantities that are a Total go on from; 0 if they are not there
 	// Open finds and prepares the device, as drivers.Driver.Open does. bus is
 	// what Options.OpenBus gave, nil if the device has none. It is called
 	// again after every failure.
@@ -51,7 +52,7 @@ type Sink interface {
 	Take(rs []gateway.Reading)
 }
 
-// Options are what a Sampler works with. All but Tell are needed.
+// Options are what a Sampler works with. All but Tell and Lost are needed.
 type Options struct {
 	Devices []Device
 	OpenBus func(name string) (io.Closer, error) // "i2c-1"; called again after the bus was lost
@@ -61,6 +62,10 @@ type Options struct {
 	// Tell gets every change of a device or a bus. It must not wait for
 	// anything, and is called from several goroutines.
 	Tell func(Event)
+	// Lost is told what a total lacks, before the next reading of it goes to Sink:
+	// also each time that counting begins. It must not wait for anything. It is
+	// called from several goroutines. nil: nobody is told.
+	Lost func(Loss)
 }
 
 // A State is how a device is.
@@ -99,7 +104,7 @@ func New(opts Options) *Sampler {
 	s := &Sampler{opts: opts}
 	byName := map[string]*bus{}
 	for _, o := range opts.Devices {
-		d := &device{Device: o, s: s, supply: supply{Supply: o.Supply}}
+		d := &device{Device: o, s: s, supply: supply{Supply: o.Supply}, count: newCount(o)}
 		d.hang = d.onHang
 		d.shown = DeviceState{ID: o.ID, Driver: o.Driver, Bus: o.Bus, State: Starting, Since: time.Now(), Interval: o.Interval}
 		d.list(o.Quantities)
