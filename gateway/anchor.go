@@ -45,8 +45,16 @@ func (a Anchor) Wall(s Stamp) time.Time { return time.UnixMicro(a.Micros(s)).UTC
 
 // Micros is Wall in microseconds since 1970.
 func (a Anchor) Micros(s Stamp) int64 {
-	const first, last = -62_135_596_800_000_000, 253_402_300_799_999_999 // of the years 1 to 9999
-	return min(max(sum(int64(s), a.Offset), first), last)
+	return min(max(sum(int64(s), a.Offset), firstMicros), lastMicros)
+}
+
+// Of the years 1 to 9999.
+const firstMicros, lastMicros = -62_135_596_800_000_000, 253_402_300_799_999_999
+
+// plain gives the stamps, from since on up to until, whose Micros are the stamp
+// and the offset.
+func (a Anchor) plain(since, until Stamp) (from, end Stamp) {
+	return max(since, Stamp(difference(firstMicros, a.Offset))), min(until, Stamp(difference(lastMicros, a.Offset)))
 }
 
 // sum adds, and gives the greatest or least number where the sum has no room.

@@ -29,6 +29,9 @@ type WallClock struct {
 	Timeline
 	piece        Anchor
 	since, until Stamp // piece decides the stamps from since on, up to until
+	// From plain on up to until, the wall time is the stamp and the offset: no
+	// year before 1 or after 9999 is near.
+	plain, plainEnd Stamp
 }
 
 // NewWallClock gives the wall clock of a timeline.
@@ -42,9 +45,15 @@ func (c *WallClock) Decides(s Stamp) Anchor {
 	if s < c.since || s >= c.until {
 		c.piece, c.until = c.At(s)
 		c.since = s
+		c.plain, c.plainEnd = c.piece.plain(c.since, c.until)
 	}
 	return c.piece
 }
 
 // Micros gives the wall time of a stamp in microseconds since 1970.
-func (c *WallClock) Micros(s Stamp) int64 { return c.Decides(s).Micros(s) }
+func (c *WallClock) Micros(s Stamp) int64 {
+	if s >= c.plain && s < c.plainEnd { // nearly all
+		return int64(s) + c.piece.Offset
+	}
+	return c.Decides(s).Micros(s)
+}
