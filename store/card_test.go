@@ -277,16 +277,20 @@ func TestFullCard(t *testing.T) {
 // them: a full store holds nearly as much as it may.
 func TestMaxSizeIsMadeUseOf(t *testing.T) {
 	const limit = 8 << 20
+	rounds := 400
+	if raced {
+		rounds = 20 // it is data volume alone: make test runs all of it without the race detector
+	}
 	inStore(t, func(o *store.Options) { o.MaxSize, o.Rate = limit, 1e6 }, func(b *bench) {
 		var most store.Stats // just before it gives up a volume
-		for range 400 {
+		for range rounds {
 			b.appendNoise(4000)
 			b.sleep(6 * time.Second)
 			if stats := b.s.Stats(); stats.Stored > most.Stored {
 				most = stats
 			}
 		}
-		if values := int64(most.Stored) * 8; values < limit*2/5 || most.Bytes > limit {
+		if values := int64(most.Stored) * 8; values < limit*2/5 && !raced || most.Bytes > limit {
 			b.Errorf("%d bytes of values are stored, %d on the card, of %d", values, most.Bytes, limit)
 		}
 	})
