@@ -27,8 +27,9 @@ const (
 	regSource       = 0x28
 )
 
-// Bits of the registers.
+// Bits of the registers, and the id: product 0, revision 1.
 const (
+	id         = 0x10
 	ready      = 0xf0 // of regMeasure: coefficients, sensor, temperature, pressure
 	started    = 0xc0 // the first two
 	background = 0x07 // temperature and pressure again and again
@@ -78,6 +79,7 @@ func Driver() drivers.Driver {
 		Bus:        drivers.BusI2C,
 		Addresses:  []uint16{0x76, 0x77},
 		Address:    0x77,
+		Identity:   []drivers.Identity{{Chip: "DPS310", Ask: []byte{regID}, Is: []byte{id}}},
 		Interval:   10 * time.Second,
 		Timeout:    time.Second,
 		Quantities: []drivers.Quantity{{Name: "temperature", Unit: "Cel"}, {Name: "pressure", Unit: "Pa"}},
@@ -86,7 +88,7 @@ func Driver() drivers.Driver {
 			OneOf: []any{int64(1), int64(2), int64(4), int64(8), int64(16), int64(32), int64(64), int64(128)},
 			Doc:   "Samples of pressure for one value: noise falls with their number, and a measurement takes longer, 50 ms to 0.9 s.",
 		}, {
-			Name: "accept_id", Default: int64(0x10),
+			Name: "accept_id", Default: int64(id),
 			Doc: "The id that the chip shall have, in its register 0x0d: 16. An emulated chip may have another.",
 		}},
 		Lies: []drivers.Lie{{

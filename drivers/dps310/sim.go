@@ -43,7 +43,7 @@ func (c *chip) Reset() {
 
 func (c *chip) reset() {
 	c.pointer, c.regs, c.unlock, c.next = 0, [256]byte{}, 0, 0
-	c.regs[regID] = 0x10
+	c.regs[regID] = id
 	copy(c.regs[regCoefficients:], example[:])
 	c.regs[regSource] = external
 	if !c.fuse {
