@@ -90,11 +90,42 @@ type sensor struct {
 	raw   [2]byte
 }
 
+// strangers are chips at the same addresses that say who they are. What stands
+// in their first register would pass for a temperature: half the true one of a
+// TMP117, 65 °C of an INA226. The family takes the lower two bits of a register's
+// number, and has zeros or undefined bits where these answers have ones.
+var strangers = []drivers.Identity{
+	{Chip: "TMP117", Ask: []byte{0x0f}, Is: []byte{0x01, 0x17}, Mask: []byte{0x0f, 0xff}}, // SNOSD82 7.6
+	{Chip: "INA226 or INA260", Ask: []byte{0xfe}, Is: []byte("TI")},                       // SBOS547 7.6
+}
+
+// refuse fails if the chip says that it is another one. That one does not
+// answer is seen in the next transfer.
+func refuse(ctx context.Context, dev *i2c.Dev) error {
+	for _, id := range strangers {
+		var answer [2]byte
+		if drivers.Transfer(ctx, dev, id.Ask, answer[:]) != nil {
+			continue
+		}
+		for i := range id.Mask {
+			answer[i] &= id.Mask[i]
+		}
+		if string(answer[:]) == string(id.Is) {
+			return fmt.Errorf("the chip says that it is a %s", id.Chip)
+		}
+	}
+	return nil
+}
+
 func open(ctx context.Context, t drivers.Target) (drivers.Sensor, error) {
 	chip := t.Options["model"].(string)
 	s := &sensor{variant: variants[chip], dev: i2c.Dev{Bus: t.I2C, Addr: t.Address}, fresh: true}
 	err := drivers.Sequence(t.I2C, func(held i2c.Bus) error {
-		return s.configure(ctx, &i2c.Dev{Bus: held, Addr: t.Address})
+		dev := &i2c.Dev{Bus: held, Addr: t.Address}
+		if err := refuse(ctx, dev); err != nil {
+			return err
+		}
+		return s.configure(ctx, dev)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("configure %s: %w", chip, err)
