@@ -32,7 +32,6 @@ func totals(cfg *config.Config, table []drivers.Driver) (all []gateway.Channel) 
 type resumed struct {
 	store.Total
 	found bool
-	sure  bool // if it was not found, there is none
 }
 
 // resume tells the devices what their totals go on from: the last readings that
@@ -48,7 +47,7 @@ func (d *daemon) resume(plan []sample.Device) {
 				continue
 			}
 			var r resumed
-			r.Total, r.found, r.sure = d.store.Total(dev.ID, q.Name)
+			r.Total, r.found, _ = d.store.Total(dev.ID, q.Name)
 			if (r.Quality == gateway.Simulated) != (dev.Quality == gateway.Simulated) {
 				r.found = false
 			}
@@ -60,8 +59,8 @@ func (d *daemon) resume(plan []sample.Device) {
 	}
 }
 
-// pulsesLost makes an event of what a total lacks. A total that begins for the
-// first time lacks nothing.
+// pulsesLost makes an event of what a total lacks. A total that begins at 0 lacks
+// all that came before: a life that was killed before it stored anything, or none.
 func (d *daemon) pulsesLost(l sample.Loss) {
 	lines := d.store.Timelines()
 	wall := func(at gateway.Stamp, a gateway.Anchor) time.Time {
@@ -78,8 +77,6 @@ func (d *daemon) pulsesLost(l sample.Loss) {
 		body.From = wall(l.From, now)
 	case r.found:
 		body.From, body.After = wall(r.At, r.Anchor), &gateway.After{Epoch: r.Name.Epoch, Seq: r.Name.Seq}
-	case r.sure:
-		return
 	}
 	if text, err := json.Marshal(body); err == nil { // numbers, times and names: it can be encoded
 		d.store.Note(gateway.Event{Kind: gateway.EventPulsesLost, Device: l.Channel.Device, Body: text})
