@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/fieldgate/fieldgate/drivers"
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/gateway/health"
 )
 
 // What a visit that was asked for can fail with, beside what the device says.
@@ -113,6 +115,9 @@ func (s *Sampler) WithBus(ctx context.Context, name string, f func(bus io.Closer
 // bus, and closes both. Of the options Devices holds this one, and Sink is not
 // used.
 func Once(ctx context.Context, o Options) (Visit, error) {
+	if o.Health == nil { // nobody watches: the answer says what is wrong
+		o.Health = health.New(slog.New(slog.DiscardHandler))
+	}
 	b := New(o).buses[0]
 	b.visit = newVisit(ctx)
 	defer b.close()
