@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fieldgate/fieldgate/gateway"
+	"github.com/fieldgate/fieldgate/packaging/e2e"
 	"github.com/fieldgate/fieldgate/uplink"
 	"github.com/fieldgate/fieldgate/uplink/uplinktest"
 	"github.com/fieldgate/fieldgate/uplink/wire"
@@ -195,18 +196,34 @@ func TestIdleCost(t *testing.T) {
 	o.Clock = boardClock{time.Now().Add(-2 * time.Hour)}
 	s.run(o)
 	s.online()
-	count := func(n int64) (at int64, use int64) {
+	count := func(n int64) (at int64, use uplink.Use) {
 		s.until("beating", func() bool { return pings.Load() >= n })
-		use = s.up.Status().Traffic.Since.Total()
+		use = s.up.Status().Traffic.Since
 		return pings.Load(), use
 	}
+	lateness := e2e.Lateness(t)
 	from, before := count(6)      // behind the burst
 	to, after := count(from + 12) // what is under way at either end matters little
-	measured := float64(after-before) / float64(to-from) * 86400
-	computed := float64(s.up.Status().Traffic.Idle)
-	t.Logf("idle, a ping a second: %.0f bytes a day measured, %.0f computed; at 30 s %.0f kB", measured, computed, computed/30/1000)
-	if ratio := measured / computed; ratio < 0.8 || ratio > 1.25 {
-		t.Errorf("measured %.0f, computed %.0f", measured, computed)
+	late := lateness()
+	// A heartbeat is a ping, its pong, and the segment that acknowledges the pong.
+	const header = 20 + 20 + 12 // of a segment
+	idle := s.up.Status().Traffic.Idle / 86400
+	beats := float64(to - from)
+	socket := float64(after.Sent + after.Received - before.Sent - before.Received)
+	segments := float64(after.TCP-before.TCP) / header
+	t.Logf("idle: %.0f heartbeats, %.0f bytes and %.0f segments; %d bytes each are computed; the machine was %v late",
+		beats, socket, segments, idle, late.Round(time.Millisecond))
+	// A late machine has pings under way at either end, each second one more; and the kernel acknowledges a ping
+	// by a segment of its own if the pong does not come within 40 ms.
+	underWay, most := 6*late.Seconds()/beats, 3.0
+	if late > 30*time.Millisecond {
+		most = 4
+	}
+	if ratio := socket / beats / float64(idle-3*header); ratio < 0.8-underWay || ratio > 1.25+underWay {
+		t.Errorf("the socket carried %.2f of what is computed", ratio)
+	}
+	if each := segments / beats; each < 3*(0.8-underWay) || each > most*(1.25+underWay) {
+		t.Errorf("%.2f segments for a heartbeat", each)
 	}
 	if strings.Contains(s.log.String(), "WARN") {
 		t.Error(s.log)
