@@ -134,13 +134,22 @@ func TestTotalOfACopiedCard(t *testing.T) {
 
 // What is noted is durable before the readings that come after it.
 func TestNotedBeforeReadings(t *testing.T) {
-	inStore(t, counting, func(b *bench) {
+	card := &trick{}
+	inStore(t, func(o *store.Options) { counting(o); o.Card = card }, func(b *bench) {
+		var steps []store.Point
+		card.set(func(at store.Step, act func() error) error {
+			steps = append(steps, at.Point)
+			return act()
+		})
 		name := b.s.Note(gateway.Event{Kind: gateway.EventPulsesLost, Device: "water"})
 		if events := b.s.Events(1); !events[0].Volatile {
 			t.Error("Note wrote to the card")
 		}
 		last := b.count(20)
 		b.sleep(6 * time.Second)
+		if len(steps) < 2 || steps[0] != store.PointState {
+			t.Errorf("the card was written at %v, want state.db first", steps)
+		}
 		b.crash()
 		b.open()
 		b.wantTotal(20, last)
