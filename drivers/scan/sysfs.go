@@ -2,7 +2,6 @@ package scan
 
 import (
 	"cmp"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -20,7 +19,7 @@ func Buses(root string) (names []string, adapters map[string]string) {
 	for _, link := range links {
 		name := filepath.Base(link)
 		names = append(names, name)
-		adapters[name] = text(filepath.Join(link, "name"))
+		adapters[name] = sysfs.Line(filepath.Join(link, "name"))
 	}
 	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
 	return names, adapters
@@ -74,9 +73,4 @@ func Kernel(root string) (all []Shown) {
 		}
 	}
 	return all
-}
-
-func text(file string) string {
-	b, _ := os.ReadFile(file) // "" says it
-	return strings.TrimSpace(string(b))
 }

@@ -166,9 +166,9 @@ func list(all []Device) string {
 			break
 		}
 		if path := short(d, all); path != "" {
-			parts = append(parts, fmt.Sprintf("%s (%s)", d.Name, path))
+			parts = append(parts, fmt.Sprintf("%s (%s)", clean(d.Name), clean(path)))
 		} else {
-			parts = append(parts, d.Name)
+			parts = append(parts, clean(d.Name))
 		}
 	}
 	return strings.Join(parts, ", ")
