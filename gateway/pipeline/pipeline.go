@@ -136,9 +136,15 @@ func (p *Pipeline) channelLocked(key *gateway.Channel) *channel {
 }
 
 // calibrate turns a raw value into one of the channel's unit and marks it when
-// it is not plausible. What is simulated stays marked as that.
+// it is not plausible, or greater than any number. What is simulated stays marked as that.
 func (c *channel) calibrate(r *gateway.Reading) {
 	r.Value = r.Value*c.Scale + c.Offset
+	if math.IsInf(r.Value, 0) {
+		r.Value = math.Copysign(math.MaxFloat64, r.Value) // JSON has no infinity
+		if r.Quality == gateway.Good {
+			r.Quality = gateway.OutOfRange
+		}
+	}
 	if c.Range == nil || r.Quality != gateway.Good {
 		return
 	}
