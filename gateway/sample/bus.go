@@ -113,7 +113,10 @@ func (b *bus) attempt(d *device) error {
 	if two, ok := d.sensor.(drivers.Starter); ok && !d.measuring {
 		wait, err := b.start(d, two)
 		if err == nil {
-			d.measuring, d.due, d.next = true, d.next, time.Now().Add(wait)
+			if d.due.IsZero() { // else it was put off for a request
+				d.due = d.next
+			}
+			d.measuring, d.next = true, time.Now().Add(wait)
 		}
 		return err
 	}

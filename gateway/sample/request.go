@@ -151,6 +151,8 @@ func (b *bus) step(d *device, r *request) (again time.Duration, err error) {
 	switch {
 	case d.measuring: // for the plan: it is read first
 		return max(d.next.Sub(now), 0) + time.Millisecond, nil
+	case d.request == nil && !d.due.IsZero() && !d.next.After(now): // the plan was put off: it is next
+		return time.Millisecond, nil
 	case d.request != nil && d.request != r && now.Before(d.request.ready.Add(patience)):
 		return max(d.request.ready.Sub(now), 0) + time.Millisecond, nil
 	}
