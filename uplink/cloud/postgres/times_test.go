@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -73,6 +74,31 @@ func TestTimeLearnedLate(t *testing.T) {
 	}
 }
 
+// An anchor that is told after a farther one decides readings before both; so
+// does a better one of the same stamp.
+func TestNearerAnchorIsToldLater(t *testing.T) {
+	pg := e2e.NewPostgres(t)
+	feed := newMemFeed()
+	b := newBoard(t, feed, "plant-7")
+	e := epochID(1)
+	anchor := func(from gateway.Stamp, ms int64, q gateway.ClockQuality) gateway.Anchor {
+		return gateway.Anchor{Boot: gateway.BootID{7}, From: from * 1_000_000, Offset: noon.UnixMicro() + 1000*ms, Quality: q}
+	}
+	run(t, feed, pg.DSN())
+	wantTime := func(want string) {
+		t.Helper()
+		feed.await(t)
+		awaitCorrected(t, pg)
+		wantRows(t, pg.Query(t, `select distinct at - seq * interval '1 second' from readings_v`), "2026-11-23 "+want+"+00")
+	}
+	b.send(e, 1, 13, anchor(90, 2, gateway.ClockSession))
+	wantTime("12:00:00.002")
+	b.event(anchorEvent(e, 1, anchor(40, 1, gateway.ClockSession)))
+	wantTime("12:00:00.001")
+	b.event(anchorEvent(e, 2, anchor(40, 3, gateway.ClockNTP)))
+	wantTime("12:00:00.003")
+}
+
 // wallOf is the rule in words of its own: the newest anchor at or before the
 // stamp if it is synchronised, else the next one that is, else the best, of
 // equals the newest before.
@@ -105,12 +131,17 @@ func wallOf(anchors []gateway.Anchor, s gateway.Stamp) int64 {
 	return int64(s) + best.Offset
 }
 
+var timesSeed = flag.Uint64("times", 4477378875881256001, "seed of TestTimesByAllAnchors; 0: another one each time")
+
 // Anchors and readings of many boots come in any order, in blocks, in events
 // and again: in the end every time is the one that all anchors together give.
 func TestTimesByAllAnchors(t *testing.T) {
 	pg := e2e.NewPostgres(t)
 	feed := newMemFeed()
-	seed := rand.Uint64()
+	seed := *timesSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
 	random := rand.New(rand.NewPCG(seed, 3))
 	t.Logf("seed %d", seed)
 	want := map[string]int64{}

@@ -79,7 +79,7 @@ type writer struct {
 type betterAnchor struct {
 	id, boot int32
 	from     int64
-	late     bool // there are readings from behind it
+	late     bool // there are readings from behind it, or anchors that may have decided some before it
 }
 
 // add takes one record.
@@ -371,9 +371,21 @@ func (w *writer) anchor(ctx context.Context, o *origin, a gateway.Anchor) (int32
 	if err != nil {
 		return id, err
 	}
-	w.better = append(w.better, betterAnchor{id, boot, key.from, key.from <= line.newest})
+	late := key.from <= line.newest
+	if !late {
+		// Behind all readings, but another one that was told sooner lies there, too: it may
+		// have decided the time of readings before both, and the nearer one does.
+		if err := w.tx.QueryRow(ctx, nearer, boot, key.from, id).Scan(&late); err != nil {
+			return id, fmt.Errorf("look for anchors behind a new one: %w", err)
+		}
+	}
+	w.better = append(w.better, betterAnchor{id, boot, key.from, late})
 	return id, nil
 }
+
+// nearer says whether there is a synchronised anchor behind a new one, or at the
+// same stamp.
+const nearer = `select exists (select from anchors where boot = $1 and from_us >= $2 and id <> $3 and quality >= 2)`
 
 // wireAnchor gives the id of an anchor as it is on the wire.
 func (w *writer) wireAnchor(ctx context.Context, o *origin, a *wire.Anchor) (int32, error) {
