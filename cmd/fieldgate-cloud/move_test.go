@@ -38,10 +38,12 @@ func TestFromOneMachineToACluster(t *testing.T) {
 	conn.Close()
 
 	_, urls := natstest.Cluster(t, 3)
-	if code, out, errs := do(t, "copy-log", "--credentials-only", "--state", alone, "--nats", urls); code != 0 || out != "1 credentials copied\n" {
+	if code, out, errs := do(t, "copy-log", "--credentials-only", "--state", alone, "--nats",
+		urls); code != 0 || out != "1 credentials copied\n" {
 		t.Fatalf("exit %d: %s%s", code, out, errs)
 	}
-	if code, out, _ := do(t, "copy-log", "--credentials-only", "--state", alone, "--nats", urls); code != 0 || out != "0 credentials copied\n" {
+	if code, out, _ := do(t, "copy-log", "--credentials-only", "--state", alone, "--nats",
+		urls); code != 0 || out != "0 credentials copied\n" {
 		t.Errorf("again: exit %d: %s", code, out)
 	}
 	var servers [2]*process

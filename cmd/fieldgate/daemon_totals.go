@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/fieldgate/fieldgate/drivers"
@@ -14,14 +15,13 @@ import (
 // totals lists the channels that count.
 func totals(cfg *config.Config, table []drivers.Driver) (all []gateway.Channel) {
 	for _, c := range cfg.Devices {
-		for _, drv := range table {
-			if drv.Name != c.Driver {
-				continue
-			}
-			for _, q := range drv.Quantities {
-				if q.Total {
-					all = append(all, gateway.Channel{Device: c.ID, Quantity: q.Name, Unit: q.Unit})
-				}
+		i := slices.IndexFunc(table, func(d drivers.Driver) bool { return d.Name == c.Driver })
+		if i < 0 {
+			continue
+		}
+		for _, q := range table[i].Quantities {
+			if q.Total {
+				all = append(all, gateway.Channel{Device: c.ID, Quantity: q.Name, Unit: q.Unit})
 			}
 		}
 	}

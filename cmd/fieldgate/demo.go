@@ -61,7 +61,8 @@ func (k demoCommand) Run(ctx context.Context, c cli.Console) error {
 		}
 	}
 	line := &breaker{}
-	d := &daemon{cfg: cfg, dial: line.dial, scene: cellar, log: log, lost: show.err.Lost, hangUps: hangUps, controlAt: filepath.Join(dir, "control.sock")}
+	d := &daemon{cfg: cfg, dial: line.dial, scene: cellar, log: log, lost: show.err.Lost, hangUps: hangUps,
+		controlAt: filepath.Join(dir, "control.sock")}
 	if err := d.start(); err != nil {
 		return err
 	}

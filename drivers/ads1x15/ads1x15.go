@@ -196,7 +196,8 @@ func (s *sensor) convert(ctx context.Context, mux uint16) (int16, error) {
 	case config == want:
 		return 0, fmt.Errorf("no conversion is ready %v after its start", s.conversion)
 	case config != idle|want:
-		return 0, fmt.Errorf("configuration is %04x, want %04x: its power failed, or there is another chip than an %s", config, idle|want, s.title)
+		return 0, fmt.Errorf("configuration is %04x, want %04x: its power failed, or there is another chip than an %s", config, idle|want,
+			s.title)
 	case raw&s.low != 0:
 		return 0, fmt.Errorf("conversion is %04x, where the low bits are always 0: garbled, or an ADS1115", raw)
 	}

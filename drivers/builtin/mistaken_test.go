@@ -85,7 +85,8 @@ func shared(d, other drivers.Driver) (both []uint16) {
 func mistake(d, other drivers.Driver, addr uint16) string {
 	bus := sim.NewBus("sim-1")
 	clock := sim.SinceStart()
-	bus.Attach(addr, other.Simulate(drivers.Simulation{Clock: clock, Curves: sim.Usual(other.Quantities), Address: addr, Options: other.Defaults()}))
+	bus.Attach(addr, other.Simulate(drivers.Simulation{Clock: clock, Curves: sim.Usual(other.Quantities), Address: addr,
+		Options: other.Defaults()}))
 	target := drivers.Target{Options: d.Defaults()}
 	if d.Bus == drivers.BusI2C {
 		target.I2C, target.Address = bus, addr

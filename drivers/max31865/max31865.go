@@ -60,8 +60,10 @@ func Driver() drivers.Driver {
 			{Name: "temperature", Unit: "Cel", Typical: 60}, {Name: "resistance", Unit: "Ohm", Typical: 123.2422},
 		},
 		Options: []drivers.Option{
-			{Name: "nominal", Default: 100.0, OneOf: []any{100.0, 1000.0}, Doc: "Resistance of the thermometer at 0 °C in Ohm: 100 of a Pt100, 1000 of a Pt1000."},
-			{Name: "reference", Default: 430.0, Doc: "Resistance of the reference on the board in Ohm, usually 430 for a Pt100 and 4300 for a Pt1000."},
+			{Name: "nominal", Default: 100.0, OneOf: []any{100.0, 1000.0}, Doc: "Resistance of the thermometer at 0 °C in Ohm: 100 of a " +
+				"Pt100, 1000 of a Pt1000."},
+			{Name: "reference", Default: 430.0, Doc: "Resistance of the reference on the board in Ohm, usually 430 for a Pt100 and 4300 " +
+				"for a Pt1000."},
 			{Name: "wires", Default: int64(4), OneOf: []any{int64(2), int64(3), int64(4)}, Doc: "How many wires the thermometer has."},
 		},
 		Lies: []drivers.Lie{{

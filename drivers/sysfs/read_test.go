@@ -13,7 +13,8 @@ var decimal = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?$`)
 // Decimal takes plain decimal numbers, as strconv reads them, and nothing
 // else.
 func FuzzDecimal(f *testing.F) {
-	for _, text := range []string{"0", "-12375", "92.947000000", "+5", "0.000909", "-0.500000", "18446744073709551615", "0.12345678901234567890",
+	for _, text := range []string{"0", "-12375", "92.947000000", "+5", "0.000909", "-0.500000", "18446744073709551615",
+		"0.12345678901234567890",
 		"", "-", ".5", "5.", "1 2", "1e3", "0x10", "nan", "inf", "1.5 dB", "1.2.3", "--1", "9007199254740993"} {
 		f.Add([]byte(text))
 	}

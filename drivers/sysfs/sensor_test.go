@@ -22,7 +22,8 @@ func TestNames(t *testing.T) {
 		{"voltage", "0", "+3.3 V"}, {"voltage", "1", "!!"}, {"fan", "1", "Core #0"}, {"voltage", "2", long}, {"voltage", "3", long},
 		{"power", "1", "A"}, {"power", "2", "A"}, {"power", "3", "A 1"},
 	})
-	want := []string{"temperature1", "temperature_CPU", "temperature_Core_0_3", "temperature_Core_0_4", "voltage_3_3_V", "voltage1", "fan_Core_0",
+	want := []string{"temperature1", "temperature_CPU", "temperature_Core_0_3", "temperature_Core_0_4", "voltage_3_3_V", "voltage1",
+		"fan_Core_0",
 		got[7], got[8], "power1", "power_A_2", "power_A_1_3"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("names %q\nwant  %q", got, want)

@@ -335,11 +335,13 @@ func (r *deviceReader) total(n *node, at string, drv *drivers.Driver, c Channel)
 	}
 	for _, key := range []string{"scale", "offset"} {
 		if v := n.table[key]; v != nil {
-			r.col.add(v.at, join(at, key), "%s is a total, which is stored as it was counted: what goes on after a restart is the last one stored", c.Quantity)
+			r.col.add(v.at, join(at, key), "%s is a total, which is stored as it was counted: what goes on after a restart is the last "+
+				"one stored", c.Quantity)
 		}
 	}
 	if v := n.table["deadband"]; v != nil && c.Deadband >= 1 {
-		r.col.add(v.at, join(at, "deadband"), "%s is a total, and a power cut costs the pulses that a deadband leaves out: it must be below 1", c.Quantity)
+		r.col.add(v.at, join(at, "deadband"), "%s is a total, and a power cut costs the pulses that a deadband leaves out: it must be "+
+			"below 1", c.Quantity)
 	}
 }
 

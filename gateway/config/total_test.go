@@ -16,9 +16,12 @@ func TestTotalIsNotChanged(t *testing.T) {
 	const device = "version = 1\n[[device]]\nid=\"a\"\ndriver=\"meter\"\nline=\"L\"\n"
 	_, err := config.ParseText([]byte(device+"[[device.channel]]\nquantity=\"count\"\nscale=2\noffset=1\ndeadband=1\n"), table)
 	want := []string{
-		"8:7: device[a].channel[count].scale: count is a total, which is stored as it was counted: what goes on after a restart is the last one stored",
-		"9:8: device[a].channel[count].offset: count is a total, which is stored as it was counted: what goes on after a restart is the last one stored",
-		"10:10: device[a].channel[count].deadband: count is a total, and a power cut costs the pulses that a deadband leaves out: it must be below 1",
+		"8:7: device[a].channel[count].scale: count is a total, which is stored as it was counted: what goes on after a restart is " +
+			"the last one stored",
+		"9:8: device[a].channel[count].offset: count is a total, which is stored as it was counted: what goes on after a restart is " +
+			"the last one stored",
+		"10:10: device[a].channel[count].deadband: count is a total, and a power cut costs the pulses that a deadband leaves out: it " +
+			"must be below 1",
 	}
 	if got := lines(err); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

@@ -61,7 +61,8 @@ func TestGolden(t *testing.T) {
 	e, u := gateway.EpochID{0: 0xe, 15: 1}, gateway.Range{Epoch: gateway.EpochID{0: 0xe, 15: 1}, First: 12, N: 8}
 	line := gateway.Timeline{{Offset: day0, Quality: gateway.ClockNTP}}
 	ch := &gateway.Channel{Device: "boiler", Quantity: "temperature", Unit: "Cel"}
-	sum := &gateway.Summary{Channel: ch, From: 6e6, Interval: 90 * time.Second, N: 8, Min: 1, Max: 2.5, Mean: math.NaN(), Worst: gateway.Suspect}
+	sum := &gateway.Summary{Channel: ch, From: 6e6, Interval: 90 * time.Second, N: 8, Min: 1, Max: 2.5, Mean: math.NaN(),
+		Worst: gateway.Suspect}
 	gap := gateway.Gap{Why: gateway.WhyDropped, T0: 1e6, T1: 2_000_001}
 	for file, open := range map[string]func(io.Writer, string) Writer{"lines.ndjson": NewNDJSON, "lines.csv": NewCSV} {
 		var out bytes.Buffer

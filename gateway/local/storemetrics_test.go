@@ -58,7 +58,8 @@ written_bytes_per_day 15`))
 	}
 	text.Reset()
 	writeStoreMetrics(&text, Store{})
-	if strings.Contains(text.String(), "full_in") || strings.Contains(text.String(), "card_life") || !strings.Contains(text.String(), "head\"} 0") {
+	if strings.Contains(text.String(), "full_in") || strings.Contains(text.String(), "card_life") || !strings.Contains(text.String(),
+		"head\"} 0") {
 		t.Errorf("an empty store gives\n%s", text.String())
 	}
 }

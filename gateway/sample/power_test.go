@@ -67,7 +67,8 @@ func (m *mains) noteLocked(what string) {
 func (m *mains) on(id string) sample.Device {
 	m.began = time.Now()
 	d := device(id, "i2c-1", m.chip)
-	d.Supply = &sample.Supply{Line: "GPIO5", Switch: m.change, Release: m.release, Off: 2 * time.Second, After: 3, Most: 1, Within: time.Minute}
+	d.Supply = &sample.Supply{Line: "GPIO5", Switch: m.change, Release: m.release, Off: 2 * time.Second, After: 3, Most: 1,
+		Within: time.Minute}
 	return d
 }
 

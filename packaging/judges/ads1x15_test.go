@@ -70,6 +70,12 @@ func gobotADS(t *testing.T, driver string, open func(i2c.Connector, ...func(i2c.
 		s.agree(q, step(driver), adsVolts, read(s, func(d *i2c.ADS1x15Driver) (float64, error) { return d.ReadWithDefaults(i) }))
 	}
 	p := newSubject(t, driver+"-pairs", nil)
-	p.agree("voltage0-1", step(driver), adsPairs, read(p, func(d *i2c.ADS1x15Driver) (float64, error) { return d.ReadDifferenceWithDefaults(0) }))
-	p.agree("voltage2-3", step(driver), adsPairs, read(p, func(d *i2c.ADS1x15Driver) (float64, error) { return d.ReadDifferenceWithDefaults(3) }))
+	p.agree("voltage0-1", step(driver), adsPairs, read(p, func(d *i2c.ADS1x15Driver) (float64,
+		error) {
+		return d.ReadDifferenceWithDefaults(0)
+	}))
+	p.agree("voltage2-3", step(driver), adsPairs, read(p, func(d *i2c.ADS1x15Driver) (float64,
+		error) {
+		return d.ReadDifferenceWithDefaults(3)
+	}))
 }

@@ -40,7 +40,8 @@ var aht20Proofs = []proof{
 			return float64(e.Humidity) / float64(physic.PercentRH), err
 		})
 	}},
-	{chip: "AHT20", driver: "aht20", judge: "B", by: "log of a chip in bilbobg/aht20, README.md: 31.674576 Cel, 23.191071 %RH", try: func(t *testing.T) {
-		replayed(t, "aht20", 0x38, nil, 0.000001, "aht20-bilbobg.transcript", [][]float64{{31.674576, 23.191071}})
-	}},
+	{chip: "AHT20", driver: "aht20", judge: "B", by: "log of a chip in bilbobg/aht20, README.md: 31.674576 Cel, 23.191071 %RH",
+		try: func(t *testing.T) {
+			replayed(t, "aht20", 0x38, nil, 0.000001, "aht20-bilbobg.transcript", [][]float64{{31.674576, 23.191071}})
+		}},
 }

@@ -16,7 +16,8 @@ var (
 )
 
 var ina2xxProofs = []proof{
-	{chip: "INA219", driver: "ina219", judge: "A", by: tinygo, dispute: "it reads from 16.384 V on as negative, where SBOS448 8.6.3.3 has no sign; " +
+	{chip: "INA219", driver: "ina219", judge: "A", by: tinygo, dispute: "it reads from 16.384 V on as negative, where SBOS448 " +
+		"8.6.3.3 has no sign; " +
 		"its setting for 2 A has the calibration of another, 8192 for 4096", try: func(t *testing.T) {
 		s := newSubject(t, "ina219", nil)
 		d := ina219.New(s.bus)

@@ -74,7 +74,8 @@ func scd4xGives(t *testing.T, file string, want [][3]float64, tolerance float64)
 	t.Helper()
 	for i, vs := range replay(t, "scd4x", 0x62, nil, file, len(want)) {
 		w := want[i]
-		if vs[0].Doubt+vs[1].Doubt != "" || vs[0].Value != w[0]/1e6 || !near(vs[1].Value, w[1], tolerance) || !near(vs[2].Value, w[2], tolerance) {
+		if vs[0].Doubt+vs[1].Doubt != "" || vs[0].Value != w[0]/1e6 || !near(vs[1].Value, w[1], tolerance) || !near(vs[2].Value, w[2],
+			tolerance) {
 			t.Errorf("visit %d: %v, want %v", i, vs, w)
 		}
 	}

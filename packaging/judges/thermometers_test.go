@@ -43,7 +43,8 @@ var mcp9808Proofs = []proof{
 		}
 	}},
 	{chip: "TMP105", driver: "lm75", judge: "E", by: "datasheet SBOS648, table 5", try: func(t *testing.T) {
-		for temp, raw := range map[float64]uint16{100: 0x640, 80: 0x500, 75: 0x4b0, 50: 0x320, 25: 0x190, 0.25: 4, 0: 0, -0.25: 0xffc, -25: 0xe70, -55: 0xc90} {
+		for temp, raw := range map[float64]uint16{100: 0x640, 80: 0x500, 75: 0x4b0, 50: 0x320, 25: 0x190, 0.25: 4, 0: 0, -0.25: 0xffc,
+			-25: 0xe70, -55: 0xc90} {
 			reads(t, "lm75", map[string]any{"model": "tmp105"}, temp, 0, byte(raw>>4), byte(raw<<4))
 		}
 	}},
