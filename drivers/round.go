@@ -7,7 +7,7 @@ import "math"
 // BME280 take 0.7 bytes each with three decimals, and 7.8 with the noise of
 // float64 behind them.
 var decimals = map[string]int{
-	"Cel": 3, "%RH": 2, "Pa": 1, "V": 6, "A": 6, "W": 5, "Ohm": 3, "lx": 2, "/": 7, "Hz": 4, "1/s": 4, "T": 9, "m/s2": 5,
+	"Cel": 3, "%RH": 2, "Pa": 1, "V": 6, "A": 6, "W": 5, "Ohm": 3, "lx": 2, "/": 7, "Hz": 4, "1/s": 4, "T": 11, "m/s2": 5,
 }
 
 // Round rounds a value of the quantity to its decimals. A value of another
